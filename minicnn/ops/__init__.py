@@ -1,0 +1,1 @@
+"""The operations: formula, forward and backward of each in a file of its own."""

@@ -1,0 +1,55 @@
+"""Sizes of sliding windows.
+
+    floor: P = floor((H + 2 pad - span) / stride) + 1        span = dilation (R - 1) + 1
+    ceil:  P = ceil (...) + 1, less a last window that would start in the padding behind the
+           input (Caffe's rule)
+
+Source: Dumoulin & Visin 2016, arXiv 1603.07285, relationships 6 and 15.
+"""
+
+from minicnn.errors import MinicnnError
+
+
+def pair(value):
+    """Return `value` as (rows, columns); a single number stands for both.
+
+    >>> pair(3), pair((1, 2))
+    ((3, 3), (1, 2))
+    """
+    if isinstance(value, (tuple, list)):
+        rows, cols = value
+        return int(rows), int(cols)
+    return int(value), int(value)
+
+
+def out_size(size, kernel, stride, padding, *, dilation=1, ceil=False):
+    """Return the number of windows along one axis.
+
+    Parameters
+    ----------
+    size, kernel, stride, padding, dilation : int
+        Along this axis, in pixels; `padding` on each side.
+    ceil : bool
+        Let a last window hang over the edge, as Caffe's pooling does.
+
+    Raises
+    ------
+    MinicnnError
+        If not a single window fits.
+
+    >>> out_size(224, 7, 2, 1), out_size(110, 3, 2, 0, ceil=True)
+    (110, 55)
+    """
+    span = dilation * (kernel - 1) + 1
+    room = size + 2 * padding - span
+    if room < 0 and not (ceil and room > -stride):
+        raise MinicnnError(
+            f"a window of {span} px does not fit into {size} px with padding {padding}; "
+            "use a larger picture"
+        )
+    if not ceil:
+        return room // stride + 1
+    count = -(-room // stride) + 1
+    if (count - 1) * stride >= size + padding:
+        count -= 1
+    return count
