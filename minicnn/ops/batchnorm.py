@@ -1,0 +1,97 @@
+"""Batch normalisation, over the pictures and pixels of each channel.
+
+    M values per channel, m = Σ x / M,  v = Σ (x - m)² / M,  h = 1 / sqrt(v + eps)
+
+    forward_train   z = (x - m) h                    y = gamma z + beta
+    forward_eval    the same with stored m and v: an affine map of each channel
+    backward        dgamma = Σ dy z,   dbeta = Σ dy
+                    dx = gamma h (dy - dbeta / M - z dgamma / M)
+
+The last line: m and v depend on every x, which removes from dy its mean and its component
+along z. Source: Ioffe & Szegedy 2015, arXiv 1502.03167, section 3.
+
+    fold            a convolution followed by forward_eval is one convolution:
+                    w' = w (gamma h),   b' = (b - m) gamma h + beta
+"""
+
+from minicnn.backend import array_module
+
+AXES = (0, 2, 3)
+
+
+def forward_train(x, gamma, beta, *, eps=1e-5):
+    """Normalise with the statistics of this batch.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W)
+    gamma, beta : array (C,)
+    eps : float
+
+    Returns
+    -------
+    y : array (N, C, H, W)
+    cache : (z, scale)
+        z (N, C, H, W) is the normalised input, scale (C,) is gamma h.
+    mean, var : array (C,)
+        Of this batch; the variance is divided by M, as in the formula.
+    """
+    xp = array_module(x)
+    mean = x.mean(axis=AXES)
+    z = x - mean[:, None, None]
+    var = xp.square(z).mean(axis=AXES)
+    inverse = (1 / xp.sqrt(var + eps)).astype(x.dtype)
+    z *= inverse[:, None, None]
+    y = z * gamma[:, None, None]
+    y += beta[:, None, None]
+    return y, (z, gamma * inverse), mean, var
+
+
+def forward_eval(x, gamma, beta, mean, var, *, eps=1e-5):
+    """Normalise with stored statistics `mean`, `var` (C,).
+
+    Returns
+    -------
+    y : array (N, C, H, W)
+    scale : array (C,)
+        The cache: the derivative is dx = scale dy (`backward_eval`).
+    """
+    xp = array_module(x)
+    scale = (gamma / xp.sqrt(var + eps)).astype(x.dtype)
+    shift = (beta - mean * scale).astype(x.dtype)
+    y = x * scale[:, None, None]
+    y += shift[:, None, None]
+    return y, scale
+
+
+def backward(dy, cache):
+    """Return (dx, dgamma, dbeta) of `forward_train`, projected onto `dy` (N, C, H, W)."""
+    z, scale = cache
+    M = dy.size // dy.shape[1]
+    dbeta = dy.sum(axis=AXES)
+    dgamma = (dy * z).sum(axis=AXES)
+    dx = z * (-dgamma / M)[:, None, None]
+    dx += dy
+    dx -= (dbeta / M)[:, None, None]
+    dx *= scale[:, None, None]
+    return dx, dgamma, dbeta
+
+
+def backward_eval(dy, scale):
+    """Return dx of `forward_eval`, projected onto `dy` (N, C, H, W)."""
+    return dy * scale[:, None, None]
+
+
+def fold(w, b, gamma, beta, mean, var, *, eps=1e-5):
+    """Return weights (K, C, R, S) and bias (K,) of the convolution that does both at once.
+
+    Parameters
+    ----------
+    w : array (K, C, R, S)
+    b : array (K,) or None
+    gamma, beta, mean, var : array (K,)
+    """
+    xp = array_module(w)
+    scale = (gamma / xp.sqrt(var + eps)).astype(w.dtype)
+    b = 0 if b is None else b
+    return w * scale[:, None, None, None], ((b - mean) * scale + beta).astype(w.dtype)
