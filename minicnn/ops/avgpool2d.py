@@ -1,0 +1,111 @@
+"""Average pooling.
+
+    forward   y[n,c,p,q]  = 1 / count[p,q]  Σ_rs x[n,c, p u + r - pad, q u + s - pad]
+    backward  dx[n,c,h,w] = Σ dy[n,c,p,q] / count[p,q] over the windows (p, q) that hold (h, w)
+
+    u is the stride; pixels outside the picture are 0. With `count_padding` (as in Caffe, the
+    default of torch) count is the number of pixels of the window within the padded picture: of a
+    ceil-mode window that hangs over the padded edge, only the part inside counts. Without it, only
+    real pixels count.
+
+A window is summed over its rows, then over its columns: R + S slice additions instead of R S.
+"""
+
+from typing import NamedTuple
+
+from minicnn.backend import array_module
+from minicnn.errors import MinicnnError
+from minicnn.ops.shapes import out_size, pair
+
+
+class Cache(NamedTuple):
+    """What `backward` needs: the divisors (P, Q) and the geometry."""
+
+    count: object
+    x_shape: tuple
+    kernel: tuple
+    stride: tuple
+    padding: tuple
+
+
+def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding=True):
+    """Average every window.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W)
+    kernel : int or (int, int), optional
+        (rows, columns); None takes the whole map: global average pooling, P = Q = 1.
+    stride : int or (int, int), optional
+        The kernel by default.
+    padding : int or (int, int)
+        Smaller than the kernel.
+    ceil : bool
+        Let a last window hang over the edge (`shapes.out_size`).
+    count_padding : bool
+        Whether the zeros of the padding count as pixels.
+
+    Returns
+    -------
+    y : array (N, C, P, Q), in the memory layout of `x`
+    cache : Cache
+
+    Raises
+    ------
+    MinicnnError
+        If no window fits, or one lies in the padding alone and would average nothing.
+    """
+    size = x.shape[2:]
+    kernel = tuple(size) if kernel is None else pair(kernel)
+    stride, padding = pair(kernel if stride is None else stride), pair(padding)
+    if padding[0] >= kernel[0] or padding[1] >= kernel[1]:
+        raise MinicnnError(f"pooling padding {padding} must be smaller than the window {kernel}")
+    xp = array_module(x)
+    y, counts = x, []
+    for i in (0, 1):
+        windows = out_size(size[i], kernel[i], stride[i], padding[i], ceil=ceil)
+        y = _sum_windows(y, 2 + i, windows, kernel[i], stride[i], padding[i])
+        low, high = (-padding[i], size[i] + padding[i]) if count_padding else (0, size[i])
+        starts = [p * stride[i] - padding[i] for p in range(windows)]
+        counts.append([min(start + kernel[i], high) - max(start, low) for start in starts])
+    count = xp.outer(*(xp.asarray(c, dtype=x.dtype) for c in counts))  # (P, Q)
+    y /= count
+    return y, Cache(count, x.shape, kernel, stride, padding)
+
+
+def backward(dy, cache):
+    """Return dx (N, C, H, W) for `dy` (N, C, P, Q), in the memory layout of `dy`."""
+    count, x_shape, kernel, stride, padding = cache
+    dx = dy / count
+    for i in (0, 1):
+        dx = _spread_windows(dx, 2 + i, x_shape[2 + i], kernel[i], stride[i], padding[i])
+    return dx
+
+
+def _sum_windows(x, axis, windows, kernel, stride, padding):
+    """Sum the windows along one axis: N, C, H, W -> N, C, P, W for the rows."""
+    y = array_module(x).zeros_like(x, shape=(*x.shape[:axis], windows, *x.shape[axis + 1 :]))
+    for r in range(kernel):
+        mine, pixels = _inside(r, axis, windows, x.shape[axis], stride, padding)
+        y[mine] += x[pixels]
+    return y
+
+
+def _spread_windows(dy, axis, size, kernel, stride, padding):
+    """Give each pixel the sum of its windows' `dy` along one axis: `_sum_windows` transposed."""
+    dx = array_module(dy).zeros_like(dy, shape=(*dy.shape[:axis], size, *dy.shape[axis + 1 :]))
+    for r in range(kernel):
+        mine, pixels = _inside(r, axis, dy.shape[axis], size, stride, padding)
+        dx[pixels] += dy[mine]
+    return dx
+
+
+def _inside(r, axis, windows, size, stride, padding):
+    """Index the windows whose r-th pixel lies in the picture, and index those pixels."""
+    first = max(0, -((r - padding) // stride))
+    end = max(first, min(windows, (size - 1 + padding - r) // stride + 1))
+    start = first * stride + r - padding
+    before = (slice(None),) * axis
+    # up to the last pixel, or none at all where the slice ends before it starts
+    stop = start + (end - first - 1) * stride + 1 if end > first else 0
+    return (*before, slice(first, end)), (*before, slice(start, stop, stride))
