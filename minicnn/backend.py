@@ -74,5 +74,5 @@ def _cuda(device):
 
 
 def seeded_rng(seed):
-    """Return a NumPy generator; random numbers are drawn on the host, so every device sees the same."""
+    """Return a NumPy generator: drawn on the host, random numbers are the same on every device."""
     return np.random.default_rng(seed)

@@ -1,6 +1,6 @@
 """Two-dimensional convolution (cross-correlation, as in every framework), by im2col.
 
-    forward          y[n,k,p,q]   = b[k] + Σ_crs  w[k,c,r,s] x[n,c, p u + r d - pad, q u + s d - pad]
+    forward          y[n,k,p,q]   = b[k] + Σ_crs w[k,c,r,s] x[n,c, p u + r d - pad, q u + s d - pad]
     backward_data    dx[n,c,h,w]  = Σ_k,r,s,p,q with (p u + r d - pad, q u + s d - pad) = (h, w)
                                     w[k,c,r,s] dy[n,k,p,q]
     backward_params  dw[k,c,r,s]  = Σ_npq dy[n,k,p,q] x[n,c, p u + r d - pad, q u + s d - pad]

@@ -86,7 +86,7 @@ def unpool(y, cache, *, overlap="sum"):
     cache : Cache
     overlap : {"sum", "max", "overwrite"}
         What to do where several windows have the same winner: add (the exact adjoint), keep the
-        entry of the largest magnitude, or keep the last in row-major order of the window.
+        entry of the largest magnitude, or keep that of the last window in row-major order.
 
     Returns
     -------
@@ -103,9 +103,9 @@ def unpool(y, cache, *, overlap="sum"):
     switches, x_shape, kernel, stride, padding = cache
     size = y.shape[2:]
     x_pad = _pad_for(xp.zeros_like(y, shape=x_shape), size, kernel, stride, padding, 0)
-    # the largest index of a window is its bottom right corner, so for a given pixel the windows
-    # that come later in row-major order are met first
-    for index, where in _windows(size, kernel, stride):
+    # a pixel is the bottom right corner (the largest index) of the first window that holds it:
+    # from the largest index to the smallest, windows are met in row-major order
+    for index, where in reversed(list(_windows(size, kernel, stride))):
         mine = switches == index
         there = x_pad[where]
         if overlap == "sum":
@@ -113,7 +113,7 @@ def unpool(y, cache, *, overlap="sum"):
         elif overlap == "max":
             there[...] = xp.where(mine & (abs(y) > abs(there)), y, there)
         else:
-            there[...] = xp.where(mine & (there == 0), y, there)
+            there[...] = xp.where(mine, y, there)
     H, W = x_shape[2:]
     return x_pad[:, :, padding[0] : padding[0] + H, padding[1] : padding[1] + W]
 
