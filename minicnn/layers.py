@@ -4,12 +4,14 @@ A layer holds no arrays. `forward(x, params, mode)` returns `(y, cache)`, `backw
 params, rule)` returns dx, `backward_params(dy, cache)` returns the gradients of its parameters by
 name. `params` is the layer's own dict, as {"weight": ..., "bias": ...}.
 """
+# ruff: noqa: D102 - the methods of all layers are those described above and in `Layer`
 
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from minicnn.errors import MinicnnError
 from minicnn.ops import (
     avgpool2d,
     batchnorm,
@@ -36,8 +38,9 @@ class Mode(NamedTuple):
 class Rule(NamedTuple):
     """How a backward pass treats the layers that the deconvnet treats in its own way."""
 
-    relu: str = "gradient"
-    convolution: object = conv2d
+    relu: str = "gradient"  # see `ops.relu`
+    lrn: str = "gradient"  # or "identity": the normalisation is not undone
+    overlap: str = "sum"  # of unpooled windows, see `ops.maxpool2d.unpool`
 
 
 class Layer:
@@ -111,6 +114,11 @@ class Linear(Layer):
         return (self.channels, 1, 1)
 
     def forward(self, x, params, mode):
+        if x[0].size != params["weight"].shape[1]:
+            raise MinicnnError(
+                f"a map {tuple(x.shape[1:])} does not fit its weights {params['weight'].shape}; "
+                "use pictures of the size that the network was made for"
+            )
         y, flat = linear.forward(x.reshape(len(x), -1), params["weight"], params["bias"])
         return y[:, :, None, None], (x.shape, flat if mode.training else None)
 
@@ -151,7 +159,7 @@ class MaxPool2d(Layer):
         )
 
     def backward(self, dy, cache, params, rule):
-        return maxpool2d.backward(dy, cache)
+        return maxpool2d.unpool(dy, cache, overlap=rule.overlap)
 
 
 @dataclass(frozen=True)
@@ -208,7 +216,7 @@ class LRN(Layer):
         return lrn.forward(x, size=self.size, alpha=self.alpha, beta=self.beta, k=self.k)
 
     def backward(self, dy, cache, params, rule):
-        return lrn.backward(dy, cache)
+        return dy if rule.lrn == "identity" else lrn.backward(dy, cache)
 
 
 @dataclass(frozen=True)
@@ -248,7 +256,11 @@ class Dropout(Layer):
     p: float = 0.5
 
     def forward(self, x, params, mode):
-        return dropout.forward(x, self.p, mode.rng) if mode.training else (x, None)
+        if not mode.training:
+            return x, None
+        if mode.rng is None:
+            raise MinicnnError("dropout in training draws random numbers; pass rng=seeded_rng(0)")
+        return dropout.forward(x, self.p, mode.rng)
 
     def backward(self, dy, cache, params, rule):
         return dy if cache is None else dropout.backward(dy, cache)

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn import fields
 from minicnn.errors import MinicnnError
-from minicnn.layers import BatchNorm2d, Concat, GlobalAvgPool2d, Linear, Mode, Rule, pair
+from minicnn.layers import BatchNorm2d, Concat, Mode, Rule
 from minicnn.ops import conv2d
 
 INPUT = "input"
+LRN_RULES = ("gradient", "identity")
 
 
 class Node(NamedTuple):
@@ -48,30 +50,30 @@ class Network:
         If a name occurs twice or an input is unknown.
     """
 
-    def __init__(self, layers, params, input_shape, attrs=None):
+    def __init__(self, layers: list, params: dict, input_shape: tuple, attrs: dict | None = None):
         self.nodes = _as_nodes(layers)
         self.params = params
         self.input_shape = tuple(input_shape)
         self.attrs = dict(attrs or {})
         self.convolution = conv2d  # or another module with the same three functions
         self._index = {node.name: i for i, node in enumerate(self.nodes)}
-        self._caches = {}
+        self._caches, self._outputs, self._trained = {}, {}, False
 
     @property
-    def layers(self):
+    def layers(self) -> list[str]:
         """The names of the layers, in order."""
         return [node.name for node in self.nodes]
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         """The dtype that the network computes in: that of its parameters."""
         return next(iter(self.params.values())).dtype if self.params else np.dtype("float32")
 
-    def layer(self, name):
+    def layer(self, name: str):
         """Return the layer called `name`."""
         return self.nodes[self._find([name])].layer
 
-    def forward(self, x, taps, *, training=False, rng=None, keep=True):
+    def forward(self, x, taps, *, training: bool = False, rng=None, keep: bool = True) -> dict:
         """Compute activations.
 
         Parameters
@@ -90,25 +92,34 @@ class Network:
         Returns
         -------
         dict
-            {name: array (N, C, H, W)}
+            {name: array (N, C, H, W)}. The arrays are the network's own until `backward` is done:
+            read them, do not write into them.
 
         Raises
         ------
         MinicnnError
-            If there is no layer of some name, or the picture is too small.
+            If there is no layer of some name, or the picture does not fit.
         """
-        mode = Mode(training, rng, self.convolution)
+        taps = [taps] if isinstance(taps, str) else list(taps)
         last = self._find(taps)
+        if getattr(x, "ndim", None) != 4 or x.dtype.kind != "f":
+            raise MinicnnError(
+                "a network takes floating-point pictures (N, C, H, W), got "
+                f"{getattr(x, 'dtype', type(x).__name__)} {getattr(x, 'shape', '')}"
+            )
+        mode = Mode(training, rng, self.convolution)
         last_use = {source: i for i, node in enumerate(self.nodes) for source in node.inputs}
-        self._caches, outputs, acts = {}, {INPUT: x}, {}
+        self._caches, self._outputs, self._trained = {}, {}, training
+        outputs, acts = {INPUT: x}, {}
         for i, node in enumerate(self.nodes[: last + 1]):
             xs = [outputs[source] for source in node.inputs]
+            xs = xs if isinstance(node.layer, Concat) else xs[0]
             try:
-                y, cache = node.layer.forward(_one_or_all(xs, node), self._own(node), mode)
+                y, cache = node.layer.forward(xs, self._own(node), mode)
             except MinicnnError as error:
                 raise MinicnnError(f"layer {node.name}: {error}") from None
             if keep:
-                self._caches[node.name] = cache
+                self._caches[node.name], self._outputs[node.name] = cache, (y.shape, y.dtype)
             outputs[node.name] = y
             if node.name in taps:
                 acts[node.name] = y
@@ -117,7 +128,14 @@ class Network:
                     outputs.pop(source, None)
         return acts
 
-    def backward(self, dys, relu_rule="gradient"):
+    def backward(
+        self,
+        dys: dict,
+        relu_rule: str = "gradient",
+        *,
+        lrn_rule: str | None = None,
+        overlap: str = "sum",
+    ):
         """Pass gradients down to the picture.
 
         Parameters
@@ -126,59 +144,78 @@ class Network:
             {name: gradient (N, C, H, W)} with respect to outputs of the last `forward`.
         relu_rule : {"gradient", "deconvnet", "guided"}
             Only the first is a gradient; see `ops.relu`.
+        lrn_rule : {"gradient", "identity"}, optional
+            The deconvnet passes by a normalisation ("identity"), everything else differentiates
+            it, unless told otherwise here.
+        overlap : {"sum", "max", "overwrite"}
+            Only the first is a gradient; see `ops.maxpool2d.unpool`.
 
         Returns
         -------
-        dx : array (N, 3, H, W)
-        """
-        return self._walk_back(dys, Rule(relu_rule, self.convolution), None)
+        dx : array (N, 3, H, W), in the dtype of the activations
 
-    def gradients(self, dys):
+        Raises
+        ------
+        MinicnnError
+            If a layer or rule is unknown, a gradient has another shape than its activation, or
+            no forward pass with `keep=True` has come that far.
+        """
+        if lrn_rule is None:
+            lrn_rule = "identity" if relu_rule == "deconvnet" else "gradient"
+        if lrn_rule not in LRN_RULES:
+            raise MinicnnError(f"no LRN rule {lrn_rule!r}; the rules are {', '.join(LRN_RULES)}")
+        return self._walk_back(dys, Rule(relu_rule, lrn_rule, overlap), None)
+
+    def gradients(self, dys: dict) -> dict:
         """Return {parameter: gradient} after a forward pass with `training=True`."""
+        if not self._trained:
+            raise MinicnnError(
+                "parameter gradients need a forward pass with training=True just before"
+            )
         grads = {}
-        self._walk_back(dys, Rule(convolution=self.convolution), grads)
+        self._walk_back(dys, Rule(), grads)
         return grads
 
-    def batch_statistics(self):
+    def batch_statistics(self) -> dict:
         """Return {layer: (mean, var)} of the batch normalisations in the last training pass."""
         return {
             node.name: self._caches[node.name][2:]
             for node in self.nodes
-            if isinstance(node.layer, BatchNorm2d) and node.name in self._caches
+            if self._trained and isinstance(node.layer, BatchNorm2d) and node.name in self._caches
         }
 
-    def replica(self):
+    def replica(self) -> "Network":
         """Return a network with the same parameter arrays and caches of its own, for a thread."""
         twin = Network([tuple(node) for node in self.nodes], self.params, self.input_shape)
         twin.attrs, twin.convolution = self.attrs, self.convolution
         return twin
 
-    def shapes(self, input_shape=None):
-        """Return {layer: (C, H, W) of its output} for an input of `input_shape` (C, H, W)."""
-        shapes = {INPUT: tuple(input_shape or self.input_shape)}
-        for node in self.nodes:
-            try:
-                shapes[node.name] = node.layer.out_shape(*[shapes[s] for s in node.inputs])
-            except MinicnnError as error:
-                raise MinicnnError(f"layer {node.name}: {error}") from None
-        del shapes[INPUT]
-        return shapes
+    def shapes(self, input_shape: tuple | None = None) -> dict:
+        """Return {layer: (C, H, W) of its output} for an input of `input_shape` (C, H, W).
 
-    def receptive_fields(self):
-        """Return {layer: (size, stride, offset)} in pixels, each (rows, columns).
-
-        Output (i, j) sees the pixels offset + i stride ... offset + i stride + size - 1 of its
-        rows, and likewise of its columns; the offset is negative where padding comes first. A
-        layer that sees the whole picture has size None.
-
-            size' = size + (span - 1) stride,  stride' = stride u,  offset' = offset - pad stride
+        Raises
+        ------
+        MinicnnError
+            If a layer's window, or the parameters that it has, do not fit.
         """
-        fields = {INPUT: ((1, 1), (1, 1), (0, 0))}
+        return {name: out for name, _, out in self._shapes(input_shape)}
+
+    def param_shapes(self) -> dict:
+        """Return {"conv1_1.weight": shape, ...}: what the layers need, whatever `params` holds."""
+        return {
+            f"{name}.{param}": shape
+            for name, own, _ in self._shapes(None, check=False)
+            for param, shape in own.items()
+        }
+
+    def receptive_fields(self) -> dict:
+        """Return {layer: `fields.Field` (size, stride, offset)}, in pixels of the picture."""
+        found = {INPUT: fields.PIXEL}
         for node in self.nodes:
-            field = _join([fields[source] for source in node.inputs])
-            fields[node.name] = _behind(field, node.layer)
-        del fields[INPUT]
-        return fields
+            seen = fields.cover([found[source] for source in node.inputs])
+            found[node.name] = fields.behind(seen, node.layer)
+        del found[INPUT]
+        return found
 
     def _own(self, node):
         prefix = node.name + "."
@@ -188,39 +225,65 @@ class Network:
             if prefix + name in self.params
         }
 
+    def _shapes(self, input_shape, check=True):
+        """Yield (name, {parameter: shape}, (C, H, W) of the output) layer by layer."""
+        shapes = {INPUT: tuple(input_shape or self.input_shape)}
+        for node in self.nodes:
+            sources = [shapes[source] for source in node.inputs]
+            try:
+                shapes[node.name] = node.layer.out_shape(*sources)
+            except MinicnnError as error:
+                raise MinicnnError(f"layer {node.name}: {error}") from None
+            own = node.layer.param_shapes(sources[0])
+            for name, array in self._own(node).items() if check else ():
+                if array.shape != own.get(name):
+                    raise MinicnnError(
+                        f"layer {node.name}: its {name} {array.shape} does not fit an input of "
+                        f"{sources[0]}, which needs {own.get(name)}"
+                    )
+            yield node.name, own, shapes[node.name]
+
     def _find(self, names):
+        """Return the index of the last of `names`."""
+        if not names:
+            raise MinicnnError(f"no layer named; the layers are {', '.join(self.layers)}")
         for name in names:
             if name not in self._index:
                 raise MinicnnError(
                     f"no layer named {name!r}; the layers are {', '.join(self.layers)}"
                 )
-        if not names:
-            raise MinicnnError(f"no layer named; the layers are {', '.join(self.layers)}")
         return max(self._index[name] for name in names)
+
+    def _check_gradient(self, name, dy):
+        if name not in self._outputs:
+            raise MinicnnError(f"no forward pass with keep=True has reached layer {name!r} yet")
+        shape, dtype = self._outputs[name]
+        if dy.shape != shape:
+            raise MinicnnError(f"layer {name}: the gradient is {dy.shape}, its activation {shape}")
+        return dy.astype(dtype, copy=False)
 
     def _walk_back(self, dys, rule, grads):
         """Chain rule from the last fed layer down; fills `grads` if given, else returns dx."""
-        pending = dict(dys)
-        for node in reversed(self.nodes[: self._find(list(dys)) + 1]):
+        last = self._find(list(dys))
+        pending = {name: self._check_gradient(name, dy) for name, dy in dys.items()}
+        for node in reversed(self.nodes[: last + 1]):
             dy = pending.pop(node.name, None)
             if dy is None:
                 continue
-            if node.name not in self._caches:
-                raise MinicnnError(f"no forward pass has reached layer {node.name!r} yet")
             cache, params = self._caches[node.name], self._own(node)
-            if grads is not None and isinstance(node.layer, BatchNorm2d):
+            if grads is None:
+                dx = node.layer.backward(dy, cache, params, rule)
+            elif isinstance(node.layer, BatchNorm2d):
                 dx, own = node.layer.backward_all(dy, cache)
+                grads.update(_prefixed(node.name, own))
             else:
-                own = {} if grads is None else node.layer.backward_params(dy, cache)
-                if grads is not None and node.inputs == (INPUT,):
-                    dx = None  # nothing below has parameters
-                else:
-                    dx = node.layer.backward(dy, cache, params, rule)
-            if grads is not None:
-                grads.update({f"{node.name}.{name}": grad for name, grad in own.items()})
-            for source, part in zip(node.inputs, [dx] if len(node.inputs) == 1 else dx):
-                if part is not None:
-                    pending[source] = part if source not in pending else pending[source] + part
+                grads.update(_prefixed(node.name, node.layer.backward_params(dy, cache)))
+                if node.inputs == (INPUT,):
+                    continue  # nothing below has parameters
+                dx = node.layer.backward(dy, cache, params, rule)
+            parts = dx if isinstance(node.layer, Concat) else [dx]
+            for source, part in zip(node.inputs, parts, strict=True):
+                pending[source] = part if source not in pending else pending[source] + part
         return pending.get(INPUT)
 
 
@@ -238,27 +301,5 @@ def _as_nodes(layers):
     return nodes
 
 
-def _one_or_all(xs, node):
-    return xs if isinstance(node.layer, Concat) else xs[0]
-
-
-def _join(fields):
-    """Return the least field that covers all of `fields`."""
-    if any(size is None for size, _, _ in fields):
-        return (None, (0, 0), (0, 0))
-    offset = tuple(min(f[2][i] for f in fields) for i in (0, 1))
-    end = tuple(max(f[2][i] + f[0][i] for f in fields) for i in (0, 1))
-    return (tuple(e - o for e, o in zip(end, offset)), fields[0][1], offset)
-
-
-def _behind(field, layer):
-    """Return the receptive field of `layer` when that of its input is `field`."""
-    size, stride, offset = field
-    if size is None or isinstance(layer, (Linear, GlobalAvgPool2d)):
-        return (None, (0, 0), (0, 0))
-    kernel, step, pad = pair(layer.kernel), pair(layer.stride), pair(layer.padding)
-    return (
-        tuple(size[i] + (kernel[i] - 1) * stride[i] for i in (0, 1)),
-        tuple(stride[i] * step[i] for i in (0, 1)),
-        tuple(offset[i] - pad[i] * stride[i] for i in (0, 1)),
-    )
+def _prefixed(name, own):
+    return {f"{name}.{param}": grad for param, grad in own.items()}
