@@ -1,0 +1,33 @@
+"""A convolutional network on NumPy and CuPy arrays, with every gradient written out.
+
+    net = minicnn.load("squeezenet")                  an embedded network, or a weight file
+    acts = net.forward(x, ["fire2/concat"])
+    dx = net.backward({"fire2/concat": dy})
+
+The names below are made available on first use, so that `import minicnn` stays light.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "MinicnnError": "minicnn.errors",
+    "build": "minicnn.models",
+    "load": "minicnn.checkpoint",
+    "save": "minicnn.checkpoint",
+    "style_objective": "minicnn.tasks.style",
+}
+__all__ = ["MinicnnError", "__version__", "build", "load", "save", "style_objective"]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES})
