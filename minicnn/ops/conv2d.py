@@ -77,7 +77,7 @@ def backward_data(dy, w, x_shape, *, stride=1, padding=0, dilation=1, groups=1):
     dx = xp.zeros((N, C, H + 2 * ph, W + 2 * pw), dy.dtype)
     wt = _as_matrices(w, groups).transpose(0, 2, 1)  # (G, C/G R S, K/G)
     for n in range(N):
-        for p0, p1 in _row_ranges(C * R * S * Q * dy.itemsize, P):
+        for p0, p1 in row_ranges(C * R * S * Q * dy.itemsize, P):
             dyg = dy[n, :, p0:p1].reshape(groups, -1, (p1 - p0) * Q)
             dcols = xp.matmul(wt, dyg).reshape(1, C, R, S, p1 - p0, Q)
             add_columns(dx[n : n + 1], dcols, stride=stride, dilation=dilation, first_row=p0)
@@ -127,7 +127,7 @@ def _as_matrices(w, groups):
     return w.reshape(groups, w.shape[0] // groups, -1)
 
 
-def _row_ranges(bytes_per_row, P):
+def row_ranges(bytes_per_row, P):
     """Split P output rows into ranges whose columns take about `STRIP_BYTES`."""
     step = max(1, STRIP_BYTES // bytes_per_row)
     return [(p, min(p + step, P)) for p in range(0, P, step)]
@@ -138,6 +138,6 @@ def _strips(x, w, P, Q, stride, padding, dilation, groups):
     x = pad(x, padding)
     C, (R, S) = x.shape[1], w.shape[2:]
     for n in range(x.shape[0]):
-        for p0, p1 in _row_ranges(C * R * S * Q * x.itemsize, P):
+        for p0, p1 in row_ranges(C * R * S * Q * x.itemsize, P):
             cols = im2col(x[n : n + 1], (R, S), stride=stride, dilation=dilation, rows=(p0, p1))
             yield n, slice(p0, p1), cols.reshape(groups, -1, (p1 - p0) * Q)

@@ -1,0 +1,369 @@
+"""Train a classifier by stochastic gradient descent, every gradient our own.
+
+    loss   cross-entropy with label smoothing, mean over the batch
+    step   g = dloss/dw + wd w          (wd only on the weights of convolutions and linear layers)
+           v = mu v + g
+           w = w - lr (g + mu v)        Nesterov's momentum; w - lr v without it
+
+A batch is cut into groups of a fixed number of pictures. Each group goes through the network by
+itself, on a thread of its own where there is one, with batch normalisation over the group; the
+gradients are added in the order of the groups. So the result depends on the seed and the group
+size, not on the number of threads. Random numbers come from (seed, epoch, step), which makes a
+resumed run equal to an uninterrupted one bit for bit.
+"""
+
+import math
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from minicnn import checkpoint, models
+from minicnn.datasets import open_dataset
+from minicnn.engine.conv2d import FastConvolution
+from minicnn.engine.threads import one_blas_thread, thread_count
+from minicnn.errors import MinicnnError
+from minicnn.layers import Dropout
+from minicnn.ops import softmax
+from minicnn.tasks.schedules import rate
+
+STATE_FILE = "state.h5"
+
+
+@dataclass
+class TrainSettings:
+    """Everything that decides the outcome of a training run, and where it goes."""
+
+    data: str
+    output: str
+    network: str = "minivgg-bn"
+    epochs: int = 30
+    batch: int = 128
+    group: int = 64
+    rate: float = 0.15
+    schedule: str = "one-cycle"
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    smoothing: float = 0.1
+    dropout: float = 0.0
+    crop: int = 48
+    size: int = 64
+    flip: bool = True
+    seed: int = 0
+    limit: int | None = None
+    snapshots: list = field(default_factory=list)
+    validate_every: int = 1
+    threads: int | None = None
+
+
+class Interrupted(Exception):
+    """Ctrl-C, after the state has been written; `path` is where."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.path = path
+
+
+def run(settings, *, resume=False, log=lambda record: None, progress=lambda items, **_: items):
+    """Train, writing snapshots and the state to resume from into `settings.output`.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    resume : bool
+        Go on from the state in the output folder; the settings must be the same.
+    log : callable
+        Receives a dict per epoch: losses, accuracies (0..1), rate, seconds.
+    progress : callable
+        Wraps the steps of an epoch, as tqdm does.
+
+    Returns
+    -------
+    Network
+        With the weights after the last epoch; also in `output`/last.h5.
+
+    Raises
+    ------
+    MinicnnError
+        If the data, the settings or the state are unfit, or the loss is no longer finite.
+    Interrupted
+        On Ctrl-C, once the state has been saved.
+    """
+    check(settings)
+    train, val = (open_dataset(settings.data, split) for split in ("train", "val"))
+    fingerprint = train.fingerprint()
+    run_ = _Run(settings, train, fingerprint)
+    if resume:
+        run_.restore()
+    pictures = train.pictures(settings.size)[: settings.limit]
+    val_pictures = val.pictures(settings.size)
+    with one_blas_thread(), ThreadPoolExecutor(run_.threads) as pool:
+        while run_.epoch < settings.epochs:
+            started = time.perf_counter()
+            record = run_.one_epoch(pictures, pool, progress)
+            if run_.epoch % settings.validate_every == 0 or run_.epoch == settings.epochs:
+                record |= evaluate(run_.net, val_pictures, val.labels, pool, run_.threads)
+            record["seconds"] = round(time.perf_counter() - started, 1)
+            run_.history.append(record)
+            run_.save_state()
+            if run_.epoch in settings.snapshots:
+                run_.save_network(f"epoch-{run_.epoch:03d}.h5")
+            log(record)
+    run_.save_network("last.h5")
+    return run_.net
+
+
+class _Run:
+    """The state of a training run: parameters, momentum, position, history."""
+
+    def __init__(self, settings, train, fingerprint):
+        self.settings = settings
+        self.labels = train.labels[: settings.limit]
+        self.fingerprint = fingerprint
+        self.folder = Path(settings.output)
+        self.net = models.build(
+            settings.network, seed=settings.seed, classes=len(train.class_names)
+        )
+        self.net.convolution = FastConvolution()
+        self.net.attrs["classes"] = list(train.class_names)
+        _set_dropout(self.net, settings.dropout)
+        self.threads = thread_count(settings.threads)
+        self.replicas = [self.net.replica() for _ in range(settings.batch // settings.group)]
+        self.velocity = {
+            name: np.zeros_like(p)
+            for name, p in self.net.params.items()
+            if not name.endswith((".mean", ".var"))
+        }
+        self.epoch = self.step = 0
+        self.sums = np.zeros(3)  # loss, right answers, pictures of this epoch so far
+        self.history = []
+
+    @property
+    def steps(self):
+        return len(self.labels) // self.settings.batch
+
+    def one_epoch(self, pictures, pool, progress):
+        """Run (the rest of) one epoch; return its record."""
+        s = self.settings
+        order = np.random.default_rng([s.seed, self.epoch]).permutation(len(self.labels))
+        with _interrupts_noted() as interrupts:
+            for step in progress(range(self.step, self.steps), initial=self.step, total=self.steps):
+                chosen = order[step * s.batch : (step + 1) * s.batch]
+                self._one_step(pictures, chosen, pool)
+                self.step = step + 1
+                if interrupts:
+                    self.save_state()
+                    raise Interrupted(self.folder / STATE_FILE)
+        loss, right, count = self.sums.tolist()
+        record = {"epoch": self.epoch + 1, "rate": self._rate(), "loss": loss / count}
+        record["accuracy"] = right / count
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros(3)
+        return record
+
+    def _rate(self):
+        done = (self.epoch * self.steps + self.step) / (self.settings.epochs * self.steps)
+        return rate(self.settings.schedule, self.settings.rate, done)
+
+    def _one_step(self, pictures, chosen, pool):
+        s = self.settings
+        lr = self._rate()
+
+        def group(g):
+            mine = chosen[g * s.group : (g + 1) * s.group]
+            rng = np.random.default_rng([s.seed, self.epoch, self.step, g])
+            x = augment(pictures[mine], s.crop, s.flip, rng, self.net.attrs["preprocess"])
+            return loss_and_gradients(self.replicas[g], x, self.labels[mine], s.smoothing, rng)
+
+        results = list(pool.map(group, range(len(self.replicas))))
+        loss = float(np.mean([r[0] for r in results]))
+        if not math.isfinite(loss):
+            raise MinicnnError(
+                f"training diverged: the loss is {loss} at epoch {self.epoch + 1}, step "
+                f"{self.step + 1}, rate {lr:.3g}; resume from the last state with a smaller rate"
+            )
+        self.sums += (loss * s.batch, sum(r[1] for r in results), s.batch)
+        for replica in self.replicas:
+            update_running_statistics(self.net.params, replica.batch_statistics())
+        for name in self.velocity:
+            grad = results[0][2][name]
+            for other in results[1:]:
+                grad += other[2][name]
+            grad /= len(results)
+            if name.endswith(".weight"):
+                grad += s.weight_decay * self.net.params[name]
+            sgd_step(self.net.params[name], grad, self.velocity[name], lr, s.momentum, s.nesterov)
+
+    def save_network(self, name):
+        """Write the weights with their provenance."""
+        self.net.attrs["training"] = {
+            "settings": _portable(self.settings),
+            "data": self.fingerprint,
+            "history": self.history,
+        }
+        checkpoint.save(self.net, self.folder / name)
+
+    def save_state(self):
+        """Write everything that `restore` needs."""
+        arrays = {f"param/{k}": v for k, v in self.net.params.items()}
+        arrays |= {f"velocity/{k}": v for k, v in self.velocity.items()}
+        attrs = {
+            "settings": _portable(self.settings),
+            "data": self.fingerprint,
+            "epoch": self.epoch,
+            "step": self.step,
+            "sums": self.sums.tolist(),
+            "history": self.history,
+        }
+        checkpoint.save_arrays(self.folder / STATE_FILE, arrays, attrs)
+
+    def restore(self):
+        """Go back to the saved state; refuse one of other settings or of other data."""
+        path = self.folder / STATE_FILE
+        arrays, attrs = checkpoint.load_arrays(path)
+        if attrs["data"] != self.fingerprint:
+            raise MinicnnError(
+                f"the data set {self.settings.data} has changed since {path} was written; "
+                "start a new run in another folder"
+            )
+        theirs, ours = attrs["settings"], _portable(self.settings)
+        differing = sorted(k for k in ours if theirs.get(k) != ours[k])
+        if differing:
+            raise MinicnnError(
+                f"{path} was made with other settings for {', '.join(differing)}; "
+                "resume with the same ones or start a new run in another folder"
+            )
+        for name, values in arrays.items():
+            kind, _, key = name.partition("/")
+            target = self.net.params if kind == "param" else self.velocity
+            target[key][...] = values
+        self.epoch, self.step = int(attrs["epoch"]), int(attrs["step"])
+        self.sums = np.array(attrs["sums"])
+        self.history = list(attrs["history"])
+
+
+def loss_and_gradients(net, x, labels, smoothing, rng):
+    """Return (mean loss, number of right answers, {parameter: gradient}) of one group."""
+    top = next(n.name for n in reversed(net.nodes) if n.name != "prob")
+    logits = net.forward(x, [top], training=True, rng=rng)[top]
+    scores = logits.reshape(len(x), -1)
+    loss, cache = softmax.cross_entropy(scores, labels, smoothing=smoothing)
+    grads = net.gradients({top: softmax.cross_entropy_backward(cache).reshape(logits.shape)})
+    return float(loss), int((scores.argmax(axis=1) == labels).sum()), grads
+
+
+def sgd_step(w, grad, velocity, lr, momentum, nesterov):
+    """Update `w` and `velocity` in place; the formula stands at the top of the file."""
+    velocity *= momentum
+    velocity += grad
+    w -= lr * (grad + momentum * velocity if nesterov else velocity)
+
+
+def update_running_statistics(params, statistics, rate=0.1):
+    """Move the stored means and variances towards those of a group, in place."""
+    for layer, (mean, var) in statistics.items():
+        for name, value in (("mean", mean), ("var", var)):
+            stored = params[f"{layer}.{name}"]
+            stored += rate * (value - stored)
+
+
+def augment(pictures, crop, flip, rng, preprocess):
+    """Cut a random square out of each picture, mirror half of them, and normalise.
+
+    Parameters
+    ----------
+    pictures : uint8 array (N, H, W, 3)
+    crop : int
+        Side of the square in pixels.
+
+    Returns
+    -------
+    x : float32 array (N, 3, crop, crop)
+    """
+    N, H, W = pictures.shape[:3]
+    top, left = rng.integers(0, H - crop + 1, N), rng.integers(0, W - crop + 1, N)
+    mirrored = rng.random(N) < 0.5 if flip else np.zeros(N, bool)
+    x = np.empty((N, crop, crop, 3), np.float32)
+    for i in range(N):
+        cut = pictures[i, top[i] : top[i] + crop, left[i] : left[i] + crop]
+        x[i] = cut[:, ::-1] if mirrored[i] else cut
+    return normalise(x, preprocess)
+
+
+def normalise(pictures, preprocess):
+    """Return pictures (N, H, W, 3), RGB 0..255, as float32 (N, 3, H, W) for the network."""
+    x = np.asarray(pictures, np.float32)
+    if preprocess["channel_order"] == "BGR":
+        x = x[..., ::-1]
+    mean, std = (np.asarray(preprocess[k], np.float32) for k in ("mean", "std"))
+    x = (x * np.float32(preprocess["scale"]) - mean) / std
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+
+
+def evaluate(net, pictures, labels, pool, threads, batch=50):
+    """Return {"val_loss", "val_accuracy", "val_top5"} over uint8 pictures (N, H, W, 3)."""
+    top = next(n.name for n in reversed(net.nodes) if n.name != "prob")
+
+    def part(first):
+        mine = slice(first, first + batch)
+        x = normalise(pictures[mine], net.attrs["preprocess"])
+        scores = net.replica().forward(x, [top], keep=False)[top].reshape(len(x), -1)
+        loss, _ = softmax.cross_entropy(scores, labels[mine])
+        ranked = np.argsort(-scores, axis=1)[:, :5] == labels[mine, None]
+        return loss * len(x), ranked[:, 0].sum(), ranked.any(axis=1).sum()
+
+    sums = np.sum(list(pool.map(part, range(0, len(pictures), batch))), axis=0) / len(pictures)
+    return dict(zip(("val_loss", "val_accuracy", "val_top5"), sums.tolist()))
+
+
+def check(settings):
+    """Raise `MinicnnError` for the first setting that cannot work."""
+    s = settings
+    for name in ("epochs", "batch", "group", "crop", "size", "validate_every"):
+        if getattr(s, name) < 1:
+            raise MinicnnError(f"{name} must be at least 1, not {getattr(s, name)}")
+    for name in ("rate", "momentum", "weight_decay", "smoothing", "dropout"):
+        value = getattr(s, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise MinicnnError(f"{name} must be a finite number >= 0, not {value}")
+    if s.batch % s.group:
+        raise MinicnnError(f"the batch ({s.batch}) must be a multiple of the group ({s.group})")
+    if s.crop > s.size:
+        raise MinicnnError(f"the crop ({s.crop}) is larger than the pictures ({s.size})")
+    rate(s.schedule, s.rate, 0.0)
+    if not Path(s.output).is_dir():
+        raise MinicnnError(f"no folder {s.output}; create it first")
+
+
+@contextmanager
+def _interrupts_noted():
+    """Collect Ctrl-C in a list instead of letting it break a half-made update."""
+    noted = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted  # signals reach the main thread alone
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: noted.append(True))
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _set_dropout(net, p):
+    net.nodes = [
+        node._replace(layer=Dropout(p)) if isinstance(node.layer, Dropout) else node
+        for node in net.nodes
+    ]
+
+
+def _portable(settings):
+    """Return the settings that decide the result, without what may differ between machines."""
+    kept = asdict(settings)
+    for name in ("data", "output", "threads", "snapshots", "validate_every"):
+        del kept[name]
+    return kept
