@@ -62,7 +62,7 @@ class Dataset:
             raise MinicnnError(f"{self.name}: picture {i} cannot be read ({error})") from None
 
     def pictures(self, size, *, progress=iter):
-        """Return all pictures as uint8 (N, size, size, 3): shorter side to `size`, centre cut out."""
+        """Return all as uint8 (N, size, size, 3): shorter side to `size`, the centre cut out."""
         out = np.empty((len(self), size, size, 3), np.uint8)
         for i in progress(range(len(self))):
             out[i] = centre(self.picture(i), size)

@@ -115,7 +115,7 @@ def test_one_dimensional_filtering(rng, m):
 
 
 def test_a_planted_error_is_seen(rng, monkeypatch):
-    x, w, b, padding = draw(rng, "odd size", "float64")
+    x, w, _, padding = draw(rng, "odd size", "float64")
     exact = transforms.matrices
     monkeypatch.setattr(winograd, "matrices", lambda m: (exact(m)[0] * 1.001, *exact(m)[1:]))
     got = FastConvolution().forward(x, w, None, padding=padding)[0]

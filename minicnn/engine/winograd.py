@@ -15,6 +15,7 @@ matrix product over long contiguous runs.
 """
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -169,7 +170,7 @@ def _chunks(N, tiles, bytes_per_tile, bytes_of_filters):
         return [(slice(i, min(i + step, N)), (0, tiles[0])) for i in range(0, N, step)]
     count = -(-tiles[0] // max(1, wanted))
     edges = [tiles[0] * i // count for i in range(count + 1)]
-    return [(slice(i, i + 1), rows) for i in range(N) for rows in zip(edges, edges[1:])]
+    return [(slice(i, i + 1), rows) for i in range(N) for rows in pairwise(edges)]
 
 
 def _buffer(name, shape, dtype):

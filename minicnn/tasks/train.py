@@ -318,7 +318,8 @@ def evaluate(net, pictures, labels, pool, threads, batch=50):
         return loss * len(x), ranked[:, 0].sum(), ranked.any(axis=1).sum()
 
     sums = np.sum(list(pool.map(part, range(0, len(pictures), batch))), axis=0) / len(pictures)
-    return dict(zip(("val_loss", "val_accuracy", "val_top5"), sums.tolist()))
+    loss, accuracy, top5 = sums.tolist()
+    return {"val_loss": loss, "val_accuracy": accuracy, "val_top5": top5}
 
 
 def check(settings):
