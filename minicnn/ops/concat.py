@@ -7,6 +7,7 @@ Copying is linear, so the derivative is the same copying backwards.
 """
 
 from minicnn.backend import array_module
+from minicnn.errors import MinicnnError
 
 
 def forward(xs):
@@ -21,12 +22,22 @@ def forward(xs):
     y : array (N, C1 + C2 + ..., H, W), in the dtype and memory layout of the first
     sizes : tuple of int
         The cache: C1, C2, ...
+
+    Raises
+    ------
+    MinicnnError
+        If N, H or W differ.
     """
     first, sizes = xs[0], tuple(x.shape[1] for x in xs)
+    if len({(x.shape[0], *x.shape[2:]) for x in xs}) > 1:
+        shapes = ", ".join(str(x.shape) for x in xs)
+        raise MinicnnError(f"maps to concatenate differ in more than their channels: {shapes}")
     shape = (first.shape[0], sum(sizes), *first.shape[2:])
     y = array_module(first).empty_like(first, shape=shape)
-    for part, x in zip(backward(y, sizes), xs, strict=True):
-        part[...] = x
+    start = 0
+    for x, size in zip(xs, sizes, strict=True):
+        y[:, start : start + size] = x
+        start += size
     return y, sizes
 
 
