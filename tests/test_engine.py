@@ -5,7 +5,7 @@ import pytest
 
 from minicnn.engine import transforms, winograd
 from minicnn.engine.conv2d import FastConvolution
-from minicnn.engine.threads import thread_count, workers
+from minicnn.engine.threads import Crew, thread_count
 from minicnn.errors import MinicnnError
 from minicnn.ops import conv2d
 
@@ -88,7 +88,7 @@ def test_a_strided_picture_is_taken_as_it_is(rng):
 def test_threads_do_not_change_the_result(rng, count):
     x, w, b, padding = draw(rng, "several strips", "float32")
     alone = FastConvolution().forward(x, w, b, padding=padding)[0]
-    with workers(count):
+    with Crew(count).at_work():
         together = FastConvolution().forward(x, w, b, padding=padding)[0]
     assert np.array_equal(alone, together)
 

@@ -4,8 +4,9 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from minicnn.errors import MinicnnError
 
@@ -35,7 +36,45 @@ def thread_count(wanted=None):
 
 def one_blas_thread():
     """Context in which every BLAS call runs on the thread that makes it; undone afterwards."""
-    return threadpool_limits(limits=1, user_api="blas")
+    return _blas().limit(limits=1, user_api="blas")
+
+
+class Crew:
+    """Worker threads that are kept, with their scratch memory, from one evaluation to the next.
+
+    Parameters
+    ----------
+    wanted : int, optional
+        See `thread_count`.
+    """
+
+    def __init__(self, wanted=None):
+        self.count = thread_count(wanted)
+        self._pool = ThreadPoolExecutor(self.count) if self.count > 1 else None
+
+    @contextmanager
+    def at_work(self):
+        """Context in which `parallel_map` of this thread uses the crew, and BLAS no threads."""
+        before, _here.pool = getattr(_here, "pool", None), self._pool
+        try:
+            with one_blas_thread():
+                yield
+        finally:
+            _here.pool = before
+
+
+def parallel_map(function, items):
+    """Call `function` on every item, on the crew at work in this thread if there is one.
+
+    The items must not depend on each other; NumPy's calls release the interpreter lock.
+    """
+    pool = getattr(_here, "pool", None)
+    return list((pool.map if pool else map)(function, items))
+
+
+@cache
+def _blas():
+    return ThreadpoolController()  # looks through all loaded libraries: once is enough
 
 
 def _processors():
@@ -53,26 +92,3 @@ def _quota():
     except (OSError, ValueError):
         return 256
     return 256 if quota == "max" else max(1, -(-int(quota) // int(period)))
-
-
-@contextmanager
-def workers(wanted=None):
-    """Context in which `parallel_map` of this thread uses `wanted` threads, BLAS one in each."""
-    count = thread_count(wanted)
-    with one_blas_thread(), ThreadPoolExecutor(count) as pool:
-        before, _here.pool = getattr(_here, "pool", None), pool
-        try:
-            yield count
-        finally:
-            _here.pool = before
-
-
-def parallel_map(function, items):
-    """Call `function` on every item, on the threads of `workers` if this thread has any.
-
-    The items must not depend on each other; NumPy's calls release the interpreter lock.
-    """
-    pool = getattr(_here, "pool", None)
-    if pool is None:
-        return [function(item) for item in items]
-    return list(pool.map(function, items))

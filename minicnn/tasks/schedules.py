@@ -1,10 +1,9 @@
 """Learning-rate schedules: the rate as a function of the share of the training that is done.
 
-    one-cycle  from peak / 25 up to the peak over the first 30 %, then down to peak / 10,000, both
-               along half a cosine (Smith & Topin 2017, arXiv 1708.07120)
-    cosine     from the peak down to 0 along half a cosine (Loshchilov & Hutter 2016, 1608.03983)
-    step       a tenth of the rate after 1/2, a hundredth after 3/4
-    constant
+one-cycle goes from peak / 25 up to the peak over the first 30 %, then down to peak / 10,000, both
+along half a cosine (Smith & Topin 2017, arXiv 1708.07120); cosine from the peak down to 0 along
+half a cosine (Loshchilov & Hutter 2016, arXiv 1608.03983); step falls to a tenth after one half
+and to a hundredth after three quarters.
 """
 
 import math
@@ -31,7 +30,7 @@ def _ease(start, end, t):
 
 
 SCHEDULES = {
-    "one-cycle": lambda t: _ease(1 / 25, 1, t / 0.3) if t < 0.3 else _ease(1, 1e-4, (t - 0.3) / 0.7),
+    "one-cycle": lambda t: _ease(0.04, 1, t / 0.3) if t < 0.3 else _ease(1, 1e-4, (t - 0.3) / 0.7),
     "cosine": lambda t: _ease(1, 0, t),
     "step": lambda t: 1.0 if t < 0.5 else 0.1 if t < 0.75 else 0.01,
     "constant": lambda t: 1.0,
