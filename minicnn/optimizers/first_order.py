@@ -1,0 +1,143 @@
+"""Gradient descent, momentum and Adam: one evaluation per iteration, no line search.
+
+With g the gradient at x, η the learning rate and t the iteration from 1:
+
+    gradient-descent   x <- x - η·g
+    momentum           v <- μ·v - η·g;    x <- x + v
+    adam               m <- β1·m + (1-β1)·g;    s <- β2·s + (1-β2)·g²
+                       x <- x - η · m/(1-β1^t) / (sqrt(s/(1-β2^t)) + ε)
+
+Momentum is Mahendran & Vedaldi's form (arXiv 1412.0035), Adam is Kingma & Ba's (arXiv 1412.6980).
+Adam's first steps are η in every pixel, whatever the scale of the function; the other two need a
+rate that fits the function. The learning rate is a number or a function of the iteration. With
+bounds, x is clipped after each step.
+"""
+
+import math
+
+import numpy as np
+
+from minicnn.backend import array_module
+from minicnn.errors import MinicnnError
+from minicnn.optimizers.record import Record, Stop
+
+STALL = 20  # iterations in a row without any change of the value
+SETTLED = 10  # iterations whose values say what is large for this function
+DIVERGED = 1e3  # times the largest of these
+
+
+def gradient_descent(record: Record, x0, bounds, *, learning_rate=None):
+    """Minimise by gradient descent; called by `minimize`."""
+    rate = _schedule("gradient-descent", learning_rate)
+    _descend(record, x0, bounds, lambda g, t: -rate(t) * g)
+
+
+def momentum(
+    record: Record, x0, bounds, *, learning_rate=None, momentum: float = 0.9, restart: bool = False
+):
+    """Minimise by gradient descent with momentum; called by `minimize`.
+
+    Parameters
+    ----------
+    record, x0, bounds
+        See `minimize`.
+    learning_rate : float or callable(iteration) -> float
+    momentum : float, from 0 to below 1
+    restart : bool
+        Set the velocity to 0 whenever the learning rate changes, as Mahendran & Vedaldi do.
+    """
+    rate = _schedule("momentum", learning_rate)
+    _check_fraction("momentum", momentum)
+    velocity = array_module(x0).zeros_like(x0)
+    previous = None
+
+    def step(g, t):
+        nonlocal previous
+        eta = rate(t)
+        if restart and eta != previous:
+            velocity[...] = 0
+        previous = eta
+        velocity[...] = momentum * velocity - eta * g
+        return velocity
+
+    _descend(record, x0, bounds, step)
+
+
+def adam(
+    record: Record,
+    x0,
+    bounds,
+    *,
+    learning_rate=1.0,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+):
+    """Minimise by Adam; called by `minimize`.
+
+    Parameters
+    ----------
+    record, x0, bounds
+        See `minimize`.
+    learning_rate : float or callable(iteration) -> float
+        In units of x: 1 is a grey level where pixels run from 0 to 255.
+    beta1, beta2 : float, from 0 to below 1
+    epsilon : float
+    """
+    rate = _schedule("adam", learning_rate)
+    _check_fraction("beta1", beta1)
+    _check_fraction("beta2", beta2)
+    xp = array_module(x0)
+    mean, square = xp.zeros_like(x0), xp.zeros_like(x0)
+
+    def step(g, t):
+        mean[...] = beta1 * mean + (1 - beta1) * g
+        square[...] = beta2 * square + (1 - beta2) * xp.square(g)
+        spread = xp.sqrt(square / (1 - beta2**t)) + epsilon
+        return -rate(t) / (1 - beta1**t) * mean / spread
+
+    _descend(record, x0, bounds, step)
+
+
+def _descend(record, x, bounds, step):
+    """Take steps until the record, a stall or divergence ends the run."""
+    xp = array_module(x)
+    value, gradient = record.evaluate(x)
+    record.accept(x, value)
+    if not gradient.any():
+        raise Stop("converged", "the gradient is 0 at the start: nothing to improve")
+    unchanged, large, t = 0, abs(value), 0
+    while True:
+        t += 1
+        with np.errstate(over="ignore", invalid="ignore"):  # the record says it in words
+            x = xp.add(x, step(gradient, t), dtype=x.dtype)
+        if bounds is not None:
+            x = xp.clip(x, *bounds)
+        before = value
+        value, gradient = record.evaluate(x)
+        record.accept(x, value)
+        if t <= SETTLED:
+            large = max(large, abs(value))
+        elif value > DIVERGED * large:
+            raise Stop(
+                "diverged",
+                f"diverged: value {value:.3g} in iteration {t}; use a lower learning rate",
+            )
+        unchanged = unchanged + 1 if value == before else 0
+        if unchanged == STALL:
+            raise Stop("stalled", f"stalled: the value has not changed for {STALL} iterations")
+
+
+def _schedule(name, rate):
+    if callable(rate):
+        return lambda t: float(rate(t))
+    if rate is None:
+        raise MinicnnError(f"{name} needs learning_rate; try a value and lower it if it diverges")
+    if not 0 < rate < math.inf:
+        raise MinicnnError(f"learning_rate = {rate}; use a positive number")
+    return lambda t: float(rate)
+
+
+def _check_fraction(name, value):
+    if not 0 <= value < 1:
+        raise MinicnnError(f"{name} = {value}; use a number from 0 to below 1")

@@ -1,0 +1,168 @@
+"""What every optimizer shares: counting, checking, keeping the best picture, ending in words.
+
+An optimizer asks `Record.evaluate(x)` for value and gradient and calls `Record.accept(x, value)`
+at the end of each iteration. Both raise `Stop` when the run is over; no optimizer returns.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicnn.backend import array_module
+from minicnn.errors import MinicnnError
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Outcome of `minimize`.
+
+    Attributes
+    ----------
+    x : array, the picture kept, of the shape, dtype and device of x0
+    value : float, the objective at x; nan if nothing could be evaluated
+    iterations, evaluations : int
+        Iterations completed and calls of fun.
+    status : str, one word for programs
+        "budget" (iterations or evaluations used up), "converged" (the gradient is 0), "stalled"
+        (no lower value found), "stopped" (by the callback), "interrupted" (KeyboardInterrupt),
+        "not-finite" (NaN or overflow), "diverged".
+    reason : str, the same in plain words, for people
+    trace : list of dict, one per iteration from 0 (the start)
+        iteration, evaluations, value, step (root mean square change of x), terms.
+    terms : dict, name -> value of every term of the objective at x, where fun has such an attribute
+    """
+
+    x: Any
+    value: float
+    iterations: int
+    evaluations: int
+    status: str
+    reason: str
+    trace: list = field(repr=False)
+    terms: dict = field(default_factory=dict)
+
+    @property
+    def interrupted(self) -> bool:
+        """True if KeyboardInterrupt ended the run: save x, then exit with 130."""
+        return self.status == "interrupted"
+
+
+class Stop(Exception):
+    """The run is over."""
+
+    def __init__(self, status: str, reason: str):
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class Record:
+    """Evaluate a function within a budget and remember what came of it.
+
+    Neither x nor a gradient is copied: optimizers make a new x for every evaluation and use up
+    the gradient before the next one.
+    """
+
+    def __init__(
+        self,
+        fun: Callable,
+        x0,
+        iterations: int,
+        max_evaluations: int | None = None,
+        callback: Callable | None = None,
+        keep: str = "best",
+    ):
+        self.fun, self.callback, self.keep = fun, callback, keep
+        self.max_iterations, self.max_evaluations = iterations, max_evaluations
+        self.iterations = self.evaluations = 0
+        self.kept = (math.nan, x0, {})  # value, x, terms; replaced in one step, safe to interrupt
+        self.accepted = x0
+        self.terms = {}
+        self.trace = []
+
+    def evaluate(self, x):
+        """Return (value, gradient) at x.
+
+        Raises
+        ------
+        Stop
+            When the budget is used up, or x, the value or the gradient is not finite.
+        """
+        if self.evaluations == self.max_evaluations:
+            raise Stop("budget", f"all {self.evaluations} evaluations are used")
+        if not all_finite(x):
+            raise Stop(
+                "not-finite", f"overflow: x is not finite after evaluation {self.evaluations}"
+            )
+        self.evaluations += 1
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # told in words below
+                value, gradient = self.fun(x)
+        except (OverflowError, FloatingPointError) as error:
+            raise Stop("not-finite", f"overflow in {self._this()}: {error}") from None
+        value = float(value)
+        if gradient.shape != x.shape:
+            raise MinicnnError(f"fun gave a gradient {gradient.shape} for a picture {x.shape}")
+        if math.isinf(value):
+            raise Stop("not-finite", f"overflow: the value is {value} in {self._this()}")
+        if math.isnan(value):
+            raise Stop("not-finite", f"the value is not a number (NaN) in {self._this()}")
+        if not all_finite(gradient):
+            raise Stop("not-finite", f"the gradient is not finite in {self._this()}")
+        self.terms = dict(getattr(self.fun, "terms", None) or {})
+        if self.keep == "best" and not value >= self.kept[0]:
+            self.kept = (value, x, self.terms)
+        return value, gradient
+
+    def accept(self, x, value: float) -> None:
+        """End an iteration at x, evaluated last; the first call is the start, iteration 0.
+
+        Raises
+        ------
+        Stop
+            When the iterations are used up or the callback returns True.
+        """
+        entry = {
+            "iteration": self.iterations + 1 if self.trace else 0,
+            "evaluations": self.evaluations,
+            "value": value,
+            "step": _rms(x, self.accepted) if self.trace else 0.0,
+            "terms": self.terms,
+        }
+        if self.keep == "last":
+            self.kept = (value, x, self.terms)
+        self.accepted = x
+        self.trace.append(entry)
+        if entry["iteration"] == 0:
+            return
+        self.iterations += 1
+        if self.callback is not None:
+            info = {key: entry[key] for key in ("evaluations", "step", "terms")}
+            if self.callback(self.iterations, x, value, info) is True:
+                raise Stop("stopped", f"stopped by the callback in iteration {self.iterations}")
+        if self.iterations >= self.max_iterations:
+            raise Stop("budget", f"all {self.iterations} iterations are done")
+
+    def result(self, status: str, reason: str) -> Result:
+        """Return the result as it stands."""
+        value, x, terms = self.kept
+        return Result(
+            x, value, self.iterations, self.evaluations, status, reason, self.trace, terms
+        )
+
+    def _this(self):
+        return f"evaluation {self.evaluations}, after {self.iterations} iterations"
+
+
+def all_finite(x) -> bool:
+    """Return True if no element is NaN or infinite; one pass, no array of flags."""
+    xp = array_module(x)
+    low, high = float(xp.min(x)), float(xp.max(x))
+    return math.isfinite(low) and math.isfinite(high)
+
+
+def _rms(x, before) -> float:
+    xp = array_module(x)
+    return math.sqrt(float(xp.mean(xp.square(xp.subtract(x, before, dtype=xp.float64)))))

@@ -1,0 +1,134 @@
+"""SciPy's L-BFGS-B on pictures: the one place where float32 arrays meet SciPy's float64 vectors.
+
+SciPy minimises φ(z) = c·fun(s·z), where x = s·z. Its own choices are made for |dφ/dz| about 1:
+without bounds the first trial step has ‖dz‖ = 1 whatever the gradient; with bounds, and whenever
+it forgets its memory after a failed line search, the trial is z - dφ/dz. So
+
+    s   the length wanted for the first step, ‖dx‖
+    c   = 1 / (s · ‖dfun/dx‖)    so that both trials are the same step, of length s
+
+Unless given as first_step, s = |fun(x0)| / ‖dfun/dx‖, where the tangent at x0 meets 0 (Polyak's
+step for a least value of 0). Then c·fun(x0) = 1 as well. It follows the scale of fun and of x; no
+grey level needs to be known. Both s and c are rounded to powers of two, so scaling loses no digit.
+"""
+
+import math
+
+import numpy as np
+
+from minicnn.backend import array_module, to_host
+from minicnn.errors import MinicnnError
+from minicnn.optimizers.record import Record, Stop
+
+
+def lbfgs(
+    record: Record,
+    x0,
+    bounds,
+    *,
+    maxcor: int = 10,
+    first_step: float | None = None,
+    maxls: int = 20,
+    ftol: float = 0.0,
+    gtol: float = 0.0,
+):
+    """Minimise by SciPy's L-BFGS-B; called by `minimize`.
+
+    Parameters
+    ----------
+    record : Record
+    x0 : array
+    bounds : (low, high) arrays like x0, or None
+    maxcor : int
+        Pairs remembered; SciPy holds about (2·maxcor + 5) float64 copies of the picture.
+    first_step : float, optional
+        Root mean square change of x in the first trial step, in units of x (a few grey levels).
+    maxls : int
+        Evaluations that one line search may use.
+    ftol, gtol : float
+        SciPy's own stopping tests, on the scaled function (its first value is about 1); 0 is never.
+    """
+    from scipy.optimize import Bounds, minimize
+
+    _check_options(maxcor, first_step, maxls, ftol, gtol)
+    xp = array_module(x0)
+    value0, gradient0 = record.evaluate(x0)
+    record.accept(x0, value0)
+    gradient0 = _to_vector(gradient0)
+    unit, factor = _scales(value0, gradient0, first_step)
+    last = {"x": x0, "value": value0, "gradient": gradient0 * (factor * unit)}
+
+    def to_picture(z):
+        with np.errstate(over="ignore"):  # the record says it in words
+            return xp.asarray((z * unit).astype(x0.dtype)).reshape(x0.shape)
+
+    def scaled(z):
+        gradient = last.pop("gradient", None)  # SciPy begins at x0, which is already known
+        if gradient is None:
+            last["x"] = to_picture(z)
+            last["value"], raw = record.evaluate(last["x"])
+            gradient = _to_vector(raw) * (factor * unit)
+        return last["value"] * factor, gradient
+
+    def next_iteration(z):
+        record.accept(last["x"], last["value"])  # a line search ends where it evaluated last
+
+    outcome = minimize(
+        scaled,
+        _to_vector(x0) / unit,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=None if bounds is None else Bounds(*(_to_vector(side) / unit for side in bounds)),
+        callback=next_iteration,
+        options={
+            "maxcor": maxcor,
+            "maxls": maxls,
+            "ftol": ftol,
+            "gtol": gtol,
+            "maxiter": record.max_iterations + 1,  # the record stops first
+            "maxfun": 1 << 62,
+        },
+    )
+    raise _why(str(outcome.message), ftol, gtol)
+
+
+def _scales(value, gradient, first_step):
+    norm = math.sqrt(float(gradient @ gradient))
+    if norm == 0:
+        raise Stop("converged", "the gradient is 0 at the start: nothing to improve")
+    if first_step is not None:
+        length = first_step * math.sqrt(gradient.size)
+    else:
+        length = abs(value) / norm or 1.0
+    unit = _power_of_two(length)
+    return unit, _power_of_two(1 / (unit * norm))
+
+
+def _power_of_two(number):
+    return 2.0 ** min(max(round(math.log2(number)), -500), 500)
+
+
+def _to_vector(x):
+    return to_host(x).astype(np.float64).ravel()
+
+
+def _why(message, ftol, gtol):
+    if "GRADIENT" in message.upper():
+        return Stop("converged", "the gradient is " + (f"below gtol = {gtol}" if gtol else "0"))
+    if "REDUCTION" in message.upper():
+        small = f"by less than ftol = {ftol}" if ftol else "in no digit"
+        return Stop("stalled", f"stalled: the value changes {small} any more")
+    return Stop(
+        "stalled",
+        "stalled: the line search finds no lower value; the rest is rounding, "
+        "or the gradient does not belong to the value",
+    )
+
+
+def _check_options(maxcor, first_step, maxls, ftol, gtol):
+    if maxcor < 1 or maxls < 1:
+        raise MinicnnError(f"maxcor = {maxcor}, maxls = {maxls}; use whole numbers of at least 1")
+    if first_step is not None and not 0 < first_step < math.inf:
+        raise MinicnnError(f"first_step = {first_step}; use a positive number in units of x")
+    if not (ftol >= 0 and gtol >= 0):
+        raise MinicnnError(f"ftol = {ftol}, gtol = {gtol}; use 0 or a positive number")
