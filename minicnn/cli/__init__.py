@@ -1,0 +1,63 @@
+"""The command line: `minicnn VERB`. Results go to stdout, progress and notes to stderr.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Bad input ends in one line on stderr.
+Each module of this folder has `add(verbs)`, which declares its verbs; what a verb needs is
+imported when it runs, so that `--help` is quick.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from minicnn.cli.parser import Parser
+from minicnn.errors import MinicnnError
+
+MODULES = ("style", "rerun", "demo", "models", "train", "weights", "gradcheck", "info")
+FAILED, INTERRUPTED = 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments without the program's name; those of the process by default.
+    """
+    try:
+        args = _parser().parse_args(argv)
+        return args.run(args) or 0
+    except SystemExit as end:  # argparse: --help, --version, wrong usage
+        return end.code
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing was saved", INTERRUPTED)
+    except MinicnnError as error:
+        return _fail(str(error))
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except MemoryError:
+        return _fail("out of memory; use a smaller size")
+    except OSError as error:
+        return _fail(f"{error.strerror or error}: {error.filename or 'input or output'}")
+
+
+def _parser() -> Parser:
+    import minicnn
+
+    parser = Parser(
+        prog="minicnn",
+        description="A convolutional network with every gradient written out, for making pictures.",
+        epilog="Example:\n  minicnn demo",
+    )
+    parser.add_argument("--version", action="version", version=f"minicnn {minicnn.__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for name in MODULES:
+        importlib.import_module(f"minicnn.cli.{name}").add(verbs)
+    return parser
+
+
+def _fail(message, code=FAILED):
+    print(f"minicnn: error: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,174 @@
+"""Make one stylised picture: check where it goes, run with progress, write it. For three verbs."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from minicnn.cli.report import Report, duration
+from minicnn.errors import MinicnnError
+from minicnn.images import check_output, save_image
+
+INTERRUPTED, FAILED = 130, 1
+BROKEN = ("not-finite", "diverged")  # ends of a run whose picture is saved but not what was wanted
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the picture goes, its sheet, and a snapshot every so many iterations."""
+
+    picture: str
+    sheet: str | None = None
+    save_every: int | None = None
+    force: bool = False
+
+    def snapshot(self, iteration: int) -> Path:
+        """Return the name of the snapshot of an iteration."""
+        path = Path(self.picture)
+        return path.with_name(f"{path.stem}-{iteration:04d}{path.suffix}")
+
+    def snapshots(self, iterations: int) -> list:
+        """Return the iterations, before the last, whose picture is wanted too."""
+        step = self.save_every
+        return list(range(step, iterations, step)) if step else []
+
+    def check(self, inputs, iterations: int = 1) -> None:
+        """Raise `MinicnnError` if a file cannot be written, or is one of `inputs`."""
+        outputs = [self.picture, self.sheet, *map(self.snapshot, self.snapshots(iterations))]
+        taken = {Path(path).resolve(): "an input of this run" for path in inputs}
+        for path in filter(None, outputs):
+            place = Path(path).resolve()
+            if place in taken:
+                raise MinicnnError(f"cannot write {str(path)!r}: it is {taken[place]}")
+            taken[place] = "already to be written by this run"
+            check_output(path, self.force)
+
+
+def report(args) -> Report:
+    """Return the voice that the arguments ask for."""
+    return Report(as_json=args.json, quiet=args.quiet)
+
+
+def paint(settings, outputs: Outputs, report: Report, files=None, weights=None) -> int:
+    """Make the picture of a `StyleSettings`; return the exit code.
+
+    Parameters
+    ----------
+    files : dict, optional
+        Where pictures named in the settings lie now, see `style_setup.prepare`.
+    weights : str, optional
+        The SHA-256 that the network's parameters must have.
+    """
+    inputs = {"content": settings.content, "style": settings.style, **(files or {})}
+    if settings.init not in ("content", "noise"):
+        inputs.setdefault("init", settings.init)
+    outputs.check(inputs.values())
+
+    from minicnn.tasks import style, style_setup
+
+    job = style_setup.prepare(settings, files)
+    outputs.check(inputs.values(), job.settings.iterations)
+    if weights not in (None, job.weights_hash):
+        raise MinicnnError(
+            f"the weights of {job.net.attrs['name']} are others now (SHA-256 {job.weights_hash}, "
+            f"then {weights}); put the old file back"
+        )
+    for note in job.notes:
+        report.note(note)
+    started = time.monotonic()
+    with report.progress(job.settings.iterations) as progress:
+        watch = _Watch(job, outputs, report, progress, started)
+        outcome = style.run(job, watch)
+    seconds = time.monotonic() - started
+    result = outcome.result
+    if result.value != result.value:
+        raise MinicnnError(f"no picture: {result.reason}; nothing was written")
+    _save(job, outputs, outcome)
+    rows, cols = outcome.picture.shape[:2]
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in main_losses(outcome.losses).items())
+    report.result(
+        f"{outputs.picture}: {cols} x {rows}, {result.iterations} iterations in "
+        f"{duration(seconds)}; {losses}; {result.reason}",
+        output=str(outputs.picture),
+        sheet=outputs.sheet and str(outputs.sheet),
+        width=cols,
+        height=rows,
+        iterations=result.iterations,
+        evaluations=result.evaluations,
+        losses=outcome.losses,
+        status=result.status,
+        reason=result.reason,
+        seconds=round(seconds, 3),
+        notes=job.notes,
+    )
+    if result.interrupted:
+        report.note(f"{result.reason}; the best picture so far is saved")
+        return INTERRUPTED
+    if result.status in BROKEN:
+        report.note(f"error: {result.reason}; the best picture before that is saved")
+        return FAILED
+    return 0
+
+
+def main_losses(losses: dict) -> dict:
+    """Return the losses without those of single layers, the total first."""
+    return {name: losses[name] for name in ("total", "content", "style", "tv") if name in losses}
+
+
+class _Watch:
+    """The callback of the optimizer: progress, JSON trace, snapshots."""
+
+    def __init__(self, job, outputs, report, progress, started):
+        self.job, self.outputs, self.report, self.progress = job, outputs, report, progress
+        self.started = started
+        self.snapshots = set(outputs.snapshots(job.settings.iterations))
+
+    def __call__(self, iteration, x, value, info):
+        losses = {"total": value, **info["terms"]}
+        self.progress.update(iteration, main_losses(losses))
+        self.report.event(
+            "progress",
+            iteration=iteration,
+            iterations=self.job.settings.iterations,
+            evaluations=info["evaluations"],
+            losses=losses,
+            seconds=round(time.monotonic() - self.started, 3),
+        )
+        if iteration in self.snapshots:
+            self._snapshot(iteration, x, losses, info["evaluations"])
+
+    def _snapshot(self, iteration, x, losses, evaluations):
+        """Write the picture as a run of so many iterations would end."""
+        from minicnn.tasks.style import picture
+
+        ended = {
+            "losses": losses,
+            "iterations": iteration,
+            "evaluations": evaluations,
+            "status": "budget",
+            "reason": f"all {iteration} iterations are done",
+        }
+        settings = replace(self.job.settings, iterations=iteration)
+        path = self.outputs.snapshot(iteration)
+        save_image(
+            path,
+            picture(x, self.job.net),
+            metadata=self.job.metadata(ended, settings),
+            force=self.outputs.force,
+        )
+        self.report.event("snapshot", output=str(path), iteration=iteration)
+
+
+def _save(job, outputs, outcome):
+    from minicnn.sheets import side_by_side
+
+    result = outcome.result
+    ended = {
+        "losses": outcome.losses,
+        **{k: getattr(result, k) for k in ("iterations", "evaluations", "status", "reason")},
+    }
+    metadata = job.metadata(ended)
+    save_image(outputs.picture, outcome.picture, metadata=metadata, force=outputs.force)
+    if outputs.sheet:
+        row = [job.pictures["content"], job.pictures["style"], outcome.picture]
+        sheet = side_by_side(row, ["content", "style", "result"])
+        save_image(outputs.sheet, sheet, metadata=metadata, force=outputs.force)

@@ -1,0 +1,95 @@
+"""argparse with one-line errors, and the types of our options."""
+
+import argparse
+import math
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what was wrong in one line."""
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, formatter_class=_Help, **options)
+
+    def error(self, message):
+        """Exit with 2 after one line."""
+        message = " ".join(message.split())
+        self.exit(2, f"{self.prog}: error: {message}; {self.prog} --help lists the options\n")
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of examples, and leaves room for the options."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **{**options, "max_help_position": 30, "width": 100})
+
+
+def add_verb(verbs, name: str, run, summary: str, example: str) -> Parser:
+    """Declare the verb `name`, done by `run(args)`; its help ends with the example."""
+    verb = verbs.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"Example:\n{_indented(example)}",
+    )
+    verb.set_defaults(run=run)
+    return verb
+
+
+def add_machine_options(verb) -> None:
+    """Declare where to compute."""
+    verb.add_argument("--device", metavar="auto|cpu|cuda", default="auto", help="(default: auto)")
+    verb.add_argument("--engine", default="auto", help="how to compute: auto or explicit")
+    verb.add_argument("--threads", metavar="N", type=count, help="BLAS threads")
+
+
+def add_output_options(verb) -> None:
+    """Declare how to write."""
+    verb.add_argument("--force", action="store_true", help="replace files that exist")
+    verb.add_argument("--quiet", action="store_true", help="no progress")
+    verb.add_argument("--json", action="store_true", help="progress and result as JSON lines")
+
+
+def count(text: str) -> int:
+    """Read a whole number of at least 1."""
+    return _number(text, int, lambda n: n >= 1, "a whole number of at least 1")
+
+
+def seed(text: str) -> int:
+    """Read a whole number of at least 0."""
+    return _number(text, int, lambda n: n >= 0, "a whole number of at least 0")
+
+
+def weight(text: str) -> float:
+    """Read a finite number that is not negative."""
+    return _number(text, float, lambda w: 0 <= w < math.inf, "a finite number that is not negative")
+
+
+def rate(text: str) -> float:
+    """Read a positive finite number."""
+    return _number(text, float, lambda r: 0 < r < math.inf, "a positive finite number")
+
+
+def layers(text: str) -> dict:
+    """Read "relu1_1,relu2_1:0.5" as {"relu1_1": 1.0, "relu2_1": 0.5}."""
+    found = {}
+    for part in text.split(","):
+        name, colon, factor = part.strip().partition(":")
+        if not name or name in found:
+            what = f"names {name} twice" if name else "has an empty name"
+            raise argparse.ArgumentTypeError(f"{text!r} {what}; write relu1_1,relu2_1:0.5")
+        found[name] = weight(factor) if colon else 1.0
+    return found
+
+
+def _number(text, kind, allowed, wanted):
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not allowed(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value
+
+
+def _indented(example):
+    return "\n".join(f"  {line.strip()}" for line in example.strip().splitlines())

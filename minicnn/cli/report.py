@@ -1,0 +1,165 @@
+"""What a running verb says: progress to stderr, results to stdout."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+
+LINES = 10  # progress lines of a run that is not on a terminal
+PAUSE = 15.0  # seconds without a word there at most
+
+
+class Report:
+    """The voice of a verb.
+
+    Parameters
+    ----------
+    as_json : bool
+        Results and progress as one JSON object a line on stdout.
+    quiet : bool
+        No progress and no notes on stderr.
+    """
+
+    def __init__(self, as_json: bool = False, quiet: bool = False):
+        self.as_json, self.quiet = as_json, quiet
+
+    def note(self, text: str) -> None:
+        """Say something on stderr."""
+        if not self.quiet:
+            print(f"minicnn: {text}", file=sys.stderr)
+
+    def event(self, kind: str, /, **values) -> None:
+        """Write a JSON line, where JSON is wanted."""
+        if self.as_json:
+            print(json.dumps(_plain({"event": kind, **values})), flush=True)
+
+    def result(self, text: str, /, **values) -> None:
+        """Write the result, for people or for programs."""
+        self.event("result", **values)
+        if not self.as_json:
+            print(text, flush=True)
+
+    def progress(self, total: int) -> "Progress":
+        """Return a progress display of `total` iterations; a context manager."""
+        silent = self.quiet or (self.as_json and not sys.stderr.isatty())
+        return Progress(total, Silence() if silent else None)
+
+
+class Progress:
+    """Iterations, losses and the time left: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, total: int, display=None, clock: Callable = time.monotonic):
+        if display is None:
+            display = Bar(total) if sys.stderr.isatty() else Lines(total, clock)
+        self.total, self.display = total, display
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.display.close()
+
+    def update(self, done: int, losses: dict) -> None:
+        """Show that `done` iterations are over, and {name: value} of the losses."""
+        self.display.show(done, "  ".join(f"{name} {value:.4g}" for name, value in losses.items()))
+
+
+class Silence:
+    """A display that shows nothing."""
+
+    def show(self, done: int, losses: str) -> None:
+        """Show how far the run is."""
+
+    def close(self) -> None:
+        """Leave the display as it is."""
+
+
+class Bar(Silence):
+    """tqdm's bar, which reckons the time left."""
+
+    def __init__(self, total):
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=total, unit="it", dynamic_ncols=True, file=sys.stderr)
+
+    def show(self, done, losses):  # noqa: D102
+        self.bar.set_postfix_str(losses, refresh=False)
+        self.bar.update(done - self.bar.n)
+
+    def close(self):  # noqa: D102
+        self.bar.close()
+
+
+class Lines(Silence):
+    """A line for every tenth of the run, and when `PAUSE` seconds have passed without one."""
+
+    def __init__(self, total, clock=time.monotonic):
+        self.total, self.clock = total, clock
+        self.start = self.said = clock()
+
+    def show(self, done, losses):  # noqa: D102
+        now = self.clock()
+        tenth = done * LINES // self.total > (done - 1) * LINES // self.total
+        if done > 1 and not tenth and now - self.said < PAUSE:
+            return
+        self.said = now
+        passed = now - self.start
+        left = passed / done * (self.total - done)
+        print(
+            f"iteration {done}/{self.total}  {losses}  "
+            f"{duration(passed)} passed, {duration(left)} left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def duration(seconds: float) -> str:
+    """Write a number of seconds for people.
+
+    >>> duration(7.4), duration(75), duration(3700)
+    ('7 s', '1 min 15 s', '1 h 01 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _plain(value):
+    """Return `value` as JSON knows it: NaN and infinity become words, NumPy numbers plain ones."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def table(rows: list) -> str:
+    """Write a list of dicts with the same keys as a table; numbers stand to the right.
+
+    >>> print(table([{"name": "a", "size": 1}, {"name": "bc", "size": 10}]))
+    name  size
+    a        1
+    bc      10
+    """
+    names = list(rows[0])
+    cells = [names, *([str(row[name]) for name in names] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
+    right = [all(_is_number(row[i]) for row in cells[1:]) for i in range(len(names))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in cells
+    )
+
+
+def _is_number(text):
+    return not text or text.replace(",", "").replace(".", "").lstrip("-").isdigit()

@@ -1,0 +1,58 @@
+"""The verb `rerun`."""
+
+from pathlib import Path
+
+from minicnn.cli import painting, parser
+
+EXAMPLE = """
+minicnn demo --iterations 20
+minicnn rerun minicnn-demo/result.png -o again.png
+"""
+
+
+def add(verbs) -> None:
+    """Declare the verb."""
+    verb = parser.add_verb(
+        verbs, "rerun", run, "make a picture again from the settings in it", EXAMPLE
+    )
+    verb.add_argument("picture", metavar="OUT", help="picture that minicnn has made")
+    verb.add_argument("-o", "--output", metavar="NEW", help="picture to write (default: OUT-rerun)")
+    parser.add_output_options(verb)
+
+
+def run(args) -> int:
+    """Read the settings out of the picture and run them."""
+    from minicnn.errors import MinicnnError
+    from minicnn.images import read_metadata
+    from minicnn.tasks import provenance
+    from minicnn.tasks.style_setup import StyleSettings
+
+    metadata = read_metadata(args.picture)
+    report = painting.report(args)
+    old = Path(args.picture)
+    new = args.output or old.with_name(f"{old.stem}-rerun{old.suffix}")
+    try:
+        settings = StyleSettings(**metadata["settings"])
+        inputs, weights = metadata["inputs"], metadata["weights"]["sha256"]
+        files = {
+            role: provenance.find_input(found["path"], found["sha256"], old)
+            for role, found in inputs.items()
+        }
+        then, status = metadata["versions"], metadata["result"]["status"]
+    except (KeyError, TypeError, AttributeError):
+        raise MinicnnError(
+            f"the settings in {str(old)!r} are not those of this version of minicnn's style verb"
+        ) from None
+    now = provenance.versions()
+    for name in sorted(name for name in now if now[name] != then.get(name)):
+        report.note(f"{name} is {now[name]} here, was {then.get(name)}: other bytes may come out")
+    if status == "interrupted":
+        report.note(f"{old} was interrupted; this run goes on to the end")
+    outputs = painting.Outputs(str(new), force=args.force)
+    code = painting.paint(settings, outputs, report, files, weights)
+    if code == 0:
+        same = Path(new).read_bytes() == old.read_bytes()
+        report.note(
+            f"{new} has {'the same' if same else 'other'} bytes {'as' if same else 'than'} {old}"
+        )
+    return code

@@ -1,0 +1,120 @@
+"""The verb `style`."""
+
+import dataclasses
+
+from minicnn.cli import painting, parser
+
+EXAMPLE = """
+minicnn demo
+minicnn style minicnn-demo/content.jpg minicnn-demo/style.jpg -o picture.png --iterations 50
+"""
+
+
+TERMS = {"content": "content", "style": "style", "tv": "total variation (smoothness)"}
+
+
+def add(verbs) -> None:
+    """Declare the verb."""
+    verb = parser.add_verb(
+        verbs, "style", run, "paint the content of one picture in the style of another", EXAMPLE
+    )
+    verb.add_argument("content", metavar="CONTENT", help="picture that says what is to be seen")
+    verb.add_argument("style", metavar="STYLE", help="picture that says how it is painted")
+    verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")
+    verb.add_argument("--sheet", metavar="OUT2", help="also write content, style, result in a row")
+    verb.add_argument(
+        "--init",
+        metavar="noise|content|FILE",
+        default="content",
+        help="what to start from (default: content)",
+    )
+    verb.add_argument(
+        "--seed", metavar="N", type=parser.seed, default=0, help="of the noise (default: 0)"
+    )
+    add_options(verb)
+    verb.add_argument(
+        "--save-every",
+        metavar="N",
+        type=parser.count,
+        help="also write OUT-0100.png and so on every N iterations",
+    )
+
+
+def add_options(verb) -> None:
+    """Declare the options that `style` and `demo` share."""
+    verb.add_argument(
+        "--size",
+        metavar="N",
+        type=parser.count,
+        help="long side of the result in pixels (default: 512, less for a small content)",
+    )
+    scale = verb.add_mutually_exclusive_group()
+    scale.add_argument(
+        "--style-size",
+        metavar="N",
+        type=parser.count,
+        help="long side of the style picture (default: as the result)",
+    )
+    scale.add_argument(
+        "--style-scale",
+        metavar="F",
+        type=parser.rate,
+        help="the same, as a multiple of the result's long side",
+    )
+    verb.add_argument(
+        "--iterations",
+        metavar="N",
+        type=parser.count,
+        help="steps of the optimizer (default: 300 for lbfgs, else 500)",
+    )
+    for term in ("content", "style", "tv"):
+        verb.add_argument(
+            f"--{term}-weight",
+            metavar="W",
+            type=parser.weight,
+            help=f"weight of the {TERMS[term]} (default: the network's)",
+        )
+    for term in ("content", "style"):
+        verb.add_argument(
+            f"--{term}-layers",
+            metavar="LIST",
+            type=parser.layers,
+            help="layers as relu1_1,relu2_1:0.5 (default: the network's)",
+        )
+    verb.add_argument(
+        "--gram",
+        choices=("mean", "gatys", "lecture"),
+        help="normalisation of the Gram matrices (default: the network's)",
+    )
+    verb.add_argument("--network", metavar="NAME", help="see `minicnn models` (default: minivgg)")
+    verb.add_argument("--weights", metavar="FILE", help="HDF5 file of weights, or `random`")
+    verb.add_argument("--pool", choices=("average", "max"), help="pooling (default: the network's)")
+    verb.add_argument(
+        "--optimizer",
+        choices=("lbfgs", "adam", "momentum", "gradient-descent"),
+        default="lbfgs",
+        help="(default: lbfgs)",
+    )
+    verb.add_argument(
+        "--learning-rate",
+        metavar="R",
+        type=parser.rate,
+        help="first step in grey levels of 0..255; not for lbfgs",
+    )
+    parser.add_machine_options(verb)
+    parser.add_output_options(verb)
+
+
+def run(args) -> int:
+    """Make the picture that the arguments ask for."""
+    outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force)
+    return painting.paint(settings(args), outputs, painting.report(args))
+
+
+def settings(args, **files):
+    """Return the `StyleSettings` of the arguments; `files` are those that they do not name."""
+    from minicnn.tasks.style_setup import StyleSettings
+
+    names = [field.name for field in dataclasses.fields(StyleSettings)]
+    named = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    return StyleSettings(**{**named, **files})

@@ -1,0 +1,136 @@
+"""The verb `weights`: look into weight files, check them, fold and normalise networks."""
+
+import os
+from pathlib import Path
+
+from minicnn.cli import parser
+from minicnn.cli.report import Report
+from minicnn.errors import MinicnnError
+
+SHOWN = 60  # characters of a list
+ACTIONS = (
+    ("info", "show what a weight file says of itself", "minicnn weights info minivgg"),
+    ("verify", "read all of a weight file and check every array", "minicnn weights verify minivgg"),
+    (
+        "fold",
+        "fold the batch normalisations into the convolutions",
+        "minicnn weights fold minivgg -o folded.h5",
+    ),
+    (
+        "normalize",
+        "give every channel the mean activation 1; the network's output stays",
+        "minicnn demo\nminicnn weights normalize minivgg minicnn-demo -o normalized.h5",
+    ),
+)
+
+
+def add(verbs) -> None:
+    """Declare the verb and its actions."""
+    verb = parser.add_verb(
+        verbs, "weights", None, "look into weight files and change them", ACTIONS[0][2]
+    )
+    actions = verb.add_subparsers(title="actions", metavar="ACTION", required=True)
+    for name, summary, example in ACTIONS:
+        action = parser.add_verb(actions, name, globals()[name], summary, example)
+        action.add_argument("file", metavar="FILE", help="HDF5 file, or an embedded network")
+        if name in ("fold", "normalize"):
+            _add_change(action, name)
+        action.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def _add_change(action, name):
+    if name == "normalize":
+        action.add_argument(
+            "pictures", metavar="PICTURES", help="folder of pictures, or a data set in HDF5"
+        )
+        action.add_argument("--split", default="val", help="of the data set (default: val)")
+        action.add_argument(
+            "--limit",
+            metavar="N",
+            type=parser.count,
+            default=1000,
+            help="pictures to use, spread over all (default: 1000)",
+        )
+        action.add_argument(
+            "--size",
+            metavar="N",
+            type=parser.count,
+            default=256,
+            help="long side above which pictures are made smaller (default: 256)",
+        )
+    action.add_argument("-o", "--output", metavar="OUT", required=True, help="HDF5 file to write")
+    action.add_argument(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="of the numbers in the file (default: float32)",
+    )
+    action.add_argument("--force", action="store_true", help="replace a file that exists")
+
+
+def info(args) -> int:
+    """Print the attributes of a weight file."""
+    from minicnn import checkpoint
+
+    return _describe(checkpoint.info(args.file), args.json)
+
+
+def verify(args) -> int:
+    """Read a weight file and print its attributes if everything is right."""
+    from minicnn import checkpoint
+
+    return _describe({**checkpoint.verify(args.file), "verified": "yes"}, args.json)
+
+
+def fold(args) -> int:
+    """Write the network without batch normalisations."""
+    from minicnn import checkpoint, folding
+
+    _check_output(args)
+    return _save(folding.fold_batch_norm(checkpoint.load(args.file)), args)
+
+
+def normalize(args) -> int:
+    """Write the network with activations of mean 1."""
+    from minicnn import checkpoint, folding
+    from minicnn.tasks.picture_batches import picture_batches
+
+    _check_output(args)
+    net = checkpoint.load(args.file)
+    batches = picture_batches(
+        args.pictures, net, split=args.split, limit=args.limit, size=args.size
+    )
+    return _save(folding.normalize_activations(net, batches), args)
+
+
+def _check_output(args):
+    path = Path(args.output)
+    if path.is_dir() or path.suffix not in (".h5", ".hdf5"):
+        raise MinicnnError(f"cannot write {args.output!r}: give a file name that ends in .h5")
+    if not path.parent.is_dir():
+        raise MinicnnError(f"cannot write {args.output!r}: there is no folder {str(path.parent)!r}")
+    if path.exists() and not args.force:
+        raise MinicnnError(f"{args.output!r} exists already; give another name, or --force")
+    if not os.access(path.parent, os.W_OK):
+        raise MinicnnError(f"cannot write {args.output!r}: no right to write into its folder")
+
+
+def _save(net, args):
+    from minicnn import checkpoint
+
+    checkpoint.save(net, args.output, dtype=args.dtype)
+    return _describe(checkpoint.verify(args.output), args.json)
+
+
+def _describe(found, as_json):
+    lines = (f"{name:16} {_short(value)}" for name, value in found.items())
+    Report(as_json).result("\n".join(lines), **found)
+    return 0
+
+
+def _short(value):
+    """Return a value in one line; of a long list, its beginning and how many it has."""
+    if not isinstance(value, (list, tuple)):
+        return str(value)
+    text = ", ".join(map(str, value))
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(value)} in all)"

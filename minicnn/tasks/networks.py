@@ -1,0 +1,51 @@
+"""The network that a task works with: embedded, from a weight file, or untrained."""
+
+from minicnn import checkpoint, models
+from minicnn.backend import to_device
+from minicnn.errors import MinicnnError
+from minicnn.tasks import presets
+
+RANDOM = "random"  # in the place of a weight file: He weights drawn from the seed
+
+
+def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
+    """Return a network.
+
+    Parameters
+    ----------
+    name : str, optional
+        That of an embedded network, or of the one that `weights` must hold.
+    weights : path, or "random", optional
+    pool : {"max", "average"}, optional
+        That of the network's row in `presets` by default.
+    seed : int, for random weights
+    device : {"cpu", "cuda", "cuda:1"}
+
+    Raises
+    ------
+    MinicnnError
+        If there is no such network, no weights of it, or something is wrong with the file.
+    """
+    if name is not None and name not in models.names():
+        raise MinicnnError(
+            f"no network named {name!r}; the networks are {', '.join(models.names())}"
+        )
+    if weights in (None, RANDOM):
+        actual = name or presets.DEFAULT
+    else:
+        actual = checkpoint.info(weights)["architecture"]
+        if name not in (None, actual):
+            raise MinicnnError(f"{str(weights)!r} holds weights of {actual}, not of {name}")
+    preset = presets.style_preset(actual)
+    pool = pool or (preset.pool if preset else None)
+    if weights == RANDOM:
+        net = models.build(actual, seed=seed, pool=pool)
+        net.params = {key: to_device(value, device) for key, value in net.params.items()}
+        return net
+    embedded = checkpoint.embedded()
+    if weights is None and actual not in embedded:
+        raise MinicnnError(
+            f"minicnn comes without weights of {actual}; give --weights FILE, or --weights random "
+            f"for untrained ones (it has: {', '.join(embedded) or 'none'})"
+        )
+    return checkpoint.load(weights or actual, pool=pool, device=device)

@@ -1,0 +1,80 @@
+"""What style transfer does unless told otherwise: one row per network, one per optimizer.
+
+The weights multiply means (see `tasks.style`), so they hold at any picture size, but not from one
+network to another: that depends on how large its activations are.
+"""
+
+from typing import NamedTuple
+
+
+class Style(NamedTuple):
+    """Layers {name: weight}, weights of the terms, and how to pool."""
+
+    content_layers: dict
+    style_layers: dict
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+    gram: str = "mean"  # normalisation of the style term, a row of `objectives.STYLE`
+    pool: str = "average"
+
+
+class Search(NamedTuple):
+    """Iterations and learning rate (grey levels of 0..255, see `tasks.style`) of an optimizer."""
+
+    iterations: int
+    learning_rate: float | None = None
+
+
+DEFAULT = "minivgg"
+
+FIVE_BLOCKS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+STYLE = {
+    "minivgg": Style(
+        content_layers={"relu3_2": 1.0},
+        style_layers=dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1"), 1.0),
+        content_weight=1.0,
+        style_weight=100.0,
+        tv_weight=1.0,
+    ),
+    "vgg16": Style({"relu4_2": 1.0}, dict.fromkeys(FIVE_BLOCKS, 1.0), 5.0, 1e3, 1e3),
+    "vgg19": Style({"relu4_2": 1.0}, dict.fromkeys(FIVE_BLOCKS, 1.0), 5.0, 1e3, 1e3),
+    "squeezenet": Style(
+        content_layers={"fire4/concat": 1.0},
+        style_layers=dict.fromkeys(("relu_conv1", "fire2/concat", "fire3/concat"), 1.0),
+        content_weight=1.0,
+        style_weight=100.0,
+        tv_weight=1.0,
+        pool="max",
+    ),
+    "alexnet": Style(
+        content_layers={"relu3": 1.0},
+        style_layers=dict.fromkeys(("relu1", "relu2", "relu3", "relu4"), 1.0),
+        content_weight=1.0,
+        style_weight=100.0,
+        tv_weight=1.0,
+        pool="max",
+    ),
+}
+
+# the same layers under the same names
+SAME_AS = {
+    "minivgg-bn": "minivgg",
+    "caffenet": "alexnet",
+    "alexnet-torchvision": "alexnet",
+    "zfnet": "alexnet",
+    "squeezenet1_1": "squeezenet",
+}
+
+SEARCH = {
+    "lbfgs": Search(300),
+    "adam": Search(500, 4.0),
+    "momentum": Search(500, 2.0),
+    "gradient-descent": Search(500, 4.0),
+}
+
+
+def style_preset(network):
+    """Return the row of a network, or None where there is none."""
+    return STYLE.get(SAME_AS.get(network, network))

@@ -1,0 +1,209 @@
+"""Neural style transfer: the content of one picture in the style of another.
+
+    J(x) = w_content · Σ_l λ_l · mean (F_l(x) - F_l(content))²
+         + w_style   · Σ_l λ_l · mean (G_l(x) - G_l(style))²
+         + w_tv      · mean of the squared neighbour differences of x in pixels 0..1
+
+    F_l  activations (C, M) of layer l          G_l = F_l F_lᵀ / (C M), its Gram matrix
+    dJ/dx = backward({l: dJ/dF_l}) + w_tv · dTV/dx
+
+Every term is a mean: its weight means the same at any picture size. x starts as the content
+picture, as noise or as a given picture and is changed until J is small; the network stays fixed.
+
+Gatys, Ecker & Bethge 2015, arXiv 1508.06576 (equations 1 to 7; equations 1, 2 and 4 to 8 of the
+lecture notes). They give every layer a factor 1/(4 C²) in the place of 1/C⁴: `gram="gatys"`.
+`tasks.style_setup` turns settings and files into the arrays that meet here.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from minicnn import priors
+from minicnn.backend import array_module
+from minicnn.errors import MinicnnError
+from minicnn.images import deprocess, to_uint8
+from minicnn.objectives import ContentLoss, GramStyleLoss, style_targets
+from minicnn.optimizers import minimize
+from minicnn.weighted_sum import ImageFunction, WeightedSum
+
+# name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
+ENGINES = {"explicit": lambda net, threads: net}
+AUTO = "explicit"
+
+
+def style_objective(
+    net,
+    content,
+    style,
+    *,
+    content_layers,
+    style_layers,
+    content_weight,
+    style_weight,
+    tv_weight,
+    gram="mean",
+    engine="auto",
+    threads=None,
+):
+    """Return J as a function of the picture, fun(x) -> (value, gradient).
+
+    Parameters
+    ----------
+    net : Network
+    content : array, shape (1, 3, H, W), preprocessed for `net`; x has its size
+    style : array, shape (1, 3, H', W'), preprocessed; any size
+    content_layers, style_layers : list of str, or dict name -> weight of that layer
+    content_weight, style_weight, tv_weight : float, finite, not negative
+        A term of weight 0 is not computed.
+    gram : {"mean", "gatys", "lecture"}
+        Normalisation of the style term, a row of `objectives.STYLE`.
+    engine : {"auto", "explicit"}
+        How the network is walked; explicit is `Network` itself.
+    threads : int, optional
+        BLAS threads; as many as BLAS likes by default.
+
+    Returns
+    -------
+    fun : ImageFunction
+        value: float; gradient: array like x. `fun.terms` has the weighted value of each term of
+        the last call: "content", "style", "tv" and "style.relu1_1" and so on.
+
+    Raises
+    ------
+    MinicnnError
+        If a layer is unknown, a weight is negative or not finite, all are 0, or a picture is
+        too small for the layers.
+    """
+    for name, weight in (("content", content_weight), ("style", style_weight), ("tv", tv_weight)):
+        if not 0 <= weight < float("inf"):
+            raise MinicnnError(f"{name} weight {weight}; use a finite number that is not negative")
+    walk = _walk(net, engine, threads)
+    objectives = {}
+    if content_weight:
+        weights = _weights(content_layers)
+        targets = walk.forward(content, list(weights))
+        objectives["content"] = (content_weight, ContentLoss(targets, weights))
+    if style_weight:
+        weights = _weights(style_layers)
+        targets = style_targets(walk.forward(style, list(weights)))
+        objectives["style"] = (style_weight, GramStyleLoss(targets, weights, gram))
+    variation = partial(pixel_tv, grey_level=grey_level(net, content))
+    objective = WeightedSum(objectives, {"tv": (tv_weight, variation)})
+    kind = ImageFunction if threads is None else partial(_OnThreads, threads)
+    return kind(objective, walk.forward, walk.backward)
+
+
+def pixel_tv(x, grey_level):
+    """Total variation of the picture in pixels 0..1, whatever the network's units: (value, dx)."""
+    unit = 1 / (255 * grey_level)
+    value, dx = priors.tv(x * unit)
+    dx *= unit
+    return value, dx
+
+
+def grey_level(net, like):
+    """Return how much one grey level of 0..255 is in the network's units, shape (1, 3, 1, 1).
+
+    In the library and dtype of the array `like`.
+    """
+    attrs = net.attrs["preprocess"]
+    std = np.asarray(attrs.get("std", (1.0, 1.0, 1.0)), np.float64)
+    unit = (float(attrs.get("scale", 1.0)) / std).astype(like.dtype)
+    return array_module(like).asarray(unit).reshape(1, 3, 1, 1)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has made: `picture` uint8 (H, W, 3) and the `optimizers.Result` behind it."""
+
+    picture: np.ndarray
+    result: object
+
+    @property
+    def losses(self):
+        """The weighted value of each term at the picture, and their sum as "total"."""
+        return {**self.result.terms, "total": self.result.value}
+
+
+def run(job, callback=None):
+    """Make the picture of a `style_setup.Job`.
+
+    Parameters
+    ----------
+    job : Job, checked, with every setting filled in
+    callback : callable, callback(iteration, x, value, info), optional
+        See `optimizers.minimize`.
+
+    Returns
+    -------
+    Outcome
+        Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
+    """
+    s = job.settings
+    fun = style_objective(
+        job.net,
+        job.content,
+        job.style,
+        content_layers=s.content_layers,
+        style_layers=s.style_layers,
+        content_weight=s.content_weight,
+        style_weight=s.style_weight,
+        tv_weight=s.tv_weight,
+        gram=s.gram,
+        engine=s.engine,
+        threads=s.threads,
+    )
+    options = {}
+    if s.optimizer != "lbfgs":
+        options["learning_rate"] = _rate(s, fun, job)
+    result = minimize(
+        s.optimizer, fun, job.start, iterations=s.iterations, callback=callback, **options
+    )
+    return Outcome(picture(result.x, job.net), result)
+
+
+def picture(x, net):
+    """Return the picture uint8 (H, W, 3) that x (1, 3, H, W) stands for."""
+    return to_uint8(deprocess(x, net.attrs["preprocess"]))
+
+
+def _rate(settings, fun, job):
+    """Turn the learning rate, in grey levels, into one that multiplies the optimizer's step.
+
+    Adam's first step is the rate in every pixel. The first step of the others is the rate times
+    the gradient: the rate is then the root mean square of that step in grey levels.
+    """
+    unit = grey_level(job.net, job.start)
+    if settings.optimizer == "adam":
+        return settings.learning_rate * float(unit.mean())
+    _, gradient = fun(job.start)
+    size = float(((gradient / unit) ** 2).mean()) ** 0.5
+    return settings.learning_rate / size if size else settings.learning_rate
+
+
+def _walk(net, engine, threads):
+    name = AUTO if engine == "auto" else engine
+    if name not in ENGINES:
+        raise MinicnnError(f"no engine {engine!r}; use auto, {', '.join(ENGINES)}")
+    return ENGINES[name](net, threads)
+
+
+def _weights(layers):
+    if isinstance(layers, str):
+        layers = [layers]
+    return dict(layers) if hasattr(layers, "keys") else dict.fromkeys(layers, 1.0)
+
+
+class _OnThreads(ImageFunction):
+    """An `ImageFunction` whose BLAS calls use a given number of threads."""
+
+    def __init__(self, threads, *parts):
+        super().__init__(*parts)
+        self.threads, self.blas = threads, ThreadpoolController()
+
+    def __call__(self, x):
+        with self.blas.limit(limits=self.threads, user_api="blas"):
+            return super().__call__(x)

@@ -1,0 +1,241 @@
+"""From the settings of a style transfer to its arrays, everything checked before the long run."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from minicnn import checkpoint, models
+from minicnn.backend import resolve_device, seeded_rng, to_device
+from minicnn.engine.threads import thread_count
+from minicnn.errors import MinicnnError
+from minicnn.images import fit, load_image, preprocess, resize
+from minicnn.network import Network
+from minicnn.objectives import STYLE as GRAMS
+from minicnn.tasks import presets, provenance
+from minicnn.tasks.networks import load_network
+from minicnn.tasks.sizes import check_size
+from minicnn.tasks.style import ENGINES, grey_level
+
+SIZE, LARGEST = 512, 10_000  # long side in pixels
+NOISE = 20.0  # grey levels, standard deviation of the noise to start from
+
+
+@dataclass(frozen=True)
+class StyleSettings:
+    """Everything that decides the picture; None is the default of the network or the optimizer.
+
+    Attributes
+    ----------
+    content, style : str, picture files
+    network : str, name of an embedded network, or of the one that `weights` must hold
+    weights : str, HDF5 file, or "random" for untrained weights from the seed
+    size : int, long side of the result; 512, or less if the content picture is smaller
+    style_size : int, long side of the style picture; the same by default
+    style_scale : float, the same as a multiple of `size`
+    init : "content", "noise" or a picture file
+    content_layers, style_layers : dict, name -> weight
+    learning_rate : float, grey levels of 0..255; not for lbfgs
+    """
+
+    content: str
+    style: str
+    network: str | None = None
+    weights: str | None = None
+    pool: str | None = None
+    size: int | None = None
+    style_size: int | None = None
+    style_scale: float | None = None
+    init: str = "content"
+    seed: int = 0
+    optimizer: str = "lbfgs"
+    iterations: int | None = None
+    learning_rate: float | None = None
+    content_layers: Mapping | None = None
+    style_layers: Mapping | None = None
+    content_weight: float | None = None
+    style_weight: float | None = None
+    tv_weight: float | None = None
+    gram: str | None = None
+    engine: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Checked settings with nothing left open, and the arrays that they stand for.
+
+    Attributes
+    ----------
+    content, style, start : float32 (1, 3, H, W), preprocessed for `net`, on its device
+    notes : list of str, what was done to the files on reading them
+    inputs : dict, role -> {"path", "sha256"} of every picture file
+    pictures : dict, "content" and "style" -> uint8 (H, W, 3) as resized
+    """
+
+    settings: StyleSettings
+    net: Network
+    content: np.ndarray
+    style: np.ndarray
+    start: np.ndarray
+    notes: list
+    inputs: dict
+    pictures: dict = field(repr=False)
+    device: str = "cpu"
+
+    def metadata(self, result, settings=None):
+        """Return what a picture carries: all that is needed to make it again, and its losses."""
+        return {
+            "verb": "style",
+            "settings": asdict(settings or self.settings),
+            "inputs": self.inputs,
+            "weights": {"network": self.net.attrs["name"], "sha256": self.weights_hash},
+            "versions": provenance.versions(self.device),
+            "result": result,
+        }
+
+    @cached_property
+    def weights_hash(self):
+        """The SHA-256 of the network's parameters."""
+        return checkpoint.weights_hash(self.net)
+
+
+def prepare(settings, files=None):
+    """Check the settings, read the files, fill in the defaults.
+
+    Parameters
+    ----------
+    settings : StyleSettings
+    files : dict, optional
+        Where a picture named in the settings lies now: {"content": path, ...}.
+
+    Returns
+    -------
+    Job
+
+    Raises
+    ------
+    MinicnnError
+        For whatever would make the run fail, in one line.
+    """
+    _check_numbers(settings)
+    thread_count(settings.threads)
+    device = resolve_device(settings.device)
+    reader = _Reader(settings, files or {})
+    content, style = reader.read("content"), reader.read("style")
+    start = None if settings.init in ("content", "noise") else reader.read("init")
+    net = load_network(
+        settings.network, settings.weights, settings.pool, seed=settings.seed, device=device
+    )
+    settings = resolve(settings, net, content.shape)
+    style_layers = _used(settings.style_layers, settings.style_weight)
+    layers = [*_used(settings.content_layers, settings.content_weight), *style_layers]
+    check_size(reader.path("content"), content, net, layers, settings.size, "--size")
+    check_size(reader.path("style"), style, net, style_layers, settings.style_size, "--style-size")
+    pictures = {"content": fit(content, settings.size), "style": fit(style, settings.style_size)}
+    attrs = net.attrs["preprocess"]
+    x = preprocess(pictures["content"], attrs)
+    arrays = (x, preprocess(pictures["style"], attrs), _start(settings, net, x, start))
+    arrays = (to_device(array, device) for array in arrays)
+    return Job(settings, net, *arrays, reader.notes, reader.inputs, pictures, device)
+
+
+def _start(settings, net, content, picture):
+    """Return the x to start from: the content, noise, or `picture` stretched to its size."""
+    if settings.init == "content":
+        return content
+    if settings.init == "noise":
+        noise = seeded_rng(settings.seed).standard_normal(content.shape, dtype=np.float32)
+        return noise * (np.float32(NOISE) * grey_level(net, content))
+    return preprocess(resize(picture, content.shape[2:]), net.attrs["preprocess"])
+
+
+def resolve(settings, net, shape):
+    """Return the settings with every None replaced by what it stands for.
+
+    Parameters
+    ----------
+    shape : (int, int, 3) of the content picture as read
+    """
+    name = net.attrs["name"]
+    preset = presets.style_preset(name) or presets.Style({}, {}, 1.0, 100.0, 1.0)
+    search = presets.SEARCH[settings.optimizer]
+    size = settings.size or min(SIZE, max(shape[:2]))
+    defaults = {
+        "network": name,
+        "pool": net.attrs["pool"],
+        "size": size,
+        "style_size": max(1, round(size * (settings.style_scale or 1))),
+        "iterations": search.iterations,
+        "learning_rate": search.learning_rate,
+        **{key: getattr(preset, key) for key in preset._fields if key != "pool"},
+    }
+    missing = {key: value for key, value in defaults.items() if getattr(settings, key) is None}
+    settings = replace(settings, **missing)
+    for kind in ("content", "style"):
+        layers, weight = getattr(settings, f"{kind}_layers"), getattr(settings, f"{kind}_weight")
+        if weight and not layers:
+            raise MinicnnError(
+                f"no default {kind} layers for the network {name}; name them with "
+                f"--{kind}-layers, from {', '.join(net.layers)}"
+            )
+    return settings
+
+
+def _used(layers, weight):
+    return [name for name, factor in layers.items() if factor] if weight else []
+
+
+def _check_numbers(s):
+    for name, most in (("size", LARGEST), ("style_size", LARGEST), ("iterations", None)):
+        value = getattr(s, name)
+        if value is not None and not 1 <= value <= (most or value):
+            allowed = f"from 1 to {most}" if most else "of at least 1"
+            raise MinicnnError(f"{name} = {value}; use a whole number {allowed}")
+    weights = {name: getattr(s, name) for name in ("content_weight", "style_weight", "tv_weight")}
+    for layers in (s.content_layers, s.style_layers):
+        weights |= {f"weight of layer {name}": value for name, value in (layers or {}).items()}
+    for name, value in weights.items():
+        if value is not None and not 0 <= value < math.inf:
+            raise MinicnnError(f"{name} = {value}; use a finite number that is not negative")
+    for name in ("learning_rate", "style_scale"):
+        value = getattr(s, name)
+        if value is not None and not 0 < value < math.inf:
+            raise MinicnnError(f"{name} = {value}; use a positive finite number")
+    if s.learning_rate is not None and s.optimizer == "lbfgs":
+        raise MinicnnError("lbfgs takes no learning rate; leave it out or use another optimizer")
+    if s.seed < 0:
+        raise MinicnnError(f"seed {s.seed}; use a whole number that is not negative")
+    for value, known, what in (
+        (s.optimizer, presets.SEARCH, "optimizer"),
+        (s.gram, GRAMS, "gram normalisation"),
+        (s.pool, models.POOLS, "pooling"),
+        (s.engine, ("auto", *ENGINES), "engine"),
+    ):
+        if value is not None and value not in known:
+            raise MinicnnError(f"no {what} {value!r}; use {', '.join(known)}")
+
+
+class _Reader:
+    """Read the pictures of a job, remembering their hashes and what was done to them."""
+
+    def __init__(self, settings, files):
+        self.settings, self.files = settings, files
+        self.notes, self.inputs = [], {}
+
+    def path(self, role):
+        return Path(self.files.get(role, getattr(self.settings, role)))
+
+    def read(self, role):
+        """Return the picture uint8 (H, W, 3)."""
+        pixels, notes = load_image(self.path(role))
+        self.notes += [f"{self.path(role)}: {note}" for note in notes]
+        self.inputs[role] = {
+            "path": str(getattr(self.settings, role)),
+            "sha256": provenance.file_hash(self.path(role)),
+        }
+        return pixels
