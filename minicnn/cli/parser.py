@@ -38,8 +38,8 @@ def add_verb(verbs, name: str, run, summary: str, example: str) -> Parser:
 def add_machine_options(verb) -> None:
     """Declare where to compute."""
     verb.add_argument("--device", metavar="auto|cpu|cuda", default="auto", help="(default: auto)")
-    verb.add_argument("--engine", default="auto", help="how to compute: auto or explicit")
-    verb.add_argument("--threads", metavar="N", type=count, help="BLAS threads")
+    verb.add_argument("--engine", default="auto", help="how to compute: auto, explicit or fast (default: auto)")
+    verb.add_argument("--threads", metavar="N", type=count, help="worker threads (default: the processors)")
 
 
 def add_output_options(verb) -> None:

@@ -23,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from minicnn import priors
 from minicnn.backend import array_module
+from minicnn.engine.walk import FastWalk
 from minicnn.errors import MinicnnError
 from minicnn.images import deprocess, to_uint8
 from minicnn.objectives import ContentLoss, GramStyleLoss, style_targets
@@ -30,8 +31,7 @@ from minicnn.optimizers import minimize
 from minicnn.weighted_sum import ImageFunction, WeightedSum
 
 # name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
-ENGINES = {"explicit": lambda net, threads: net}
-AUTO = "explicit"
+ENGINES = {"explicit": lambda net, threads: net, "fast": FastWalk}
 
 
 def style_objective(
@@ -60,10 +60,11 @@ def style_objective(
         A term of weight 0 is not computed.
     gram : {"mean", "gatys", "lecture"}
         Normalisation of the style term, a row of `objectives.STYLE`.
-    engine : {"auto", "explicit"}
-        How the network is walked; explicit is `Network` itself.
+    engine : {"auto", "explicit", "fast"}
+        How the network is walked: explicit is `Network` itself, fast is `engine.walk` (on the CPU
+        alone); auto takes the fast one where it can.
     threads : int, optional
-        BLAS threads; as many as BLAS likes by default.
+        As `engine.threads.thread_count` says by default.
 
     Returns
     -------
@@ -185,7 +186,8 @@ def _rate(settings, fun, job):
 
 
 def _walk(net, engine, threads):
-    name = AUTO if engine == "auto" else engine
+    on_cpu = all(array_module(array) is np for array in net.params.values())
+    name = ("fast" if on_cpu else "explicit") if engine == "auto" else engine
     if name not in ENGINES:
         raise MinicnnError(f"no engine {engine!r}; use auto, {', '.join(ENGINES)}")
     return ENGINES[name](net, threads)

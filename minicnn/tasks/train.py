@@ -12,6 +12,7 @@ size, not on the number of threads. Random numbers come from (seed, epoch, step)
 resumed run equal to an uninterrupted one bit for bit.
 """
 
+import csv
 import math
 import signal
 import threading
@@ -70,7 +71,7 @@ class Interrupted(Exception):
         self.path = path
 
 
-def run(settings, *, resume=False, log=lambda record: None, progress=lambda items, **_: items):
+def run(settings, *, resume=False, log=None, progress=None):
     """Train, writing snapshots and the state to resume from into `settings.output`.
 
     Parameters
@@ -78,10 +79,12 @@ def run(settings, *, resume=False, log=lambda record: None, progress=lambda item
     settings : TrainSettings
     resume : bool
         Go on from the state in the output folder; the settings must be the same.
-    log : callable
-        Receives a dict per epoch: losses, accuracies (0..1), rate, seconds.
-    progress : callable
-        Wraps the steps of an epoch, as tqdm does.
+    log : callable, log(record), optional
+        Told after every epoch: a dict of losses, accuracies (0..1), rate, seconds. All of them
+        are in `output`/log.csv too.
+    progress : callable, progress(done, total, losses), optional
+        Told after every step: how many of the steps of this call are done, and the mean loss of
+        the epoch so far.
 
     Returns
     -------
@@ -98,23 +101,30 @@ def run(settings, *, resume=False, log=lambda record: None, progress=lambda item
     check(settings)
     train, val = (open_dataset(settings.data, split) for split in ("train", "val"))
     fingerprint = train.fingerprint()
-    run_ = _Run(settings, train, fingerprint)
+    run_ = _Run(settings, train, fingerprint, progress or (lambda *_: None))
     if resume:
         run_.restore()
+    elif (run_.folder / STATE_FILE).exists():
+        raise MinicnnError(
+            f"{run_.folder} holds a training run already; go on with it (--resume), or choose "
+            "another folder"
+        )
     pictures = train.pictures(settings.size)[: settings.limit]
     val_pictures = val.pictures(settings.size)
     with one_blas_thread(), ThreadPoolExecutor(run_.threads) as pool:
         while run_.epoch < settings.epochs:
             started = time.perf_counter()
-            record = run_.one_epoch(pictures, pool, progress)
+            record = run_.one_epoch(pictures, pool)
             if run_.epoch % settings.validate_every == 0 or run_.epoch == settings.epochs:
-                record |= evaluate(run_.net, val_pictures, val.labels, pool, run_.threads)
+                record |= evaluate(run_.net, val_pictures, val.labels, pool)
             record["seconds"] = round(time.perf_counter() - started, 1)
             run_.history.append(record)
             run_.save_state()
+            write_log(run_.history, run_.folder / "log.csv")
             if run_.epoch in settings.snapshots:
                 run_.save_network(f"epoch-{run_.epoch:03d}.h5")
-            log(record)
+            if log:
+                log(record)
     run_.save_network("last.h5")
     return run_.net
 
@@ -122,8 +132,8 @@ def run(settings, *, resume=False, log=lambda record: None, progress=lambda item
 class _Run:
     """The state of a training run: parameters, momentum, position, history."""
 
-    def __init__(self, settings, train, fingerprint):
-        self.settings = settings
+    def __init__(self, settings, train, fingerprint, progress):
+        self.settings, self.progress, self.done = settings, progress, 0
         self.labels = train.labels[: settings.limit]
         self.fingerprint = fingerprint
         self.folder = Path(settings.output)
@@ -133,6 +143,10 @@ class _Run:
         self.net.convolution = FastConvolution()
         self.net.attrs["classes"] = list(train.class_names)
         _set_dropout(self.net, settings.dropout)
+        if len(self.labels) < settings.batch:
+            raise MinicnnError(
+                f"{len(self.labels)} pictures make no batch of {settings.batch}; use a smaller one"
+            )
         self.threads = thread_count(settings.threads)
         self.replicas = [self.net.replica() for _ in range(settings.batch // settings.group)]
         self.velocity = {
@@ -148,15 +162,18 @@ class _Run:
     def steps(self):
         return len(self.labels) // self.settings.batch
 
-    def one_epoch(self, pictures, pool, progress):
+    def one_epoch(self, pictures, pool):
         """Run (the rest of) one epoch; return its record."""
         s = self.settings
         order = np.random.default_rng([s.seed, self.epoch]).permutation(len(self.labels))
         with _interrupts_noted() as interrupts:
-            for step in progress(range(self.step, self.steps), initial=self.step, total=self.steps):
-                chosen = order[step * s.batch : (step + 1) * s.batch]
+            while self.step < self.steps:
+                chosen = order[self.step * s.batch : (self.step + 1) * s.batch]
                 self._one_step(pictures, chosen, pool)
-                self.step = step + 1
+                self.step, self.done = self.step + 1, self.done + 1
+                left = (s.epochs - self.epoch) * self.steps - self.step
+                losses = {"epoch": self.epoch + 1, "loss": self.sums[0] / self.sums[2]}
+                self.progress(self.done, self.done + left, losses)
                 if interrupts:
                     self.save_state()
                     raise Interrupted(self.folder / STATE_FILE)
@@ -305,7 +322,18 @@ def normalise(pictures, preprocess):
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
-def evaluate(net, pictures, labels, pool, threads, batch=50):
+def write_log(history, path):
+    """Write the records of all epochs as CSV."""
+    fields = list(dict.fromkeys(key for record in history for key in record))
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fields)
+        writer.writeheader()
+        writer.writerows(history)
+    temporary.replace(path)
+
+
+def evaluate(net, pictures, labels, pool, batch=50):
     """Return {"val_loss", "val_accuracy", "val_top5"} over uint8 pictures (N, H, W, 3)."""
     top = next(n.name for n in reversed(net.nodes) if n.name != "prob")
 
@@ -363,8 +391,11 @@ def _set_dropout(net, p):
 
 
 def _portable(settings):
-    """Return the settings that decide the result, without what may differ between machines."""
+    """Return the settings that a resumed run must share with the one that it goes on from.
+
+    The number of epochs may change: the schedule is then that of the new number from here on.
+    """
     kept = asdict(settings)
-    for name in ("data", "output", "threads", "snapshots", "validate_every"):
+    for name in ("data", "output", "threads", "snapshots", "validate_every", "epochs"):
         del kept[name]
     return kept

@@ -1,0 +1,125 @@
+"""The verb `train`."""
+
+import argparse
+from pathlib import Path
+
+from minicnn.cli import parser
+from minicnn.cli.report import Report
+
+INTERRUPTED = 130
+EXAMPLE = """
+minicnn train pictures -o run --epochs 10 --batch 64 --group 32
+minicnn train pictures -o run --epochs 10 --batch 64 --group 32 --resume
+"""
+
+
+def add(verbs) -> None:
+    """Declare the verb."""
+    verb = parser.add_verb(verbs, "train", run, "train a classifier on labelled pictures", EXAMPLE)
+    verb.add_argument(
+        "data",
+        metavar="DATA",
+        help="folder with train/CLASS/*.jpg and val/CLASS/*.jpg, or HDF5 file",
+    )
+    verb.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        required=True,
+        help="folder for snapshots, log.csv, and the state to resume from",
+    )
+    verb.add_argument(
+        "--network",
+        metavar="NAME",
+        default="minivgg-bn",
+        help="see `minicnn models` (default: minivgg-bn)",
+    )
+    add_numbers(verb)
+    verb.add_argument(
+        "--schedule",
+        choices=("one-cycle", "cosine", "step", "constant"),
+        default="one-cycle",
+        help="of the rate (default: one-cycle)",
+    )
+    verb.add_argument("--no-nesterov", dest="nesterov", action="store_false", help="plain momentum")
+    verb.add_argument(
+        "--no-flip", dest="flip", action="store_false", help="do not mirror pictures at random"
+    )
+    verb.add_argument(
+        "--snapshots",
+        metavar="LIST",
+        type=epochs,
+        default=[],
+        help="epochs after which to keep the weights, as 1,2,5,10",
+    )
+    verb.add_argument("--resume", action="store_true", help="go on from the state in FOLDER")
+    verb.add_argument("--quiet", action="store_true", help="no progress")
+    verb.add_argument("--json", action="store_true", help="a JSON line for every epoch")
+
+
+def add_numbers(verb) -> None:
+    """Declare the options that take a number, with the defaults of `TrainSettings`."""
+    for name, kind, default, text in (
+        ("epochs", parser.count, 30, "passes over the pictures"),
+        ("batch", parser.count, 128, "pictures in a step"),
+        ("group", parser.count, 64, "pictures that are normalised together; divides the batch"),
+        ("rate", parser.rate, 0.15, "highest learning rate"),
+        ("momentum", parser.weight, 0.9, "of the steps"),
+        ("weight-decay", parser.weight, 5e-4, "of the filters and matrices"),
+        ("smoothing", parser.weight, 0.1, "label smoothing, 0 to 1"),
+        ("dropout", parser.weight, 0.0, "share of the top's inputs that is dropped"),
+        ("size", parser.count, 64, "side of the pictures in pixels"),
+        ("crop", parser.count, 48, "side of the random square that is cut out of them"),
+        ("seed", parser.seed, 0, "of weights, order, squares and mirrors"),
+        ("limit", parser.count, None, "use the first N pictures alone"),
+        ("validate-every", parser.count, 1, "epochs between looks at the validation pictures"),
+        ("threads", parser.count, None, "worker threads; do not change the result"),
+    ):
+        shown = "all" if default is None else default
+        verb.add_argument(
+            f"--{name}", metavar="N", type=kind, default=default, help=f"{text} (default: {shown})"
+        )
+
+
+def epochs(text: str) -> list:
+    """Read "1,2,5" as [1, 2, 5]."""
+    try:
+        return sorted({parser.count(part) for part in text.split(",")})
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of epochs; write 1,2,5") from None
+
+
+def run(args) -> int:
+    """Train, or go on training."""
+    from minicnn.tasks import train
+
+    report = Report(args.json, args.quiet)
+    settings = train.TrainSettings(**{name: getattr(args, name) for name in _names(train)})
+    Path(args.output).mkdir(parents=True, exist_ok=True)
+    progress = None
+
+    def show(done, total, losses):
+        nonlocal progress
+        if progress is None:
+            progress = report.progress(total)
+        progress.update(done, losses)
+
+    def log(record):
+        report.event("epoch", **record)
+        report.note("  ".join(f"{name} {value:.4g}" for name, value in record.items()))
+
+    try:
+        train.run(settings, resume=args.resume, log=log, progress=show)
+    except train.Interrupted as stop:
+        report.note(f"interrupted; the state is in {stop.path}, go on with --resume")
+        return INTERRUPTED
+    finally:
+        if progress:
+            progress.__exit__()
+    weights = Path(args.output) / "last.h5"
+    report.result(f"wrote {weights}", output=str(weights))
+    return 0
+
+
+def _names(train):
+    return train.TrainSettings.__dataclass_fields__
