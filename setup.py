@@ -14,7 +14,7 @@ README = HERE / "README.md"
 SOURCES = {
     ".".join(path.parent.relative_to(HERE).parts) for path in (HERE / "minicnn").rglob("*.py")
 }
-TEST = ["pytest>=8", "ruff>=0.17,<0.18"]
+TEST = ["pytest>=8", "ruff>=0.17,<0.18", "setuptools>=70.1"]
 
 setup(
     name="minicnn",

@@ -11,6 +11,7 @@ from PIL import Image
 
 import minicnn
 from minicnn.cli import main
+from minicnn.images import read_metadata, save_image
 
 SIZE = 48  # relu4_1 needs 32
 
@@ -297,6 +298,38 @@ def test_rerun_of_what_minicnn_has_not_made(good, tmp_path, capfd):
     assert main(["rerun", str(tmp_path / "none.png")]) == 1
     assert "there is no file" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+TAMPERED = {
+    "verb": ({"settings": None}, "the settings are not those"),
+    "unknown": ({"brush": 7}, "the settings are not those"),
+    "type": ({"size": "large"}, "the setting size = 'large' makes no sense"),
+    "layers": ({"style_layers": {"relu1_1": "much"}}, "the setting style_layers"),
+    "range": ({"iterations": 0}, "use a whole number of at least 1"),
+    "device": ({"device": "gpu"}, "no device 'gpu'"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), TAMPERED.values(), ids=TAMPERED)
+def test_rerun_of_settings_that_make_no_sense(style, tmp_path, capfd, change, words):
+    assert style()[0] == 0
+    metadata = read_metadata(tmp_path / "out/picture.png")
+    metadata["settings"].update(change)
+    if None in change.values():
+        metadata["settings"] = None
+    path = tmp_path / "changed.png"
+    save_image(path, np.zeros((9, 9, 3), np.uint8), metadata=metadata)
+    assert main(["rerun", str(path), "-o", "new.png"]) == 1
+    stderr = capfd.readouterr().err
+    assert (stderr.count("\n"), words in stderr) == (1, True), stderr
+    assert not (tmp_path / "new.png").exists()
+
+
+def test_rerun_of_another_verb(tmp_path, capfd):
+    path = tmp_path / "other.png"
+    save_image(path, np.zeros((9, 9, 3), np.uint8), metadata={"verb": "texture"})
+    assert main(["rerun", str(path)]) == 1
+    assert "the settings in" in capfd.readouterr().err
 
 
 def test_no_verb_and_unknown_verb(capfd):

@@ -17,13 +17,11 @@ def run(args) -> int:
     import platform
 
     from minicnn import checkpoint
-    from minicnn.engine.threads import thread_count
     from minicnn.errors import MinicnnError
     from minicnn.tasks import provenance
 
     found = provenance.versions()
     del found["device"]
-    found["threads"] = thread_count()
     found["machine"] = f"{platform.system()} {platform.machine()}"
     found["devices"] = "cpu"
     try:

@@ -38,10 +38,15 @@ def add_verb(verbs, name: str, run, summary: str, example: str) -> Parser:
 def add_machine_options(verb) -> None:
     """Declare where to compute."""
     verb.add_argument("--device", metavar="auto|cpu|cuda", default="auto", help="(default: auto)")
-    verb.add_argument("--engine", metavar="auto|explicit|fast", default="auto",
-                      help="how to compute (default: auto)")
-    verb.add_argument("--threads", metavar="N", type=count,
-                      help="worker threads (default: one a processor)")
+    verb.add_argument(
+        "--engine",
+        metavar="auto|explicit|fast",
+        default="auto",
+        help="how to compute (default: auto)",
+    )
+    verb.add_argument(
+        "--threads", metavar="N", type=count, help="worker threads (default: one a processor)"
+    )
 
 
 def add_output_options(verb) -> None:

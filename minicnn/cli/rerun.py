@@ -22,18 +22,19 @@ def add(verbs) -> None:
 
 def run(args) -> int:
     """Read the settings out of the picture and run them."""
+    from minicnn.backend import resolve_device
     from minicnn.errors import MinicnnError
     from minicnn.images import read_metadata
     from minicnn.tasks import provenance
-    from minicnn.tasks.style_setup import StyleSettings
+    from minicnn.tasks.style_setup import settings_from
 
     metadata = read_metadata(args.picture)
     report = painting.report(args)
     old = Path(args.picture)
     new = args.output or old.with_name(f"{old.stem}-rerun{old.suffix}")
     try:
-        settings = StyleSettings(**metadata["settings"])
-        inputs, weights = metadata["inputs"], metadata["weights"]["sha256"]
+        settings, inputs = settings_from(metadata["settings"]), metadata["inputs"]
+        weights = metadata["weights"]["sha256"]
         files = {
             role: provenance.find_input(found["path"], found["sha256"], old)
             for role, found in inputs.items()
@@ -43,7 +44,7 @@ def run(args) -> int:
         raise MinicnnError(
             f"the settings in {str(old)!r} are not those of this version of minicnn's style verb"
         ) from None
-    now = provenance.versions()
+    now = provenance.versions(resolve_device(settings.device), settings.threads)
     for name in sorted(name for name in now if now[name] != then.get(name)):
         report.note(f"{name} is {now[name]} here, was {then.get(name)}: other bytes may come out")
     if status == "interrupted":

@@ -12,16 +12,17 @@ from pathlib import Path
 from threadpoolctl import threadpool_info
 
 import minicnn
+from minicnn.engine.threads import thread_count
 from minicnn.errors import MinicnnError
 
 LIBRARIES = ("numpy", "scipy", "pillow", "h5py")
 
 
-def versions(device="cpu"):
-    """Return {"minicnn": ..., "python": ..., "numpy": ..., ..., "blas": ..., "device": ...}."""
+def versions(device="cpu", threads=None):
+    """Return {"minicnn": ..., "python": ..., "numpy": ..., ..., "blas": ..., "threads": ...}."""
     found = {"minicnn": minicnn.__version__, "python": platform.python_version()}
     found |= {name: metadata.version(name) for name in LIBRARIES}
-    return found | {"blas": blas(), "device": device}
+    return found | {"blas": blas(), "device": device, "threads": thread_count(threads)}
 
 
 def blas():

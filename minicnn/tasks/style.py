@@ -15,6 +15,7 @@ lecture notes). They give every layer a factor 1/(4 C²) in the place of 1/C⁴:
 `tasks.style_setup` turns settings and files into the arrays that meet here.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import partial
 
@@ -160,9 +161,11 @@ def run(job, callback=None):
     options = {}
     if s.optimizer != "lbfgs":
         options["learning_rate"] = _rate(s, fun, job)
-    result = minimize(
-        s.optimizer, fun, job.start, iterations=s.iterations, callback=callback, **options
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
+        result = minimize(
+            s.optimizer, fun, job.start, iterations=s.iterations, callback=callback, **options
+        )
     return Outcome(picture(result.x, job.net), result)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 
@@ -65,6 +66,25 @@ class StyleSettings:
     threads: int | None = None
 
 
+def settings_from(values):
+    """Return the `StyleSettings` of a dict that came from a file.
+
+    Raises
+    ------
+    MinicnnError
+        If a name is missing or unknown, or a value has another type.
+    """
+    kinds = get_type_hints(StyleSettings)
+    if not isinstance(values, Mapping) or set(values) != set(kinds):
+        raise MinicnnError("the settings are not those of this version of minicnn's style transfer")
+    for name, value in values.items():
+        like = float(value) if type(value) is int and isinstance(1.0, kinds[name]) else value
+        numbers = value.values() if isinstance(value, Mapping) else ()
+        if not isinstance(like, kinds[name]) or not all(type(n) in (int, float) for n in numbers):
+            raise MinicnnError(f"the setting {name} = {value!r} makes no sense")
+    return StyleSettings(**values)
+
+
 @dataclass(frozen=True)
 class Job:
     """Checked settings with nothing left open, and the arrays that they stand for.
@@ -94,7 +114,7 @@ class Job:
             "settings": asdict(settings or self.settings),
             "inputs": self.inputs,
             "weights": {"network": self.net.attrs["name"], "sha256": self.weights_hash},
-            "versions": provenance.versions(self.device),
+            "versions": provenance.versions(self.device, self.settings.threads),
             "result": result,
         }
 
