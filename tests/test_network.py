@@ -295,7 +295,12 @@ def test_param_shapes_do_not_look_at_the_parameters(net):
 # where it reaches over the edge: a map's padding hides pixels of the picture.
 FIELDS = {
     "stride-and-padding": [("a", Conv2d(2, 3, stride=2, padding=1)), ("b", Conv2d(2, (3, 2)))],
-    "rectangular": [("a", Conv2d(2, (1, 4), stride=(1, 2), padding=(0, 1))), ("b", ReLU())],
+    "rectangular": [
+        ("a", Conv2d(2, (1, 4), stride=(1, 2), padding=(0, 1))),
+        ("b", ReLU()),
+        ("c", Conv2d(2, (3, 2), stride=(3, 1))),
+        ("d", Conv2d(2, 2, padding=(1, 0))),
+    ],
     "average-ceil": [
         ("a", Conv2d(2, 5, stride=3)),
         ("b", AvgPool2d(3, 2, padding=1, ceil=True)),
