@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from minicnn import models
 from minicnn.engine import transforms, winograd
 from minicnn.engine.conv2d import FastConvolution
 from minicnn.engine.threads import Crew, thread_count
+from minicnn.engine.walk import FastWalk
 from minicnn.errors import MinicnnError
+from minicnn.layers import ReLU
 from minicnn.ops import conv2d
 
 CASES = {
@@ -131,3 +134,29 @@ def test_thread_count(monkeypatch):
     for bad in (0, 1_000_000, "two", -1):
         with pytest.raises(MinicnnError, match="from 1 to 256"):
             thread_count(bad)
+
+
+@pytest.mark.parametrize("name", ["minivgg", "squeezenet1_1", "caffenet"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_fast_walk_is_the_networks_own(rng, name, threads):
+    """Forward and image gradient of every kind of layer, gradients entering at two of them."""
+    net = models.build(name, dtype="float64", classes=3)
+    taps = [node.name for node in net.nodes if isinstance(node.layer, ReLU)][1:4:2]
+    x = rng.standard_normal((2, 3, 66, 71))
+    walk = FastWalk(net, threads)
+    expected, acts = net.forward(x, taps), walk.forward(x, taps)
+    dys = {tap: rng.standard_normal(acts[tap].shape) for tap in taps}
+    for tap in taps:
+        assert relative(acts[tap], expected[tap]) < 1e-13
+    for rule in ("gradient", "deconvnet"):
+        dx = net.backward(dys, rule)
+        assert relative(walk.backward(dys, rule), dx) < 1e-12
+
+
+def test_the_fast_walk_leaves_the_network_alone(rng):
+    net = models.build("minivgg")
+    before = net.convolution
+    FastWalk(net).forward(rng.standard_normal((1, 3, 32, 32)).astype("float32"), ["relu1_2"])
+    assert net.convolution is before
+    with pytest.raises(MinicnnError, match="no forward pass"):
+        net.backward({"relu1_2": np.zeros((1, 32, 32, 32), "float32")})
