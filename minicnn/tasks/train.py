@@ -14,11 +14,8 @@ resumed run equal to an uninterrupted one bit for bit.
 
 import csv
 import math
-import signal
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -31,6 +28,7 @@ from minicnn.engine.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
 from minicnn.layers import Dropout
 from minicnn.ops import softmax
+from minicnn.tasks.interrupts import interrupts_noted
 from minicnn.tasks.schedules import rate
 
 STATE_FILE = "state.h5"
@@ -166,7 +164,7 @@ class _Run:
         """Run (the rest of) one epoch; return its record."""
         s = self.settings
         order = np.random.default_rng([s.seed, self.epoch]).permutation(len(self.labels))
-        with _interrupts_noted() as interrupts:
+        with interrupts_noted() as interrupts:
             while self.step < self.steps:
                 chosen = order[self.step * s.batch : (self.step + 1) * s.batch]
                 self._one_step(pictures, chosen, pool)
@@ -367,20 +365,6 @@ def check(settings):
     rate(s.schedule, s.rate, 0.0)
     if not Path(s.output).is_dir():
         raise MinicnnError(f"no folder {s.output}; create it first")
-
-
-@contextmanager
-def _interrupts_noted():
-    """Collect Ctrl-C in a list instead of letting it break a half-made update."""
-    noted = []
-    if threading.current_thread() is not threading.main_thread():
-        yield noted  # signals reach the main thread alone
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: noted.append(True))
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _set_dropout(net, p):

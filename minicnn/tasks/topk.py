@@ -1,0 +1,139 @@
+"""What is remembered of a layer's units while pictures go by: the k strongest activations, counts.
+
+    order    (-value, picture, row, column), the smallest first
+
+It is total, so the answer depends on neither the order in which pictures come nor on how they are
+cut into batches and shards; `merge` is associative and commutative. A picture appears once for a
+unit, with the first of its strongest positions in row-major order. Only values above 0 are kept:
+a unit that has none is dead, its slots stay empty (picture -1), and nothing is put into them.
+
+Memory: 20 k + 8 (2 + BINS) bytes for a unit, whatever the number of pictures.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+
+EMPTY = -1
+# maxima over a picture are counted in half octaves; bin 0 is for those that are not above 0
+EDGES = 2.0 ** (np.arange(-24, 41) / 2)
+BINS = len(EDGES) + 2
+
+
+@dataclass
+class Records:
+    """The units of one layer.
+
+    Attributes
+    ----------
+    value : float32 (K, k)
+        Descending; 0 in empty slots.
+    picture : int64 (K, k)
+        Numbers of pictures; -1 in empty slots.
+    row, column : int32 (K, k)
+        Of the activation in the layer's map; -1 in empty slots.
+    fired : int64 (K,)
+        Pictures with an activation above 0.
+    positive : int64 (K,)
+        Activations above 0, over all pictures and positions.
+    histogram : int64 (K, BINS)
+        Pictures by their maximum: bin 0 for maxima <= 0, bin 1 below EDGES[0], bin i + 1 from
+        EDGES[i - 1] up.
+    """
+
+    value: np.ndarray
+    picture: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+    fired: np.ndarray
+    positive: np.ndarray
+    histogram: np.ndarray
+
+    @property
+    def dead(self):
+        """Which units have never fired, bool (K,)."""
+        return self.picture[:, 0] == EMPTY
+
+
+RANKED = ("value", "picture", "row", "column")
+
+
+def empty(units, k):
+    """Return the `Records` of `units` units that have seen nothing yet."""
+    return Records(
+        value=np.zeros((units, k), np.float32),
+        picture=np.full((units, k), EMPTY, np.int64),
+        row=np.full((units, k), EMPTY, np.int32),
+        column=np.full((units, k), EMPTY, np.int32),
+        fired=np.zeros(units, np.int64),
+        positive=np.zeros(units, np.int64),
+        histogram=np.zeros((units, BINS), np.int64),
+    )
+
+
+def offer(records, pictures, maps):
+    """Show activations to `records`, which are changed in place.
+
+    Parameters
+    ----------
+    records : Records
+    pictures : int array (N,)
+        Their numbers, none of which has been offered before.
+    maps : floating point (N, K, P, Q)
+
+    Raises
+    ------
+    MinicnnError
+        If an activation is NaN or infinite.
+    """
+    N, K, _, Q = maps.shape
+    pictures = np.asarray(pictures, np.int64)
+    flat = maps.reshape(N, K, -1)  # a view, also of maps that lie in memory as (N, P, Q, K)
+    peaks = flat.max(axis=2).astype(np.float32)
+    bad = ~np.isfinite(peaks)
+    if bad.any():
+        n, unit = np.argwhere(bad)[0]
+        raise MinicnnError(
+            f"unit {unit} is {peaks[n, unit]} on picture {pictures[n]}; there is no order among "
+            "such activations, so check the weights"
+        )
+    records.fired += (peaks > 0).sum(axis=0)
+    records.positive += (flat > 0).sum(axis=(0, 2))
+    bins = np.where(peaks > 0, np.searchsorted(EDGES, peaks, side="right") + 1, 0)
+    np.add.at(records.histogram, (np.arange(K), bins), 1)
+    worth = (peaks > 0) & (peaks >= records.value[:, -1])
+    units = np.flatnonzero(worth.any(axis=0))
+    where = np.full((len(units), N), EMPTY, np.int32)
+    for at, n in np.argwhere(worth[:, units].T):
+        where[at, n] = flat[n, units[at]].argmax()
+    seen = where != EMPTY
+    new = {
+        "value": np.where(seen, peaks[:, units].T, 0),
+        "picture": np.where(seen, pictures, EMPTY),
+        "row": np.where(seen, where // Q, EMPTY),
+        "column": np.where(seen, where % Q, EMPTY),
+    }
+    old = {name: getattr(records, name)[units] for name in RANKED}
+    for name, array in strongest(old, new).items():
+        getattr(records, name)[units] = array
+
+
+def merge(one, other):
+    """Return the `Records` of the pictures of two, which have none in common."""
+    ranked = strongest(*({name: getattr(r, name) for name in RANKED} for r in (one, other)))
+    counted = {f.name: getattr(one, f.name) + getattr(other, f.name) for f in fields(Records)[4:]}
+    return Records(**ranked, **counted)
+
+
+def strongest(one, other):
+    """Return the first k, in the order, of two dicts of ranked arrays (K, k) and (K, any)."""
+    joined = {name: np.concatenate([one[name], other[name]], axis=1) for name in RANKED}
+    order = np.lexsort(
+        (joined["column"], joined["row"], joined["picture"], -joined["value"]), axis=1
+    )[:, : one["value"].shape[1]]
+    return {
+        name: np.take_along_axis(joined[name], order, axis=1).astype(one[name].dtype)
+        for name in RANKED
+    }
