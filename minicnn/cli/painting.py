@@ -49,24 +49,19 @@ def report(args) -> Report:
 
 
 def paint(settings, outputs: Outputs, report: Report, files=None, weights=None) -> int:
-    """Make the picture of a `StyleSettings`; return the exit code.
+    """Make the picture of the settings (see `tasks.jobs`); return the exit code.
 
     Parameters
     ----------
     files : dict, optional
-        Where pictures named in the settings lie now, see `style_setup.prepare`.
+        role -> where a picture named in the settings lies now.
     weights : str, optional
         The SHA-256 that the network's parameters must have.
     """
-    inputs = {"content": settings.content, "style": settings.style, **(files or {})}
-    if settings.init not in ("content", "noise"):
-        inputs.setdefault("init", settings.init)
+    inputs = {**settings.inputs(), **(files or {})}
     outputs.check(inputs.values())
-
-    from minicnn.tasks import style, style_setup
-
-    job = style_setup.prepare(settings, files)
-    outputs.check(inputs.values(), job.settings.iterations)
+    job = settings.prepare(files)
+    outputs.check(inputs.values(), job.steps)
     if weights not in (None, job.weights_hash):
         raise MinicnnError(
             f"the weights of {job.net.attrs['name']} are others now (SHA-256 {job.weights_hash}, "
@@ -75,9 +70,9 @@ def paint(settings, outputs: Outputs, report: Report, files=None, weights=None) 
     for note in job.notes:
         report.note(note)
     started = time.monotonic()
-    with report.progress(job.settings.iterations) as progress:
+    with report.progress(job.steps) as progress:
         watch = _Watch(job, outputs, report, progress, started)
-        outcome = style.run(job, watch)
+        outcome = job.run(watch)
     seconds = time.monotonic() - started
     result = outcome.result
     if result.value != result.value:
@@ -99,6 +94,7 @@ def paint(settings, outputs: Outputs, report: Report, files=None, weights=None) 
         reason=result.reason,
         seconds=round(seconds, 3),
         notes=job.notes,
+        **outcome.findings,
     )
     if result.interrupted:
         report.note(f"{result.reason}; the best picture so far is saved")
@@ -120,7 +116,7 @@ class _Watch:
     def __init__(self, job, outputs, report, progress, started):
         self.job, self.outputs, self.report, self.progress = job, outputs, report, progress
         self.started = started
-        self.snapshots = set(outputs.snapshots(job.settings.iterations))
+        self.snapshots = set(outputs.snapshots(job.steps))
 
     def __call__(self, iteration, x, value, info):
         losses = {"total": value, **info["terms"]}
@@ -128,7 +124,7 @@ class _Watch:
         self.report.event(
             "progress",
             iteration=iteration,
-            iterations=self.job.settings.iterations,
+            iterations=self.job.steps,
             evaluations=info["evaluations"],
             losses=losses,
             seconds=round(time.monotonic() - self.started, 3),
@@ -138,8 +134,6 @@ class _Watch:
 
     def _snapshot(self, iteration, x, losses, evaluations):
         """Write the picture as a run of so many iterations would end."""
-        from minicnn.tasks.style import picture
-
         ended = {
             "losses": losses,
             "iterations": iteration,
@@ -151,7 +145,7 @@ class _Watch:
         path = self.outputs.snapshot(iteration)
         save_image(
             path,
-            picture(x, self.job.net),
+            self.job.snapshot(x),
             metadata=self.job.metadata(ended, settings),
             force=self.outputs.force,
         )
@@ -165,10 +159,11 @@ def _save(job, outputs, outcome):
     ended = {
         "losses": outcome.losses,
         **{k: getattr(result, k) for k in ("iterations", "evaluations", "status", "reason")},
+        **outcome.findings,
     }
     metadata = job.metadata(ended)
     save_image(outputs.picture, outcome.picture, metadata=metadata, force=outputs.force)
     if outputs.sheet:
-        row = [job.pictures["content"], job.pictures["style"], outcome.picture]
-        sheet = side_by_side(row, ["content", "style", "result"])
+        row = job.row(outcome)
+        sheet = side_by_side(list(row.values()), list(row))
         save_image(outputs.sheet, sheet, metadata=metadata, force=outputs.force)

@@ -1,9 +1,12 @@
 """The verb `rerun`."""
 
+import importlib
 from pathlib import Path
 
 from minicnn.cli import painting, parser
 
+# verb -> where its settings are
+SETTINGS = {"style": ("style_setup", "StyleSettings")}
 EXAMPLE = """
 minicnn demo --iterations 20
 minicnn rerun minicnn-demo/result.png -o again.png
@@ -26,14 +29,18 @@ def run(args) -> int:
     from minicnn.errors import MinicnnError
     from minicnn.images import read_metadata
     from minicnn.tasks import provenance
-    from minicnn.tasks.style_setup import settings_from
+    from minicnn.tasks.jobs import settings_from
 
     metadata = read_metadata(args.picture)
     report = painting.report(args)
     old = Path(args.picture)
     new = args.output or old.with_name(f"{old.stem}-rerun{old.suffix}")
     try:
-        settings, inputs = settings_from(metadata["settings"]), metadata["inputs"]
+        verb = metadata["verb"]
+        kind = getattr(
+            importlib.import_module(f"minicnn.tasks.{SETTINGS[verb][0]}"), SETTINGS[verb][1]
+        )
+        settings, inputs = settings_from(kind, metadata["settings"], verb), metadata["inputs"]
         weights = metadata["weights"]["sha256"]
         files = {
             role: provenance.find_input(found["path"], found["sha256"], old)
@@ -42,7 +49,8 @@ def run(args) -> int:
         then, status = metadata["versions"], metadata["result"]["status"]
     except (KeyError, TypeError, AttributeError):
         raise MinicnnError(
-            f"the settings in {str(old)!r} are not those of this version of minicnn's style verb"
+            f"the settings in {str(old)!r} are not those of a verb of this version of minicnn "
+            f"({', '.join(SETTINGS)})"
         ) from None
     now = provenance.versions(resolve_device(settings.device), settings.threads)
     for name in sorted(name for name in now if now[name] != then.get(name)):

@@ -16,7 +16,7 @@ lecture notes). They give every layer a factor 1/(4 C²) in the place of 1/C⁴:
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -119,10 +119,18 @@ def grey_level(net, like):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has made: `picture` uint8 (H, W, 3) and the `optimizers.Result` behind it."""
+    """What a run has made.
+
+    Attributes
+    ----------
+    picture : uint8 (H, W, 3)
+    result : optimizers.Result, behind it
+    findings : dict, name -> what else was measured, plain values
+    """
 
     picture: np.ndarray
     result: object
+    findings: dict = field(default_factory=dict)
 
     @property
     def losses(self):

@@ -2,21 +2,18 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
-from typing import get_type_hints
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from minicnn import checkpoint, models
+from minicnn import models
 from minicnn.backend import resolve_device, seeded_rng, to_device
 from minicnn.engine.threads import thread_count
 from minicnn.errors import MinicnnError
-from minicnn.images import fit, load_image, preprocess, resize
+from minicnn.images import fit, preprocess, resize
 from minicnn.network import Network
 from minicnn.objectives import STYLE as GRAMS
-from minicnn.tasks import presets, provenance
+from minicnn.tasks import jobs, presets, style
 from minicnn.tasks.networks import load_network
 from minicnn.tasks.sizes import check_size
 from minicnn.tasks.style import ENGINES, grey_level
@@ -65,28 +62,18 @@ class StyleSettings:
     device: str = "auto"
     threads: int | None = None
 
+    def inputs(self):
+        """Return {role: picture file}."""
+        found = {"content": self.content, "style": self.style}
+        return found if self.init in ("content", "noise") else {**found, "init": self.init}
 
-def settings_from(values):
-    """Return the `StyleSettings` of a dict that came from a file.
-
-    Raises
-    ------
-    MinicnnError
-        If a name is missing or unknown, or a value has another type.
-    """
-    kinds = get_type_hints(StyleSettings)
-    if not isinstance(values, Mapping) or set(values) != set(kinds):
-        raise MinicnnError("the settings are not those of this version of minicnn's style transfer")
-    for name, value in values.items():
-        like = float(value) if type(value) is int and isinstance(1.0, kinds[name]) else value
-        numbers = value.values() if isinstance(value, Mapping) else ()
-        if not isinstance(like, kinds[name]) or not all(type(n) in (int, float) for n in numbers):
-            raise MinicnnError(f"the setting {name} = {value!r} makes no sense")
-    return StyleSettings(**values)
+    def prepare(self, files=None):
+        """Return the `Job`, see `prepare`."""
+        return prepare(self, files)
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(jobs.Job):
     """Checked settings with nothing left open, and the arrays that they stand for.
 
     Attributes
@@ -107,21 +94,19 @@ class Job:
     pictures: dict = field(repr=False)
     device: str = "cpu"
 
-    def metadata(self, result, settings=None):
-        """Return what a picture carries: all that is needed to make it again, and its losses."""
-        return {
-            "verb": "style",
-            "settings": asdict(settings or self.settings),
-            "inputs": self.inputs,
-            "weights": {"network": self.net.attrs["name"], "sha256": self.weights_hash},
-            "versions": provenance.versions(self.device, self.settings.threads),
-            "result": result,
-        }
+    verb = "style"
 
-    @cached_property
-    def weights_hash(self):
-        """The SHA-256 of the network's parameters."""
-        return checkpoint.weights_hash(self.net)
+    def run(self, callback=None):
+        """Return the `style.Outcome`, see `style.run`."""
+        return style.run(self, callback)
+
+    def snapshot(self, x):
+        """Return the picture of x."""
+        return style.picture(x, self.net)
+
+    def row(self, outcome):
+        """Return {label: picture} of the sheet."""
+        return {**self.pictures, "result": outcome.picture}
 
 
 def prepare(settings, files=None):
@@ -145,8 +130,8 @@ def prepare(settings, files=None):
     _check_numbers(settings)
     thread_count(settings.threads)
     device = resolve_device(settings.device)
-    reader = _Reader(settings, files or {})
-    content, style = reader.read("content"), reader.read("style")
+    reader = jobs.Reader(settings.inputs(), files)
+    content, painted = reader.read("content"), reader.read("style")
     start = None if settings.init in ("content", "noise") else reader.read("init")
     net = load_network(
         settings.network, settings.weights, settings.pool, seed=settings.seed, device=device
@@ -155,8 +140,10 @@ def prepare(settings, files=None):
     style_layers = _used(settings.style_layers, settings.style_weight)
     layers = [*_used(settings.content_layers, settings.content_weight), *style_layers]
     check_size(reader.path("content"), content, net, layers, settings.size, "--size")
-    check_size(reader.path("style"), style, net, style_layers, settings.style_size, "--style-size")
-    pictures = {"content": fit(content, settings.size), "style": fit(style, settings.style_size)}
+    check_size(
+        reader.path("style"), painted, net, style_layers, settings.style_size, "--style-size"
+    )
+    pictures = {"content": fit(content, settings.size), "style": fit(painted, settings.style_size)}
     attrs = net.attrs["preprocess"]
     x = preprocess(pictures["content"], attrs)
     arrays = (x, preprocess(pictures["style"], attrs), _start(settings, net, x, start))
@@ -238,24 +225,3 @@ def _check_numbers(s):
     ):
         if value is not None and value not in known:
             raise MinicnnError(f"no {what} {value!r}; use {', '.join(known)}")
-
-
-class _Reader:
-    """Read the pictures of a job, remembering their hashes and what was done to them."""
-
-    def __init__(self, settings, files):
-        self.settings, self.files = settings, files
-        self.notes, self.inputs = [], {}
-
-    def path(self, role):
-        return Path(self.files.get(role, getattr(self.settings, role)))
-
-    def read(self, role):
-        """Return the picture uint8 (H, W, 3)."""
-        pixels, notes = load_image(self.path(role))
-        self.notes += [f"{self.path(role)}: {note}" for note in notes]
-        self.inputs[role] = {
-            "path": str(getattr(self.settings, role)),
-            "sha256": provenance.file_hash(self.path(role)),
-        }
-        return pixels

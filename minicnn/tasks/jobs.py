@@ -1,0 +1,103 @@
+"""What every verb that makes a picture shares: reading its files, and what the picture carries.
+
+A verb has settings (a frozen dataclass) with two methods, and a job that they prepare:
+
+    settings.inputs()        {role: picture file}
+    settings.prepare(files)  a `Job`: everything checked, every default filled in, arrays made
+    job.run(callback)        an outcome: `picture`, `result` (of `optimizers`), `losses`; and
+                             `findings`, a dict of whatever else was measured
+    job.row(outcome)         {label: picture}, what `--sheet` puts side by side
+    job.snapshot(x)          the picture that x stands for, on the way
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import get_type_hints
+
+from minicnn import checkpoint
+from minicnn.errors import MinicnnError
+from minicnn.images import load_image
+from minicnn.tasks import provenance
+
+
+def settings_from(kind, values, what):
+    """Return the settings of class `kind` from a dict that came from a file.
+
+    Parameters
+    ----------
+    kind : dataclass
+    values : anything
+    what : str
+        What the settings are of, for the message.
+
+    Raises
+    ------
+    MinicnnError
+        If a name is missing or unknown, or a value has another type.
+    """
+    kinds = get_type_hints(kind)
+    if not isinstance(values, Mapping) or set(values) != set(kinds):
+        raise MinicnnError(f"the settings are not those of this version of minicnn's {what}")
+    for name, value in values.items():
+        like = float(value) if type(value) is int and isinstance(1.0, kinds[name]) else value
+        numbers = value.values() if isinstance(value, Mapping) else ()
+        if not isinstance(like, kinds[name]) or not all(type(n) in (int, float) for n in numbers):
+            raise MinicnnError(f"the setting {name} = {value!r} makes no sense")
+    return kind(**values)
+
+
+class Job:
+    """The base of the jobs: has `settings`, `net`, `inputs`, `notes` and `device`."""
+
+    verb = ""
+
+    @property
+    def steps(self):
+        """Iterations of the whole run."""
+        return self.settings.iterations
+
+    def metadata(self, result, settings=None):
+        """Return what a picture carries: all that is needed to make it again, and its losses."""
+        return {
+            "verb": self.verb,
+            "settings": asdict(settings or self.settings),
+            "inputs": self.inputs,
+            "weights": {"network": self.net.attrs["name"], "sha256": self.weights_hash},
+            "versions": provenance.versions(self.device, self.settings.threads),
+            "result": result,
+        }
+
+    @cached_property
+    def weights_hash(self):
+        """The SHA-256 of the network's parameters."""
+        return checkpoint.weights_hash(self.net)
+
+
+class Reader:
+    """Read the pictures of a job, remembering their hashes and what was done to them.
+
+    Parameters
+    ----------
+    named : dict, role -> file as the settings name it
+    files : dict, role -> where it lies now, if elsewhere
+    """
+
+    def __init__(self, named, files=None):
+        self.named, self.files = named, files or {}
+        self.notes, self.inputs = [], {}
+
+    def path(self, role):
+        """Return where the picture lies."""
+        return Path(self.files.get(role, self.named[role]))
+
+    def read(self, role):
+        """Return the picture uint8 (H, W, 3)."""
+        pixels, notes = load_image(self.path(role))
+        self.notes += [f"{self.path(role)}: {note}" for note in notes]
+        self.inputs[role] = {
+            "path": str(self.named[role]),
+            "sha256": provenance.file_hash(self.path(role)),
+        }
+        return pixels
