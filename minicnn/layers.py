@@ -33,6 +33,7 @@ class Mode(NamedTuple):
     training: bool = False  # batch statistics, dropout, inputs kept for the parameter gradients
     rng: object = None  # for dropout
     convolution: object = conv2d  # the module of the three convolution functions
+    drop_zero_windows: bool = False  # of max pooling: record no switch, see `ops.maxpool2d`
 
 
 class Rule(NamedTuple):
@@ -41,6 +42,7 @@ class Rule(NamedTuple):
     relu: str = "gradient"  # see `ops.relu`
     lrn: str = "gradient"  # or "identity": the normalisation is not undone
     overlap: str = "sum"  # of unpooled windows, see `ops.maxpool2d.unpool`
+    rectify_first: bool = False  # max(dy, 0) before unpooling, where the ReLU rule rectifies dy
 
 
 class Layer:
@@ -154,11 +156,14 @@ class MaxPool2d(Layer):
         return pooled_shape(self, shape)
 
     def forward(self, x, params, mode):
-        return maxpool2d.forward(
+        y, cache = maxpool2d.forward(
             x, self.kernel, stride=self.stride, padding=self.padding, ceil=self.ceil
         )
+        return y, maxpool2d.drop_zero_windows(y, cache) if mode.drop_zero_windows else cache
 
     def backward(self, dy, cache, params, rule):
+        if rule.rectify_first and rule.relu != "gradient":
+            dy = relu.backward(dy, None, "deconvnet")
         return maxpool2d.unpool(dy, cache, overlap=rule.overlap)
 
 

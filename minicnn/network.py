@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn import fields
 from minicnn.errors import MinicnnError
-from minicnn.layers import BatchNorm2d, Concat, Mode, Rule
+from minicnn.layers import BatchNorm2d, Concat, MaxPool2d, Mode, Rule
 from minicnn.ops import conv2d
 
 INPUT = "input"
@@ -73,7 +73,16 @@ class Network:
         """Return the layer called `name`."""
         return self.nodes[self._find([name])].layer
 
-    def forward(self, x, taps, *, training: bool = False, rng=None, keep: bool = True) -> dict:
+    def forward(
+        self,
+        x,
+        taps,
+        *,
+        training: bool = False,
+        rng=None,
+        keep: bool = True,
+        drop_zero_windows: bool = False,
+    ) -> dict:
         """Compute activations.
 
         Parameters
@@ -88,6 +97,8 @@ class Network:
             For dropout.
         keep : bool
             Keep the caches that `backward` needs; False saves memory when scanning.
+        drop_zero_windows : bool
+            Record no switch in max-pooling windows whose maximum is not positive.
 
         Returns
         -------
@@ -107,7 +118,7 @@ class Network:
                 "a network takes floating-point pictures (N, C, H, W), got "
                 f"{getattr(x, 'dtype', type(x).__name__)} {getattr(x, 'shape', '')}"
             )
-        mode = Mode(training, rng, self.convolution)
+        mode = Mode(training, rng, self.convolution, drop_zero_windows)
         last_use = {source: i for i, node in enumerate(self.nodes) for source in node.inputs}
         self._caches, self._outputs, self._trained = {}, {}, training
         outputs, acts = {INPUT: x}, {}
@@ -135,6 +146,7 @@ class Network:
         *,
         lrn_rule: str | None = None,
         overlap: str = "sum",
+        rectify_first: bool = False,
     ):
         """Pass gradients down to the picture.
 
@@ -149,6 +161,8 @@ class Network:
             it, unless told otherwise here.
         overlap : {"sum", "max", "overwrite"}
             Only the first is a gradient; see `ops.maxpool2d.unpool`.
+        rectify_first : bool
+            Rectify before unpooling instead of behind it, where `relu_rule` rectifies at all.
 
         Returns
         -------
@@ -164,7 +178,7 @@ class Network:
             lrn_rule = "identity" if relu_rule == "deconvnet" else "gradient"
         if lrn_rule not in LRN_RULES:
             raise MinicnnError(f"no LRN rule {lrn_rule!r}; the rules are {', '.join(LRN_RULES)}")
-        return self._walk_back(dys, Rule(relu_rule, lrn_rule, overlap), None)
+        return self._walk_back(dys, Rule(relu_rule, lrn_rule, overlap, rectify_first), None)
 
     def gradients(self, dys: dict) -> dict:
         """Return {parameter: gradient} after a forward pass with `training=True`."""
@@ -182,6 +196,14 @@ class Network:
             node.name: self._caches[node.name][2:]
             for node in self.nodes
             if self._trained and isinstance(node.layer, BatchNorm2d) and node.name in self._caches
+        }
+
+    def switches(self) -> dict:
+        """Return {layer: `ops.maxpool2d.Cache`} of the max poolings in the last forward pass."""
+        return {
+            node.name: self._caches[node.name]
+            for node in self.nodes
+            if isinstance(node.layer, MaxPool2d) and node.name in self._caches
         }
 
     def replica(self) -> "Network":

@@ -29,3 +29,7 @@ class FastWalk:
         """Pass gradients down to the picture; see `Network.backward`."""
         with self._crew.at_work():
             return self._net.backward(dys, relu_rule, **options)
+
+    def switches(self):
+        """Return the switches of the last forward pass; see `Network.switches`."""
+        return self._net.switches()

@@ -118,6 +118,32 @@ def unpool(y, cache, *, overlap="sum"):
     return x_pad[:, :, padding[0] : padding[0] + H, padding[1] : padding[1] + W]
 
 
+def drop_zero_windows(y, cache):
+    """Return the cache without switches where the maximum is not positive.
+
+    After a ReLU all pixels of such a window tie at 0, and the switch at the first of them is
+    arbitrary: a gradient that comes there is stopped by the ReLU's mask, but the deconvnet has no
+    mask and would place signal there.
+
+    Parameters
+    ----------
+    y : array (N, C, P, Q)
+        The pooled values that came with `cache`.
+    cache : Cache
+
+    Returns
+    -------
+    Cache
+        Unpooling by it leaves out the dropped windows.
+    """
+    switches = cache.switches
+    if cache.kernel[0] * cache.kernel[1] >= array_module(y).iinfo(switches.dtype).max:
+        switches = switches.astype("uint32")
+    nowhere = array_module(y).iinfo(switches.dtype).max  # no window has so many pixels
+    switches = array_module(y).where(y > 0, switches, switches.dtype.type(nowhere))
+    return cache._replace(switches=switches)
+
+
 def zero_windows(y):
     """Count the windows whose maximum is exactly 0: after a ReLU all their pixels tie there."""
     return int((y == 0).sum())
