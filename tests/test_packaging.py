@@ -37,15 +37,10 @@ def run(wheel, tmp_path_factory):
     """Run a command of an environment that has the wheel, from an empty folder."""
     home, folder = tmp_path_factory.mktemp("venv"), tmp_path_factory.mktemp("elsewhere")
     venv.create(home, with_pip=False, symlinks=os.name != "nt")
-    scheme = {"base": str(home), "platbase": str(home)}
-    site, scripts = (
-        Path(
-            sysconfig.get_path(
-                name, "venv" if "venv" in sysconfig.get_scheme_names() else None, scheme
-            )
-        )
-        for name in ("purelib", "scripts")
-    )
+    scripts = home / ("Scripts" if os.name == "nt" else "bin")
+    question = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    ask = [scripts / "python", "-c", question]
+    site = Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
     install = ["install", "--no-deps", "--no-index", "--quiet", str(wheel)]
     subprocess.run([sys.executable, "-m", "pip", "--python", str(home), *install], check=True)
     # its own packages come first; NumPy and the others are borrowed from this environment
