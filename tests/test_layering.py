@@ -17,9 +17,9 @@ ORDER = """
     errors
     backend
     kernels
-    ops | images picture_reader picture_writer | hdf5 | convert | datasets | optimizers
+    ops | images picture_reader picture_writer | histograms | hdf5 | convert | datasets | optimizers
         | objectives priors weighted_sum
-    gradcheck gradcheck_ops gradcheck_objectives | network layers fields folding | sheets
+    gradcheck gradcheck_ops gradcheck_objectives | network layers fields folding torus | sheets
     engine
     models architectures
     checkpoint

@@ -20,19 +20,15 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from minicnn import priors
 from minicnn.backend import array_module
-from minicnn.engine.walk import FastWalk
 from minicnn.errors import MinicnnError
 from minicnn.images import deprocess, to_uint8
 from minicnn.objectives import ContentLoss, GramStyleLoss, style_targets
 from minicnn.optimizers import minimize
-from minicnn.weighted_sum import ImageFunction, WeightedSum
-
-# name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
-ENGINES = {"explicit": lambda net, threads: net, "fast": FastWalk}
+from minicnn.tasks.walks import image_function, layer_weights, walk_of
+from minicnn.weighted_sum import WeightedSum
 
 
 def style_objective(
@@ -82,20 +78,19 @@ def style_objective(
     for name, weight in (("content", content_weight), ("style", style_weight), ("tv", tv_weight)):
         if not 0 <= weight < float("inf"):
             raise MinicnnError(f"{name} weight {weight}; use a finite number that is not negative")
-    walk = _walk(net, engine, threads)
+    walk = walk_of(net, engine, threads)
     objectives = {}
     if content_weight:
-        weights = _weights(content_layers)
+        weights = layer_weights(content_layers)
         targets = walk.forward(content, list(weights))
         objectives["content"] = (content_weight, ContentLoss(targets, weights))
     if style_weight:
-        weights = _weights(style_layers)
+        weights = layer_weights(style_layers)
         targets = style_targets(walk.forward(style, list(weights)))
         objectives["style"] = (style_weight, GramStyleLoss(targets, weights, gram))
     variation = partial(pixel_tv, grey_level=grey_level(net, content))
     objective = WeightedSum(objectives, {"tv": (tv_weight, variation)})
-    kind = ImageFunction if threads is None else partial(_OnThreads, threads)
-    return kind(objective, walk.forward, walk.backward)
+    return image_function(objective, walk, threads)
 
 
 def pixel_tv(x, grey_level):
@@ -168,7 +163,7 @@ def run(job, callback=None):
     )
     options = {}
     if s.optimizer != "lbfgs":
-        options["learning_rate"] = _rate(s, fun, job)
+        options["learning_rate"] = rate_of(s, fun, job)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         result = minimize(
@@ -182,7 +177,7 @@ def picture(x, net):
     return to_uint8(deprocess(x, net.attrs["preprocess"]))
 
 
-def _rate(settings, fun, job):
+def rate_of(settings, fun, job):
     """Turn the learning rate, in grey levels, into one that multiplies the optimizer's step.
 
     Adam's first step is the rate in every pixel. The first step of the others is the rate times
@@ -194,29 +189,3 @@ def _rate(settings, fun, job):
     _, gradient = fun(job.start)
     size = float(((gradient / unit) ** 2).mean()) ** 0.5
     return settings.learning_rate / size if size else settings.learning_rate
-
-
-def _walk(net, engine, threads):
-    on_cpu = all(array_module(array) is np for array in net.params.values())
-    name = ("fast" if on_cpu else "explicit") if engine == "auto" else engine
-    if name not in ENGINES:
-        raise MinicnnError(f"no engine {engine!r}; use auto, {', '.join(ENGINES)}")
-    return ENGINES[name](net, threads)
-
-
-def _weights(layers):
-    if isinstance(layers, str):
-        layers = [layers]
-    return dict(layers) if hasattr(layers, "keys") else dict.fromkeys(layers, 1.0)
-
-
-class _OnThreads(ImageFunction):
-    """An `ImageFunction` whose BLAS calls use a given number of threads."""
-
-    def __init__(self, threads, *parts):
-        super().__init__(*parts)
-        self.threads, self.blas = threads, ThreadpoolController()
-
-    def __call__(self, x):
-        with self.blas.limit(limits=self.threads, user_api="blas"):
-            return super().__call__(x)

@@ -16,7 +16,8 @@ from minicnn.objectives import STYLE as GRAMS
 from minicnn.tasks import jobs, presets, style
 from minicnn.tasks.networks import load_network
 from minicnn.tasks.sizes import check_size
-from minicnn.tasks.style import ENGINES, grey_level
+from minicnn.tasks.style import grey_level
+from minicnn.tasks.walks import ENGINES
 
 SIZE, LARGEST = 512, 10_000  # long side in pixels
 NOISE = 20.0  # grey levels, standard deviation of the noise to start from
