@@ -13,11 +13,11 @@ distrust; here, every array is checked against the architecture before it is rea
 
 import hashlib
 import math
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
+from minicnn import places
 from minicnn.backend import resolve_device, to_device, to_host
 from minicnn.errors import MinicnnError
 from minicnn.hdf5 import inspect, load_arrays, save_arrays
@@ -86,7 +86,7 @@ def load(name_or_path, *, pool: str | None = None, device: str = "cpu") -> Netwo
     Parameters
     ----------
     name_or_path : str or path
-        One of `embedded()`, or a weight file.
+        One of `available()`, or a weight file.
     pool : {"max", "average"}, optional
         What all spatial pooling layers are to be; as in the file by default.
     device : {"cpu", "cuda", "cuda:1", "auto"}
@@ -159,26 +159,23 @@ def weights_hash(net: Network) -> str:
 
 def embedded() -> dict:
     """Return {name: path} of the weight files that are part of minicnn."""
-    try:
-        folder = resources.files("minicnn._weights")
-    except ModuleNotFoundError:  # not installed: run from a checkout
-        root = Path(__file__).parent.parent
-        folder = root / "weights"
-        if not (folder.is_dir() and (root / "setup.py").is_file()):
-            return {}
-    paths = (Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".h5"))
-    return {path.stem: path for path in sorted(paths)}
+    return places.networks(places.installed())
+
+
+def available() -> dict:
+    """Return {name: path} of the networks that `load` knows by name: embedded, then fetched."""
+    return {**places.networks(places.cache()), **embedded()}
 
 
 def _locate(name_or_path):
-    known = embedded()
+    known = available()
     if isinstance(name_or_path, str) and name_or_path in known:
         return known[name_or_path]
     path = Path(name_or_path)
     if not path.exists():
         raise MinicnnError(
-            f"no weights {str(name_or_path)!r}: there is no such file, and the embedded networks "
-            f"are {', '.join(known) or 'none'}"
+            f"no weights {str(name_or_path)!r}: there is no such file, and the networks at hand "
+            f"are {', '.join(known) or 'none'}; `minicnn weights list` tells what can be fetched"
         )
     return path
 

@@ -527,7 +527,7 @@ def test_embedded_names_come_before_paths(net, saved, tmp_path, monkeypatch):
     assert checkpoint.load("mine").attrs == net.attrs
     assert checkpoint.info("mine")["path"] == str(saved)
     refused(lambda: checkpoint.load("./mine"), "mine is not an HDF5 file")
-    refused(lambda: checkpoint.load("yours"), "the embedded networks are mine")
+    refused(lambda: checkpoint.load("yours"), "the networks at hand are mine")
 
 
 def test_embedded_networks_are_whole():

@@ -15,11 +15,11 @@ PACKAGE = ROOT / "minicnn"
 # together and may import each other; families of one level, separated by |, may not.
 ORDER = """
     errors
-    backend
+    backend | places
     kernels
-    ops | images picture_reader picture_writer | histograms | hdf5 | convert | datasets | optimizers
-        | objectives priors weighted_sum
-    gradcheck gradcheck_ops gradcheck_objectives | network layers fields folding torus | sheets
+    ops | images picture_reader picture_writer npz_writer | histograms | hdf5 | convert | downloads
+        | datasets | optimizers | objectives priors weighted_sum
+    gradcheck gradcheck_ops gradcheck_objectives | network layers fields folding torus | sheets overlays
     engine
     models architectures
     checkpoint

@@ -28,7 +28,7 @@ def run(args) -> int:
         found["devices"] += f", {_cuda()}"
     except MinicnnError as error:
         found["cuda"] = f"none: {error}"
-    found["networks"] = ", ".join(checkpoint.embedded()) or "none embedded"
+    found["networks"] = ", ".join(checkpoint.available()) or "none embedded, none fetched"
     Report(args.json).result(
         "\n".join(f"{name:9} {value}" for name, value in found.items()), **found
     )

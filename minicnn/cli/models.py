@@ -37,7 +37,7 @@ def _list(size, report):
         from minicnn.errors import MinicnnError
 
         raise MinicnnError("--size is for one network: minicnn models NAME --size N")
-    rows, embedded = [], checkpoint.embedded()
+    rows, embedded, there = [], checkpoint.embedded(), checkpoint.available()
     for name in models.names():
         net = models.skeleton(name)
         row = {
@@ -46,7 +46,7 @@ def _list(size, report):
             "outputs": net.shapes()[net.layers[-1]][0],
             "layers": len(net.layers),
             "parameters": sum(models.count_parameters(net).values()),
-            "weights": "embedded" if name in embedded else "none",
+            "weights": "embedded" if name in embedded else "fetched" if name in there else "none",
         }
         report.event("model", **row)
         rows.append({**row, "input": _times(row["input"]), "parameters": f"{row['parameters']:,}"})

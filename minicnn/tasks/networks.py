@@ -14,7 +14,7 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
     Parameters
     ----------
     name : str, optional
-        That of an embedded network, or of the one that `weights` must hold.
+        That of an embedded or fetched network, or of the one that `weights` must hold.
     weights : path, or "random", optional
     pool : {"max", "average"}, optional
         That of the network's row in `presets` by default.
@@ -42,10 +42,11 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
         net = models.build(actual, seed=seed, pool=pool)
         net.params = {key: to_device(value, device) for key, value in net.params.items()}
         return net
-    embedded = checkpoint.embedded()
-    if weights is None and actual not in embedded:
+    available = checkpoint.available()
+    if weights is None and actual not in available:
         raise MinicnnError(
             f"minicnn comes without weights of {actual}; give --weights FILE, or --weights random "
-            f"for untrained ones (it has: {', '.join(embedded) or 'none'})"
+            f"for untrained ones, or try `minicnn weights fetch {actual}` "
+            f"(it has: {', '.join(available) or 'none'})"
         )
     return checkpoint.load(weights or actual, pool=pool, device=device)

@@ -1,0 +1,1 @@
+"""Files from the web: continued where they broke off, and checked by their hash."""

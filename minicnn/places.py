@@ -1,0 +1,50 @@
+r"""Where the files of minicnn lie: those installed with it, and the user's cache folder.
+
+Cache folder        $MINICNN_CACHE if that is set, else the platform's convention:
+                        Linux    $XDG_CACHE_HOME/minicnn, or ~/.cache/minicnn
+                        macOS    ~/Library/Caches/minicnn
+                        Windows  %LOCALAPPDATA%\minicnn\Cache
+                    NAME.h5 in it is the network that `minicnn weights fetch NAME` has got.
+"""
+
+import os
+import sys
+from importlib import resources
+from pathlib import Path
+
+VARIABLE = "MINICNN_CACHE"
+
+
+def installed() -> Path | None:
+    """Return the folder of the networks that are part of minicnn, or None where there is none."""
+    try:
+        return Path(str(resources.files("minicnn._weights")))
+    except ModuleNotFoundError:  # not installed: run from a checkout
+        root = Path(__file__).parent.parent
+        folder = root / "weights"
+        return folder if folder.is_dir() and (root / "setup.py").is_file() else None
+
+
+def cache() -> Path:
+    """Return the cache folder, which need not exist."""
+    if os.environ.get(VARIABLE):
+        return Path(os.environ[VARIABLE]).expanduser()
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "minicnn" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "minicnn"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # the convention has a relative path ignored
+    return (base if base.is_absolute() else Path.home() / ".cache") / "minicnn"
+
+
+def networks(folder: Path | None) -> dict:
+    """Return {name: path} of the weight files in a folder, in the order of the names."""
+    if folder is None or not folder.is_dir():
+        return {}
+    return {
+        path.stem: path
+        for path in sorted(folder.iterdir())
+        if path.suffix == ".h5" and not path.name.startswith(".")
+    }
