@@ -27,6 +27,16 @@ class Field(NamedTuple):
     stride: tuple
     offset: tuple
 
+    def box(self, row, column):
+        """Return what the entry at (row, column) sees as [top, left, bottom, right], ends excluded.
+
+        It lies in part outside of the picture where padding is seen; None stands for all of it.
+        """
+        if self.size is None:
+            return None
+        top, left = (self.offset[i] + (row, column)[i] * self.stride[i] for i in (0, 1))
+        return [top, left, top + self.size[0], left + self.size[1]]
+
 
 PIXEL = Field((1, 1), (1, 1), (0, 0))
 WHOLE = Field(None, (0, 0), (0, 0))
