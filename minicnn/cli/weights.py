@@ -1,9 +1,9 @@
-"""The verb `weights`: look into weight files, check them, fold and normalise networks."""
+"""The verb `weights`: look into weight files, check, convert, fold, normalise and fetch them."""
 
 import os
 from pathlib import Path
 
-from minicnn.cli import parser
+from minicnn.cli import parser, weights_convert, weights_fetch
 from minicnn.cli.report import Report
 from minicnn.errors import MinicnnError
 
@@ -32,10 +32,12 @@ def add(verbs) -> None:
     actions = verb.add_subparsers(title="actions", metavar="ACTION", required=True)
     for name, summary, example in ACTIONS:
         action = parser.add_verb(actions, name, globals()[name], summary, example)
-        action.add_argument("file", metavar="FILE", help="HDF5 file, or an embedded network")
+        action.add_argument("file", metavar="FILE", help="HDF5 file, or a network at hand")
         if name in ("fold", "normalize"):
             _add_change(action, name)
         action.add_argument("--json", action="store_true", help="as one JSON object")
+    weights_convert.add(actions)
+    weights_fetch.add(actions)
 
 
 def _add_change(action, name):
@@ -72,21 +74,21 @@ def info(args) -> int:
     """Print the attributes of a weight file."""
     from minicnn import checkpoint
 
-    return _describe(checkpoint.info(args.file), args.json)
+    return describe(checkpoint.info(args.file), args.json)
 
 
 def verify(args) -> int:
     """Read a weight file and print its attributes if everything is right."""
     from minicnn import checkpoint
 
-    return _describe({**checkpoint.verify(args.file), "verified": "yes"}, args.json)
+    return describe({**checkpoint.verify(args.file), "verified": "yes"}, args.json)
 
 
 def fold(args) -> int:
     """Write the network without batch normalisations."""
     from minicnn import checkpoint, folding
 
-    _check_output(args)
+    check_output(args)
     return _save(folding.fold_batch_norm(checkpoint.load(args.file)), args)
 
 
@@ -95,7 +97,7 @@ def normalize(args) -> int:
     from minicnn import checkpoint, folding
     from minicnn.tasks.picture_batches import picture_batches
 
-    _check_output(args)
+    check_output(args)
     net = checkpoint.load(args.file)
     batches = picture_batches(
         args.pictures, net, split=args.split, limit=args.limit, size=args.size
@@ -103,7 +105,8 @@ def normalize(args) -> int:
     return _save(folding.normalize_activations(net, batches), args)
 
 
-def _check_output(args):
+def check_output(args) -> None:
+    """Refuse an output that is no HDF5 file in a folder, or exists, before the work is done."""
     path = Path(args.output)
     if path.is_dir() or path.suffix not in (".h5", ".hdf5"):
         raise MinicnnError(f"cannot write {args.output!r}: give a file name that ends in .h5")
@@ -119,10 +122,11 @@ def _save(net, args):
     from minicnn import checkpoint
 
     checkpoint.save(net, args.output, dtype=args.dtype)
-    return _describe(checkpoint.verify(args.output), args.json)
+    return describe(checkpoint.verify(args.output), args.json)
 
 
-def _describe(found, as_json):
+def describe(found, as_json) -> int:
+    """Print the attributes of a weight file."""
     lines = (f"{name:16} {_short(value)}" for name, value in found.items())
     Report(as_json).result("\n".join(lines), **found)
     return 0

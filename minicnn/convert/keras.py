@@ -1,0 +1,101 @@
+"""Keras files: kernels (R, S, C, K) become (K, C, R, S), matrices (in, out) become (out, in).
+
+    .h5 of Keras 1 and 2   [model_weights/]LAYER/.../kernel:0, bias:0, ... ("LAYER_W_1:0" in the
+                           files of Keras Applications)
+    .weights.h5 of Keras 3 layers/TYPE_NUMBER/vars/0, 1, ...; the attribute "name" of vars is the
+                           layer's own
+    .keras                 a zip archive with the latter as model.weights.h5
+
+Arrays are called layer/kernel, layer/bias, layer/gamma, ... The state of the optimizer is left
+out. Keras flattens maps in the order H, W, C.
+
+Sources: keras/engine/saving.py (Keras 2.2), keras/src/saving/saving_lib.py (Keras 3).
+"""
+
+import re
+
+import h5py
+import numpy as np
+
+from minicnn.convert.h5 import values, walk
+from minicnn.errors import MinicnnError
+
+OLD_KINDS = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_var"}
+OLD = re.compile(r"(?P<layer>.+)_(?P<kind>W|b|gamma|beta|running_mean|running_std)(_\d+)?")
+COUNTED = {  # what the arrays of a layer are, in the order in which Keras 3 numbers them
+    1: ("kernel",),
+    2: ("kernel", "bias"),
+    4: ("gamma", "beta", "moving_mean", "moving_variance"),
+}
+HARD = h5py.HardLink
+LEFT_OUT = ("optimizer", "optimizer_weights", "training_config", "top_level_model_weights")
+
+
+def is_keras(file) -> bool:
+    """Tell whether an HDF5 file comes from Keras."""
+    if "keras_version" in file.attrs or "model_weights" in file:
+        return True
+    if "layers" in file or "_layer_checkpoint_dependencies" in file:
+        return "vars" in file or "optimizer" in file
+    groups = (file[name] for name in file if file.get(name, getlink=True, getclass=True) is HARD)
+    return "layer_names" in file.attrs and any("weight_names" in group.attrs for group in groups)
+
+
+def read(file, budget) -> dict:
+    """Return {"conv1/kernel": array, ...} of an open HDF5 file.
+
+    Raises
+    ------
+    MinicnnError
+        If two layers come out under the same name.
+    """
+    root = file["model_weights"] if "model_weights" in file else file
+    found, numbered = {}, {}
+    for path, data in walk(root, budget):
+        parts = path.split("/")
+        if parts[0] in LEFT_OUT:
+            continue
+        if len(parts) > 1 and parts[-2] == "vars":
+            numbered.setdefault("/".join(parts[:-2]), {})[parts[-1]] = data
+        else:
+            _add(found, *_layer_and_kind(parts), values(data, budget))
+    for path, arrays in numbered.items():
+        for layer, kind, data in _by_number(root, path, arrays):
+            _add(found, layer, kind, values(data, budget))
+    return found
+
+
+def _add(found, layer, kind, array):
+    key = f"{layer}/{kind}"
+    if key in found:
+        raise MinicnnError(f"two arrays are named {key[:60]}")
+    found[key] = _ours(array, kind)
+
+
+def _layer_and_kind(parts):
+    """block1_conv1/block1_conv1/kernel:0, block1_conv1/block1_conv1_W_1:0 -> layer, kind."""
+    kind = parts[-1].removesuffix(":0")
+    match = OLD.fullmatch(kind)
+    if match:
+        return match["layer"], OLD_KINDS.get(match["kind"], match["kind"])
+    return (parts[-2] if len(parts) > 1 else kind), kind
+
+
+def _by_number(root, path, arrays):
+    """Yield (layer, kind, data set) of vars/0, 1, ..., named by their number in the layer."""
+    name = root[f"{path}/vars"].attrs.get("name", "")
+    name = name.decode() if isinstance(name, bytes) else name
+    layer = name if isinstance(name, str) and name else path.rpartition("/")[2]
+    kinds = COUNTED.get(len(arrays), ())
+    for number, data in arrays.items():
+        known = number.isdigit() and int(number) < len(kinds)
+        kind = kinds[int(number)] if known else number
+        yield layer, "alpha" if "prelu" in layer.lower() and len(arrays) == 1 else kind, data
+
+
+def _ours(array, kind):
+    if kind.endswith("kernel") and array.ndim == 4:
+        return np.ascontiguousarray(array.transpose(3, 2, 0, 1))
+    if kind.endswith("kernel") and array.ndim == 2:
+        return np.ascontiguousarray(array.T)
+    return array
