@@ -7,6 +7,7 @@ from pathlib import Path
 from minicnn.cli.report import Report, duration
 from minicnn.errors import MinicnnError
 from minicnn.images import check_output, save_image
+from minicnn.npz_writer import check_npz, save_npz
 
 INTERRUPTED, FAILED = 130, 1
 BROKEN = ("not-finite", "diverged")  # ends of a run whose picture is saved but not what was wanted
@@ -14,12 +15,13 @@ BROKEN = ("not-finite", "diverged")  # ends of a run whose picture is saved but 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the picture goes, its sheet, and a snapshot every so many iterations."""
+    """Where the picture goes, its sheet, its arrays, and a snapshot every so many iterations."""
 
     picture: str
     sheet: str | None = None
     save_every: int | None = None
     force: bool = False
+    npz: str | None = None
 
     def snapshot(self, iteration: int) -> Path:
         """Return the name of the snapshot of an iteration."""
@@ -33,14 +35,15 @@ class Outputs:
 
     def check(self, inputs, iterations: int = 1) -> None:
         """Raise `MinicnnError` if a file cannot be written, or is one of `inputs`."""
-        outputs = [self.picture, self.sheet, *map(self.snapshot, self.snapshots(iterations))]
+        snapshots = map(self.snapshot, self.snapshots(iterations))
+        outputs = [self.picture, self.sheet, self.npz, *snapshots]
         taken = {Path(path).resolve(): "an input of this run" for path in inputs}
         for path in filter(None, outputs):
             place = Path(path).resolve()
             if place in taken:
                 raise MinicnnError(f"cannot write {str(path)!r}: it is {taken[place]}")
             taken[place] = "already to be written by this run"
-            check_output(path, self.force)
+            (check_npz if path == self.npz else check_output)(path, self.force)
 
 
 def report(args) -> Report:
@@ -107,7 +110,8 @@ def paint(settings, outputs: Outputs, report: Report, files=None, weights=None) 
 
 def main_losses(losses: dict) -> dict:
     """Return the losses without those of single layers, the total first."""
-    return {name: losses[name] for name in ("total", "content", "style", "tv") if name in losses}
+    names = ["total", *(name for name in losses if name != "total" and "." not in name)]
+    return {name: losses[name] for name in names if name in losses}
 
 
 class _Watch:
@@ -167,3 +171,5 @@ def _save(job, outputs, outcome):
         row = job.row(outcome)
         sheet = side_by_side(list(row.values()), list(row))
         save_image(outputs.sheet, sheet, metadata=metadata, force=outputs.force)
+    if outputs.npz:
+        save_npz(outputs.npz, outcome.arrays, metadata, force=outputs.force)

@@ -1,0 +1,258 @@
+"""Which pixels decide the score of a class.
+
+    w = dS_c / dI at the picture                 S_c: the score of class c before softmax
+    M[i,j] = max over the colours of |w[i,j]|    the map, the largest magnitude, not the sum
+
+Simonyan et al. 2013, arXiv 1312.6034, section 3. w is taken per grey level of the picture. With the
+rules `guided` (Springenberg et al. 2014, arXiv 1412.6806) and `deconvnet` it is no gradient.
+
+A single gradient is noisy. Two averages are offered:
+
+    shifts   the mean of the maps of the picture moved by a few pixels, each moved back; as the
+             paper averages over cropped pictures
+    noise    the mean of w for the picture plus noise: SmoothGrad, Smilkov et al. 2017,
+             arXiv 1706.03825; M is taken of the mean
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.backend import array_module, seeded_rng, to_device, to_host
+from minicnn.errors import MinicnnError
+from minicnn.overlays import over
+from minicnn.sheets import signed_to_uint8
+from minicnn.tasks import classes, looks
+from minicnn.tasks.deconvnet import Policy, check_choice
+
+AVERAGES = ("none", "shifts", "noise")
+BATCH = 8
+MOST = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaliencySettings(looks.LookSettings):
+    """Which class, and how its map is made.
+
+    Attributes
+    ----------
+    wanted_class : str, number or name; by default the most probable one
+    rule : {"gradient", "guided", "deconvnet"}
+    signed : bool, show w itself and not the map of its magnitudes
+    average : {"none", "shifts", "noise"}
+    samples : int, of the average
+    shift : int, pixels that the picture is moved by at most
+    noise : float, standard deviation as a share of the picture's range of grey levels
+    clip : float, share of the pixels that may be shown as the brightest
+    """
+
+    wanted_class: str | None = None
+    rule: str = "gradient"
+    signed: bool = False
+    average: str = "none"
+    samples: int = 16
+    shift: int = 4
+    noise: float = 0.15
+    clip: float = 0.01
+
+    def prepare(self, files=None):
+        """Return the `SaliencyJob`; raises `MinicnnError` for whatever would make it fail."""
+        Policy(self.rule)
+        check_choice("average", self.average, AVERAGES)
+        looks.peak(np.zeros(1), self.clip)
+        if not 1 <= self.samples <= MOST or self.shift < 0 or not 0 <= self.noise < np.inf:
+            raise MinicnnError(
+                f"samples = {self.samples}, shift = {self.shift}, noise = {self.noise}; use 1 to "
+                f"{MOST} samples, and a shift and a noise that are not negative"
+            )
+        job = looks.prepare(self, SaliencyJob, files)
+        classes.scores_layer(job.net, job.x.shape[2:])
+        return job
+
+
+class SaliencyJob(looks.LookJob):
+    """A picture, a network and a class."""
+
+    verb = "saliency"
+
+    @property
+    def steps(self):
+        """Samples of the average."""
+        return self.settings.samples if self.settings.average != "none" else 1
+
+    def run(self, progress=None):
+        """Return the `Look`."""
+        s, net = self.settings, self.net
+        layer = classes.scores_layer(net, self.x.shape[2:])
+        scores = to_host(self.walk.forward(self.x, [layer], keep=False)[layer])[0, :, 0, 0]
+        top = classes.ranking(net, scores)
+        index = top[0]["class"]
+        if s.wanted_class is not None:
+            index = classes.find_class(net, s.wanted_class, len(scores))
+        w, m = averaged(
+            lambda x: class_gradient(self.walk, x, layer, index, s.rule),
+            self.x,
+            s.average,
+            samples=s.samples,
+            shift=s.shift,
+            noise=self._noise(),
+            rng=seeded_rng(s.seed),
+            magnitude=lambda dx: magnitude(looks.per_pixel(dx, net)),
+            progress=progress,
+        )
+        w = looks.per_pixel(w, net)
+        return self._look(w, m, index, scores, top)
+
+    def _noise(self):
+        """Return the standard deviation of the noise in the units of the network's input."""
+        s, picture = self.settings, self.picture.astype(np.float64)
+        unit = looks.as_pixels(np.ones((1, 3, 1, 1)), self.net)[0, 0]  # grey levels per unit
+        order = -1 if self.net.attrs["preprocess"]["channel_order"] == "BGR" else 1
+        return s.noise * (picture.max() - picture.min()) / unit[::order]
+
+    def _look(self, w, m, index, scores, top):
+        s, name = self.settings, classes.class_name(self.net, index)
+        brightest = looks.peak(m, s.clip)
+        shown = np.clip(m / brightest, 0, 1)
+        grey = np.repeat(np.floor(shown * 255 + 0.5).astype(np.uint8)[..., np.newaxis], 3, axis=2)
+        scale = 127 / looks.peak(w, s.clip)
+        colour = signed_to_uint8(w, scale)[0]
+        overlay = over(self.picture, shown)
+        probability = float(classes.softmax(scores)[index])
+        notes = []
+        if not m.any():
+            notes.append(
+                f"the score of {name}, {scores[index]:.4g}, changes with no pixel: it lies where a "
+                "ReLU is 0; take another class"
+                if s.rule == "gradient"
+                else f"nothing of {name} comes down to the picture by the rule {s.rule}: some layer "
+                "on the way gets negative values alone; take another rule, or deconv with one unit"
+            )
+        findings = {
+            "class": index,
+            "name": name,
+            "score": float(scores[index]),
+            "probability": probability,
+            "top": top,
+            "rule": s.rule,
+            "average": s.average,
+            "white": brightest,
+            "scale": scale,
+        }
+        return looks.Look(
+            picture=colour if s.signed else grey,
+            overlay=overlay,
+            row={"picture": self.picture, "map": grey, "signed": colour, name: overlay},
+            arrays={
+                "gradient": w.astype(np.float32),
+                "map": m.astype(np.float32),
+                "scores": scores,
+            },
+            findings=findings,
+            text=f"{name} ({index}): score {scores[index]:.4g}, probability {probability:.2%}"
+            + ("" if index == top[0]["class"] else f"; most probable is {top[0]['name']}"),
+            notes=notes,
+        )
+
+
+def class_gradient(walk, x, layer, index, rule="gradient"):
+    """Return dS_c / dx of each picture, or what another rule makes of it.
+
+    Parameters
+    ----------
+    walk : Network, or FastWalk of one
+    x : array (N, 3, H, W)
+    layer : str
+        Of the scores (N, K, 1, 1).
+    index : int
+    rule : str, a row of `ops.relu.RULES`
+
+    Returns
+    -------
+    array like x
+    """
+    policy = Policy(rule)
+    y = policy.forward(walk, x, [layer])[layer]
+    if not 0 <= index < y.shape[1]:
+        raise MinicnnError(f"no class {index}; use 0 to {y.shape[1] - 1}")
+    seed = array_module(y).zeros_like(y)
+    seed[:, index] = 1
+    return policy.backward(walk, {layer: seed})
+
+
+def magnitude(w):
+    """Return the largest magnitude over the colours of w (H, W, 3) as a map (H, W)."""
+    return np.abs(w).max(axis=-1)
+
+
+def averaged(gradient, x, average, *, samples, shift, noise, rng, magnitude, progress=None):
+    """Average a gradient over moved or noisy copies of a picture.
+
+    Parameters
+    ----------
+    gradient : callable, x (N, 3, H, W) -> array like x
+    x : array (1, 3, H, W)
+    average : {"none", "shifts", "noise"}
+    samples : int
+    shift : int
+        The first copy is not moved; the others by up to so many pixels, edges repeated.
+    noise : float or (3,)
+        Standard deviation in the units of x, for each channel.
+    rng : numpy.random.Generator
+    magnitude : callable, w (1, 3, H, W) -> map (H, W)
+    progress : callable, optional
+        Called with the number of samples done.
+
+    Returns
+    -------
+    w : array (1, 3, H, W), the mean gradient
+    m : array (H, W)
+        The map of it; with "shifts" the mean of the maps.
+    """
+    if average == "none":
+        w = to_host(gradient(x))
+        return w, magnitude(w)
+    host = to_host(x)
+    steps = rng.integers(-shift, shift + 1, (samples, 2))
+    steps[0] = 0
+    total, maps = np.zeros(host.shape, np.float64), np.zeros(host.shape[2:])
+    for start in range(0, samples, BATCH):
+        now = steps[start : start + BATCH]
+        if average == "shifts":
+            copies = np.concatenate([moved(host, step) for step in now])
+        else:
+            copies = np.repeat(host, len(now), axis=0)
+            spread = np.reshape(np.broadcast_to(noise, 3), (1, 3, 1, 1))
+            copies = copies + (spread * rng.standard_normal(copies.shape)).astype(host.dtype)
+        like_x = copies if array_module(x) is np else to_device(copies, "cuda")
+        for w, step in zip(to_host(gradient(like_x)), now, strict=True):
+            w = w[np.newaxis]
+            w = moved_back(w, step) if average == "shifts" else w
+            total += w
+            maps += magnitude(w)
+        if progress:
+            progress(min(start + BATCH, samples))
+    w = total / samples
+    return w, maps / samples if average == "shifts" else magnitude(w)
+
+
+def moved(x, step):
+    """Move pictures (N, C, H, W) down and to the right by `step` = (rows, columns).
+
+    What comes in is the repeated edge.
+    """
+    pad = [(abs(int(s)),) * 2 for s in step]
+    wide = np.pad(x, ((0, 0), (0, 0), *pad), mode="edge")
+    return wide[(..., *(_window(s, x.shape[2 + i]) for i, s in enumerate(step)))]
+
+
+def moved_back(w, step):
+    """Move gradients (N, C, H, W) up and to the left by `step`; what comes in is 0."""
+    pad = [(abs(int(s)),) * 2 for s in step]
+    wide = np.pad(w, ((0, 0), (0, 0), *pad))
+    return wide[(..., *(_window(-s, w.shape[2 + i]) for i, s in enumerate(step)))]
+
+
+def _window(step, size):
+    first = abs(int(step)) - int(step)
+    return slice(first, first + size)
