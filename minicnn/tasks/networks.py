@@ -5,6 +5,7 @@ from minicnn.backend import to_device
 from minicnn.errors import MinicnnError
 from minicnn.tasks import presets
 
+OWN = "own"  # pooling as in training, as in the file
 RANDOM = "random"  # in the place of a weight file: He weights drawn from the seed
 
 
@@ -16,8 +17,9 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
     name : str, optional
         That of an embedded or fetched network, or of the one that `weights` must hold.
     weights : path, or "random", optional
-    pool : {"max", "average"}, optional
-        That of the network's row in `presets` by default.
+    pool : {"max", "average", "own"}, optional
+        "own" is what the network was trained with; by default, that of its row in `presets`,
+        which is made for style transfer.
     seed : int, for random weights
     device : {"cpu", "cuda", "cuda:1"}
 
@@ -37,7 +39,7 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
         if name not in (None, actual):
             raise MinicnnError(f"{str(weights)!r} holds weights of {actual}, not of {name}")
     preset = presets.style_preset(actual)
-    pool = pool or (preset.pool if preset else None)
+    pool = None if pool == OWN else pool or (preset.pool if preset else None)
     if weights == RANDOM:
         net = models.build(actual, seed=seed, pool=pool)
         net.params = {key: to_device(value, device) for key, value in net.params.items()}
