@@ -99,6 +99,28 @@ class OnTorus(Layer):
         return found
 
 
+def tv_on_torus(x):
+    """Total variation, mean of all squared neighbour differences, the opposite edges neighbours.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W)
+
+    Returns
+    -------
+    value : float, summed in float64
+    dx : array of the shape and dtype of x
+    """
+    xp, factor = array_module(x), 1 / x[0].size
+    value, dx = 0.0, xp.zeros_like(x)
+    for axis in (2, 3):
+        difference = xp.roll(x, -1, axis) - x
+        value += factor * float(xp.sum(xp.square(difference), dtype=xp.float64))
+        difference *= 2 * factor
+        dx += xp.roll(difference, 1, axis) - difference
+    return value, dx
+
+
 def _extend(x, before, after, axis):
     """Add the last `before` slices in front and the first `after` ones behind."""
     if not before and not after:

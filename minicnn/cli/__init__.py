@@ -13,7 +13,21 @@ from collections.abc import Sequence
 from minicnn.cli.parser import Parser
 from minicnn.errors import MinicnnError
 
-MODULES = ("style", "rerun", "demo", "models", "train", "weights", "gradcheck", "info")
+MODULES = (
+    "style",
+    "texture",
+    "deconv",
+    "saliency",
+    "features",
+    "rerun",
+    "demo",
+    "models",
+    "classify",
+    "train",
+    "weights",
+    "gradcheck",
+    "info",
+)
 FAILED, INTERRUPTED = 1, 130
 
 

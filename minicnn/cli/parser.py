@@ -1,6 +1,7 @@
 """argparse with one-line errors, and the types of our options."""
 
 import argparse
+import dataclasses
 import math
 
 
@@ -33,6 +34,36 @@ def add_verb(verbs, name: str, run, summary: str, example: str) -> Parser:
     )
     verb.set_defaults(run=run)
     return verb
+
+
+def add_network_options(verb, pool: str = "the network's") -> None:
+    """Declare which network looks at the pictures."""
+    verb.add_argument("--network", metavar="NAME", help="see `minicnn models` (default: minivgg)")
+    verb.add_argument("--weights", metavar="FILE", help="HDF5 file of weights, or `random`")
+    verb.add_argument("--pool", choices=("average", "max"), help=f"pooling (default: {pool})")
+
+
+def add_optimizer_options(verb) -> None:
+    """Declare how to search."""
+    verb.add_argument(
+        "--optimizer",
+        choices=("lbfgs", "adam", "momentum", "gradient-descent"),
+        default="lbfgs",
+        help="(default: lbfgs)",
+    )
+    verb.add_argument(
+        "--learning-rate",
+        metavar="R",
+        type=rate,
+        help="first step in grey levels of 0..255; not for lbfgs",
+    )
+
+
+def settings_of(kind, args, **others):
+    """Return the settings of class `kind` of the arguments; `others` are those not named there."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    named = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    return kind(**{**named, **others})
 
 
 def add_machine_options(verb) -> None:

@@ -6,7 +6,10 @@ from pathlib import Path
 from minicnn.cli import painting, parser
 
 # verb -> where its settings are
-SETTINGS = {"style": ("style_setup", "StyleSettings")}
+SETTINGS = {
+    "style": ("style_setup", "StyleSettings"),
+    "texture": ("texture_setup", "TextureSettings"),
+}
 EXAMPLE = """
 minicnn demo --iterations 20
 minicnn rerun minicnn-demo/result.png -o again.png

@@ -1,7 +1,5 @@
 """The verb `style`."""
 
-import dataclasses
-
 from minicnn.cli import painting, parser
 
 EXAMPLE = """
@@ -86,21 +84,8 @@ def add_options(verb) -> None:
         choices=("mean", "gatys", "lecture"),
         help="normalisation of the Gram matrices (default: the network's)",
     )
-    verb.add_argument("--network", metavar="NAME", help="see `minicnn models` (default: minivgg)")
-    verb.add_argument("--weights", metavar="FILE", help="HDF5 file of weights, or `random`")
-    verb.add_argument("--pool", choices=("average", "max"), help="pooling (default: the network's)")
-    verb.add_argument(
-        "--optimizer",
-        choices=("lbfgs", "adam", "momentum", "gradient-descent"),
-        default="lbfgs",
-        help="(default: lbfgs)",
-    )
-    verb.add_argument(
-        "--learning-rate",
-        metavar="R",
-        type=parser.rate,
-        help="first step in grey levels of 0..255; not for lbfgs",
-    )
+    parser.add_network_options(verb)
+    parser.add_optimizer_options(verb)
     parser.add_machine_options(verb)
     parser.add_output_options(verb)
 
@@ -115,6 +100,4 @@ def settings(args, **files):
     """Return the `StyleSettings` of the arguments; `files` are those that they do not name."""
     from minicnn.tasks.style_setup import StyleSettings
 
-    names = [field.name for field in dataclasses.fields(StyleSettings)]
-    named = {name: getattr(args, name) for name in names if hasattr(args, name)}
-    return StyleSettings(**{**named, **files})
+    return parser.settings_of(StyleSettings, args, **files)

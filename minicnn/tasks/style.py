@@ -93,10 +93,10 @@ def style_objective(
     return image_function(objective, walk, threads)
 
 
-def pixel_tv(x, grey_level):
+def pixel_tv(x, grey_level, variation=priors.tv):
     """Total variation of the picture in pixels 0..1, whatever the network's units: (value, dx)."""
     unit = 1 / (255 * grey_level)
-    value, dx = priors.tv(x * unit)
+    value, dx = variation(x * unit)
     dx *= unit
     return value, dx
 

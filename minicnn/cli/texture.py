@@ -1,0 +1,120 @@
+"""The verb `texture`."""
+
+import argparse
+
+from minicnn.cli import painting, parser
+
+EXAMPLE = """
+minicnn demo --iterations 1
+minicnn texture minicnn-demo/style.jpg -o texture.png --size 192x128 --iterations 30
+"""
+
+
+def add(verbs) -> None:
+    """Declare the verb."""
+    verb = parser.add_verb(
+        verbs, "texture", run, "make a texture that looks like that of a picture", EXAMPLE
+    )
+    verb.add_argument(
+        "sources", metavar="SOURCE", nargs="+", help="picture of a texture; several with --sweep"
+    )
+    verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")
+    verb.add_argument("--sheet", metavar="OUT2", help="also write source and texture in a row")
+    verb.add_argument(
+        "--size",
+        metavar="N|WxH",
+        type=size,
+        default=(None, None),
+        help="width and height of the texture in pixels (default: the source's)",
+    )
+    verb.add_argument(
+        "--source-size",
+        metavar="N",
+        type=parser.count,
+        help="long side that the source is brought to (default: 256, less for a small source)",
+    )
+    verb.add_argument(
+        "--seamless", action="store_true", help="make a tile: copies of it join without a seam"
+    )
+    verb.add_argument(
+        "--histogram",
+        action="store_true",
+        help="at the end, give every channel the histogram of the source",
+    )
+    verb.add_argument(
+        "--sweep",
+        action="store_true",
+        help="write a sheet: layers added one by one downwards, a column for each SOURCE",
+    )
+    verb.add_argument(
+        "--layers",
+        metavar="LIST",
+        type=parser.layers,
+        help="as relu1_1,pool1:0.5 (default: the network's)",
+    )
+    verb.add_argument(
+        "--gram",
+        choices=("gatys", "mean", "lecture"),
+        default="gatys",
+        help="normalisation of the Gram matrices (default: gatys)",
+    )
+    verb.add_argument(
+        "--normalize",
+        choices=("source", "none"),
+        help="scale every channel to the mean 1 over the source (default: unless the weights "
+        "are so scaled, see `minicnn weights normalize`)",
+    )
+    verb.add_argument(
+        "--bounds",
+        choices=("source", "none"),
+        default="source",
+        help="keep pixels between the least and largest of the source (default: source)",
+    )
+    verb.add_argument(
+        "--tv-weight",
+        metavar="W",
+        type=parser.weight,
+        default=0.0,
+        help="weight of the total variation (default: 0)",
+    )
+    verb.add_argument(
+        "--iterations",
+        metavar="N",
+        type=parser.count,
+        help="steps of the optimizer, for each texture (default: 500)",
+    )
+    verb.add_argument(
+        "--seed", metavar="N", type=parser.seed, default=0, help="of the noise (default: 0)"
+    )
+    parser.add_network_options(verb, pool="average")
+    parser.add_optimizer_options(verb)
+    parser.add_machine_options(verb)
+    parser.add_output_options(verb)
+    verb.add_argument(
+        "--save-every",
+        metavar="N",
+        type=parser.count,
+        help="also write OUT-0100.png and so on every N iterations",
+    )
+
+
+def size(text: str) -> tuple:
+    """Read "512" as (512, 512) and "640x480" as (640, 480): width, height."""
+    width, x, height = text.partition("x")
+    try:
+        return parser.count(width), parser.count(height if x else width)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 512 or 640x480") from None
+
+
+def run(args) -> int:
+    """Make the texture that the arguments ask for."""
+    from minicnn.errors import MinicnnError
+    from minicnn.tasks.texture_setup import TextureSettings
+
+    if args.sweep and (args.sheet or args.save_every):
+        raise MinicnnError("--sweep writes a sheet already; leave out --sheet and --save-every")
+    width, height = args.size
+    settings = parser.settings_of(TextureSettings, args, width=width, height=height)
+    outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force)
+    return painting.paint(settings, outputs, painting.report(args))

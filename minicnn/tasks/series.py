@@ -1,0 +1,44 @@
+"""Several runs of an optimizer as one: their iterations are counted through."""
+
+from dataclasses import replace
+
+GOES_ON = ("budget", "converged", "stalled", "stopped")  # ends after which the next run may start
+
+
+def run_all(runs, callback=None):
+    """Do runs one after another, up to the first that was interrupted or broke.
+
+    Parameters
+    ----------
+    runs : list of (iterations, callable)
+        callable(callback) -> outcome, with a `result` of `optimizers`.
+    callback : callable, callback(iteration, x, value, info), optional
+        Sees the iterations and evaluations of all runs counted through.
+
+    Returns
+    -------
+    list of outcomes
+    """
+    outcomes, done, evaluated = [], 0, 0
+    for iterations, run in runs:
+        outcomes.append(run(callback and _later(callback, done, evaluated)))
+        done, evaluated = done + iterations, evaluated + outcomes[-1].result.evaluations
+        if outcomes[-1].result.status not in GOES_ON:
+            break
+    return outcomes
+
+
+def summary(results):
+    """Return the last of several results, with the iterations and evaluations of them all."""
+    counts = {
+        name: sum(getattr(r, name) for r in results) for name in ("iterations", "evaluations")
+    }
+    return replace(results[-1], **counts)
+
+
+def _later(callback, done, evaluated):
+    def shifted(iteration, x, value, info):
+        info = {**info, "evaluations": info["evaluations"] + evaluated}
+        return callback(done + iteration, x, value, info)
+
+    return shifted

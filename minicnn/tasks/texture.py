@@ -1,0 +1,229 @@
+"""Texture synthesis: a picture whose Gram matrices are those of a source.
+
+    J(x) = Σ_l λ_l · E_l(x) + w_tv · TV(x)        E_l = 1/(4 C²) Σ (G_l(x)/M_l - G_l(source)/M'_l)²
+
+    G_l = F_l F_lᵀ, F_l (C, M_l) the activations of layer l: C channels at M_l positions
+
+Each Gram matrix is divided by its own number of positions, so x may be of any size, smaller or
+larger than the source; for one size this is the published E_l. x starts as noise and is changed
+until J is small.
+
+Gatys, Ecker & Bethge 2015, arXiv 1505.07376 (equations 4 to 7 of the lecture notes, which leave
+out the 1/C² of E_l). As theirs by default: equal weights; the first convolution and the poolings
+behind it; average pooling; every channel of the network scaled to the mean activation 1 (they
+scale over many photographs; where the weights are not so scaled we do it over the source, see
+`texture_setup`); pixels kept between the least and the largest of the source; white noise. Their
+"conv1_1" lies behind its ReLU, which in their program works in place: it is our relu1_1.
+
+Two ways to go on from a texture: `torus` makes it one that repeats without a seam, and
+`histograms` gives it the tones of the source to the letter.
+"""
+
+import warnings
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from minicnn import priors
+from minicnn.backend import array_module
+from minicnn.histograms import match_histogram
+from minicnn.images import deprocess, to_uint8
+from minicnn.objectives import GramStyleLoss, style_targets
+from minicnn.optimizers import minimize
+from minicnn.sheets import grid, labelled
+from minicnn.tasks import series
+from minicnn.tasks.style import grey_level, pixel_tv, rate_of
+from minicnn.tasks.walks import image_function, layer_weights, walk_of
+from minicnn.torus import on_torus, tv_on_torus
+from minicnn.weighted_sum import WeightedSum
+
+MEMORY = 20  # pairs that L-BFGS remembers, as in the authors' program
+
+
+def texture_objective(
+    net,
+    source,
+    *,
+    layers,
+    weight=1.0,
+    tv_weight=0.0,
+    gram="gatys",
+    seamless=False,
+    engine="auto",
+    threads=None,
+):
+    """Return J as a function of the picture, fun(x) -> (value, gradient).
+
+    Parameters
+    ----------
+    net : Network
+        Normalised (see `folding`), if all layers are to have about the same say.
+    source : array, shape (1, 3, H', W'), preprocessed for `net`
+    layers : list of str, or dict name -> λ
+    weight, tv_weight : float
+    gram : {"gatys", "mean", "lecture"}
+        Normalisation of the Gram term, a row of `objectives.STYLE`.
+    seamless : bool
+        See x as one tile of an endless wall; x needs rows and columns that are multiples of the
+        stride of the deepest layer. The source, which is no tile, goes on as its mirror image
+        beyond its edges, so that no zeros of the padding enter its Gram matrices: x could meet
+        them with dark lines only.
+    engine, threads
+        See `walks`.
+
+    Returns
+    -------
+    fun : ImageFunction
+        `fun.terms` has "style", "style.relu1_1", ..., "tv".
+    """
+    weights = layer_weights(layers)
+    walk = walk_of(net, engine, threads)
+    if seamless:
+        targets = style_targets(_without_edges(net, walk, source, list(weights)))
+        walk = walk_of(on_torus(net), engine, threads)
+    else:
+        targets = style_targets(walk.forward(source, list(weights), keep=False))
+    terms = {"style": (weight, GramStyleLoss(targets, weights, gram))}
+    variation = partial(
+        pixel_tv,
+        grey_level=grey_level(net, source),
+        variation=tv_on_torus if seamless else priors.tv,
+    )
+    objective = WeightedSum(terms, {"tv": (tv_weight, variation)})
+    return image_function(objective, walk, threads)
+
+
+def _without_edges(net, walk, source, layers):
+    """Return the activations at the positions of the source, mirrored beyond its edges."""
+    xp, fields = array_module(source), net.receptive_fields()
+    margins = []
+    for axis in (0, 1):
+        step = max(fields[name].stride[axis] for name in layers)
+        reach = max(fields[name].size[axis] for name in layers) // 2
+        margins.append(-(-reach // step) * step)
+    rows, columns = margins
+    wide = xp.pad(source, ((0, 0), (0, 0), (rows, rows), (columns, columns)), mode="reflect")
+    acts = walk.forward(wide, layers, keep=False)
+    for name, f in acts.items():
+        top, left = (m // s for m, s in zip(margins, fields[name].stride, strict=True))
+        acts[name] = f[:, :, top : f.shape[2] - top, left : f.shape[3] - left]
+    return acts
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has made.
+
+    Attributes
+    ----------
+    picture : uint8 (H, W, 3), the texture, or the sheet of a sweep
+    result : optimizers.Result, behind it
+    findings : dict, name -> what else was measured
+    """
+
+    picture: np.ndarray
+    result: object
+    findings: dict = field(default_factory=dict)
+
+    @property
+    def losses(self):
+        """The weighted value of each term at the picture, and their sum as "total"."""
+        return {**self.result.terms, "total": self.result.value}
+
+
+def run(job, callback=None):
+    """Make the picture of a `texture_setup.Job`: a texture, or the sheet of a sweep.
+
+    Returns
+    -------
+    Outcome
+        Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
+    """
+    if job.settings.sweep:
+        return _sweep(job, callback)
+    return synthesise(job, 0, job.settings.layers, callback)
+
+
+def synthesise(job, number, layers, callback=None):
+    """Make a texture of source `number` from these layers (name -> weight)."""
+    s = job.settings
+    fun = texture_objective(
+        job.nets[number],
+        job.sources[number],
+        layers=layers,
+        tv_weight=s.tv_weight,
+        gram=s.gram,
+        seamless=s.seamless,
+        engine=s.engine,
+        threads=s.threads,
+    )
+    options = {"maxcor": MEMORY} if s.optimizer == "lbfgs" else {}
+    if s.optimizer != "lbfgs":
+        options["learning_rate"] = rate_of(s, fun, job)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
+        result = minimize(
+            s.optimizer,
+            fun,
+            job.start,
+            iterations=s.iterations,
+            callback=callback,
+            bounds=job.bounds(number),
+            **options,
+        )
+    return Outcome(picture(job, result.x, number), result)
+
+
+def picture(job, x, number=0):
+    """Return the picture uint8 (H, W, 3) of x, with the histogram of the source if asked for."""
+    rgb = deprocess(x, job.net.attrs["preprocess"])
+    if job.settings.histogram:
+        rgb = match_histogram(np.clip(rgb, 0, 255), job.pictures[number])
+    return to_uint8(rgb)
+
+
+def steps_of_sweep(layers):
+    """Return the layers of each row of figure 12: the first alone, the first two, and so on."""
+    names = list(layers)
+    return [{name: layers[name] for name in names[: i + 1]} for i in range(len(names))]
+
+
+def _sweep(job, callback):
+    """Rows: more and more layers, at last the sources; columns: sources."""
+    rows = steps_of_sweep(job.settings.layers)
+    cells = [(layers, number) for layers in rows for number in range(len(job.sources))]
+
+    def run_of(layers, number):
+        return lambda watch: synthesise(job, number, layers, watch)
+
+    outcomes = series.run_all(
+        [(job.settings.iterations, run_of(*cell)) for cell in cells], callback
+    )
+    made = [outcome.picture for outcome in outcomes]
+    made += [None] * (len(cells) - len(made))
+    runs = [
+        {
+            "source": job.settings.sources[number],
+            "layers": list(layers),
+            "losses": outcome.losses,
+            "iterations": outcome.result.iterations,
+            "reason": outcome.result.reason,
+        }
+        for (layers, number), outcome in zip(cells, outcomes, strict=False)
+    ]
+    result = series.summary([outcome.result for outcome in outcomes])
+    return Outcome(_sheet(job, rows, made), result, {"runs": runs})
+
+
+def _sheet(job, rows, made):
+    columns = len(job.sources)
+    texts = [("+ " if i else "") + list(layers)[-1] for i, layers in enumerate(rows)]
+    cells = []
+    for i, text in enumerate([*texts, "source"]):
+        row = made[i * columns : (i + 1) * columns] if i < len(rows) else job.pictures
+        cells += [
+            None if cell is None else labelled(cell, text if j == 0 else " ")
+            for j, cell in enumerate(row)
+        ]
+    return grid(cells, columns)

@@ -1,0 +1,309 @@
+"""From the settings of a texture synthesis to its arrays, all checked before the long run."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from minicnn import models
+from minicnn.backend import resolve_device, seeded_rng, to_device
+from minicnn.engine.conv2d import FastConvolution
+from minicnn.engine.threads import thread_count
+from minicnn.errors import MinicnnError
+from minicnn.folding import fold_batch_norm, normalize_activations
+from minicnn.images import fit, preprocess
+from minicnn.layers import LRN, BatchNorm2d
+from minicnn.network import Network
+from minicnn.objectives import STYLE as GRAMS
+from minicnn.tasks import jobs, presets, texture
+from minicnn.tasks.networks import load_network
+from minicnn.tasks.sizes import check_size, least_side
+from minicnn.tasks.style import grey_level
+from minicnn.tasks.walks import ENGINES
+
+SOURCE_SIZE, LARGEST = 256, 10_000  # long side in pixels
+NOISE = 20.0  # grey levels, standard deviation of the noise to start from
+ITERATIONS = {"lbfgs": 500}
+
+VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
+ALEXNET = ("relu1", "pool1", "pool2", "relu3", "relu4")
+# network -> the layers that are compared by default; minivgg's pool4 is a mean over the picture
+LAYERS = {
+    "minivgg": ("relu1_1", "pool1", "pool2", "pool3", "relu4_3"),
+    "vgg16": VGG,
+    "vgg19": VGG,
+    "squeezenet": ("relu_conv1", "pool1", "fire3/concat", "pool4", "fire6/concat"),
+    "squeezenet1_1": ("relu_conv1", "pool1", "pool3", "pool5", "fire6/concat"),
+    "alexnet": ALEXNET,
+    "caffenet": ALEXNET,
+    "alexnet-torchvision": ALEXNET,
+    "zfnet": ALEXNET,
+}
+NORMALIZE = ("source", "none")
+BOUNDS = ("source", "none")
+
+
+@dataclass(frozen=True)
+class TextureSettings:
+    """Everything that decides the texture; None is the default of the network or the optimizer.
+
+    Attributes
+    ----------
+    sources : list of str, picture files; several only for a sweep
+    source_size : int, long side that the source is brought to; 256, or less for a small one
+    width, height : int, of the texture; those of the source by default
+    layers : dict, name -> weight
+    normalize : "source" scales every channel to the mean activation 1 over the source, "none" does
+        not; by default the first, unless the weights are so scaled already or cannot be
+    bounds : "source" keeps every value between the source's least and largest, "none" does not
+    histogram : bool, match the histogram of the source afterwards
+    seamless : bool, make one tile of an endless wall
+    sweep : bool, make figure 12: a row for each number of layers, on one sheet
+    """
+
+    sources: list
+    network: str | None = None
+    weights: str | None = None
+    pool: str | None = None
+    source_size: int | None = None
+    width: int | None = None
+    height: int | None = None
+    layers: Mapping | None = None
+    gram: str = "gatys"
+    tv_weight: float = 0.0
+    normalize: str | None = None
+    bounds: str = "source"
+    histogram: bool = False
+    seamless: bool = False
+    sweep: bool = False
+    seed: int = 0
+    optimizer: str = "lbfgs"
+    iterations: int | None = None
+    learning_rate: float | None = None
+    engine: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+
+    def inputs(self):
+        """Return {role: picture file}."""
+        return {f"source{i or ''}": path for i, path in enumerate(self.sources)}
+
+    def prepare(self, files=None):
+        """Return the `Job`, see `prepare`."""
+        return prepare(self, files)
+
+
+@dataclass(frozen=True)
+class Job(jobs.Job):
+    """Checked settings with nothing left open, and the arrays that they stand for.
+
+    Attributes
+    ----------
+    net : Network, as loaded
+    nets : list of Network, normalised over each source where that is wanted
+    sources : list of float32 (1, 3, H', W'), preprocessed
+    start : float32 (1, 3, H, W), the noise to start from
+    pictures : list of uint8 (H', W', 3), the sources as resized
+    """
+
+    settings: TextureSettings
+    net: Network
+    nets: list
+    sources: list
+    start: np.ndarray
+    notes: list
+    inputs: dict
+    pictures: list = field(repr=False)
+    device: str = "cpu"
+
+    verb = "texture"
+
+    @property
+    def steps(self):
+        """Iterations of the whole run."""
+        s = self.settings
+        return s.iterations * (len(s.layers) * len(s.sources) if s.sweep else 1)
+
+    def run(self, callback=None):
+        """Return the `texture.Outcome`."""
+        return texture.run(self, callback)
+
+    def snapshot(self, x):
+        """Return the picture of x."""
+        return texture.picture(self, x)
+
+    def row(self, outcome):
+        """Return {label: picture} of the sheet."""
+        return {"source": self.pictures[0], "texture": outcome.picture}
+
+    def bounds(self, number):
+        """Return (least, largest) value of a source, or None."""
+        source = self.sources[number]
+        wanted = self.settings.bounds == "source"
+        return (float(source.min()), float(source.max())) if wanted else None
+
+
+def prepare(settings, files=None):
+    """Check the settings, read the files, fill in the defaults.
+
+    Parameters
+    ----------
+    settings : TextureSettings
+    files : dict, optional
+        role -> where a picture named in the settings lies now.
+
+    Returns
+    -------
+    Job
+
+    Raises
+    ------
+    MinicnnError
+        For whatever would make the run fail, in one line.
+    """
+    _check(settings)
+    thread_count(settings.threads)
+    device = resolve_device(settings.device)
+    reader = jobs.Reader(settings.inputs(), files)
+    read = {role: reader.read(role) for role in settings.inputs()}
+    net = load_network(
+        settings.network,
+        settings.weights,
+        settings.pool or "average",
+        seed=settings.seed,
+        device=device,
+    )
+    size = settings.source_size or min(SOURCE_SIZE, max(max(p.shape[:2]) for p in read.values()))
+    settings = replace(settings, source_size=size, **_layers(settings, net))
+    used = [name for name, weight in settings.layers.items() if weight]
+    for role, rgb in read.items():
+        check_size(reader.path(role), rgb, net, used, size, "--source-size")
+        _check_tones(reader.path(role), rgb)
+    pictures = [fit(rgb, size) for rgb in read.values()]
+    settings = resolve(settings, net, pictures[0].shape)
+    _check_output(settings, net, used)
+    sources = [to_device(preprocess(rgb, net.attrs["preprocess"]), device) for rgb in pictures]
+    nets = [_normalized(net, source, settings.normalize) for source in sources]
+    shape = (1, 3, settings.height, settings.width)
+    noise = seeded_rng(settings.seed).standard_normal(shape, dtype=np.float32)
+    start = to_device(noise * (np.float32(NOISE) * grey_level(net, noise)), device)
+    return Job(settings, net, nets, sources, start, reader.notes, reader.inputs, pictures, device)
+
+
+def resolve(settings, net, shape):
+    """Return the settings with every None replaced by what it stands for.
+
+    Parameters
+    ----------
+    shape : (int, int, 3) of the first source as resized
+    """
+    search = presets.SEARCH[settings.optimizer]
+    rows, columns = shape[:2]
+    if settings.seamless:
+        step = _stride(net, settings.layers)
+        rows, columns = (max(step, side // step * step) for side in (rows, columns))
+    scaled = net.attrs.get("normalized") or any(isinstance(n.layer, LRN) for n in net.nodes)
+    defaults = {
+        "network": net.attrs["name"],
+        "pool": net.attrs["pool"],
+        "width": columns,
+        "height": rows,
+        "normalize": "none" if scaled else "source",
+        "iterations": ITERATIONS.get(settings.optimizer, search.iterations),
+        "learning_rate": search.learning_rate,
+    }
+    missing = {key: value for key, value in defaults.items() if getattr(settings, key) is None}
+    return replace(settings, **missing)
+
+
+def _layers(settings, net):
+    """Return {"layers": name -> weight}: those of the settings, or the network's, in its order."""
+    if settings.layers:
+        place = {layer: i for i, layer in enumerate(net.layers)}
+        return {"layers": dict(sorted(settings.layers.items(), key=lambda e: place.get(e[0], 0)))}
+    name = net.attrs["name"].removesuffix("-bn")
+    if name not in LAYERS:
+        raise MinicnnError(
+            f"no default layers for the network {name}; name them with --layers, from "
+            f"{', '.join(net.layers)}"
+        )
+    return {"layers": dict.fromkeys(LAYERS[name], 1.0)}
+
+
+def _normalized(net, source, how):
+    """Return the network, with every channel scaled to the mean 1 over the source if wanted."""
+    if how == "none":
+        return net
+    if any(isinstance(node.layer, BatchNorm2d) for node in net.nodes):
+        net = fold_batch_norm(net)
+    fast = net.replica()
+    fast.convolution = FastConvolution(frozen=True) if isinstance(source, np.ndarray) else None
+    fast.convolution = fast.convolution or net.convolution
+    scaled = normalize_activations(fast, [source])
+    scaled.convolution = net.convolution
+    return scaled
+
+
+def _stride(net, layers):
+    fields = net.receptive_fields()
+    return max(max(fields[name].stride) for name in layers)
+
+
+def _check_output(s, net, used):
+    """Refuse a texture that is too small for the layers, or no tile of theirs."""
+    least = least_side(net, used)
+    if min(s.width, s.height) < least:
+        raise MinicnnError(
+            f"a texture of {s.width} x {s.height} pixels is too small for the layers of "
+            f"{net.attrs['name']}; use --size {max(s.width, least)}x{max(s.height, least)} or more"
+        )
+    if s.seamless and (s.width % (step := _stride(net, used)) or s.height % step):
+        near = "x".join(str(-(-side // step) * step) for side in (s.width, s.height))
+        raise MinicnnError(
+            f"a seamless texture needs sides that are multiples of {step} for the layers of "
+            f"{net.attrs['name']}, not {s.width} x {s.height}; use --size {near}"
+        )
+
+
+def _check_tones(path, rgb):
+    if (rgb == rgb[:1, :1]).all():
+        raise MinicnnError(
+            f"{str(path)!r} is one flat colour, there is no texture in it; use another picture"
+        )
+
+
+def _check(s):
+    if not s.sources or (len(s.sources) > 1 and not s.sweep):
+        raise MinicnnError(f"{len(s.sources)} sources; give one, or several with --sweep")
+    for name, most in (
+        ("source_size", LARGEST),
+        ("width", LARGEST),
+        ("height", LARGEST),
+        ("iterations", None),
+    ):
+        value = getattr(s, name)
+        if value is not None and not 1 <= value <= (most or value):
+            allowed = f"from 1 to {most}" if most else "of at least 1"
+            raise MinicnnError(f"{name} = {value}; use a whole number {allowed}")
+    weights = {f"weight of layer {name}": value for name, value in (s.layers or {}).items()}
+    for name, value in {"tv_weight": s.tv_weight, **weights}.items():
+        if not 0 <= value < math.inf:
+            raise MinicnnError(f"{name} = {value}; use a finite number that is not negative")
+    if s.learning_rate is not None and (s.optimizer == "lbfgs" or not s.learning_rate > 0):
+        raise MinicnnError(
+            f"learning rate {s.learning_rate} for {s.optimizer}; lbfgs takes none, the others a "
+            "positive number"
+        )
+    if s.seed < 0:
+        raise MinicnnError(f"seed {s.seed}; use a whole number that is not negative")
+    for value, known, what in (
+        (s.optimizer, presets.SEARCH, "optimizer"),
+        (s.gram, GRAMS, "gram normalisation"),
+        (s.pool, models.POOLS, "pooling"),
+        (s.engine, ("auto", *ENGINES), "engine"),
+        (s.normalize, NORMALIZE, "normalisation"),
+        (s.bounds, BOUNDS, "bounds"),
+    ):
+        if value is not None and value not in known:
+            raise MinicnnError(f"no {what} {value!r}; use {', '.join(known)}")
