@@ -141,7 +141,8 @@ def test_style_objective_is_offered_by_the_package():
 
 def job(rng, **changes):
     content, painted, _ = pictures(rng, "float32")
-    settings = StyleSettings("c", "s", **{**LAYERS, **WEIGHTS, "gram": "mean", **changes})
+    fixed = {**LAYERS, **WEIGHTS, "gram": "mean", "scales": 1, "coarse_iterations": 0}
+    settings = StyleSettings("c", "s", **{**fixed, **changes})
     return Job(settings, tiny("float32"), content, painted, content, [], {}, {})
 
 
@@ -241,3 +242,79 @@ def test_what_to_start_from(files, tmp_path):
 def test_pooling_is_that_of_the_settings(files):
     for pool, kind in models.POOLS.items():
         assert isinstance(prepare(settings(files, pool=pool)).net.layer("pool1"), kind)
+
+
+SHALLOW = {"content_layers": {"relu1_2": 1.0}, "style_layers": {"relu1_1": 1.0}}
+
+
+def test_several_sizes_one_after_another(files):
+    made = prepare(settings(files, **SHALLOW, scales=2, iterations=2, coarse_iterations=3))
+    (coarse, small), (fine, full) = made.stages()
+    assert (coarse, fine, made.lead, made.steps) == (3, 2, 3, 5)
+    assert small.content.shape == small.start.shape == (1, 3, 16, 24)
+    assert full.content.shape == (1, 3, 32, 48)
+    seen = []
+    outcome = style.run(
+        made, lambda iteration, x, value, info: seen.append((iteration, x.shape[3]))
+    )
+    assert dict(seen) == {1: 24, 2: 24, 3: 48, 4: 48, 5: 48}
+    assert outcome.picture.shape == (32, 48, 3)
+    assert outcome.result.iterations == 5
+
+
+def test_the_full_size_starts_where_the_small_one_ended(files, monkeypatch):
+    made = prepare(settings(files, **SHALLOW, scales=2, iterations=1, coarse_iterations=4))
+    starts = []
+    original = style.minimize
+    monkeypatch.setattr(
+        style,
+        "minimize",
+        lambda name, fun, x0, **o: starts.append(x0) or original(name, fun, x0, **o),
+    )
+    style.run(made)
+    _, small = made.stages()[0]
+    ended = original("lbfgs", objective_of(small), small.start, iterations=4).x
+    assert np.allclose(starts[1], style.resampled(ended, (32, 48), made.net))
+
+
+def objective_of(made):
+    s = made.settings
+    names = (
+        "content_layers",
+        "style_layers",
+        "content_weight",
+        "style_weight",
+        "tv_weight",
+        "gram",
+    )
+    return style.style_objective(
+        made.net, made.content, made.style, **{name: getattr(s, name) for name in names}
+    )
+
+
+@pytest.mark.parametrize("init", ["content", "noise", "file"])
+def test_what_the_smallest_size_starts_from(files, init):
+    chosen = files["style"] if init == "file" else init
+    made = prepare(settings(files, **SHALLOW, scales=2, init=chosen))
+    _, small = made.stages()[0]
+    assert small.start.shape == small.content.shape
+    assert np.array_equal(small.start, small.content) == (init == "content")
+
+
+def test_ctrl_c_at_a_small_size_keeps_a_full_sized_picture(files):
+    def callback(iteration, x, value, info):
+        if iteration == 2:
+            raise KeyboardInterrupt
+
+    made = prepare(settings(files, **SHALLOW, scales=2, iterations=5, coarse_iterations=5))
+    outcome = style.run(made, callback)
+    assert outcome.result.interrupted
+    assert outcome.picture.shape == (32, 48, 3)
+
+
+def test_too_many_sizes(files):
+    with pytest.raises(MinicnnError, match="use at most 1 at this size"):
+        prepare(settings(files, scales=2))
+    assert prepare(settings(files)).settings.scales == 1
+    large = prepare(settings(files, size=400)).settings
+    assert large.scales == 3

@@ -64,7 +64,7 @@ def paint(settings, outputs: Outputs, report: Report, files=None, weights=None) 
     inputs = {**settings.inputs(), **(files or {})}
     outputs.check(inputs.values())
     job = settings.prepare(files)
-    outputs.check(inputs.values(), job.steps)
+    outputs.check(inputs.values(), job.steps - job.lead)
     if weights not in (None, job.weights_hash):
         raise MinicnnError(
             f"the weights of {job.net.attrs['name']} are others now (SHA-256 {job.weights_hash}, "
@@ -120,7 +120,7 @@ class _Watch:
     def __init__(self, job, outputs, report, progress, started):
         self.job, self.outputs, self.report, self.progress = job, outputs, report, progress
         self.started = started
-        self.snapshots = set(outputs.snapshots(job.steps))
+        self.snapshots = {job.lead + i for i in outputs.snapshots(job.steps - job.lead)}
 
     def __call__(self, iteration, x, value, info):
         losses = {"total": value, **info["terms"]}
@@ -145,8 +145,9 @@ class _Watch:
             "status": "budget",
             "reason": f"all {iteration} iterations are done",
         }
-        settings = replace(self.job.settings, iterations=iteration)
-        path = self.outputs.snapshot(iteration)
+        counted = iteration - self.job.lead
+        settings = replace(self.job.settings, iterations=counted)
+        path = self.outputs.snapshot(counted)
         save_image(
             path,
             self.job.snapshot(x),

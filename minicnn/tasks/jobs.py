@@ -53,10 +53,12 @@ class Job:
 
     verb = ""
 
+    lead = 0  # iterations before those that `settings.iterations` counts
+
     @property
     def steps(self):
         """Iterations of the whole run."""
-        return self.settings.iterations
+        return self.lead + self.settings.iterations
 
     def metadata(self, result, settings=None):
         """Return what a picture carries: all that is needed to make it again, and its losses."""

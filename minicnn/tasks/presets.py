@@ -22,7 +22,8 @@ class Style(NamedTuple):
 class Search(NamedTuple):
     """Iterations and learning rate (grey levels of 0..255, see `tasks.style`) of an optimizer."""
 
-    iterations: int
+    iterations: int  # at full size
+    coarse_iterations: int  # at each of the smaller sizes before
     learning_rate: float | None = None
 
 
@@ -69,10 +70,10 @@ SAME_AS = {
 }
 
 SEARCH = {
-    "lbfgs": Search(300),
-    "adam": Search(500, 4.0),
-    "momentum": Search(500, 2.0),
-    "gradient-descent": Search(500, 4.0),
+    "lbfgs": Search(150, 150),
+    "adam": Search(250, 250, 4.0),
+    "momentum": Search(250, 250, 2.0),
+    "gradient-descent": Search(250, 250, 4.0),
 }
 
 

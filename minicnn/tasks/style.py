@@ -9,6 +9,7 @@
 
 Every term is a mean: its weight means the same at any picture size. x starts as the content
 picture, as noise or as a given picture and is changed until J is small; the network stays fixed.
+That is done at a small size first, then at twice the size from there, up to the full one.
 
 Gatys, Ecker & Bethge 2015, arXiv 1508.06576 (equations 1 to 7; equations 1, 2 and 4 to 8 of the
 lecture notes). They give every layer a factor 1/(4 C²) in the place of 1/C⁴: `gram="gatys"`.
@@ -16,7 +17,7 @@ lecture notes). They give every layer a factor 1/(4 C²) in the place of 1/C⁴:
 """
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -24,9 +25,10 @@ import numpy as np
 from minicnn import priors
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.images import deprocess, to_uint8
+from minicnn.images import deprocess, preprocess, resize, to_uint8
 from minicnn.objectives import ContentLoss, GramStyleLoss, style_targets
 from minicnn.optimizers import minimize
+from minicnn.tasks import series
 from minicnn.tasks.walks import image_function, layer_weights, walk_of
 from minicnn.weighted_sum import WeightedSum
 
@@ -134,7 +136,10 @@ class Outcome:
 
 
 def run(job, callback=None):
-    """Make the picture of a `style_setup.Job`.
+    """Make the picture of a `style_setup.Job`, from its smallest size to the largest.
+
+    What a network sees at once is a certain number of pixels: a small picture gets the large
+    strokes, and its result, enlarged, is where the next size starts.
 
     Parameters
     ----------
@@ -147,7 +152,19 @@ def run(job, callback=None):
     Outcome
         Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
     """
-    s = job.settings
+    runs, reached = [], []
+    for iterations, stage in job.stages():
+        runs.append((iterations, partial(_run_stage, stage, iterations, reached)))
+    results = [outcome.result for outcome in series.run_all(runs, callback)]
+    last = series.summary(results)
+    return Outcome(picture(resampled(last.x, job.content.shape[2:], job.net), job.net), last)
+
+
+def _run_stage(job, iterations, reached, callback):
+    """Minimise at one size, from what the size before has `reached`, if there was one."""
+    s, start = job.settings, job.start
+    if reached:
+        start = resampled(reached[-1], start.shape[2:], job.net)
     fun = style_objective(
         job.net,
         job.content,
@@ -163,13 +180,22 @@ def run(job, callback=None):
     )
     options = {}
     if s.optimizer != "lbfgs":
-        options["learning_rate"] = rate_of(s, fun, job)
+        options["learning_rate"] = rate_of(s, fun, replace(job, start=start))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         result = minimize(
-            s.optimizer, fun, job.start, iterations=s.iterations, callback=callback, **options
+            s.optimizer, fun, start, iterations=iterations, callback=callback, **options
         )
+    reached.append(result.x)
     return Outcome(picture(result.x, job.net), result)
+
+
+def resampled(x, size, net):
+    """Return x (1, 3, H, W) as a picture of `size` = (rows, columns), clipped to 0..255."""
+    if x.shape[2:] == tuple(size):
+        return x
+    larger = preprocess(resize(picture(x, net), size), net.attrs["preprocess"])
+    return array_module(x).asarray(larger)
 
 
 def picture(x, net):

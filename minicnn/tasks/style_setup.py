@@ -7,19 +7,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from minicnn import models
-from minicnn.backend import resolve_device, seeded_rng, to_device
+from minicnn.backend import resolve_device, seeded_rng, to_device, to_host
 from minicnn.engine.threads import thread_count
 from minicnn.errors import MinicnnError
-from minicnn.images import fit, preprocess, resize
+from minicnn.images import fit, preprocess
 from minicnn.network import Network
 from minicnn.objectives import STYLE as GRAMS
 from minicnn.tasks import jobs, presets, style
 from minicnn.tasks.networks import load_network
-from minicnn.tasks.sizes import check_size
-from minicnn.tasks.style import grey_level
+from minicnn.tasks.sizes import check_size, least_side
+from minicnn.tasks.style import grey_level, resampled
 from minicnn.tasks.walks import ENGINES
 
 SIZE, LARGEST = 512, 10_000  # long side in pixels
+COARSEST = 96  # long side that the first of several sizes has at least
 NOISE = 20.0  # grey levels, standard deviation of the noise to start from
 
 
@@ -33,10 +34,13 @@ class StyleSettings:
     network : str, name of an embedded network, or of the one that `weights` must hold
     weights : str, HDF5 file, or "random" for untrained weights from the seed
     size : int, long side of the result; 512, or less if the content picture is smaller
+    scales : int, how many sizes to paint at, each twice the one before; the last is `size`
     style_size : int, long side of the style picture; the same by default
     style_scale : float, the same as a multiple of `size`
     init : "content", "noise" or a picture file
     content_layers, style_layers : dict, name -> weight
+    iterations : int, at full size
+    coarse_iterations : int, at each of the sizes before
     learning_rate : float, grey levels of 0..255; not for lbfgs
     """
 
@@ -48,10 +52,12 @@ class StyleSettings:
     size: int | None = None
     style_size: int | None = None
     style_scale: float | None = None
+    scales: int | None = None
     init: str = "content"
     seed: int = 0
     optimizer: str = "lbfgs"
     iterations: int | None = None
+    coarse_iterations: int | None = None
     learning_rate: float | None = None
     content_layers: Mapping | None = None
     style_layers: Mapping | None = None
@@ -96,6 +102,25 @@ class Job(jobs.Job):
     device: str = "cpu"
 
     verb = "style"
+
+    @property
+    def lead(self):
+        """Iterations at the sizes before the last."""
+        return (self.settings.scales - 1) * self.settings.coarse_iterations
+
+    def stages(self):
+        """Return [(iterations, Job)] from the smallest size to the full one."""
+        s, attrs, stages = self.settings, self.net.attrs["preprocess"], []
+        for halvings in range(s.scales - 1, 0, -1):
+            content, painted = (
+                preprocess(fit(self.pictures[name], _halved(size, halvings)), attrs)
+                for name, size in (("content", s.size), ("style", s.style_size))
+            )
+            start = _start(s, self.net, content, to_host(self.start))
+            arrays = (to_device(array, self.device) for array in (content, painted, start))
+            small = dict(zip(("content", "style", "start"), arrays, strict=True))
+            stages.append((s.coarse_iterations, replace(self, **small)))
+        return [*stages, (s.iterations, self)]
 
     def run(self, callback=None):
         """Return the `style.Outcome`, see `style.run`."""
@@ -147,19 +172,50 @@ def prepare(settings, files=None):
     pictures = {"content": fit(content, settings.size), "style": fit(painted, settings.style_size)}
     attrs = net.attrs["preprocess"]
     x = preprocess(pictures["content"], attrs)
+    settings = replace(settings, scales=_scales(settings, pictures, net, layers, style_layers))
+    if start is not None:
+        start = preprocess(start, attrs)
     arrays = (x, preprocess(pictures["style"], attrs), _start(settings, net, x, start))
     arrays = (to_device(array, device) for array in arrays)
     return Job(settings, net, *arrays, reader.notes, reader.inputs, pictures, device)
 
 
-def _start(settings, net, content, picture):
-    """Return the x to start from: the content, noise, or `picture` stretched to its size."""
+def _start(settings, net, content, given):
+    """Return the x to start from: the content, noise, or the x `given` stretched to its size."""
     if settings.init == "content":
         return content
     if settings.init == "noise":
         noise = seeded_rng(settings.seed).standard_normal(content.shape, dtype=np.float32)
         return noise * (np.float32(NOISE) * grey_level(net, content))
-    return preprocess(resize(picture, content.shape[2:]), net.attrs["preprocess"])
+    return resampled(given, content.shape[2:], net)
+
+
+def _scales(settings, pictures, net, layers, style_layers):
+    """Return the number of sizes: as set, else down to `COARSEST` as far as the layers allow.
+
+    Raises
+    ------
+    MinicnnError
+        If so many were asked for that the first is too small.
+    """
+    short = {name: min(rgb.shape[:2]) for name, rgb in pictures.items()}
+    need = {"content": least_side(net, layers), "style": least_side(net, style_layers)}
+    long = min(settings.size, settings.style_size)
+    most = 1
+    while all(_halved(short[name], most) >= need[name] for name in short):
+        most += 1
+    if settings.scales is None:
+        return max(1, min(most, 1 + int(math.log2(max(1.0, long / COARSEST)))))
+    if settings.scales > most:
+        raise MinicnnError(
+            f"scales = {settings.scales} starts with a picture too small for the layers; "
+            f"use at most {most} at this size"
+        )
+    return settings.scales
+
+
+def _halved(size, times):
+    return max(1, round(size / 2**times))
 
 
 def resolve(settings, net, shape):
@@ -179,6 +235,7 @@ def resolve(settings, net, shape):
         "size": size,
         "style_size": max(1, round(size * (settings.style_scale or 1))),
         "iterations": search.iterations,
+        "coarse_iterations": search.coarse_iterations,
         "learning_rate": search.learning_rate,
         **{key: getattr(preset, key) for key in preset._fields if key != "pool"},
     }
@@ -199,7 +256,13 @@ def _used(layers, weight):
 
 
 def _check_numbers(s):
-    for name, most in (("size", LARGEST), ("style_size", LARGEST), ("iterations", None)):
+    for name, most in (
+        ("size", LARGEST),
+        ("style_size", LARGEST),
+        ("scales", None),
+        ("iterations", None),
+        ("coarse_iterations", None),
+    ):
         value = getattr(s, name)
         if value is not None and not 1 <= value <= (most or value):
             allowed = f"from 1 to {most}" if most else "of at least 1"
