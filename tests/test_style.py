@@ -257,7 +257,7 @@ def test_several_sizes_one_after_another(files):
     outcome = style.run(
         made, lambda iteration, x, value, info: seen.append((iteration, x.shape[3]))
     )
-    assert dict(seen) == {1: 24, 2: 24, 3: 48, 4: 48, 5: 48}
+    assert dict(seen) == {1: 24, 2: 24, 3: 24, 4: 48, 5: 48}
     assert outcome.picture.shape == (32, 48, 3)
     assert outcome.result.iterations == 5
 

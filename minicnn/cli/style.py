@@ -63,7 +63,19 @@ def add_options(verb) -> None:
         "--iterations",
         metavar="N",
         type=parser.count,
-        help="steps of the optimizer (default: 300 for lbfgs, else 500)",
+        help="steps of the optimizer at full size (default: 150 for lbfgs, else 250)",
+    )
+    verb.add_argument(
+        "--scales",
+        metavar="N",
+        type=parser.count,
+        help="sizes to paint at, each twice the one before (default: from about 100 pixels on)",
+    )
+    verb.add_argument(
+        "--coarse-iterations",
+        metavar="N",
+        type=parser.count,
+        help="steps at each size before the full one (default: 150 for lbfgs, else 250)",
     )
     for term in ("content", "style", "tv"):
         verb.add_argument(
