@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minicnn import checkpoint, places, public
+from minicnn.downloads import web
 from minicnn.downloads.download import TIMEOUT, download
 from minicnn.downloads.partial_file import Digest, hashes
 from minicnn.errors import MinicnnError
@@ -64,9 +65,10 @@ def fetch(
     if target.exists() and not force:
         found = checkpoint.info(target)
         return Fetched(target, True, found.get("source_sha256", "unknown"))
+    url = url or address(entry)
+    web.check(url)
     source = _folder(places.cache() / "downloads") / entry.file
     digest = Digest(entry.algorithm, entry.hash_start) if entry.hash_start else None
-    url = url or address(entry)
     sha256 = _kept(source, digest)
     if sha256 is None:
         note(f"{url} -> {source}")
