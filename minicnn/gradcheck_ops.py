@@ -20,6 +20,7 @@ from minicnn.ops import (
     linear,
     lrn,
     maxpool2d,
+    prelu,
     relu,
     softmax,
 )
@@ -140,6 +141,22 @@ def _relu(rng):
     yield _op("rule gradient", relu, distinct(rng, (2, 3, 5, 4)))
 
 
+def _prelu(rng):
+    x, a = distinct(rng, (2, 3, 5, 4)), rng.standard_normal(3)
+    yield Case(
+        "slopes of either sign",
+        lambda x: prelu.forward(x, a)[0],
+        lambda dy, x: prelu.backward_data(dy, x, a),
+        x,
+    )
+    yield Case(
+        "parameters",
+        lambda p: prelu.forward(x, p["weight"])[0],
+        lambda dy, p: {"weight": prelu.backward_params(dy, x)},
+        {"weight": a},
+    )
+
+
 def _linear(rng):
     x, w, b = (rng.standard_normal(shape) for shape in ((3, 7), (5, 7), 5))
     yield from _with_params("3x7 to 3x5", linear, x, w, b)
@@ -219,6 +236,7 @@ CASES = {
     "maxpool2d": _maxpool2d,
     "avgpool2d": _avgpool2d,
     "relu": _relu,
+    "prelu": _prelu,
     "linear": _linear,
     "lrn": _lrn,
     "batchnorm": _batchnorm,

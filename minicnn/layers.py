@@ -21,6 +21,7 @@ from minicnn.ops import (
     linear,
     lrn,
     maxpool2d,
+    prelu,
     relu,
     softmax,
 )
@@ -141,6 +142,23 @@ class ReLU(Layer):
 
     def backward(self, dy, cache, params, rule):
         return relu.backward(dy, cache, rule.relu)
+
+
+@dataclass(frozen=True)
+class PReLU(Layer):
+    """`ops.prelu`; the deconvnet's rules do not touch it, since it is no ReLU."""
+
+    def param_shapes(self, shape):
+        return {"weight": (shape[0],)}
+
+    def forward(self, x, params, mode):
+        return prelu.forward(x, params["weight"])
+
+    def backward(self, dy, cache, params, rule):
+        return prelu.backward_data(dy, cache, params["weight"])
+
+    def backward_params(self, dy, cache):
+        return {"weight": prelu.backward_params(dy, cache)}
 
 
 @dataclass(frozen=True)

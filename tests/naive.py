@@ -200,6 +200,24 @@ def relu_backward(dy, x, rule):
     return dx
 
 
+def prelu(x, a):
+    y = np.zeros(x.shape)
+    for n, c, h, w in ranges(*x.shape):
+        value = float(x[n, c, h, w])
+        y[n, c, h, w] = value if value > 0 else float(a[c]) * value
+    return y
+
+
+def prelu_backward(dy, x, a):
+    dx, da = np.zeros(x.shape), np.zeros(a.shape)
+    for n, c, h, w in ranges(*x.shape):
+        negative = x[n, c, h, w] <= 0
+        dx[n, c, h, w] = float(dy[n, c, h, w]) * (float(a[c]) if negative else 1.0)
+        if negative:
+            da[c] += float(dy[n, c, h, w]) * float(x[n, c, h, w])
+    return dx, da
+
+
 def linear(x, w, b=None):
     y = np.zeros((len(x), len(w)))
     for n, k in ranges(*y.shape):

@@ -19,6 +19,7 @@ from minicnn.ops import (
     linear,
     lrn,
     maxpool2d,
+    prelu,
     relu,
     softmax,
 )
@@ -81,6 +82,8 @@ PLACES = [
     (maxpool2d, "backward", None, "x"),
     (avgpool2d, "backward", None, "x"),
     (relu, "backward", None, "x"),
+    (prelu, "backward_data", None, "x"),
+    (prelu, "backward_params", None, "weight"),
     (linear, "backward_data", None, "x"),
     (linear, "backward_params", 0, "weight"),
     (linear, "backward_params", 1, "bias"),

@@ -17,6 +17,7 @@ from minicnn.ops import (
     linear,
     lrn,
     maxpool2d,
+    prelu,
     relu,
     softmax,
 )
@@ -69,6 +70,12 @@ def _relu(draw):
         yield relu.backward(draw(2, 3, 5, 4), cache, rule)
 
 
+def _prelu(draw):
+    x, a, dy = draw(2, 3, 5, 4), draw(3), draw(2, 3, 5, 4)
+    y, cache = prelu.forward(x, a)
+    yield from (y, prelu.backward_data(dy, cache, a), prelu.backward_params(dy, cache))
+
+
 def _linear(draw):
     x, w, b, dy = draw(3, 7), draw(5, 7), draw(5), draw(3, 5)
     yield linear.forward(x, w, b)[0]
@@ -113,7 +120,7 @@ def _concat(draw):
 OPS = {
     case.__name__[1:]: case
     for case in (
-        _conv2d, _conv_transpose2d, _im2col, _maxpool2d, _avgpool2d, _relu, _linear, _lrn,
+        _conv2d, _conv_transpose2d, _im2col, _maxpool2d, _avgpool2d, _relu, _prelu, _linear, _lrn,
         _batchnorm, _dropout, _softmax, _concat,
     )
 }  # fmt: skip

@@ -74,6 +74,7 @@ def _concat(F, layer, own, *xs):
 _RULES = {
     "Conv2d": _conv,
     "Linear": _linear,
+    "PReLU": lambda F, layer, own, x: F.prelu(x, own["weight"]),
     "ReLU": lambda F, layer, own, x: F.relu(x),
     "MaxPool2d": _max,
     "AvgPool2d": _average,
