@@ -53,12 +53,14 @@ class Dataset:
         MinicnnError
             If its bytes are no readable picture.
         """
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
 
         try:
             with Image.open(io.BytesIO(self.read(i))) as image:
                 return np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
+        except UnidentifiedImageError:
+            raise MinicnnError(f"{self.name}: picture {i} cannot be read (no picture)") from None
+        except Exception as error:  # decoders of damaged files raise almost anything
             raise MinicnnError(f"{self.name}: picture {i} cannot be read ({error})") from None
 
     def pictures(self, size, *, progress=iter):
@@ -129,19 +131,19 @@ def _open_hdf5(path, split):
     import h5py
 
     try:
-        with h5py.File(path, "r") as file:
-            if split not in file:
-                raise MinicnnError(f"{path} has no split {split!r}; it has {', '.join(file)}")
-            group = file[split]
-            missing = {"bytes", "offset", "label"} - set(group)
-            if missing:
-                raise MinicnnError(
-                    f"{path}: split {split!r} lacks {', '.join(sorted(missing))}; "
-                    "see minicnn/datasets.py for the layout"
-                )
-            data, offset = group["bytes"][:].tobytes(), group["offset"][:].astype(np.int64)
-            labels = group["label"][:].astype(np.int64)
-            names = [str(name) for name in file.attrs.get("class_names", [])]
+        file = h5py.File(path, "r")  # stays open: a picture's bytes are read when it is wanted
+        if split not in file:
+            raise MinicnnError(f"{path} has no split {split!r}; it has {', '.join(file)}")
+        group = file[split]
+        missing = {"bytes", "offset", "label"} - set(group)
+        if missing:
+            raise MinicnnError(
+                f"{path}: split {split!r} lacks {', '.join(sorted(missing))}; "
+                "see minicnn/datasets.py for the layout"
+            )
+        data, offset = group["bytes"], group["offset"][:].astype(np.int64)
+        labels = group["label"][:].astype(np.int64)
+        names = [str(name) for name in file.attrs.get("class_names", [])]
     except OSError as error:
         raise MinicnnError(f"{path} is no readable HDF5 file ({error})") from None
     if len(offset) != len(labels) + 1 or (np.diff(offset) < 0).any() or offset[-1] > len(data):
@@ -149,4 +151,8 @@ def _open_hdf5(path, split):
             f"{path}: the offsets of split {split!r} do not fit its labels and bytes"
         )
     names = names or [str(i) for i in range(int(labels.max(initial=-1)) + 1)]
-    return Dataset(labels, names, lambda i: data[offset[i] : offset[i + 1]], f"{path}:{split}")
+
+    def read(i):
+        return data[offset[i] : offset[i + 1]].tobytes()
+
+    return Dataset(labels, names, read, f"{path}:{split}")

@@ -97,13 +97,14 @@ class Lines(Silence):
     def __init__(self, total, clock=time.monotonic):
         self.total, self.clock = total, clock
         self.start = self.said = clock()
+        self.tenth = 0
 
     def show(self, done, losses):  # noqa: D102
         now = self.clock()
-        tenth = done * LINES // self.total > (done - 1) * LINES // self.total
-        if done > 1 and not tenth and now - self.said < PAUSE:
+        tenth = done * LINES // self.total
+        if done > 1 and tenth == self.tenth and now - self.said < PAUSE:
             return
-        self.said = now
+        self.said, self.tenth = now, tenth
         passed = now - self.start
         left = passed / done * (self.total - done)
         print(

@@ -1,0 +1,277 @@
+"""Reconstructions and patches of the strongest activations, cut by the same receptive field.
+
+Every activation is projected by itself (`deconvnet`). What it sees and what its projection can
+reach lies in its receptive field, so a window of the picture around it goes up and down instead of
+the whole: with an origin that is a multiple of the layer's stride, every layer's grid lies in the
+window as in the picture, and where the field touches an edge of the picture, the window does.
+Windows go in batches; one that several units share goes up once and down once for each of them.
+"""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.engine.walk import FastWalk
+from minicnn.errors import MinicnnError
+from minicnn.images import deprocess, preprocess, resize
+from minicnn.sheets import grid, labelled, signed_to_uint8
+from minicnn.tasks.deconvnet import Policy, make_seed
+from minicnn.tasks.topk import EMPTY
+
+TILE = 64
+CHUNK = 64  # units whose tiles are held at a time
+BATCH = 8  # pictures, or windows with as many pixels, that go up together
+MOST_WINDOWS = 64
+GREY = 128
+CLIPPED = 0.01  # share of the visible values that may leave the range: deep signals are spiky
+TOLERANCE = 1e-4  # of an activation: more, and what is projected is not what was found
+
+
+class Box(NamedTuple):
+    """What a tile shows: rows top ... top + height - 1 of the picture, and columns alike.
+
+    Only `seen` = (top, left, bottom, right) is in the picture and in the receptive field; the rest
+    is grey.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    seen: tuple
+
+
+class Tile(NamedTuple):
+    """One activation: its numbers, `patch` uint8 and `projection` float32, both (h, w, 3) RGB."""
+
+    picture: int
+    row: int
+    column: int
+    value: float
+    box: Box
+    patch: np.ndarray
+    projection: np.ndarray
+
+
+def box(field, row, column, size):
+    """Return the `Box` of a unit: its receptive field, or the picture where that is larger.
+
+    Parameters
+    ----------
+    field : fields.Field
+    row, column : int
+        In the layer's map.
+    size : (int, int)
+        Rows and columns of the picture.
+
+    >>> from minicnn.fields import Field
+    >>> box(Field((7, 7), (2, 2), (-1, -1)), 0, 3, (20, 20))
+    Box(top=-1, left=5, height=7, width=7, seen=(0, 5, 6, 12))
+    """
+    shown, seen = [], []
+    for axis, at in enumerate((row, column)):
+        length = size[axis]
+        if field.size is None:
+            first, extent = 0, length
+        else:
+            first, extent = field.offset[axis] + at * field.stride[axis], field.size[axis]
+        seen.append((max(first, 0), min(first + extent, length)))
+        shown.append((first, extent) if extent <= length else (0, length))
+    (top, height), (left, width) = shown
+    return Box(top, left, height, width, tuple(int(edge) for edge in np.transpose(seen).ravel()))
+
+
+def cut(rgb, where, fill):
+    """Return the part of `rgb` (H, W, 3) that a `Box` shows, with `fill` where it sees nothing."""
+    out = np.full((where.height, where.width, 3), fill, rgb.dtype)
+    top, left, bottom, right = where.seen
+    if bottom > top and right > left:
+        there = slice(top - where.top, bottom - where.top)
+        out[there, left - where.left : right - where.left] = rgb[top:bottom, left:right]
+    return out
+
+
+def scaled(rgb, tile):
+    """Return a cut in the size of a tile: few pixels are repeated, many resized."""
+    height, width = rgb.shape[:2]
+    times = tile // max(height, width)
+    if times < 2:
+        factor = tile / max(height, width)
+        return resize(rgb, [max(1, round(side * factor)) for side in (height, width)])
+    return np.repeat(np.repeat(rgb, times, axis=0), times, axis=1)
+
+
+def projections(net, features, pictures, layer, units, *, walk=None, policy=None, tile=TILE):
+    """Project the strongest activations of some units of a layer.
+
+    Parameters
+    ----------
+    net : Network
+    features : Features
+    pictures : PictureSet
+        The one that was scanned.
+    layer : str
+    units : list of int
+    walk : FastWalk, optional
+    policy : deconvnet.Policy, optional
+    tile : int
+        Longest side of the cuts, as `scaled` makes them.
+
+    Returns
+    -------
+    {unit: list of `Tile`, strongest first}
+        Without entries for slots that are empty.
+
+    Raises
+    ------
+    MinicnnError
+        If a picture can no longer be read, or an activation is not the one that was recorded.
+    """
+    walk, policy = walk or FastWalk(net), policy or Policy()
+    records, field = features.layers[layer], net.receptive_fields()[layer]
+    size = (features.settings.size,) * 2
+    side = tuple(window_side(field, axis, size[axis]) for axis in (0, 1))
+    wanted = defaultdict(list)  # {(picture, origin of the window): [(unit, slot)]}
+    for unit in units:
+        for slot in np.flatnonzero(records.picture[unit] != EMPTY):
+            at = (int(records.row[unit, slot]), int(records.column[unit, slot]))
+            origin = tuple(window_origin(field, i, at[i], size[i], side[i]) for i in (0, 1))
+            wanted[int(records.picture[unit, slot]), origin].append((unit, int(slot), at))
+    # windows with equally many projections share a batch, so that few rows go down empty
+    order = sorted(wanted, key=lambda key: (-len(wanted[key]), key))
+    batch = min(MOST_WINDOWS, BATCH * size[0] * size[1] // (side[0] * side[1]))
+    found = {unit: {} for unit in units}
+    for first in range(0, len(order), batch):
+        keys = order[first : first + batch]
+        rgb = {n: pictures.picture(n, features.settings.size) for n in {n for n, _ in keys}}
+        x = [
+            preprocess(rgb[n][top : top + side[0], left : left + side[1]], net.attrs["preprocess"])
+            for n, (top, left) in keys
+        ]
+        y = policy.forward(walk, np.concatenate(x), [layer])[layer]
+        for turn in range(len(wanted[keys[0]])):
+            rows = [i for i, key in enumerate(keys) if turn < len(wanted[key])]
+            jobs = [wanted[keys[i]][turn] for i in rows]
+            where = [
+                _inside(field, at, keys[i][1]) for i, (_, _, at) in zip(rows, jobs, strict=True)
+            ]
+            dx = _down(walk, policy, layer, y, rows, jobs, where, records)
+            for i, (unit, slot, at) in zip(rows, jobs, strict=True):
+                number, origin = keys[i]
+                around = box(field, *at, size)
+                projection = cut(_signed(dx[i : i + 1], net), _moved(around, origin), 0)
+                found[unit][slot] = Tile(
+                    number,
+                    *at,
+                    float(records.value[unit, slot]),
+                    around,
+                    scaled(cut(rgb[number], around, GREY), tile),
+                    scaled(projection, tile),
+                )
+    return {unit: [tiles[slot] for slot in sorted(tiles)] for unit, tiles in found.items()}
+
+
+def window_side(field, axis, length):
+    """Return how many rows (axis 0) or columns of a picture of `length` a window has.
+
+    Enough for a field anywhere between two multiples of the stride, and such that the last window
+    ends with the picture.
+    """
+    if field.size is None:
+        return length
+    stride = field.stride[axis]
+    least = field.size[axis] + stride - 1
+    return min(length, least + (length - least) % stride)
+
+
+def window_origin(field, axis, at, length, side):
+    """Return the first row or column of the window for entry `at` of the layer's map."""
+    if side == length:
+        return 0
+    stride = field.stride[axis]
+    first = (field.offset[axis] + at * stride) // stride * stride
+    return min(max(first, 0), length - side)
+
+
+def _inside(field, at, origin):
+    """Return where entry `at` of the picture's map lies in the window's."""
+    return tuple(a - o // (s or 1) for a, o, s in zip(at, origin, field.stride, strict=True))
+
+
+def _moved(where, origin):
+    """Return a `Box` in the coordinates of a window."""
+    (top, left), (t, l, b, r) = origin, where.seen
+    return where._replace(
+        top=where.top - top, left=where.left - left, seen=(t - top, l - left, b - top, r - left)
+    )
+
+
+def _down(walk, policy, layer, y, rows, jobs, where, records):
+    """Project one unit of each of some rows of `y`; the other rows stay zero."""
+    seed = np.zeros_like(y)
+    part, _, _, values = make_seed(y[rows], layer, [unit for unit, *_ in jobs], np.array(where))
+    scale = float(y.max())
+    for (unit, slot, _), value in zip(jobs, values, strict=True):
+        recorded = float(records.value[unit, slot])
+        if not abs(value - recorded) <= TOLERANCE * recorded + 1e-5 * scale:
+            raise MinicnnError(
+                f"layer {layer}, unit {unit}: picture {records.picture[unit, slot]} excites it by "
+                f"{value:.6g} now, by {recorded:.6g} in the scan; the pictures or the weights are "
+                "others now"
+            )
+    seed[rows] = part
+    return policy.backward(walk, {layer: seed})
+
+
+def _signed(dx, net):
+    """Turn a projection (1, 3, H, W) into differences of grey levels, float32 (H, W, 3) RGB."""
+    attrs = {**net.attrs["preprocess"], "mean": (0.0, 0.0, 0.0)}
+    return deprocess(dx, attrs).astype(np.float32)
+
+
+def block(tiles, slots, *, shared=True, gap=2):
+    """Return a unit's block: square of reconstructions, square of patches; and the scales used.
+
+    Parameters
+    ----------
+    tiles : list of Tile
+        At least one.
+    slots : int
+        Tiles that the block has room for; those that are not there stay white.
+    shared : bool
+        One scale for the unit's reconstructions, so that their strengths compare; else each its
+        own.
+    gap : int
+        Pixels between tiles.
+
+    Returns
+    -------
+    uint8 (H, W, 3), list of float
+        Scales in grey levels of the sheet for a grey level of the picture.
+    """
+    common = _scale([t.projection for t in tiles])
+    drawn = [
+        signed_to_uint8(t.projection, common if shared else _scale([t.projection])) for t in tiles
+    ]
+    columns = int(np.ceil(slots**0.5))
+    empty = [None] * (slots - len(tiles))
+    squares = [
+        grid([*pictures, *empty], columns, gap=gap)
+        for pictures in ([d for d, _ in drawn], [t.patch for t in tiles])
+    ]
+    return grid(squares, 2, gap=3 * gap), [scale for _, scale in drawn]
+
+
+def _scale(projections):
+    """Return the scale at which all but the `CLIPPED` largest values fit into a byte."""
+    size = np.abs(np.concatenate([p.ravel() for p in projections]))
+    size = size[size > 0.01 * size.max(initial=0)]
+    peak = float(np.quantile(size, 1 - CLIPPED)) if size.size else 0.0
+    return 127.0 / peak if peak > 1e-30 else None
+
+
+def sheet(blocks, columns=8):
+    """Return one sheet of {unit: block picture}, each with its unit's number above."""
+    cells = [labelled(picture, str(unit), size=14) for unit, picture in blocks.items()]
+    return grid(cells, columns, gap=14)
