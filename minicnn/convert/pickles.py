@@ -7,6 +7,7 @@ nothing to reach. `pickletools` of the standard library splits the bytes into in
 """
 
 import pickletools
+import warnings
 from typing import NamedTuple
 
 from minicnn.convert.limits import MAX_DEPTH
@@ -65,8 +66,10 @@ def loads(file, calls: dict, persistent=None, refusal: str = ""):
         If the pickle wants more than that.
     """
     machine = _Machine(calls, persistent, refusal)
-    for opcode, arg, _ in pickletools.genops(file):
-        machine.step(opcode.name, arg)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about escapes in damaged text
+        for opcode, arg, _ in pickletools.genops(file):
+            machine.step(opcode.name, arg)
     if len(machine.stack) != 1 or machine.marked:
         raise MinicnnError("the pickle ends in the middle")
     return machine.stack[0]

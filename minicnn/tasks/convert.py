@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn import architectures, convert, models
+from minicnn import architectures, convert, models, public
 from minicnn.convert.names import namings
 from minicnn.errors import MinicnnError
+from minicnn.network import INPUT
 from minicnn.ops import batchnorm
 from minicnn.tasks.provenance import file_hash
 
@@ -42,7 +43,8 @@ def convert_file(path, network, *, fold=False, preprocess=None):
     Network
         Its `attrs` say where the weights come from: "source_file", "source_sha256",
         "source_format", "source_names" (the table that fitted), "left_out" (names of the arrays
-        that were not used), and, where there is something to know, "note".
+        that were not used), "classes" (the names of ImageNet's classes if there are 1000), and,
+        where there is something to know, "note".
 
     Raises
     ------
@@ -63,12 +65,7 @@ def convert_file(path, network, *, fold=False, preprocess=None):
         )
     outputs = _outputs(foreign.arrays, used, wanted)
     net = models.skeleton(network, classes=outputs)
-    sources = {node.name: source for node, source in _input_shapes(net)}
-    params = {}
-    for key, array in net.params.items():
-        found = _found(foreign.arrays, used[key], key, path, optional=_is_bias(key) and bool(norms))
-        layer = key.rpartition(".")[0]
-        params[key] = _fitted(found, array.shape, key, foreign, naming, sources[layer], path)
+    params = parameters(net, foreign, naming, path, prefix)
     if norms:
         _fold(params, norms, foreign.arrays, path)
     net.params = params
@@ -83,9 +80,41 @@ def convert_file(path, network, *, fold=False, preprocess=None):
         "source_names": naming.family,
         "left_out": [name for name in foreign.arrays if name not in taken],
     }
+    net.attrs["classes"] = public.class_names(outputs)
     if naming.note:
         net.attrs["note"] = naming.note
     return net
+
+
+def parameters(net, foreign, naming, path, prefix=""):
+    """Return {name: float32 array} of what `net` needs, out of a foreign file.
+
+    Parameters
+    ----------
+    net : Network
+        Its parameters need only have the right shapes.
+    foreign : convert.Foreign
+    naming : convert.names.Naming
+    path : path
+        For messages.
+    prefix : str
+        What stands before all names in the file.
+
+    Raises
+    ------
+    MinicnnError
+        If an array is missing or has another shape: the first layer that differs is named.
+    """
+    shapes = {INPUT: net.input_shape, **net.shapes()}
+    sources = {node.name: shapes[node.inputs[0]] for node in net.nodes}
+    params = {}
+    for key, wanted in net.param_shapes().items():
+        layer, _, kind = key.rpartition(".")
+        name = prefix + naming.names[key]
+        bare = kind == "bias" and f"{layer}.gamma" in naming.norms
+        found = _found(foreign.arrays, name, key, path, optional=bare)
+        params[key] = _fitted(found, wanted, key, foreign, naming, sources[layer], path)
+    return params
 
 
 def _fitting(foreign, net, path):
@@ -123,11 +152,6 @@ def _outputs(arrays, used, net):
     if array is None or array.ndim < 2 or not array.shape[0]:
         return net.params[last].shape[0]
     return int(array.shape[0])
-
-
-def _input_shapes(net):
-    shapes = {"input": net.input_shape, **net.shapes()}
-    return [(node, shapes[node.inputs[0]]) for node in net.nodes]
 
 
 def _found(arrays, name, key, path, *, optional):
@@ -195,10 +219,6 @@ def _fold(params, norms, arrays, path):
         exact = (array.astype(np.float64) for array in (w, b, *own))
         folded = batchnorm.fold(*exact, eps=EPS)
         params[f"{layer}.weight"], params[f"{layer}.bias"] = (a.astype(np.float32) for a in folded)
-
-
-def _is_bias(key):
-    return key.endswith(".bias")
 
 
 def _some(names):
