@@ -85,7 +85,6 @@ def fetch(
             source.unlink(missing_ok=True)
         raise
     net.attrs |= {"source": url, "source_checked": entry.hash_source, "licence": entry.licence}
-    net.attrs["classes"] = net.attrs["classes"] or public.class_names(_outputs(net))
     checkpoint.save(net, target)
     if not keep:
         source.unlink(missing_ok=True)
@@ -107,10 +106,6 @@ def path_of(name: str) -> Path:
             f"no network {name!r} at hand (there are {', '.join(known) or 'none'}){hint}"
         )
     return known[name]
-
-
-def _outputs(net):
-    return net.shapes()[net.layers[-1]][0]
 
 
 def _kept(source, digest):
