@@ -301,7 +301,7 @@ def test_files_that_are_no_weights(tmp_path, monkeypatch):
     with h5py.File("other.h5", "w") as file:
         file["model_weights/dense/kernel"] = np.zeros(3)
     refused(lambda: checkpoint.load("gone.h5"), "no weights 'gone.h5': there is no such file")
-    refused(lambda: checkpoint.load("vgg19"), "no weights 'vgg19'", "the embedded networks are")
+    refused(lambda: checkpoint.load("vgg19"), "no weights 'vgg19'", "the networks at hand are")
     refused(lambda: checkpoint.load("empty.h5"), "empty.h5 is empty")
     refused(lambda: checkpoint.load("text.h5"), "text.h5 is not an HDF5 file")
     refused(lambda: checkpoint.load("folder.h5"), "folder.h5 is a folder")
