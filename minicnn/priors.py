@@ -11,6 +11,7 @@ the priors of one picture are, up to the chosen normalisation,
     tv                the same with beta = 2
     tv_neural_style   ½ sum over i < H-1, j < W-1 of (down² + right²)
     alpha_norm        sum_cij |x|^alpha
+    colour_norm       sum_ij (sum_c x²)^(alpha/2)                over the H·W pixels
 
 Normalisations: "sum" is the formula as printed; "mean" (the default, except for tv_neural_style)
 divides it by C·H·W, so that a weight keeps its meaning when the picture changes size.
@@ -147,6 +148,34 @@ def alpha_norm(x, alpha=6.0, normalisation="mean"):
     value = factor * float(xp.sum(dx * x, dtype=xp.float64))
     dx *= alpha * factor
     return value, dx
+
+
+def colour_norm(x, alpha=6.0, normalisation="mean"):
+    """Alpha-norm of the colour of each pixel, sum over pixels of (sum_c x²)^(alpha/2).
+
+    Mahendran & Vedaldi 2016 (arXiv 1512.02017): it does not depend on the direction of a colour,
+    as the sum over single channels does. The derivative is alpha · (sum_c x²)^(alpha/2 - 1) · x.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W), float32 or float64
+        Picture minus the mean colour.
+    alpha : float, at least 2
+    normalisation : {"mean", "sum"}
+        The mean is over the H·W pixels here.
+
+    Returns
+    -------
+    value : float, summed in float64
+    dx : array of the shape and dtype of x
+    """
+    if not 2 <= alpha < float("inf"):
+        raise MinicnnError(f"colour norm with alpha = {alpha}; use a number of at least 2")
+    xp = array_module(x)
+    factor = _factor(x, normalisation) * (x.shape[1] if normalisation == "mean" else 1)
+    square = xp.square(x).sum(axis=1, keepdims=True)
+    value = factor * float(xp.sum(square ** (alpha / 2), dtype=xp.float64))
+    return value, alpha * factor * square ** (alpha / 2 - 1) * x
 
 
 def _differences(x):

@@ -16,8 +16,11 @@ from minicnn.errors import MinicnnError
 MODULES = (
     "style",
     "texture",
+    "invert",
     "deconv",
     "saliency",
+    "class_model",
+    "occlusion",
     "features",
     "rerun",
     "demo",

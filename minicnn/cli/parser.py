@@ -107,6 +107,15 @@ def rate(text: str) -> float:
     return _number(text, float, lambda r: 0 < r < math.inf, "a positive finite number")
 
 
+def size(text: str) -> tuple:
+    """Read "512" as (512, 512) and "640x480" as (640, 480): width, height."""
+    width, x, height = text.partition("x")
+    try:
+        return count(width), count(height if x else width)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 512 or 640x480") from None
+
+
 def layers(text: str) -> dict:
     """Read "relu1_1,relu2_1:0.5" as {"relu1_1": 1.0, "relu2_1": 0.5}."""
     found = {}

@@ -9,6 +9,7 @@ from minicnn.cli import painting, parser
 SETTINGS = {
     "style": ("style_setup", "StyleSettings"),
     "texture": ("texture_setup", "TextureSettings"),
+    "invert": ("invert_setup", "InvertSettings"),
 }
 EXAMPLE = """
 minicnn demo --iterations 20

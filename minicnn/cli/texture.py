@@ -1,7 +1,5 @@
 """The verb `texture`."""
 
-import argparse
-
 from minicnn.cli import painting, parser
 
 EXAMPLE = """
@@ -23,7 +21,7 @@ def add(verbs) -> None:
     verb.add_argument(
         "--size",
         metavar="N|WxH",
-        type=size,
+        type=parser.size,
         default=(None, None),
         help="width and height of the texture in pixels (default: the source's)",
     )
@@ -96,15 +94,6 @@ def add(verbs) -> None:
         type=parser.count,
         help="also write OUT-0100.png and so on every N iterations",
     )
-
-
-def size(text: str) -> tuple:
-    """Read "512" as (512, 512) and "640x480" as (640, 480): width, height."""
-    width, x, height = text.partition("x")
-    try:
-        return parser.count(width), parser.count(height if x else width)
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 512 or 640x480") from None
 
 
 def run(args) -> int:

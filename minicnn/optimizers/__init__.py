@@ -6,6 +6,7 @@
 |---|---|---|
 | lbfgs | SciPy's L-BFGS-B, on the host | scipy_lbfgs.py |
 | adam | moments of the gradient, Kingma & Ba 2014 | first_order.py |
+| adagrad | gradient over its own size so far, Mahendran & Vedaldi 2016 | first_order.py |
 | momentum | v <- m·v - rate·g;  x <- x + v | first_order.py |
 | gradient-descent | x <- x - rate·g | first_order.py |
 
@@ -19,7 +20,7 @@ from numbers import Integral
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.optimizers.first_order import adam, gradient_descent, momentum
+from minicnn.optimizers.first_order import adagrad, adam, gradient_descent, momentum
 from minicnn.optimizers.record import Record, Result, Stop, all_finite
 from minicnn.optimizers.scipy_lbfgs import lbfgs
 
@@ -28,6 +29,7 @@ __all__ = ["METHODS", "Result", "minimize"]
 METHODS = {
     "lbfgs": lbfgs,
     "adam": adam,
+    "adagrad": adagrad,
     "momentum": momentum,
     "gradient-descent": gradient_descent,
 }
@@ -49,7 +51,7 @@ def minimize(
 
     Parameters
     ----------
-    name : {"lbfgs", "adam", "momentum", "gradient-descent"}
+    name : {"lbfgs", "adam", "adagrad", "momentum", "gradient-descent"}
     fun : callable, fun(x) -> (value, gradient)
         value: a number; gradient: array like x, which fun may overwrite in its next call. fun
         must not change x. NumPy's overflow warnings are off while it runs: what is not finite is
@@ -70,7 +72,8 @@ def minimize(
         function that changes between calls, where values cannot be compared).
     **options
         Of the optimizer: lbfgs: maxcor, first_step, maxls, ftol, gtol; adam: learning_rate, beta1,
-        beta2, epsilon; momentum: learning_rate, momentum, restart; gradient-descent: learning_rate.
+        beta2, epsilon; momentum: learning_rate, momentum, restart; gradient-descent: learning_rate;
+        adagrad: learning_rate, memory, project.
 
     Returns
     -------

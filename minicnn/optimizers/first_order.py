@@ -1,4 +1,4 @@
-"""Gradient descent, momentum and Adam: one evaluation per iteration, no line search.
+"""Gradient descent, momentum, Adam, AdaGrad: one evaluation per iteration, no line search.
 
 With g the gradient at x, η the learning rate and t the iteration from 1:
 
@@ -6,8 +6,10 @@ With g the gradient at x, η the learning rate and t the iteration from 1:
     momentum           v <- μ·v - η·g;    x <- x + v
     adam               m <- β1·m + (1-β1)·g;    s <- β2·s + (1-β2)·g²
                        x <- x - η · m/(1-β1^t) / (sqrt(s/(1-β2^t)) + ε)
+    adagrad            G <- μ·G + g²;    v <- μ·v - g / (1/η + sqrt(G));    x <- x + v
 
-Momentum is Mahendran & Vedaldi's form (arXiv 1412.0035), Adam is Kingma & Ba's (arXiv 1412.6980).
+Momentum is Mahendran & Vedaldi's form (arXiv 1412.0035), Adam is Kingma & Ba's (arXiv 1412.6980);
+AdaGrad, with a memory that fades, is that of Mahendran & Vedaldi 2016 (arXiv 1512.02017).
 Adam's first steps are η in every pixel, whatever the scale of the function; the other two need a
 rate that fits the function. The learning rate is a number or a function of the iteration. With
 bounds, x is clipped after each step.
@@ -99,7 +101,34 @@ def adam(
     _descend(record, x0, bounds, step)
 
 
-def _descend(record, x, bounds, step):
+def adagrad(record: Record, x0, bounds, *, learning_rate=None, memory: float = 0.9, project=None):
+    """Minimise by AdaGrad that forgets, with momentum; called by `minimize`.
+
+    Parameters
+    ----------
+    record, x0, bounds
+        See `minimize`.
+    learning_rate : float or callable(iteration) -> float
+        Bounds the step where gradients have been small.
+    memory : float, from 0 to below 1
+        What is kept of the sum of squares and of the step from one iteration to the next.
+    project : callable x -> x, optional
+        Onto the set that x is to stay in, after each step.
+    """
+    rate = _schedule("adagrad", learning_rate)
+    _check_fraction("memory", memory)
+    xp = array_module(x0)
+    squares, velocity = xp.zeros_like(x0), xp.zeros_like(x0)
+
+    def step(g, t):
+        squares[...] = memory * squares + xp.square(g)
+        velocity[...] = memory * velocity - g / (1 / rate(t) + xp.sqrt(squares))
+        return velocity
+
+    _descend(record, x0, bounds, step, project)
+
+
+def _descend(record, x, bounds, step, project=None):
     """Take steps until the record, a stall or divergence ends the run."""
     xp = array_module(x)
     value, gradient = record.evaluate(x)
@@ -113,6 +142,8 @@ def _descend(record, x, bounds, step):
             x = xp.add(x, step(gradient, t), dtype=x.dtype)
         if bounds is not None:
             x = xp.clip(x, *bounds)
+        if project is not None:
+            x = project(x)
         before = value
         value, gradient = record.evaluate(x)
         record.accept(x, value)

@@ -1,0 +1,95 @@
+"""The verb `invert`."""
+
+from minicnn.cli import painting, parser
+
+EXAMPLE = """
+minicnn demo --iterations 1
+minicnn invert minicnn-demo/content.jpg --layer relu2_2 -o inverted.png --iterations 50
+minicnn invert minicnn-demo/content.jpg --layer relu1_2,relu3_3,fc5 -o row.png --iterations 50
+"""
+
+
+def add(verbs) -> None:
+    """Declare the verb."""
+    verb = parser.add_verb(
+        verbs, "invert", run, "show what a layer of a network keeps of a picture", EXAMPLE
+    )
+    verb.add_argument("image", metavar="IMAGE", help="picture whose representation is inverted")
+    verb.add_argument(
+        "--layer",
+        dest="layers",
+        metavar="NAME,...",
+        required=True,
+        type=lambda text: [part.strip() for part in text.split(",")],
+        help="layer to invert; several make a row, see `minicnn models NAME`",
+    )
+    verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")
+    verb.add_argument(
+        "--sheet", metavar="OUT2", help="also write picture and reconstruction in a row"
+    )
+    verb.add_argument(
+        "--preset",
+        choices=("lbfgs", "cvpr15", "ijcv16"),
+        default="lbfgs",
+        help="energy and search: L-BFGS, or as Mahendran & Vedaldi 2015 or 2016 (default: lbfgs)",
+    )
+    verb.add_argument(
+        "--restarts",
+        metavar="N",
+        type=parser.count,
+        default=1,
+        help="reconstructions from the seeds SEED, SEED+1, ... in a row (default: 1)",
+    )
+    verb.add_argument(
+        "--seed", metavar="N", type=parser.seed, default=0, help="of the noise (default: 0)"
+    )
+    verb.add_argument(
+        "--size",
+        metavar="N|WxH",
+        type=parser.size,
+        default=(None, None),
+        help="what the picture is stretched to (default: what the network was made for)",
+    )
+    verb.add_argument(
+        "--iterations",
+        metavar="N",
+        type=parser.count,
+        help="steps for each layer (default: 200 for lbfgs, 400 for cvpr15, 350 for ijcv16)",
+    )
+    for name, text in (
+        ("data", "the distance of the representations"),
+        ("alpha", "the alpha-norm"),
+        ("tv", "the total variation"),
+    ):
+        verb.add_argument(
+            f"--{name}-weight",
+            metavar="W",
+            type=parser.weight,
+            help=f"weight of {text} (default: the preset's, by depth)",
+        )
+    verb.add_argument(
+        "--tv-beta",
+        metavar="B",
+        type=parser.rate,
+        default=2.0,
+        help="exponent of the total variation, at least 1 (default: 2)",
+    )
+    verb.add_argument(
+        "--jitter",
+        metavar="N",
+        type=parser.count,
+        help="places of the moving window, for ijcv16 (default: a quarter of the stride)",
+    )
+    parser.add_network_options(verb, pool="max")
+    parser.add_machine_options(verb)
+    parser.add_output_options(verb)
+
+
+def run(args) -> int:
+    """Make the reconstructions that the arguments ask for."""
+    from minicnn.tasks.invert_setup import InvertSettings
+
+    width, height = args.size
+    settings = parser.settings_of(InvertSettings, args, width=width, height=height)
+    outputs = painting.Outputs(args.output, args.sheet, force=args.force)
+    return painting.paint(settings, outputs, painting.report(args))

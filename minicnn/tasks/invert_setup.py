@@ -1,0 +1,209 @@
+"""From the settings of an inversion to its arrays, everything checked before the long run."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from minicnn import models
+from minicnn.backend import resolve_device, to_device
+from minicnn.engine.threads import thread_count
+from minicnn.errors import MinicnnError
+from minicnn.images import preprocess, resize
+from minicnn.network import Network
+from minicnn.tasks import inversion, invert, jobs
+from minicnn.tasks.networks import load_network
+from minicnn.tasks.walks import ENGINES
+
+LARGEST = 10_000  # pixels a side
+MOST = 64  # restarts
+
+
+@dataclass(frozen=True)
+class InvertSettings:
+    """Everything that decides the reconstruction; None is the default of the preset.
+
+    Attributes
+    ----------
+    image : str, picture file
+    layers : list of str
+    preset : "lbfgs", "cvpr15" or "ijcv16", see `inversion`
+    restarts : int, reconstructions of each layer, from the seeds seed, seed + 1, ...
+    width, height : int, what the picture is stretched to; what the network was made for by default
+    data_weight, alpha_weight, tv_weight : float, w, λα and λV of `inversion`
+    tv_beta : float, β
+    jitter : int, places of the window in each direction; ijcv16 alone
+    """
+
+    image: str
+    layers: list
+    preset: str = "lbfgs"
+    restarts: int = 1
+    network: str | None = None
+    weights: str | None = None
+    pool: str | None = None
+    width: int | None = None
+    height: int | None = None
+    seed: int = 0
+    iterations: int | None = None
+    data_weight: float | None = None
+    alpha_weight: float | None = None
+    tv_weight: float | None = None
+    tv_beta: float = 2.0
+    jitter: int | None = None
+    engine: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+
+    def inputs(self):
+        """Return {role: picture file}."""
+        return {"image": self.image}
+
+    def prepare(self, files=None):
+        """Return the `Job`, see `prepare`."""
+        return prepare(self, files)
+
+
+@dataclass(frozen=True)
+class Job(jobs.Job):
+    """Checked settings with nothing left open, and the arrays that they stand for.
+
+    Attributes
+    ----------
+    x : float32 (1, 3, H, W), the picture, preprocessed for `net`, on its device
+    picture : uint8 (H, W, 3), the same as resized
+    """
+
+    settings: InvertSettings
+    net: Network
+    x: np.ndarray
+    notes: list
+    inputs: dict
+    picture: np.ndarray = field(repr=False)
+    device: str = "cpu"
+
+    verb = "invert"
+
+    @property
+    def steps(self):
+        """Iterations of the whole run."""
+        s = self.settings
+        batches = s.restarts if s.preset == "lbfgs" else 1
+        return s.iterations * len(s.layers) * batches
+
+    def strengths(self, layer):
+        """Return the `inversion.Strengths` for a layer."""
+        s = self.settings
+        by_preset = inversion.strengths(s.preset, self.net, layer, self.x.shape[1:], s.tv_beta)
+        own = {"data": s.data_weight, "alpha": s.alpha_weight, "tv": s.tv_weight}
+        return by_preset._replace(**{k: v for k, v in own.items() if v is not None})
+
+    def run(self, callback=None):
+        """Return the outcome, see `invert.run`."""
+        return invert.run(self, callback)
+
+    def row(self, outcome):
+        """Return {label: picture} of the sheet."""
+        return {"source": self.picture, "inverted": outcome.picture}
+
+
+def prepare(settings, files=None):
+    """Check the settings, read the picture, fill in the defaults.
+
+    Parameters
+    ----------
+    settings : InvertSettings
+    files : dict, optional
+        role -> where a picture named in the settings lies now.
+
+    Returns
+    -------
+    Job
+
+    Raises
+    ------
+    MinicnnError
+        For whatever would make the run fail, in one line.
+    """
+    _check(settings)
+    thread_count(settings.threads)
+    device = resolve_device(settings.device)
+    reader = jobs.Reader(settings.inputs(), files)
+    rgb = reader.read("image")
+    net = load_network(
+        settings.network,
+        settings.weights,
+        settings.pool or "max",
+        seed=settings.seed,
+        device=device,
+    )
+    settings = resolve(settings, net)
+    _check_layers(settings, net)
+    picture = resize(rgb, (settings.height, settings.width))
+    x = to_device(preprocess(picture, net.attrs["preprocess"]), device)
+    return Job(settings, net, x, reader.notes, reader.inputs, picture, device)
+
+
+def resolve(settings, net):
+    """Return the settings with every None replaced by what it stands for, but the weights.
+
+    Those depend on the layer: see `Job.strengths`.
+    """
+    defaults = {
+        "network": net.attrs["name"],
+        "pool": net.attrs["pool"],
+        "height": net.input_shape[1],
+        "width": net.input_shape[2],
+        "iterations": inversion.PRESETS[settings.preset].iterations,
+    }
+    missing = {key: value for key, value in defaults.items() if getattr(settings, key) is None}
+    return replace(settings, **missing)
+
+
+def _check_layers(settings, net):
+    """Refuse layers that are not there, or that a picture of this size does not reach."""
+    for name in settings.layers:
+        if name not in net.layers:
+            raise MinicnnError(f"no layer named {name!r}; the layers are {', '.join(net.layers)}")
+    last = max(net.layers.index(name) for name in settings.layers)
+    trunk = Network([tuple(node) for node in net.nodes[: last + 1]], net.params, net.input_shape)
+    try:
+        trunk.shapes((net.input_shape[0], settings.height, settings.width))
+    except MinicnnError as error:
+        rows, columns = net.input_shape[1:]
+        raise MinicnnError(
+            f"a picture of {settings.width} x {settings.height} pixels does not reach layer "
+            f"{net.layers[last]} ({error}); {net.attrs['name']} is made for --size {columns}x{rows}"
+        ) from None
+
+
+def _check(s):
+    if not s.layers or len(set(s.layers)) < len(s.layers):
+        raise MinicnnError(f"layers {', '.join(s.layers) or 'none'}; name at least one, each once")
+    for name, most in (("width", LARGEST), ("height", LARGEST), ("restarts", MOST)):
+        value = getattr(s, name)
+        if value is not None and not 1 <= value <= most:
+            raise MinicnnError(f"{name} = {value}; use a whole number from 1 to {most}")
+    for name in ("iterations", "jitter"):
+        value = getattr(s, name)
+        if value is not None and value < 1:
+            raise MinicnnError(f"{name} = {value}; use a whole number of at least 1")
+    for name in ("data_weight", "alpha_weight", "tv_weight"):
+        value = getattr(s, name)
+        if value is not None and not 0 <= value < math.inf:
+            raise MinicnnError(f"{name} = {value}; use a finite number that is not negative")
+    if s.data_weight == 0:
+        raise MinicnnError("data_weight = 0 leaves nothing to invert; use a positive number")
+    if not 1 <= s.tv_beta < math.inf:
+        raise MinicnnError(f"tv_beta = {s.tv_beta}; use a number of at least 1, such as 2")
+    if s.seed < 0:
+        raise MinicnnError(f"seed {s.seed}; use a whole number that is not negative")
+    for value, known, what in (
+        (s.preset, inversion.PRESETS, "preset"),
+        (s.pool, models.POOLS, "pooling"),
+        (s.engine, ("auto", *ENGINES), "engine"),
+    ):
+        if value is not None and value not in known:
+            raise MinicnnError(f"no {what} {value!r}; use {', '.join(known)}")
+    if s.jitter is not None and s.preset != "ijcv16":
+        raise MinicnnError(f"the preset {s.preset} has no jitter; leave it out or use ijcv16")
