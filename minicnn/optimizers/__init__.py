@@ -29,9 +29,9 @@ __all__ = ["METHODS", "Result", "minimize"]
 METHODS = {
     "lbfgs": lbfgs,
     "adam": adam,
-    "adagrad": adagrad,
     "momentum": momentum,
     "gradient-descent": gradient_descent,
+    "adagrad": adagrad,
 }
 
 
@@ -51,7 +51,7 @@ def minimize(
 
     Parameters
     ----------
-    name : {"lbfgs", "adam", "adagrad", "momentum", "gradient-descent"}
+    name : {"lbfgs", "adam", "momentum", "gradient-descent", "adagrad"}
     fun : callable, fun(x) -> (value, gradient)
         value: a number; gradient: array like x, which fun may overwrite in its next call. fun
         must not change x. NumPy's overflow warnings are off while it runs: what is not finite is
