@@ -1,0 +1,271 @@
+import signal
+from dataclasses import replace
+from functools import reduce
+
+import h5py
+import numpy as np
+import pytest
+from features_testing import LAYERS, SIZE, encoded, equal, small_network, write_set
+
+from minicnn.errors import MinicnnError
+from minicnn.images import preprocess
+from minicnn.tasks import feature_file, feature_scan
+from minicnn.tasks.picture_set import PictureSet
+
+
+@pytest.fixture(scope="module")
+def net():
+    return small_network()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "set.h5"
+    return write_set(path, np.random.default_rng(1), broken=(4, 17))
+
+
+def begun(net, pictures, **options):
+    settings = feature_scan.settings_for(net, pictures, LAYERS, **{"top": 4, **options})
+    return feature_scan.begin(net, settings)
+
+
+def scanned(net, pictures, shard=(1, 1), **options):
+    features = begun(net, pictures, **options)
+    blocks = feature_scan.shard_blocks(features.settings, shard)
+    feature_scan.scan(features, net, pictures, blocks=blocks)
+    return features
+
+
+@pytest.fixture(scope="module")
+def whole(net, data):
+    return scanned(net, PictureSet(data))
+
+
+def test_it_finds_what_a_plain_loop_finds(net, data, whole):
+    pictures, peaks = PictureSet(data), {name: {} for name in LAYERS}
+    for i in range(len(pictures)):
+        if i in (4, 17):
+            continue
+        x = preprocess(pictures.picture(i, SIZE), net.attrs["preprocess"])
+        for name, y in net.forward(x, LAYERS, keep=False).items():
+            peaks[name][i] = y[0].max(axis=(1, 2))
+    for name, records in whole.layers.items():
+        ids = np.array(list(peaks[name]))
+        values = np.stack(list(peaks[name].values()))  # (pictures, units)
+        for unit in range(values.shape[1]):
+            order = [n for n in np.argsort(-values[:, unit], kind="stable") if values[n, unit] > 0]
+            wanted = ids[order][:4].tolist()
+            assert records.picture[unit].tolist() == wanted + [-1] * (4 - len(wanted))
+            found = records.value[unit][: len(wanted)]
+            np.testing.assert_allclose(found, values[order[:4], unit], rtol=1e-4)
+
+
+def test_dead_units_and_broken_pictures_are_counted(whole):
+    assert whole.layers["relu2"].dead[3]
+    assert (whole.layers["relu2"].value[3] == 0).all()
+    assert list(whole.skipped) == [4, 17]
+    assert "picture 4 cannot be read (no picture)" in whole.skipped[4]
+    assert whole.seen == 28
+    for records in whole.layers.values():
+        assert not np.isin(records.picture, (4, 17)).any()
+        assert (records.histogram.sum(axis=1) == 28).all()
+
+
+def test_windows_of_zeros_are_counted(net, data, whole):
+    pictures, zeros = PictureSet(data), 0
+    for i in set(range(30)) - {4, 17}:
+        x = preprocess(pictures.picture(i, SIZE), net.attrs["preprocess"])
+        zeros += (net.forward(x, ["pool1"], keep=False)["pool1"] == 0).sum()
+    assert whole.pools["pool1"].tolist() == [zeros, 28 * 6 * 7 * 7]
+
+
+@pytest.mark.parametrize("shards", [1, 3, 8])
+def test_shards_in_any_order_give_the_same_bits(net, data, whole, shards, tmp_path, rng):
+    pictures, files = PictureSet(data), []
+    for i in rng.permutation(shards):
+        files.append(tmp_path / f"{i}.h5")
+        feature_file.save(scanned(net, pictures, (i + 1, shards)), files[-1])
+    merged = reduce(feature_file.merge, [feature_file.load(path) for path in files])
+    assert merged.complete
+    assert equal(merged, whole)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_the_batch_changes_rounding_at_most(net, data, whole, batch):
+    other = scanned(net, PictureSet(data), batch=batch)
+    for name, records in whole.layers.items():
+        assert np.array_equal(records.picture, other.layers[name].picture)
+        assert np.array_equal(records.row, other.layers[name].row)
+        np.testing.assert_allclose(records.value, other.layers[name].value, rtol=1e-5)
+
+
+def test_threads_change_nothing(net, data, whole):
+    features = begun(net, PictureSet(data))
+    feature_scan.scan(features, net, PictureSet(data), threads=3)
+    assert equal(features, whole)
+
+
+def test_an_interrupted_scan_resumes(net, data, whole, tmp_path):
+    pictures, path = PictureSet(data), tmp_path / "f.h5"
+    features = begun(net, pictures)
+
+    def once(done, total, skipped):
+        if done >= 16:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(feature_scan.Interrupted):
+        feature_scan.scan(
+            features, net, pictures, save=lambda f: feature_file.save(f, path), progress=once
+        )
+    resumed, told = feature_file.load(path), []
+    assert 0 < resumed.seen < 28
+    feature_scan.scan(resumed, net, pictures, progress=lambda *now: told.append(now))
+    assert equal(resumed, whole)
+    assert told[-1][:2] == (14, 14)
+
+
+def test_it_saves_once_a_minute(net, data):
+    times, saved = iter(range(0, 10**6, 40)), []
+    features = begun(net, PictureSet(data))
+    feature_scan.scan(
+        features, net, PictureSet(data), save=lambda f: saved.append(f.seen), clock=times.__next__
+    )
+    assert len(saved) == 3
+    assert saved[-1] == 28
+
+
+def test_strict_stops_at_a_broken_picture(net, data):
+    with pytest.raises(MinicnnError, match=r"picture 4 cannot be read .*--strict"):
+        feature_scan.scan(begun(net, PictureSet(data)), net, PictureSet(data), strict=True)
+
+
+def test_only_broken_pictures(net, tmp_path, rng):
+    pictures = PictureSet(write_set(tmp_path / "d.h5", rng, 3, broken=(0, 1, 2)))
+    with pytest.raises(MinicnnError, match="none of the 3 pictures can be read"):
+        feature_scan.scan(begun(net, pictures), net, pictures)
+
+
+def test_weights_that_give_no_numbers(net, data):
+    broken = small_network()
+    broken.params["conv2.weight"][5] = np.nan
+    with pytest.raises(MinicnnError, match="layer relu2: unit 5 is nan on picture 0"):
+        feature_scan.scan(begun(broken, PictureSet(data)), broken, PictureSet(data))
+
+
+def test_layers_by_pattern(net):
+    assert feature_scan.choose_layers(net) == ["relu1", "both"]
+    assert feature_scan.choose_layers(net, ["relu*", "both"]) == ["relu1", "relu2", "both", "relu4"]
+    with pytest.raises(
+        MinicnnError, match="no layer 'relu9' in small; its layers are conv1, relu1"
+    ):
+        feature_scan.choose_layers(net, ["relu9"])
+
+
+def test_pictures_of_another_size_than_a_layer_takes(net, data):
+    with pytest.raises(MinicnnError, match="use --size 29"):
+        begun(net, PictureSet(data), size=40)
+
+
+def test_results_of_another_scan_or_twice_the_same_are_not_merged(whole):
+    with pytest.raises(MinicnnError, match=r"pictures from 0 on; give each shard once"):
+        feature_file.merge(whole, whole)
+    other = replace(whole, settings=replace(whole.settings, weights="0" * 64))
+    with pytest.raises(MinicnnError, match="weights differ"):
+        feature_file.merge(whole, other)
+
+
+def test_files_keep_everything(whole, tmp_path):
+    named = replace(whole, names={3: "ä"})
+    feature_file.save(named, tmp_path / "f.h5")
+    loaded = feature_file.load(tmp_path / "f.h5")
+    assert equal(loaded, whole)
+    assert (loaded.names, loaded.maps, loaded.settings) == ({3: "ä"}, whole.maps, whole.settings)
+
+
+def damage_picture(file):
+    file["layers/relu2/picture"][0, 0] = 10**6
+
+
+def damage_shape(file):
+    del file["layers/relu2/value"]
+    file["layers/relu2/value"] = np.zeros((2, 4), np.float32)
+
+
+def damage_missing(file):
+    del file["layers/both/row"]
+
+
+def damage_done(file):
+    del file["done"]
+    file["done"] = np.ones(99, np.uint8)
+
+
+def damage_text(file):
+    file["skipped"][0] = 255
+
+
+def damage_settings(file):
+    file.attrs["settings"] = "json:{}"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [damage_picture, damage_shape, damage_missing, damage_done, damage_text, damage_settings],
+)
+def test_a_corrupt_results_file_ends_in_one_line(whole, tmp_path, damage):
+    path = tmp_path / "f.h5"
+    feature_file.save(whole, path)
+    with h5py.File(path, "r+") as file:
+        damage(file)
+    with pytest.raises(MinicnnError, match=r"f.h5 is damaged") as error:
+        feature_file.load(path)
+    assert "\n" not in str(error.value)
+
+
+def test_truncated_and_foreign_files(whole, tmp_path):
+    path = tmp_path / "f.h5"
+    feature_file.save(whole, path)
+    path.write_bytes(path.read_bytes()[:-4000])
+    with pytest.raises(MinicnnError, match="damaged"):
+        feature_file.load(path)
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+    with pytest.raises(MinicnnError, match="holds no features"):
+        feature_file.load(path)
+
+
+def test_a_folder_of_pictures(tmp_path, rng):
+    for name in ("b/2.png", "a.png", "b/c/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(rng))
+    (tmp_path / "notes.txt").write_text("no picture")
+    pictures = PictureSet(tmp_path)
+    assert [pictures.name(i) for i in range(3)] == ["a.png", "b/2.png", "b/c/1.png"]
+    assert pictures.picture(1, 20).shape == (20, 20, 3)
+    assert len(PictureSet(tmp_path, "b")) == 2
+    assert len(PictureSet(tmp_path, limit=2)) == 2
+    before = pictures.fingerprint()
+    (tmp_path / "a.png").write_bytes(encoded(rng) + b"more")
+    assert PictureSet(tmp_path).fingerprint() != before
+
+
+def test_splits(tmp_path, rng):
+    path = write_set(tmp_path / "d.h5", rng, 2)
+    assert PictureSet(path).name(1) == "val/1 <b>dog</b>"
+    with h5py.File(path, "r+") as file:
+        file.move("val", "everything")
+    assert PictureSet(path).split == "everything"
+    with pytest.raises(MinicnnError, match="no split 'test'; it has everything"):
+        PictureSet(path, "test")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: root / "absent", "no data set at"),
+        (lambda root: root, "no pictures in"),
+    ],
+)
+def test_nothing_to_scan(tmp_path, make, message):
+    with pytest.raises(MinicnnError, match=message):
+        PictureSet(make(tmp_path))
