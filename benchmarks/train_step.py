@@ -23,7 +23,7 @@ def ours(batch, crop, threads):
     from minicnn import models
     from minicnn.engine.conv2d import FastConvolution
     from minicnn.engine.threads import one_blas_thread
-    from minicnn.tasks import train
+    from minicnn.tasks import train_step
 
     net = models.build("minivgg-bn")
     net.convolution = FastConvolution()
@@ -34,7 +34,9 @@ def ours(batch, crop, threads):
     rng = np.random.default_rng(0)
 
     def gradients(i):
-        return train.loss_and_gradients(replicas[i], x[groups[i]], labels[groups[i]], 0.1, rng)[2]
+        return train_step.loss_and_gradients(
+            replicas[i], x[groups[i]], labels[groups[i]], 0.1, rng
+        )[2]
 
     def work():
         with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
@@ -42,7 +44,7 @@ def ours(batch, crop, threads):
                 results = list(pool.map(gradients, range(len(groups))))
                 for name, v in velocity.items():
                     grad = sum(result[name] for result in results) / len(results)
-                    train.sgd_step(net.params[name], grad, v, 0.01, 0.9, True)
+                    train_step.sgd_step(net.params[name], grad, v, 0.01, 0.9, True)
 
     return work
 

@@ -10,7 +10,7 @@ from test_datasets import write_folder
 from minicnn import checkpoint, cli
 from minicnn.errors import MinicnnError
 from minicnn.ops import softmax
-from minicnn.tasks import schedules, train
+from minicnn.tasks import schedules, train, train_step
 
 torch_missing = "PyTorch is the oracle"
 
@@ -130,7 +130,7 @@ def test_sgd_step_is_that_of_torch(rng):
             grad = rng.standard_normal(w.shape)
             parameter.grad = torch.tensor(grad)
             theirs.step()
-            train.sgd_step(w, grad, velocity, 0.1, 0.9, nesterov)
+            train_step.sgd_step(w, grad, velocity, 0.1, 0.9, nesterov)
         assert np.allclose(w, parameter.detach().numpy(), atol=1e-14)
 
 
@@ -148,12 +148,12 @@ def test_augmentation_cuts_and_mirrors(rng):
     picture = np.arange(5 * 5 * 3, dtype=np.uint8).reshape(1, 5, 5, 3)
     seen = set()
     for _ in range(60):
-        x = train.augment(picture, 4, True, rng, preprocess)[0]
+        x = train_step.augment(picture, 4, True, rng, preprocess)[0]
         seen.add(x.tobytes())
         blue = x[0] + 1  # of RGB pixels 3 i, 3 i + 1, 3 i + 2
         assert abs(np.diff(blue, axis=1)).max() == abs(np.diff(blue, axis=1)).min() == 3
     assert len(seen) == 2 * 2 * 2
-    x = train.normalise(picture, preprocess)
+    x = train_step.normalise(picture, preprocess)
     assert x[0, :, 0, 0].tolist() == [2 - 1, 1 - 2, (0 - 3) / 2]
 
 

@@ -1,15 +1,10 @@
-"""Train a classifier by stochastic gradient descent, every gradient our own.
-
-    loss   cross-entropy with label smoothing, mean over the batch
-    step   g = dloss/dw + wd w          (wd only on the weights of convolutions and linear layers)
-           v = mu v + g
-           w = w - lr (g + mu v)        Nesterov's momentum; w - lr v without it
+"""Train a classifier by stochastic gradient descent: the run, its state, its log.
 
 A batch is cut into groups of a fixed number of pictures. Each group goes through the network by
 itself, on a thread of its own where there is one, with batch normalisation over the group; the
 gradients are added in the order of the groups. So the result depends on the seed and the group
 size, not on the number of threads. Random numbers come from (seed, epoch, step), which makes a
-resumed run equal to an uninterrupted one bit for bit.
+resumed run equal to an uninterrupted one bit for bit. `tasks.train_step` holds the formulas.
 """
 
 import csv
@@ -27,9 +22,15 @@ from minicnn.engine.conv2d import FastConvolution
 from minicnn.engine.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
 from minicnn.layers import Dropout
-from minicnn.ops import softmax
 from minicnn.tasks.interrupts import interrupts_noted
 from minicnn.tasks.schedules import rate
+from minicnn.tasks.train_step import (
+    augment,
+    evaluate,
+    loss_and_gradients,
+    sgd_step,
+    update_running_statistics,
+)
 
 STATE_FILE = "state.h5"
 
@@ -262,64 +263,6 @@ class _Run:
         self.history = list(attrs["history"])
 
 
-def loss_and_gradients(net, x, labels, smoothing, rng):
-    """Return (mean loss, number of right answers, {parameter: gradient}) of one group."""
-    top = next(n.name for n in reversed(net.nodes) if n.name != "prob")
-    logits = net.forward(x, [top], training=True, rng=rng)[top]
-    scores = logits.reshape(len(x), -1)
-    loss, cache = softmax.cross_entropy(scores, labels, smoothing=smoothing)
-    grads = net.gradients({top: softmax.cross_entropy_backward(cache).reshape(logits.shape)})
-    return float(loss), int((scores.argmax(axis=1) == labels).sum()), grads
-
-
-def sgd_step(w, grad, velocity, lr, momentum, nesterov):
-    """Update `w` and `velocity` in place; the formula stands at the top of the file."""
-    velocity *= momentum
-    velocity += grad
-    w -= lr * (grad + momentum * velocity if nesterov else velocity)
-
-
-def update_running_statistics(params, statistics, rate=0.1):
-    """Move the stored means and variances towards those of a group, in place."""
-    for layer, (mean, var) in statistics.items():
-        for name, value in (("mean", mean), ("var", var)):
-            stored = params[f"{layer}.{name}"]
-            stored += rate * (value - stored)
-
-
-def augment(pictures, crop, flip, rng, preprocess):
-    """Cut a random square out of each picture, mirror half of them, and normalise.
-
-    Parameters
-    ----------
-    pictures : uint8 array (N, H, W, 3)
-    crop : int
-        Side of the square in pixels.
-
-    Returns
-    -------
-    x : float32 array (N, 3, crop, crop)
-    """
-    N, H, W = pictures.shape[:3]
-    top, left = rng.integers(0, H - crop + 1, N), rng.integers(0, W - crop + 1, N)
-    mirrored = rng.random(N) < 0.5 if flip else np.zeros(N, bool)
-    x = np.empty((N, crop, crop, 3), np.float32)
-    for i in range(N):
-        cut = pictures[i, top[i] : top[i] + crop, left[i] : left[i] + crop]
-        x[i] = cut[:, ::-1] if mirrored[i] else cut
-    return normalise(x, preprocess)
-
-
-def normalise(pictures, preprocess):
-    """Return pictures (N, H, W, 3), RGB 0..255, as float32 (N, 3, H, W) for the network."""
-    x = np.asarray(pictures, np.float32)
-    if preprocess["channel_order"] == "BGR":
-        x = x[..., ::-1]
-    mean, std = (np.asarray(preprocess[k], np.float32) for k in ("mean", "std"))
-    x = (x * np.float32(preprocess["scale"]) - mean) / std
-    return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-
-
 def write_log(history, path):
     """Write the records of all epochs as CSV."""
     fields = list(dict.fromkeys(key for record in history for key in record))
@@ -329,23 +272,6 @@ def write_log(history, path):
         writer.writeheader()
         writer.writerows(history)
     temporary.replace(path)
-
-
-def evaluate(net, pictures, labels, pool, batch=50):
-    """Return {"val_loss", "val_accuracy", "val_top5"} over uint8 pictures (N, H, W, 3)."""
-    top = next(n.name for n in reversed(net.nodes) if n.name != "prob")
-
-    def part(first):
-        mine = slice(first, first + batch)
-        x = normalise(pictures[mine], net.attrs["preprocess"])
-        scores = net.replica().forward(x, [top], keep=False)[top].reshape(len(x), -1)
-        loss, _ = softmax.cross_entropy(scores, labels[mine])
-        ranked = np.argsort(-scores, axis=1)[:, :5] == labels[mine, None]
-        return loss * len(x), ranked[:, 0].sum(), ranked.any(axis=1).sum()
-
-    sums = np.sum(list(pool.map(part, range(0, len(pictures), batch))), axis=0) / len(pictures)
-    loss, accuracy, top5 = sums.tolist()
-    return {"val_loss": loss, "val_accuracy": accuracy, "val_top5": top5}
 
 
 def check(settings):
