@@ -198,8 +198,11 @@ MODELS = {
     "caffenet": Model(_alexnet(_pool, _norm), 227, 1000, CAFFE),
     "alexnet-torchvision": Model(_alexnet_torchvision, 224, 1000, TORCHVISION),
     "zfnet": Model(_zfnet, 224, 1000, CAFFE),
-    # the padding of the last 1x1 convolution is a quirk of version 1.0, kept with its weights
+    # the authors' version 1.0 pads its last 1x1 convolution, torchvision's does not
     "squeezenet": Model(_squeezenet(Conv2d(96, 7, stride=2), (4, 8), 1), 227, 1000, SQUEEZENET),
+    "squeezenet-torchvision": Model(
+        _squeezenet(Conv2d(96, 7, stride=2), (4, 8), 0), 224, 1000, TORCHVISION
+    ),
     "squeezenet1_1": Model(_squeezenet(Conv2d(64, 3, stride=2), (3, 5), 0), 227, 1000, SQUEEZENET),
     "minivgg": Model(_minivgg(norm=False), 64, 200, TINY_IMAGENET),
     "minivgg-bn": Model(_minivgg(norm=True), 64, 200, TINY_IMAGENET),

@@ -247,6 +247,15 @@ def test_a_cache_that_cannot_be_made(run, cache):
     assert "set MINICNN_CACHE to another" in err
 
 
+def test_a_damaged_network_in_the_cache_is_fetched_again(run, cache):
+    run("fetch", "whole")
+    (cache / "whole.h5").write_bytes((cache / "whole.h5").read_bytes()[:-100])
+    code, _, err = run("fetch", "whole")
+    assert code == 0
+    assert "truncated or damaged" in err
+    assert run("verify", "whole")[0] == 0
+
+
 def test_list_tells_what_is_there(run, cache):
     run("fetch", "start")
     code, out, _ = run("list")

@@ -15,6 +15,7 @@ PARAMETERS = {
     "alexnet-torchvision": 61_100_840,
     "zfnet": 62_357_608,
     "squeezenet": 1_248_424,
+    "squeezenet-torchvision": 1_248_424,
     "squeezenet1_1": 1_235_496,
     "minivgg": 1_961_320,
     "minivgg-bn": 1_962_664,
@@ -79,6 +80,10 @@ def test_published_numbers_of_parameters(name):
         ("alexnet-torchvision", {"conv1": 55, "pool1": 27, "pool2": 13, "conv5": 13, "pool5": 6}),
         ("zfnet", {"conv1": 110, "pool1": 55, "conv2": 26, "pool2": 13, "conv5": 13, "pool5": 6}),
         ("squeezenet", {"conv1": 111, "pool1": 55, "pool4": 27, "pool8": 13, "conv10": 15}),
+        (
+            "squeezenet-torchvision",
+            {"conv1": 109, "pool1": 54, "pool4": 27, "pool8": 13, "conv10": 13},
+        ),
         ("squeezenet1_1", {"conv1": 113, "pool1": 56, "pool3": 28, "pool5": 14, "conv10": 14}),
         ("minivgg", {"conv1_1": 64, "pool1": 32, "pool3": 8, "relu4_3": 8, "pool4": 1}),
         ("minivgg-bn", {"bn1_1": 64, "pool1": 32, "pool3": 8, "relu4_3": 8, "pool4": 1}),

@@ -9,8 +9,9 @@ from minicnn.cli.report import Report, table
 INTERRUPTED = 130
 FETCH = """
 minicnn weights fetch squeezenet
-minicnn weights fetch vgg19 --url https://mirror.example.org/vgg19-dcbb9e9d.pth
+minicnn weights verify squeezenet
 """
+HASH_SHOWN = 16  # digits; the publishers' file names carry 8
 PAUSE = 5.0  # seconds between lines of progress where there is no terminal
 
 
@@ -86,18 +87,20 @@ def list_(args) -> int:
     embedded, there = checkpoint.embedded(), checkpoint.available()
     for name in there.keys() - public.entries().keys():
         state = "embedded" if name in embedded else "in the cache"
-        rows.append({"name": name, "network": "", "state": state, "hash": "", "licence": ""})
+        rows.append({"name": name, "network": "", "state": state, "known hash": "", "licence": ""})
         report.event("network", name=name, state=state, path=str(there[name]))
     for entry in public.entries().values():
         state = "embedded" if entry.name in embedded else "in the cache"
         state = state if entry.name in there else "can be fetched"
-        known = f"{entry.algorithm} {entry.hash_start[:8]}" if entry.hash_start else "unknown"
+        start = entry.hash_start
+        part = "all of" if len(start) > HASH_SHOWN else f"{len(start)} digits of"
+        known = f"{part} its {entry.algorithm.upper()}" if start else "unknown"
         rows.append(
             {
                 "name": entry.name,
                 "network": entry.network,
                 "state": state,
-                "hash": known,
+                "known hash": known,
                 "licence": entry.licence,
             }
         )

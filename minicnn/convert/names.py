@@ -80,7 +80,8 @@ def namings(network: str, params: list) -> list[Naming]:
         table = dict(zip(layers, TORCHVISION_ALEXNET, strict=True))
         found.append(_naming("torchvision", table, "torch", "torchvision"))
     elif network in FIRES:
-        found += _squeezenet(layers, FIRES[network])
+        note = NO_PADDING if network == "squeezenet" else ""
+        found += _squeezenet(layers, FIRES[network], note)
     return found
 
 
@@ -91,11 +92,13 @@ TORCHVISION_ALEXNET = [
 ]
 FIRES = {  # places of fire2 to fire9 in torchvision's `features`
     "squeezenet": (3, 4, 5, 7, 8, 9, 10, 12),
+    "squeezenet-torchvision": (3, 4, 5, 7, 8, 9, 10, 12),
     "squeezenet1_1": (3, 4, 6, 7, 9, 10, 11, 12),
 }
 NO_PADDING = (
     "torchvision does not pad the last convolution of SqueezeNet 1.0, the authors and this network "
-    "do: class scores differ a little from torchvision's, everything up to fire9/concat does not"
+    "do: class scores differ a little from torchvision's, everything up to fire9/concat does not; "
+    "the network squeezenet-torchvision has torchvision's scores"
 )
 
 
@@ -169,7 +172,7 @@ def _numbered(kind, count):
     return [kind, *(f"{kind}_{i}" for i in range(1, count))]
 
 
-def _squeezenet(layers, fires):
+def _squeezenet(layers, fires, note):
     parts = ("squeeze1x1", "expand1x1", "expand3x3")
     own = dict(enumerate(fires, start=2))
     places = [f"features.{at}.{part.removesuffix('1x1') if part == parts[0] else part}"
@@ -177,7 +180,6 @@ def _squeezenet(layers, fires):
     torchvision = dict(zip(layers, ["features.0", *places, "classifier.1"], strict=True))
     han = [f"fire{i}/{part}" for i in own for part in ("conv1x1_1", "conv1x1_2", "conv3x3_2")]
     compressed = dict(zip(layers, ["conv1", *han, "conv_final"], strict=True))
-    note = NO_PADDING if fires == FIRES["squeezenet"] else ""
     return [
         _naming("torchvision", torchvision, "torch", "torchvision", note=note),
         _naming("Deep Compression", compressed, "torch", "own"),

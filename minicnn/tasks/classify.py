@@ -7,6 +7,7 @@ whole square.
 
 from typing import NamedTuple
 
+from minicnn.backend import array_module, to_host
 from minicnn.datasets import centre
 from minicnn.errors import MinicnnError
 from minicnn.images import load_image, preprocess
@@ -84,6 +85,7 @@ def classify(net, walk, path, *, top=TOP, side=None) -> Classified:
 
 
 def class_scores(net, walk, x):
-    """Return the scores before softmax of a batch, array (N, K)."""
+    """Return the scores before softmax of a batch on the host, NumPy array (N, K)."""
     layer = scores_layer(net)
-    return walk.forward(x, [layer], keep=False)[layer][:, :, 0, 0]
+    xp = array_module(next(iter(net.params.values())))
+    return to_host(walk.forward(xp.asarray(x), [layer], keep=False)[layer])[:, :, 0, 0]

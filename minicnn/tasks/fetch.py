@@ -63,8 +63,12 @@ def fetch(
     entry = public.entry(name)
     target = places.cache() / f"{name}.h5"
     if target.exists() and not force:
-        found = checkpoint.info(target)
-        return Fetched(target, True, found.get("source_sha256", "unknown"))
+        try:
+            found = checkpoint.verify(target)
+        except MinicnnError as error:
+            note(f"{error}; fetching it again")
+        else:
+            return Fetched(target, True, found.get("source_sha256", "unknown"))
     url = url or address(entry)
     web.check(url)
     source = _folder(places.cache() / "downloads") / entry.file

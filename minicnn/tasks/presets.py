@@ -66,6 +66,7 @@ SAME_AS = {
     "caffenet": "alexnet",
     "alexnet-torchvision": "alexnet",
     "zfnet": "alexnet",
+    "squeezenet-torchvision": "squeezenet",
     "squeezenet1_1": "squeezenet",
 }
 
