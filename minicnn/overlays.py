@@ -1,7 +1,5 @@
 """Maps as colours, and on pictures: heat, boxes, labelled regions; arrays in and arrays out."""
 
-import colorsys
-
 import numpy as np
 
 from minicnn.errors import MinicnnError
@@ -9,6 +7,14 @@ from minicnn.errors import MinicnnError
 # black, violet, red, orange, pale yellow: lightness grows evenly, also in grey print
 HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 OPACITY = 0.6
+# easily told apart and easily named, for regions; what is behind the last is grey
+COLOURS = {
+    "blue": (70, 140, 230),
+    "yellow": (240, 200, 40),
+    "pink": (240, 110, 190),
+    "green": (80, 180, 80),
+    "grey": (128, 128, 128),
+}
 
 
 def heat(values):
@@ -115,17 +121,6 @@ def regions(labels, colours):
     for label, colour in colours.items():
         out[labels == label] = colour
     return out
-
-
-def distinct_colours(count):
-    """Return `count` colours that are easily told apart, as (red, green, blue) in 0..255."""
-    golden = 0.61803398875  # turns of the colour wheel: no two early ones are near each other
-    turns = [(0.58 + i * golden) % 1 for i in range(count)]
-    light = [(0.85, 0.6, 0.95)[i % 3] for i in range(count)]
-    return [
-        tuple(round(255 * part) for part in colorsys.hsv_to_rgb(turn, 0.65, value))
-        for turn, value in zip(turns, light, strict=True)
-    ]
 
 
 def _map(values):

@@ -57,7 +57,7 @@ def add_options(verb) -> None:
 
 def add_network_options(verb) -> None:
     """Declare which network, and how it computes."""
-    parser.add_network_options(verb, "max")
+    parser.add_network_options(verb)
     verb.add_argument(
         "--size",
         metavar="N",

@@ -3,14 +3,19 @@
 import importlib
 from pathlib import Path
 
-from minicnn.cli import painting, parser
+from minicnn.cli import looking, painting, parser
 
 # verb -> where its settings are
 SETTINGS = {
     "style": ("style_setup", "StyleSettings"),
     "texture": ("texture_setup", "TextureSettings"),
     "invert": ("invert_setup", "InvertSettings"),
+    "class-model": ("class_model", "ClassModelSettings"),
+    "deconv": ("deconv", "DeconvSettings"),
+    "saliency": ("saliency", "SaliencySettings"),
+    "occlusion": ("occlusion", "OcclusionSettings"),
 }
+LOOKS = ("deconv", "saliency", "occlusion")  # done by `looking`, the others by `painting`
 EXAMPLE = """
 minicnn demo --iterations 20
 minicnn rerun minicnn-demo/result.png -o again.png
@@ -61,8 +66,11 @@ def run(args) -> int:
         report.note(f"{name} is {now[name]} here, was {then.get(name)}: other bytes may come out")
     if status == "interrupted":
         report.note(f"{old} was interrupted; this run goes on to the end")
-    outputs = painting.Outputs(str(new), force=args.force)
-    code = painting.paint(settings, outputs, report, files, weights)
+    doing = looking if verb in LOOKS else painting
+    outputs = doing.Outputs(str(new), force=args.force)
+    code = (looking.look if verb in LOOKS else painting.paint)(
+        settings, outputs, report, files, weights
+    )
     if code == 0:
         same = Path(new).read_bytes() == old.read_bytes()
         report.note(

@@ -14,7 +14,7 @@ from minicnn.engine.threads import thread_count
 from minicnn.errors import MinicnnError
 from minicnn.images import deprocess, fit, preprocess, resize
 from minicnn.tasks import jobs
-from minicnn.tasks.networks import load_network
+from minicnn.tasks.networks import OWN, load_network
 from minicnn.tasks.walks import walk_of
 
 FITS = ("crop", "stretch", "whole")
@@ -111,6 +111,8 @@ def prepare(settings, kind, files=None):
     MinicnnError
         For whatever would make it fail, in one line.
     """
+    if settings.fit not in FITS:
+        raise MinicnnError(f"no fit {settings.fit!r}; use {', '.join(FITS)}")
     reader = jobs.Reader(settings.inputs(), files)
     rgb = reader.read("image")
     net, walk, device = open_network(settings)
@@ -122,19 +124,16 @@ def prepare(settings, kind, files=None):
 
 def open_network(settings):
     """Return (net, walk, device) of settings, which are checked as far as all verbs share them."""
-    if settings.fit not in FITS:
-        raise MinicnnError(f"no fit {settings.fit!r}; use {', '.join(FITS)}")
     if settings.size is not None and not 1 <= settings.size <= LARGEST:
         raise MinicnnError(f"size = {settings.size}; use a whole number from 1 to {LARGEST}")
     if settings.seed < 0:
         raise MinicnnError(f"seed {settings.seed}; use a whole number that is not negative")
     thread_count(settings.threads)
     device = resolve_device(settings.device)
-    # pooling by the maximum is what these networks were trained with, and what leaves switches
     net = load_network(
         settings.network,
         settings.weights,
-        settings.pool or "max",
+        settings.pool or OWN,
         seed=settings.seed,
         device=device,
     )

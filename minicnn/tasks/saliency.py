@@ -125,8 +125,8 @@ class SaliencyJob(looks.LookJob):
                 f"the score of {name}, {scores[index]:.4g}, changes with no pixel: it lies where a "
                 "ReLU is 0; take another class"
                 if s.rule == "gradient"
-                else f"nothing of {name} comes down to the picture by the rule {s.rule}: some layer "
-                "on the way gets negative values alone; take another rule, or deconv with one unit"
+                else f"nothing of {name} comes down to the picture by the rule {s.rule}: on "
+                "the way some ReLU gets negative values alone; take another rule, or deconv"
             )
         findings = {
             "class": index,

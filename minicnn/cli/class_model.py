@@ -1,0 +1,79 @@
+"""The verb `class-model`."""
+
+from minicnn.cli import looking, painting, parser
+
+EXAMPLE = """
+minicnn class-model --class 7 -o class7.png --iterations 20 --weights random
+"""
+
+
+def add(verbs) -> None:
+    """Declare the verb."""
+    verb = parser.add_verb(
+        verbs, "class-model", run, "make the picture that scores highest for a class", EXAMPLE
+    )
+    verb.add_argument(
+        "--class",
+        dest="wanted_class",
+        metavar="C",
+        required=True,
+        help="number from 0, or name",
+    )
+    verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")
+    verb.add_argument("--sheet", metavar="OUT2", help="also write it with the class above it")
+    verb.add_argument("--npz", metavar="OUT3", help="also write the raw arrays")
+    for name, default, text in (
+        ("l2-weight", 1e-3, "weight of the squared norm of the picture"),
+        ("tv-weight", 0.0, "weight of the total variation (smoothness)"),
+        ("blur", 0.0, "pixels by which the picture is always blurred"),
+    ):
+        verb.add_argument(
+            f"--{name}",
+            metavar="W" if "weight" in name else "F",
+            type=parser.weight,
+            default=default,
+            help=f"{text} (default: {default:g})",
+        )
+    verb.add_argument(
+        "--jitter",
+        metavar="N",
+        type=parser.seed,
+        default=0,
+        help="pixels that the picture is rolled by at random before each look (default: 0)",
+    )
+    verb.add_argument(
+        "--iterations",
+        metavar="N",
+        type=parser.count,
+        default=200,
+        help="steps of the optimizer (default: 200)",
+    )
+    verb.add_argument(
+        "--optimizer",
+        choices=("lbfgs", "adam", "momentum", "gradient-descent"),
+        default="adam",
+        help="(default: adam)",
+    )
+    verb.add_argument(
+        "--learning-rate",
+        metavar="R",
+        type=parser.rate,
+        help="first step in grey levels of 0..255; not for lbfgs (default: 2)",
+    )
+    verb.add_argument(
+        "--save-every",
+        metavar="N",
+        type=parser.count,
+        help="also write OUT-0100.png and so on every N iterations",
+    )
+    looking.add_network_options(verb)
+    parser.add_output_options(verb)
+
+
+def run(args) -> int:
+    """Search for the picture, and write it."""
+    from minicnn.tasks.class_model import ClassModelSettings
+
+    outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force, args.npz)
+    settings = parser.settings_of(ClassModelSettings, args)
+    return painting.paint(settings, outputs, painting.report(args))

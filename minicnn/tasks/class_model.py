@@ -1,0 +1,247 @@
+"""A picture that a network takes for the best example of a class.
+
+    maximise   S_c(I) - λ ‖I‖² - w_tv · TV(I)        from I = 0, the mean colour
+
+S_c is the score of class c before softmax, I the picture minus the mean colour, in units where
+black and white are 1 apart. Simonyan et al. 2013, arXiv 1312.6034, section 2; they give no λ, no
+learning rate and no number of iterations: the defaults are ours, and so are the options
+
+    jitter   each evaluation sees the picture rolled by up to so many pixels; its gradient is rolled
+             back, so the picture never drifts
+    blur     the picture is a blurred one, I = G z, of what is searched for; dJ/dz = G dJ/dI, as G
+             (Gaussian, mirrored at the edges) is its own adjoint
+    bounds   the picture stays one: grey levels 0..255 in every pixel
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from minicnn import priors
+from minicnn.backend import array_module, seeded_rng, to_device, to_host
+from minicnn.errors import MinicnnError
+from minicnn.objectives import ClassScore
+from minicnn.optimizers import METHODS, minimize
+from minicnn.tasks import classes, jobs, looks
+from minicnn.tasks.style import Outcome, grey_level, picture, pixel_tv
+from minicnn.tasks.walks import image_function
+from minicnn.weighted_sum import WeightedSum
+
+SIGMA = 4.0  # standard deviations after which the blur is cut off
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassModelSettings:
+    """Everything that decides the picture.
+
+    Attributes
+    ----------
+    wanted_class : str, number or name
+    l2_weight : float, λ
+    tv_weight : float, of the mean squared neighbour difference
+    jitter : int, pixels
+    blur : float, standard deviation in pixels
+    optimizer : a row of `optimizers.METHODS`
+    learning_rate : float, grey levels of 0..255; not for lbfgs
+    """
+
+    wanted_class: str
+    network: str | None = None
+    weights: str | None = None
+    pool: str | None = None
+    size: int | None = None
+    l2_weight: float = 1e-3
+    tv_weight: float = 0.0
+    jitter: int = 0
+    blur: float = 0.0
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    iterations: int = 200
+    seed: int = 0
+    engine: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+
+    def inputs(self):
+        """Return {role: picture file}: none."""
+        return {}
+
+    def prepare(self, files=None):
+        """Return the `ClassModelJob`; raises `MinicnnError` for whatever would make it fail."""
+        self._check()
+        net, walk, device = looks.open_network(self)
+        side = self.size or net.input_shape[1]
+        layer = classes.scores_layer(net, (side, side))
+        count = net.shapes((net.input_shape[0], side, side))[layer][0]
+        index = classes.find_class(net, self.wanted_class, count)
+        start = to_device(np.zeros((1, net.input_shape[0], side, side), net.dtype), device)
+        return ClassModelJob(self, net, walk, layer, index, start, device)
+
+    def _check(self):
+        if self.optimizer not in METHODS:
+            raise MinicnnError(f"no optimizer {self.optimizer!r}; use {', '.join(METHODS)}")
+        for name in ("l2_weight", "tv_weight", "blur", "jitter"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise MinicnnError(
+                    f"{name} = {getattr(self, name)}; use a finite number that is not negative"
+                )
+        if self.iterations < 1:
+            raise MinicnnError(f"iterations = {self.iterations}; use a whole number of at least 1")
+        if self.optimizer == "lbfgs" and self.learning_rate is not None:
+            raise MinicnnError("lbfgs takes no learning rate; leave it out, or use adam")
+        if self.optimizer == "lbfgs" and self.jitter:
+            raise MinicnnError(
+                "lbfgs needs a function that stays the same, and jitter changes it with every "
+                "evaluation; use adam"
+            )
+        if self.learning_rate is not None and not 0 < self.learning_rate < np.inf:
+            raise MinicnnError(f"learning_rate = {self.learning_rate}; use a positive number")
+
+
+@dataclass(frozen=True)
+class ClassModelOutcome(Outcome):
+    """What a run has made, and `arrays`, the raw numbers."""
+
+    arrays: dict | None = None
+
+
+@dataclass(frozen=True)
+class ClassModelJob(jobs.Job):
+    """Checked settings, the network, the class, and where the search starts."""
+
+    settings: ClassModelSettings
+    net: object
+    walk: object
+    layer: str
+    index: int
+    start: np.ndarray
+    device: str = "cpu"
+
+    verb = "class-model"
+
+    @property
+    def notes(self):
+        """Nothing was done to any file."""
+        return []
+
+    @property
+    def inputs(self):
+        """There are no input files."""
+        return {}
+
+    def function(self):
+        """Return what is minimised, fun(z) -> (value, gradient)."""
+        s, level = self.settings, grey_level(self.net, self.start)
+
+        def l2(x):
+            value, dx = priors.alpha_norm(x / (255 * level), 2, "sum")
+            return value, dx / (255 * level)
+
+        score = {"score": (1.0, ClassScore(self.layer, self.index))}
+        terms = {"l2": (s.l2_weight, l2), "tv": (s.tv_weight, lambda x: pixel_tv(x, level))}
+        walk = _Rolled(self.walk, s.jitter, seeded_rng(s.seed)) if s.jitter else self.walk
+        return Blurred(image_function(WeightedSum(score, terms), walk, s.threads), s.blur)
+
+    def run(self, callback=None):
+        """Return the `ClassModelOutcome`."""
+        s = self.settings
+        options = {}
+        if s.optimizer != "lbfgs":
+            options["learning_rate"] = self._rate()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # it ends in plain words
+            result = minimize(
+                s.optimizer,
+                self.function(),
+                self.start,
+                iterations=s.iterations,
+                callback=callback,
+                bounds=self._bounds(),
+                keep="last" if s.jitter else "best",
+                **options,
+            )
+        x = blurred(result.x, s.blur)
+        scores = to_host(self.walk.forward(x, [self.layer], keep=False)[self.layer])[0, :, 0, 0]
+        findings = {
+            "class": self.index,
+            "name": classes.class_name(self.net, self.index),
+            "score": float(scores[self.index]),
+            "probability": float(classes.softmax(scores)[self.index]),
+            "top": classes.ranking(self.net, scores),
+        }
+        arrays = {"x": to_host(x), "scores": scores}
+        return ClassModelOutcome(picture(x, self.net), result, findings, arrays)
+
+    def snapshot(self, x):
+        """Return the picture that the search is at."""
+        return picture(blurred(x, self.settings.blur), self.net)
+
+    def row(self, outcome):
+        """Return {label: picture} of the sheet."""
+        found = outcome.findings
+        return {f"{found['name']}: score {found['score']:.4g}": outcome.picture}
+
+    def _rate(self):
+        """Return the optimizer's rate, as `tasks.style` reckons it, 2 grey levels by default."""
+        s, level = self.settings, grey_level(self.net, self.start)
+        wanted = 2.0 if s.learning_rate is None else s.learning_rate
+        if s.optimizer == "adam":
+            return wanted * float(level.mean())
+        _, gradient = self.function()(self.start)
+        size = float(((gradient / level) ** 2).mean()) ** 0.5
+        return wanted / size if size else wanted
+
+    def _bounds(self):
+        """Return the x of black and of white."""
+        attrs = self.net.attrs["preprocess"]
+        mean, std, scale = (
+            np.asarray(attrs.get(name, default), np.float64)
+            for name, default in (("mean", 0.0), ("std", np.ones(3)), ("scale", 1.0))
+        )
+        ends = ((level * scale - mean) / std for level in (0.0, 255.0))
+        xp = array_module(self.start)
+        return tuple(xp.asarray(end.reshape(1, 3, 1, 1), self.start.dtype) for end in ends)
+
+
+class Blurred:
+    """A function of x = G z as one of z; its `terms` are those of the function."""
+
+    def __init__(self, fun, sigma):
+        self.fun, self.sigma = fun, sigma
+
+    @property
+    def terms(self):
+        """The weighted value of each term at the last picture."""
+        return self.fun.terms
+
+    def __call__(self, z):
+        """Return (value, gradient with respect to z)."""
+        value, gradient = self.fun(blurred(z, self.sigma))
+        return value, blurred(gradient, self.sigma)
+
+
+def blurred(x, sigma):
+    """Blur pictures (N, C, H, W) by a Gaussian, mirrored at the edges: linear, its own adjoint."""
+    if not sigma:
+        return x
+    host = to_host(x)
+    out = gaussian_filter(host, (0, 0, sigma, sigma), mode="reflect", truncate=SIGMA)
+    return out if host is x else array_module(x).asarray(out)
+
+
+class _Rolled:
+    """A walk that sees each picture rolled by a random number of pixels, and rolls back."""
+
+    def __init__(self, walk, most, rng):
+        self.walk, self.most, self.rng, self.step = walk, most, rng, (0, 0)
+
+    def forward(self, x, taps, **options):
+        self.step = tuple(int(s) for s in self.rng.integers(-self.most, self.most + 1, 2))
+        xp = array_module(x)
+        return self.walk.forward(xp.roll(x, self.step, axis=(2, 3)), taps, **options)
+
+    def backward(self, dys, *rest, **options):
+        dx = self.walk.backward(dys, *rest, **options)
+        return array_module(dx).roll(dx, tuple(-s for s in self.step), axis=(2, 3))
