@@ -11,8 +11,8 @@ from minicnn.cli.report import Report, duration
 INTERRUPTED = 130
 FILE = "features.h5"
 EXAMPLE = """
-minicnn demo --iterations 1 --size 64
-minicnn features minicnn-demo --network minivgg --weights random -o features --top 4
+minicnn demo
+minicnn features minicnn-demo --layers relu1_2,relu2_2 --top 4 -o features
 """
 
 
