@@ -16,6 +16,7 @@ OPTIONS = {
     "adam": {"learning_rate": 0.1},
     "momentum": {"learning_rate": 0.01},
     "gradient-descent": {"learning_rate": 0.05},
+    "adagrad": {"learning_rate": 0.02},
 }
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -223,7 +224,8 @@ def test_momentum_and_its_restart():
 @every_method
 def test_a_small_style_objective_in_float32(name):
     fun, start = small_style()
-    rate = {"adam": 3.0, "momentum": 2e-5, "gradient-descent": 1e-4}.get(name)
+    rates = {"adam": 3.0, "momentum": 2e-5, "gradient-descent": 1e-4, "adagrad": 1e-5}
+    rate = rates.get(name)
     options = {"learning_rate": rate} if rate else {}
     before = start.copy()
     result = minimize(name, fun, start, iterations=60, **options)

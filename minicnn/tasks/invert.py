@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from minicnn.backend import to_device, to_host
+from minicnn.errors import MinicnnError
 from minicnn.images import deprocess, preprocess, to_uint8
 from minicnn.objectives import sum_squares
 from minicnn.optimizers import minimize
@@ -34,6 +35,11 @@ def run(job, callback=None):
     parts, runs = [], []
     for layer in job.settings.layers:
         target = walk.forward(job.x, [layer], keep=False)[layer]
+        if not sum_squares(target) > 0:
+            raise MinicnnError(
+                f"all activations of layer {layer} are 0 for this picture, there is nothing to "
+                "invert; use another layer or another picture"
+            )
         for seeds in _batches(job.settings):
             parts.append((layer, target))
             runs.append(

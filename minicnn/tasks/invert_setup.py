@@ -11,11 +11,10 @@ from minicnn.engine.threads import thread_count
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess, resize
 from minicnn.network import Network
-from minicnn.tasks import inversion, invert, jobs
+from minicnn.tasks import checks, inversion, invert, jobs
 from minicnn.tasks.networks import load_network
 from minicnn.tasks.walks import ENGINES
 
-LARGEST = 10_000  # pixels a side
 MOST = 64  # restarts
 
 
@@ -180,30 +179,21 @@ def _check_layers(settings, net):
 def _check(s):
     if not s.layers or len(set(s.layers)) < len(s.layers):
         raise MinicnnError(f"layers {', '.join(s.layers) or 'none'}; name at least one, each once")
-    for name, most in (("width", LARGEST), ("height", LARGEST), ("restarts", MOST)):
-        value = getattr(s, name)
-        if value is not None and not 1 <= value <= most:
-            raise MinicnnError(f"{name} = {value}; use a whole number from 1 to {most}")
-    for name in ("iterations", "jitter"):
-        value = getattr(s, name)
-        if value is not None and value < 1:
-            raise MinicnnError(f"{name} = {value}; use a whole number of at least 1")
-    for name in ("data_weight", "alpha_weight", "tv_weight"):
-        value = getattr(s, name)
-        if value is not None and not 0 <= value < math.inf:
-            raise MinicnnError(f"{name} = {value}; use a finite number that is not negative")
+    counts = {"width": checks.LARGEST, "height": checks.LARGEST, "restarts": MOST}
+    checks.counts(s, {**counts, "iterations": None, "jitter": None})
+    weights = ("data_weight", "alpha_weight", "tv_weight")
+    checks.not_negative({name: getattr(s, name) for name in weights})
     if s.data_weight == 0:
         raise MinicnnError("data_weight = 0 leaves nothing to invert; use a positive number")
     if not 1 <= s.tv_beta < math.inf:
         raise MinicnnError(f"tv_beta = {s.tv_beta}; use a number of at least 1, such as 2")
-    if s.seed < 0:
-        raise MinicnnError(f"seed {s.seed}; use a whole number that is not negative")
-    for value, known, what in (
-        (s.preset, inversion.PRESETS, "preset"),
-        (s.pool, models.POOLS, "pooling"),
-        (s.engine, ("auto", *ENGINES), "engine"),
-    ):
-        if value is not None and value not in known:
-            raise MinicnnError(f"no {what} {value!r}; use {', '.join(known)}")
+    checks.seed(s)
+    checks.one_of(
+        [
+            (s.preset, inversion.PRESETS, "preset"),
+            (s.pool, models.POOLS, "pooling"),
+            (s.engine, ("auto", *ENGINES), "engine"),
+        ]
+    )
     if s.jitter is not None and s.preset != "ijcv16":
         raise MinicnnError(f"the preset {s.preset} has no jitter; leave it out or use ijcv16")

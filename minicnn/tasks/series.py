@@ -30,10 +30,13 @@ def run_all(runs, callback=None):
 
 def summary(results):
     """Return the last of several results, with the iterations and evaluations of them all."""
-    counts = {
-        name: sum(getattr(r, name) for r in results) for name in ("iterations", "evaluations")
-    }
-    return replace(results[-1], **counts)
+    iterations, last = sum(result.iterations for result in results), results[-1]
+    return replace(
+        last,
+        iterations=iterations,
+        evaluations=sum(result.evaluations for result in results),
+        reason=last.reason.replace(f"all {last.iterations} iter", f"all {iterations} iter"),
+    )
 
 
 def _later(callback, done, evaluated):

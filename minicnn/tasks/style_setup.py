@@ -13,13 +13,13 @@ from minicnn.errors import MinicnnError
 from minicnn.images import fit, preprocess
 from minicnn.network import Network
 from minicnn.objectives import STYLE as GRAMS
-from minicnn.tasks import jobs, presets, style
+from minicnn.tasks import checks, jobs, presets, style
 from minicnn.tasks.networks import load_network
 from minicnn.tasks.sizes import check_size, least_side
 from minicnn.tasks.style import grey_level, resampled
 from minicnn.tasks.walks import ENGINES
 
-SIZE, LARGEST = 512, 10_000  # long side in pixels
+SIZE = 512  # long side in pixels
 COARSEST = 96  # long side that the first of several sizes has at least
 NOISE = 20.0  # grey levels, standard deviation of the noise to start from
 
@@ -256,36 +256,20 @@ def _used(layers, weight):
 
 
 def _check_numbers(s):
-    for name, most in (
-        ("size", LARGEST),
-        ("style_size", LARGEST),
-        ("scales", None),
-        ("iterations", None),
-        ("coarse_iterations", None),
-    ):
-        value = getattr(s, name)
-        if value is not None and not 1 <= value <= (most or value):
-            allowed = f"from 1 to {most}" if most else "of at least 1"
-            raise MinicnnError(f"{name} = {value}; use a whole number {allowed}")
+    whole = ("scales", "iterations", "coarse_iterations")
+    most = {"size": checks.LARGEST, "style_size": checks.LARGEST, **dict.fromkeys(whole)}
+    checks.counts(s, most)
     weights = {name: getattr(s, name) for name in ("content_weight", "style_weight", "tv_weight")}
     for layers in (s.content_layers, s.style_layers):
         weights |= {f"weight of layer {name}": value for name, value in (layers or {}).items()}
-    for name, value in weights.items():
-        if value is not None and not 0 <= value < math.inf:
-            raise MinicnnError(f"{name} = {value}; use a finite number that is not negative")
-    for name in ("learning_rate", "style_scale"):
-        value = getattr(s, name)
-        if value is not None and not 0 < value < math.inf:
-            raise MinicnnError(f"{name} = {value}; use a positive finite number")
-    if s.learning_rate is not None and s.optimizer == "lbfgs":
-        raise MinicnnError("lbfgs takes no learning rate; leave it out or use another optimizer")
-    if s.seed < 0:
-        raise MinicnnError(f"seed {s.seed}; use a whole number that is not negative")
-    for value, known, what in (
-        (s.optimizer, presets.SEARCH, "optimizer"),
-        (s.gram, GRAMS, "gram normalisation"),
-        (s.pool, models.POOLS, "pooling"),
-        (s.engine, ("auto", *ENGINES), "engine"),
-    ):
-        if value is not None and value not in known:
-            raise MinicnnError(f"no {what} {value!r}; use {', '.join(known)}")
+    checks.not_negative(weights)
+    checks.positive({"style_scale": s.style_scale})
+    checks.search(s)
+    checks.one_of(
+        [
+            (s.optimizer, presets.SEARCH, "optimizer"),
+            (s.gram, GRAMS, "gram normalisation"),
+            (s.pool, models.POOLS, "pooling"),
+            (s.engine, ("auto", *ENGINES), "engine"),
+        ]
+    )

@@ -20,7 +20,6 @@ Two ways to go on from a texture: `torus` makes it one that repeats without a se
 """
 
 import warnings
-from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -33,7 +32,7 @@ from minicnn.objectives import GramStyleLoss, style_targets
 from minicnn.optimizers import minimize
 from minicnn.sheets import grid, labelled
 from minicnn.tasks import series
-from minicnn.tasks.style import grey_level, pixel_tv, rate_of
+from minicnn.tasks.style import Outcome, grey_level, pixel_tv, rate_of
 from minicnn.tasks.walks import image_function, layer_weights, walk_of
 from minicnn.torus import on_torus, tv_on_torus
 from minicnn.weighted_sum import WeightedSum
@@ -111,33 +110,12 @@ def _without_edges(net, walk, source, layers):
     return acts
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run has made.
-
-    Attributes
-    ----------
-    picture : uint8 (H, W, 3), the texture, or the sheet of a sweep
-    result : optimizers.Result, behind it
-    findings : dict, name -> what else was measured
-    """
-
-    picture: np.ndarray
-    result: object
-    findings: dict = field(default_factory=dict)
-
-    @property
-    def losses(self):
-        """The weighted value of each term at the picture, and their sum as "total"."""
-        return {**self.result.terms, "total": self.result.value}
-
-
 def run(job, callback=None):
     """Make the picture of a `texture_setup.Job`: a texture, or the sheet of a sweep.
 
     Returns
     -------
-    Outcome
+    style.Outcome
         Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
     """
     if job.settings.sweep:

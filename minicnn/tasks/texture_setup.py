@@ -1,6 +1,5 @@
 """From the settings of a texture synthesis to its arrays, all checked before the long run."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -16,13 +15,13 @@ from minicnn.images import fit, preprocess
 from minicnn.layers import LRN, BatchNorm2d
 from minicnn.network import Network
 from minicnn.objectives import STYLE as GRAMS
-from minicnn.tasks import jobs, presets, texture
+from minicnn.tasks import checks, jobs, presets, texture
 from minicnn.tasks.networks import load_network
 from minicnn.tasks.sizes import check_size, least_side
 from minicnn.tasks.style import grey_level
 from minicnn.tasks.walks import ENGINES
 
-SOURCE_SIZE, LARGEST = 256, 10_000  # long side in pixels
+SOURCE_SIZE = 256  # long side in pixels
 NOISE = 20.0  # grey levels, standard deviation of the noise to start from
 ITERATIONS = {"lbfgs": 500}
 
@@ -276,34 +275,18 @@ def _check_tones(path, rgb):
 def _check(s):
     if not s.sources or (len(s.sources) > 1 and not s.sweep):
         raise MinicnnError(f"{len(s.sources)} sources; give one, or several with --sweep")
-    for name, most in (
-        ("source_size", LARGEST),
-        ("width", LARGEST),
-        ("height", LARGEST),
-        ("iterations", None),
-    ):
-        value = getattr(s, name)
-        if value is not None and not 1 <= value <= (most or value):
-            allowed = f"from 1 to {most}" if most else "of at least 1"
-            raise MinicnnError(f"{name} = {value}; use a whole number {allowed}")
+    side = checks.LARGEST
+    checks.counts(s, {"source_size": side, "width": side, "height": side, "iterations": None})
     weights = {f"weight of layer {name}": value for name, value in (s.layers or {}).items()}
-    for name, value in {"tv_weight": s.tv_weight, **weights}.items():
-        if not 0 <= value < math.inf:
-            raise MinicnnError(f"{name} = {value}; use a finite number that is not negative")
-    if s.learning_rate is not None and (s.optimizer == "lbfgs" or not s.learning_rate > 0):
-        raise MinicnnError(
-            f"learning rate {s.learning_rate} for {s.optimizer}; lbfgs takes none, the others a "
-            "positive number"
-        )
-    if s.seed < 0:
-        raise MinicnnError(f"seed {s.seed}; use a whole number that is not negative")
-    for value, known, what in (
-        (s.optimizer, presets.SEARCH, "optimizer"),
-        (s.gram, GRAMS, "gram normalisation"),
-        (s.pool, models.POOLS, "pooling"),
-        (s.engine, ("auto", *ENGINES), "engine"),
-        (s.normalize, NORMALIZE, "normalisation"),
-        (s.bounds, BOUNDS, "bounds"),
-    ):
-        if value is not None and value not in known:
-            raise MinicnnError(f"no {what} {value!r}; use {', '.join(known)}")
+    checks.not_negative({"tv_weight": s.tv_weight, **weights})
+    checks.search(s)
+    checks.one_of(
+        [
+            (s.optimizer, presets.SEARCH, "optimizer"),
+            (s.gram, GRAMS, "gram normalisation"),
+            (s.pool, models.POOLS, "pooling"),
+            (s.engine, ("auto", *ENGINES), "engine"),
+            (s.normalize, NORMALIZE, "normalisation"),
+            (s.bounds, BOUNDS, "bounds"),
+        ]
+    )
