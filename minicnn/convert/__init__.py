@@ -7,6 +7,7 @@ except for the two formats without a signature: .caffemodel and .net.
 
 import io
 import json
+import mmap
 import struct
 import zipfile
 import zlib
@@ -80,6 +81,11 @@ def read(path) -> Foreign:
     size, head = _head(path)
     try:
         if h5.is_hdf5(head):
+            with (
+                open(path, "rb") as file,
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m,
+            ):
+                h5.check_heaps(m)
             foreign = _from_hdf5(path, size)
         else:
             foreign = _from_bytes(path.read_bytes(), path.suffix)
@@ -136,6 +142,7 @@ def _from_zip(data):
     if "model.weights.h5" in names:
         budget = Budget(len(data))
         inner = read_member(archive, "model.weights.h5", budget)
+        h5.check_heaps(inner)
         return _from_hdf5(io.BytesIO(inner), len(inner))
     return Foreign("npz", numpy_files.read_npz(data))
 

@@ -57,6 +57,7 @@ def convert_file(path, network, *, fold=False, preprocess=None):
         raise MinicnnError(f"no preprocessing {preprocess!r}; use {', '.join(PREPROCESS)}")
     foreign = convert.read(path)
     naming, prefix = _fitting(foreign, wanted, path)
+    foreign = _in_our_axes(foreign, naming.layout)
     used = {key: prefix + name for key, name in naming.names.items()}
     norms = {key: prefix + name for key, name in naming.norms.items()}
     if norms and not fold:
@@ -138,6 +139,17 @@ def _fitting(foreign, net, path):
     return best
 
 
+def _in_our_axes(foreign, layout):
+    """Return the file with kernels (K, C, R, S) and matrices (out, in), whatever it has."""
+    if layout == "ours":
+        return foreign
+    turned = {
+        name: array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+        for name, array in foreign.arrays.items()
+    }
+    return foreign._replace(arrays=turned, flatten="HWC")
+
+
 def _prefixes(arrays, naming):
     """Return what may stand before all names, as "module." or "state_dict." does."""
     first = next(iter(naming.names.values()))
@@ -176,12 +188,9 @@ def _fitted(array, shape, key, foreign, naming, source, path):
     """
     if array is None:
         return np.zeros(shape, np.float32)
-    if naming.layout == "HWIO" and array.ndim in (2, 4):
-        array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
-    flatten = "HWC" if naming.layout == "HWIO" else foreign.flatten
     given = array.shape
     if array.dtype.kind == "f" and array.shape[:1] == shape[:1] and array.size == np.prod(shape):
-        if len(shape) == 2 and array.ndim == 2 and flatten == "HWC":
+        if len(shape) == 2 and array.ndim == 2 and foreign.flatten == "HWC":
             C, H, W = source
             array = array.reshape(-1, H, W, C).transpose(0, 3, 1, 2)
         if _same_map(array.shape, shape, source):

@@ -1,0 +1,253 @@
+"""Writers of foreign weight files, for the readers to read: {layer: (weight, bias)} to a path.
+
+Weights come as (K, C, R, S) and (out, in); every writer stores them as its framework would.
+"""
+
+import io
+import json
+import struct
+import zipfile
+
+import h5py
+import numpy as np
+
+# --- Caffe: protobuf's wire format
+
+
+def varint(value):
+    out = bytearray()
+    while True:
+        value, low = value >> 7, value & 127
+        out.append(low | (128 if value else 0))
+        if not value:
+            return bytes(out)
+
+
+def field(number, value):
+    """A field: a number, text or bytes."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else bytes(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def blob(array, *, packed=True, legacy=False, doubles=False):
+    number, dtype, wire = (8, "<f8", 1) if doubles else (5, "<f4", 5)
+    raw = np.ascontiguousarray(array, dtype).tobytes()
+    size = np.dtype(dtype).itemsize
+    if packed:
+        data = field(number, raw)
+    else:
+        key = varint(number << 3 | wire)
+        data = b"".join(key + raw[i : i + size] for i in range(0, len(raw), size))
+    if legacy:
+        sizes = (1,) * (4 - array.ndim) + array.shape
+        return b"".join(field(i, int(n)) for i, n in enumerate(sizes, start=1)) + data
+    dims = field(1, b"".join(varint(n) for n in array.shape))
+    return field(7, dims) + data
+
+
+def caffemodel(path, layers, *, version=2, **options):
+    """V2 layers, V1 ones or V0 ones (a layer in a V1 layer)."""
+    out = field(1, "net")
+    for name, arrays in layers.items():
+        blobs = [
+            blob(array, legacy=version < 2, **options) for array in arrays if array is not None
+        ]
+        dense = arrays[0].ndim == 2
+        if version == 2:
+            body = field(1, name) + field(2, "InnerProduct" if dense else "Convolution")
+            body += b"".join(field(7, b) for b in blobs)
+        elif version == 1:
+            body = field(2, "data") + field(4, name) + field(5, 14 if dense else 4)
+            body += b"".join(field(6, b) for b in blobs)
+        else:
+            inner = field(1, name) + field(2, "innerproduct" if dense else "conv")
+            body = field(1, inner + b"".join(field(50, b) for b in blobs))
+        out += field(100 if version == 2 else 2, body)
+    path.write_bytes(out)
+
+
+def caffe_h5(path, layers):
+    with h5py.File(path, "w") as file:
+        for name, arrays in layers.items():
+            for i, array in enumerate(arrays):
+                file[f"data/{name}/{i}"] = array
+        file.create_group("diff")
+
+
+# --- Keras
+
+
+def hwio(weight):
+    return weight.transpose(2, 3, 1, 0) if weight.ndim == 4 else weight.T
+
+
+def channels_last(layers, maps):
+    """Return the layers with matrices whose rows run over H, W, C of the maps before them."""
+    found = {}
+    for name, (weight, bias) in layers.items():
+        if name in maps:
+            full = weight.reshape(-1, *maps[name]).transpose(0, 2, 3, 1)
+            weight = full.reshape(weight.shape)
+        found[name] = [weight, bias]
+    return found
+
+
+def keras2(path, layers, *, root="", old=False):
+    """`save_weights` of Keras 2, a whole model under "model_weights", or Keras Applications."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group(root) if root else file
+        group.attrs["layer_names"] = [name.encode() for name in layers]
+        if not old:
+            group.attrs["keras_version"] = b"2.2.4"
+        for name, (weight, bias) in layers.items():
+            own = group.create_group(name)
+            names = [f"{name}_W_1:0", f"{name}_b_1:0"]
+            if not old:
+                names = [f"{name}/kernel:0", f"{name}/bias:0"]
+            own.attrs["weight_names"] = [n.encode() for n in names]
+            own[names[0]], own[names[1]] = hwio(weight), bias
+        if root:
+            file["optimizer_weights/iteration:0"] = 3
+
+
+def keras3(target, layers, *, named=True):
+    """`save_weights` of Keras 3; layers stand there by type and number."""
+    counts = {}
+    with h5py.File(target, "w") as file:
+        file.create_group("vars")
+        for name, (weight, bias) in layers.items():
+            kind = "conv2d" if weight.ndim == 4 else "dense"
+            number = counts[kind] = counts.get(kind, -1) + 1
+            own = file.create_group(f"layers/{kind}_{number}" if number else f"layers/{kind}")
+            group = own.create_group("vars")
+            if named:
+                group.attrs["name"] = name
+            group["0"], group["1"] = hwio(weight), bias
+        file["optimizer/vars/0"] = 3
+
+
+def keras_archive(path, layers):
+    inner = io.BytesIO()
+    keras3(inner, layers)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.4.1"}')
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", inner.getvalue())
+
+
+# --- MatConvNet
+
+
+def matlab_weights(layers, maps):
+    """Yield (name, filters (R, S, C, K), biases (1, K)); `maps` are the inputs of dense layers."""
+    for name, (weight, bias) in layers.items():
+        full = weight.reshape(len(weight), *maps[name]) if weight.ndim == 2 else weight
+        yield name, full.transpose(2, 3, 1, 0), bias[None]
+
+
+def struct_row(records):
+    """A row of structs, as SciPy wants it."""
+    row = np.empty((1, len(records)), [(name, object) for name in records[0]])
+    for i, record in enumerate(records):
+        for name, value in record.items():
+            row[name][0, i] = value
+    return row
+
+
+def cell(values):
+    row = np.empty((1, len(values)), object)
+    for i, value in enumerate(values):
+        row[0, i] = value
+    return row
+
+
+def matlab5(path, layers, maps, *, compressed=True, year=2017):
+    from scipy.io import savemat
+
+    records = []
+    for name, filters, biases in matlab_weights(layers, maps):
+        if year < 2015:
+            own = {"filters": filters, "biases": biases}
+        else:
+            own = {"weights": cell([filters, biases])}
+        records += [cell([{"type": "conv", "name": name, **own}])[0, 0], {"type": "relu"}]
+    top = {"layers": cell(records)}
+    savemat(path, top if year < 2015 else {"net": top}, do_compression=compressed)
+
+
+def matlab_dag(path, layers, maps):
+    from scipy.io import savemat
+
+    params = []
+    for name, filters, biases in matlab_weights(layers, maps):
+        params += [{"name": f"{name}f", "value": filters}, {"name": f"{name}b", "value": biases}]
+    savemat(path, {"net": {"params": struct_row(params), "vars": 1.0}})
+
+
+def matlab73(path, layers, maps):
+    """As MATLAB writes it: reversed axes, no trailing ones, cells of references."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        refs, count = file.create_group("#refs#"), 0
+
+        def put(value, kind):
+            nonlocal count
+            count += 1
+            data = refs.create_dataset(str(count), data=value)
+            data.attrs["MATLAB_class"] = np.bytes_(kind)
+            return data.ref
+
+        def cells(parent, name, references):
+            data = parent.create_dataset(
+                name, data=np.array(references, object)[:, None], dtype=h5py.ref_dtype
+            )
+            data.attrs["MATLAB_class"] = np.bytes_(b"cell")
+
+        structs = []
+        for name, filters, biases in matlab_weights(layers, maps):
+            count += 1
+            own = refs.create_group(str(count))
+            own.attrs["MATLAB_class"] = np.bytes_(b"struct")
+            own["name"] = np.frombuffer(name.encode(), np.uint8).astype("u2")[:, None]
+            own["name"].attrs["MATLAB_class"] = np.bytes_(b"char")
+            while filters.ndim > 2 and filters.shape[-1] == 1:
+                filters = filters[..., 0]
+            cells(own, "weights", [put(filters.T, b"single"), put(biases.T, b"single")])
+            structs.append(own.ref)
+        net = file.create_group("net")
+        net.attrs["MATLAB_class"] = np.bytes_(b"struct")
+        cells(net, "layers", structs)
+
+
+# --- NumPy and safetensors
+
+
+def npy_dict(path, layers, *, lists=False):
+    """caffe-tensorflow's dictionaries; `lists` as in bvlc_alexnet.npy."""
+    table = {
+        name: [hwio(w), b] if lists else {"weights": hwio(w), "biases": b}
+        for name, (w, b) in layers.items()
+    }
+    np.save(path, table, allow_pickle=True)
+
+
+def npz_frossard(path, layers):
+    arrays = {}
+    for name, (weight, bias) in layers.items():
+        arrays |= {f"{name}_W": hwio(weight), f"{name}_b": bias}
+    np.savez_compressed(path, **arrays)
+
+
+def safetensors(path, arrays, *, dtype="F32"):
+    header, body, at = {"__metadata__": {"format": "pt"}}, b"", 0
+    for name, array in arrays.items():
+        if dtype == "BF16":
+            raw = (np.ascontiguousarray(array, "<f4").view("<u4") >> 16).astype("<u2").tobytes()
+        else:
+            raw = np.ascontiguousarray(array, {"F32": "<f4", "F16": "<f2"}[dtype]).tobytes()
+        shape = list(array.shape)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(raw)]}
+        body, at = body + raw, at + len(raw)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
