@@ -12,6 +12,7 @@ from minicnn import places
 from minicnn.errors import MinicnnError
 
 IMAGENET = 1000
+DIGITS = {"sha256": 64, "sha1": 40}
 
 
 class Entry(NamedTuple):
@@ -30,6 +31,14 @@ class Entry(NamedTuple):
     def file(self) -> str:
         """The name of the file."""
         return self.url.rpartition("/")[2]
+
+    @property
+    def known_hash(self) -> str:
+        """How much of the file's hash is known, in words."""
+        if not self.hash_start:
+            return "unknown"
+        part = "all" if len(self.hash_start) == DIGITS[self.algorithm] else len(self.hash_start)
+        return f"{part} digits of its {self.algorithm.upper().replace('SHA', 'SHA-')}"
 
 
 def entries() -> dict:

@@ -195,7 +195,7 @@ def test_a_damaged_beginning_is_found_by_the_hash(server, get, tmp_path):
     interrupted(server, tmp_path)
     (tmp_path / "file.part").write_bytes(bytes(100_000))
     notes = get()
-    assert notes[1].startswith("the pieces do not fit: its SHA256 is ")
+    assert notes[1].startswith("the pieces do not fit: its SHA-256 is ")
     assert ranges(server) == ["bytes=100000-", None]
 
 
@@ -247,7 +247,7 @@ def test_a_length_that_is_too_long(get, server):
 
 
 def test_a_length_that_is_too_short_gives_the_wrong_hash(get, tmp_path):
-    refused(lambda: get(Behaviour(length=200_000)), "is not the file it should be: its SHA256 is")
+    refused(lambda: get(Behaviour(length=200_000)), "is not the file it should be: its SHA-256 is")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,8 +20,6 @@ from minicnn.downloads import download as download_module
 from minicnn.tasks import fetch as task
 from minicnn.tasks.networks import load_network
 
-HEX = {"sha256": 64, "sha1": 40}
-
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
@@ -263,7 +261,9 @@ def test_list_tells_what_is_there(run, cache):
     rows = {line.split()[0]: line for line in out.splitlines() if line}
     assert "in the cache" in rows["start"]
     assert "can be fetched" in rows["whole"]
-    assert "unknown" in rows["unknown"]
+    assert "all digits of its SHA-256" in rows["whole"]
+    assert "8 digits of its SHA-256" in rows["start"]
+    assert rows["unknown"].split()[-2:] == ["unknown", "free"]
     assert out.endswith(f"cache folder: {cache}\n")
     listed = {row["name"]: row for row in map(json.loads, run("list", "--json")[1].splitlines())}
     assert listed["start"]["path"] == str(cache / "start.h5")
@@ -317,7 +317,7 @@ def test_the_manifest_holds_no_hash_that_was_not_seen():
         if "file name" in entry.hash_source:
             assert f"-{entry.hash_start}." in entry.file
         elif entry.hash_start:
-            assert len(entry.hash_start) == HEX[entry.algorithm]
+            assert len(entry.hash_start) == public.DIGITS[entry.algorithm]
         else:
             assert "unknown" in entry.hash_source
         assert entry.licence

@@ -103,7 +103,7 @@ def test_the_borders_of_windows_that_hang_over(activations, oracle):
         "conv1": np.s_[:6, :6],
         "pool1": np.s_[-6:, -6:],
         "pool4": np.s_[-4:, -4:],
-    }.items():  # noqa: E501
+    }.items():
         found = activations[ours(top)]
         close(found[(..., *corner)], oracle["patch"][top][:], np.abs(found).max(), 1e-5, top)
 
@@ -288,12 +288,16 @@ def test_the_stored_predictions_of_pictures(net, pictures, shared_data):
         assert list(np.argsort(-row)[:5]) == list(top5[i])
 
 
-@pytest.mark.slow
-def test_the_accuracy_on_all_pictures(net, pictures):
-    found = measure_accuracy.measure(net, pictures)
-    assert found["pictures"] == 1000
-    assert found["top1"] >= 0.62
-    assert found["top5"] >= 0.83
+def test_the_accuracy_on_every_twentieth_picture(net, pictures, shared_data):
+    """On all 1000, `tools/measure_accuracy.py` finds 0.632 and 0.836, as the oracle does."""
+    with np.load(shared_data / "squeezenet" / "squeezenet_v1.0_predictions.npz") as stored:
+        right = stored["top5"] == np.arange(1000)[:, None]
+    assert (right[:, 0].mean(), right.any(1).mean()) == (0.632, 0.836)
+    some = np.linspace(0, 999, 50).round().astype(int)
+    found = measure_accuracy.measure(net, pictures, limit=50)
+    assert found["pictures"] == 50
+    assert found["top1"] == pytest.approx(right[some, 0].mean())
+    assert found["top5"] == pytest.approx(right[some].any(1).mean())
 
 
 def test_the_accuracy_tool_reads_every_kind_of_data(net, pictures, tmp_path, capsys):

@@ -11,7 +11,6 @@ FETCH = """
 minicnn weights fetch squeezenet
 minicnn weights verify squeezenet
 """
-HASH_SHOWN = 16  # digits; the publishers' file names carry 8
 PAUSE = 5.0  # seconds between lines of progress where there is no terminal
 
 
@@ -85,33 +84,22 @@ def list_(args) -> int:
 
     report, rows = Report(args.json), []
     embedded, there = checkpoint.embedded(), checkpoint.available()
-    for name in there.keys() - public.entries().keys():
-        state = "embedded" if name in embedded else "in the cache"
-        rows.append({"name": name, "network": "", "state": state, "known hash": "", "licence": ""})
-        report.event("network", name=name, state=state, path=str(there[name]))
-    for entry in public.entries().values():
-        state = "embedded" if entry.name in embedded else "in the cache"
-        state = state if entry.name in there else "can be fetched"
-        start = entry.hash_start
-        part = "all of" if len(start) > HASH_SHOWN else f"{len(start)} digits of"
-        known = f"{part} its {entry.algorithm.upper()}" if start else "unknown"
-        rows.append(
-            {
-                "name": entry.name,
-                "network": entry.network,
-                "state": state,
-                "known hash": known,
-                "licence": entry.licence,
-            }
-        )
-        where = str(there[entry.name]) if entry.name in there else None
-        report.event(
-            "network",
-            **{**entry._asdict(), "url": fetch.address(entry)},
-            file=entry.file,
-            state=state,
-            path=where,
-        )
+    entries = public.entries()
+    for name in [*entries, *(name for name in there if name not in entries)]:
+        entry = entries.get(name)
+        row = {
+            "name": name,
+            "network": entry.network if entry else "",
+            "state": "in the cache" if name in there else "can be fetched",
+            "known hash": entry.known_hash if entry else "",
+            "licence": entry.licence if entry else "",
+        }
+        if name in embedded:
+            row["state"] = "embedded"
+        rows.append(row)
+        more = {**entry._asdict(), "url": fetch.address(entry), "file": entry.file} if entry else {}
+        where = str(there[name]) if name in there else None
+        report.event("network", **{"name": name, **more}, state=row["state"], path=where)
     if not report.as_json:
         print(table(rows))
         print(f"\ncache folder: {places.cache()}")

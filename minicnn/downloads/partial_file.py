@@ -39,7 +39,8 @@ def hashes(path: Path, digest: Digest | None = None) -> tuple:
     if digest is None or found[digest.algorithm].startswith(digest.start):
         return found["sha256"], None
     verb = "is" if digest.whole else "begins with"
-    name, wrong = digest.algorithm.upper(), found[digest.algorithm]
+    name = digest.algorithm.upper().replace("SHA", "SHA-")
+    wrong = found[digest.algorithm]
     return found["sha256"], f"its {name} is {wrong}, the right one {verb} {digest.start}"
 
 
