@@ -3,7 +3,7 @@
 from minicnn.cli import looking, painting, parser
 
 EXAMPLE = """
-minicnn class-model --class 7 -o class7.png --iterations 20 --weights random
+minicnn class-model --class 7 -o class7.png --iterations 20 --noise 10 --weights random
 """
 
 
@@ -23,9 +23,10 @@ def add(verbs) -> None:
     verb.add_argument("--sheet", metavar="OUT2", help="also write it with the class above it")
     verb.add_argument("--npz", metavar="OUT3", help="also write the raw arrays")
     for name, default, text in (
-        ("l2-weight", 1e-3, "weight of the squared norm of the picture"),
+        ("l2-weight", 0.01, "weight of the squared norm of the picture"),
         ("tv-weight", 0.0, "weight of the total variation (smoothness)"),
         ("blur", 0.0, "pixels by which the picture is always blurred"),
+        ("noise", 0.0, "grey levels of noise to start from, not from plain mean colour"),
     ):
         verb.add_argument(
             f"--{name}",

@@ -8,6 +8,7 @@ learning rate and no number of iterations: the defaults are ours, and so are the
 
     jitter   each evaluation sees the picture rolled by up to so many pixels; its gradient is rolled
              back, so the picture never drifts
+    noise    start from noise and not from the zero image, where a network without biases is flat
     blur     the picture is a blurred one, I = G z, of what is searched for; dJ/dz = G dJ/dI, as G
              (Gaussian, mirrored at the edges) is its own adjoint
     bounds   the picture stays one: grey levels 0..255 in every pixel
@@ -43,6 +44,7 @@ class ClassModelSettings:
     tv_weight : float, of the mean squared neighbour difference
     jitter : int, pixels
     blur : float, standard deviation in pixels
+    noise : float, standard deviation in grey levels of what the search starts from
     optimizer : a row of `optimizers.METHODS`
     learning_rate : float, grey levels of 0..255; not for lbfgs
     """
@@ -52,10 +54,11 @@ class ClassModelSettings:
     weights: str | None = None
     pool: str | None = None
     size: int | None = None
-    l2_weight: float = 1e-3
+    l2_weight: float = 0.01
     tv_weight: float = 0.0
     jitter: int = 0
     blur: float = 0.0
+    noise: float = 0.0
     optimizer: str = "adam"
     learning_rate: float | None = None
     iterations: int = 200
@@ -76,13 +79,17 @@ class ClassModelSettings:
         layer = classes.scores_layer(net, (side, side))
         count = net.shapes((net.input_shape[0], side, side))[layer][0]
         index = classes.find_class(net, self.wanted_class, count)
-        start = to_device(np.zeros((1, net.input_shape[0], side, side), net.dtype), device)
+        start = np.zeros((1, net.input_shape[0], side, side), net.dtype)
+        if self.noise:
+            drawn = seeded_rng(self.seed).standard_normal(start.shape).astype(net.dtype)
+            start = drawn * (self.noise * grey_level(net, start)).astype(net.dtype)
+        start = to_device(start, device)
         return ClassModelJob(self, net, walk, layer, index, start, device)
 
     def _check(self):
         if self.optimizer not in METHODS:
             raise MinicnnError(f"no optimizer {self.optimizer!r}; use {', '.join(METHODS)}")
-        for name in ("l2_weight", "tv_weight", "blur", "jitter"):
+        for name in ("l2_weight", "tv_weight", "blur", "jitter", "noise"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise MinicnnError(
                     f"{name} = {getattr(self, name)}; use a finite number that is not negative"

@@ -82,6 +82,8 @@ class DeconvJob(looks.LookJob):
         found = [
             self._describe(*one, everywhere) for one in zip(units, positions, values, strict=True)
         ]
+        for delta, one in zip(deltas, found, strict=True):
+            _clear_outside(delta, one["box"])
         scale = 127 / looks.peak(deltas, s.clip)
         return self._look(deltas, found, scale, pools, to_host(y)[0])
 
@@ -182,6 +184,14 @@ def pool_shares(acts, switches):
 def _pools_below(net, layer):
     below = net.layers[: net.layers.index(layer) + 1] if layer in net.layers else []
     return [name for name in below if isinstance(net.layer(name), MaxPool2d)]
+
+
+def _clear_outside(delta, box):
+    """Set what the unit cannot see to exactly 0: the fast convolution leaves rounding there."""
+    if box:
+        top, left, bottom, right = box
+        delta[: max(0, top)] = delta[max(0, bottom) :] = 0
+        delta[:, : max(0, left)] = delta[:, max(0, right) :] = 0
 
 
 def _together(pictures, titles):
