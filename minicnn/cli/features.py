@@ -61,6 +61,9 @@ def add(verbs) -> None:
     verb.add_argument(
         "--shard", metavar="I/N", type=shard, help="scan this part only, draw nothing"
     )
+    verb.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask cluster that scans, as tcp://host:8786"
+    )
     verb.add_argument("--resume", action="store_true", help="go on with an interrupted scan in DIR")
     verb.add_argument("--strict", action="store_true", help="stop at a picture that cannot be read")
     verb.add_argument("--no-sheets", action="store_true", help="write the numbers only")
@@ -129,7 +132,7 @@ def _scan(args, report):
     else:
         features = feature_scan.begin(net, settings)
     blocks = feature_scan.shard_blocks(settings, args.shard or (1, 1))
-    _run_scan(args, report, features, net, pictures, blocks, path)
+    features = _run_scan(args, report, features, net, pictures, blocks, path)
     if features.complete:
         _name(features, pictures)
         feature_file.save(features, path)
@@ -141,34 +144,39 @@ def _run_scan(args, report, features, net, pictures, blocks, path):
 
     todo = sum(len(features.settings.block(b)) for b in blocks if not features.done[b])
     if not todo:
-        return
+        return features
     known, started = set(features.skipped), time.monotonic()
     with report.progress(todo) as progress:
 
         def show(done, total, skipped):
-            progress.update(done, {"skipped": skipped} if skipped else {})
+            progress.update(done, {"skipped": len(skipped)} if skipped else {})
             rate = done / max(1e-9, time.monotonic() - started)
-            report.event("progress", done=done, total=total, rate=round(rate, 3), skipped=skipped)
-            for number in sorted(set(features.skipped) - known):
-                report.note(f"skipped picture {number}: {features.skipped[number]}")
+            report.event(
+                "progress", done=done, total=total, rate=round(rate, 3), skipped=len(skipped)
+            )
+            for number in sorted(set(skipped) - known):
+                report.note(f"skipped picture {number}: {skipped[number]}")
                 known.add(number)
 
+        options = {
+            "blocks": blocks,
+            "strict": args.strict,
+            "save": lambda found: feature_file.save(found, path),
+            "progress": show,
+        }
         try:
-            feature_scan.scan(
-                features,
-                net,
-                pictures,
-                blocks=blocks,
-                threads=args.threads,
-                strict=args.strict,
-                save=lambda found: feature_file.save(found, path),
-                progress=show,
-            )
+            if args.scheduler:
+                from minicnn.tasks import feature_cluster
+
+                features = feature_cluster.scan(features, net, args.scheduler, **options)
+            else:
+                feature_scan.scan(features, net, pictures, threads=args.threads, **options)
         except feature_scan.Interrupted:
             report.note(f"interrupted; what is done is in {path}, go on with --resume")
             raise SystemExit(INTERRUPTED) from None
     seconds = time.monotonic() - started
     report.note(f"{todo} pictures in {duration(seconds)}, {todo / seconds:.1f} a second")
+    return features
 
 
 def _merge(args, report):

@@ -148,6 +148,7 @@ def scan(
     save : callable, save(features), optional
         Called every minute, at the end, and on Ctrl-C.
     progress : callable, progress(pictures done, pictures in all, skipped), optional
+        `skipped` is {picture: reason} of all that could not be read so far.
 
     Raises
     ------
@@ -171,16 +172,21 @@ def scan(
             _show(features, walk, taps, order, block, arrays, broken)
             count += len(settings.block(block))
             if progress:
-                progress(count, total, len(features.skipped))
+                progress(count, total, features.skipped)
             if interrupts or clock() - saved > SAVE_SECONDS:
                 save(features)
                 saved = clock()
             if interrupts:
                 raise Interrupted
-    if not features.seen and features.skipped:
+    check_some(features)
+    save(features)
+
+
+def check_some(features):
+    """Raise `MinicnnError` if all pictures have been looked at and none could be read."""
+    if features.complete and not features.seen:
         reason = next(iter(features.skipped.values()))
         raise MinicnnError(f"none of the {len(features.skipped)} pictures can be read: {reason}")
-    save(features)
 
 
 def _show(features, walk, taps, order, block, arrays, broken):

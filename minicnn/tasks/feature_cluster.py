@@ -1,0 +1,124 @@
+"""The scan of `feature_scan` on a Dask cluster: parts go out, what they find is merged.
+
+A part is a run of blocks, done as a shard does them, so the result is that of a single process bit
+for bit where the machines round alike. A part whose worker dies is done again elsewhere. All
+workers must find the data set under the same path; the network is sent to them.
+"""
+
+import time
+
+from minicnn.errors import MinicnnError
+from minicnn.network import Network
+from minicnn.tasks import feature_file, feature_scan
+from minicnn.tasks.picture_set import PictureSet
+
+BLOCKS_A_PART = 8
+RETRIES = 5  # of a part, where workers die
+TIMEOUT = 10  # seconds to find the scheduler
+
+
+def scan(
+    features,
+    net,
+    address,
+    *,
+    blocks=None,
+    strict=False,
+    save=None,
+    progress=None,
+    blocks_a_part=BLOCKS_A_PART,
+):
+    """Scan the blocks that are not done yet on the workers of a scheduler.
+
+    Parameters
+    ----------
+    features : Features
+        Not changed.
+    net : Network
+    address : str
+        Of a running scheduler, as tcp://10.0.0.1:8786.
+    blocks, strict, save, progress
+        See `feature_scan.scan`; `save` is called as there.
+    blocks_a_part : int
+        It does not change the result.
+
+    Returns
+    -------
+    Features
+
+    Raises
+    ------
+    MinicnnError
+        If Dask is not installed, there is no scheduler or it has no workers, or a part fails.
+    feature_scan.Interrupted
+        On Ctrl-C, after what has been found was saved.
+    """
+    settings, save = features.settings, save or (lambda _: None)
+    blocks = range(settings.blocks) if blocks is None else blocks
+    todo = [b for b in blocks if not features.done[b]]
+    parts = [todo[i : i + blocks_a_part] for i in range(0, len(todo), blocks_a_part)]
+    total, count = sum(len(settings.block(b)) for b in todo), 0
+    saved = time.monotonic()
+    with _client(address) as client:
+        from distributed import as_completed
+
+        sent = client.scatter(_packed(net), broadcast=True)
+        futures = {
+            client.submit(_part, sent, settings, part, strict, pure=False, retries=RETRIES): part
+            for part in parts
+        }
+        try:
+            for future in as_completed(futures):
+                part = futures.pop(future)
+                try:
+                    features = feature_file.merge(features, future.result())
+                except MinicnnError:
+                    save(features)
+                    raise
+                count += sum(len(settings.block(b)) for b in part)
+                future.release()
+                if progress:
+                    progress(count, total, features.skipped)
+                if time.monotonic() - saved > feature_scan.SAVE_SECONDS:
+                    save(features)
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            save(features)
+            raise feature_scan.Interrupted from None
+        finally:
+            client.cancel(list(futures))
+    feature_scan.check_some(features)
+    save(features)
+    return features
+
+
+def _client(address):
+    try:
+        from distributed import Client
+    except ImportError:
+        raise MinicnnError(
+            "--scheduler needs Dask; install it with: pip install 'minicnn[distributed]'"
+        ) from None
+    try:
+        client = Client(address, timeout=TIMEOUT)
+    except (OSError, ValueError, TimeoutError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MinicnnError(f"no Dask scheduler at {address!r}: {reason}") from None
+    if not client.scheduler_info().get("workers"):
+        client.close()
+        raise MinicnnError(f"the scheduler at {address} has no workers; start some: dask worker")
+    return client
+
+
+def _packed(net):
+    """Return what a network is made of, which pickles."""
+    return [tuple(node) for node in net.nodes], dict(net.params), net.input_shape, net.attrs
+
+
+def _part(packed, settings, blocks, strict):
+    """Scan some blocks on a worker."""
+    net = Network(*packed)
+    features = feature_scan.begin(net, settings)
+    pictures = PictureSet(settings.data, settings.split, settings.pictures)
+    feature_scan.scan(features, net, pictures, blocks=blocks, strict=strict, threads=1)
+    return features
