@@ -252,3 +252,31 @@ def test_groups_do_not_mix(rng):
 def test_bad_input_ends_in_one_line(rng, call, message):
     with pytest.raises(MinicnnError, match=message):
         call(NETS["overlapping"](), picture(rng))
+
+
+@pytest.mark.parametrize("rule", POLICIES["rule"])
+@pytest.mark.parametrize("name", NETS)
+def test_every_rule_equals_torch_with_its_relu_replaced(rng, monkeypatch, name, rule):
+    torch = pytest.importorskip("torch")
+    import torch_network
+
+    class Rectify(torch.autograd.Function):
+        @staticmethod
+        def forward(context, x):
+            context.save_for_backward(x)
+            return x.clamp(min=0)
+
+        @staticmethod
+        def backward(context, dy):
+            (x,) = context.saved_tensors
+            mask = 1 if rule == "deconvnet" else (x > 0)
+            return (dy if rule == "gradient" else dy.clamp(min=0)) * mask
+
+    monkeypatch.setitem(torch_network._RULES, "ReLU", lambda F, layer, own, x: Rectify.apply(x))
+    net, x = NETS[name](), picture(rng)
+    outputs, layer = torch_network.activations(net, x), net.layers[-1]
+    policy = Policy(rule=rule, lrn="gradient")
+    found = project(net, x, layer, [2], policy=policy)
+    seed, *_ = make_seed(policy.forward(net, x, [layer])[layer], layer, [2])
+    expected = torch_network.gradients(outputs, {layer: seed})
+    np.testing.assert_allclose(found.dx, expected, rtol=1e-9, atol=1e-12)

@@ -68,7 +68,7 @@ def add_policy(verb) -> None:
         "--zero-windows",
         choices=("first", "drop"),
         default="first",
-        help="of pooling windows that are all 0: a switch at the first pixel, or none",
+        help="ties in pooling windows that are all 0: the switch at the first pixel, or no switch",
     )
     verb.add_argument(
         "--lrn",

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.backend import array_module, seeded_rng, to_device, to_host
+from minicnn.backend import array_module, seeded_rng, to_host
 from minicnn.errors import MinicnnError
 from minicnn.overlays import over
 from minicnn.sheets import signed_to_uint8
@@ -224,8 +224,7 @@ def averaged(gradient, x, average, *, samples, shift, noise, rng, magnitude, pro
             copies = np.repeat(host, len(now), axis=0)
             spread = np.reshape(np.broadcast_to(noise, 3), (1, 3, 1, 1))
             copies = copies + (spread * rng.standard_normal(copies.shape)).astype(host.dtype)
-        like_x = copies if array_module(x) is np else to_device(copies, "cuda")
-        for w, step in zip(to_host(gradient(like_x)), now, strict=True):
+        for w, step in zip(to_host(gradient(array_module(x).asarray(copies))), now, strict=True):
             w = w[np.newaxis]
             w = moved_back(w, step) if average == "shifts" else w
             total += w
