@@ -47,7 +47,7 @@ STYLE = {
         style_layers=dict.fromkeys(("relu_conv1", "fire2/concat", "fire3/concat"), 1.0),
         content_weight=1.0,
         style_weight=100.0,
-        tv_weight=1.0,
+        tv_weight=5e5,  # its activations are in the thousands: below 1e5 this term does nothing
         pool="max",
     ),
     "alexnet": Style(
