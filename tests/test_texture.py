@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,6 +126,17 @@ def test_value_and_gradient_are_those_of_torch(rng, gram):
     np.testing.assert_allclose(dx, x.grad.numpy(), rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.parametrize("gram", ["gatys", "mean", "lecture"])
+def test_relative_losses_are_1_without_activations(rng, gram):
+    net, source = tiny(), rng.standard_normal((1, 3, 16, 24))
+    net.params["conv1.bias"][:] = 0
+    fun = texture.texture_objective(
+        net, source, layers={"relu1": 1.0, "pool1": 0.5}, gram=gram, relative=True
+    )
+    assert fun(np.zeros_like(source))[0] == pytest.approx(1.5, rel=1e-12)
+    assert fun(source)[0] == pytest.approx(0, abs=1e-20)
+
+
 def test_a_wall_of_the_source_has_its_loss_0_on_the_torus(rng):
     """A source that repeats already, seen as one period of itself."""
     net, tile = on_torus(tiny()), rng.standard_normal((1, 3, 16, 16))
@@ -184,7 +196,7 @@ def test_a_texture_has_its_size_its_settings_and_can_be_made_again(synthesise, t
     result = json.loads(stdout.splitlines()[-1])
     assert (result["width"], result["height"], result["iterations"]) == (64, 40, 2)
     settings = read_metadata("out.png")["settings"]
-    assert (settings["pool"], settings["normalize"], settings["width"]) == ("average", "source", 64)
+    assert (settings["pool"], settings["normalize"], settings["width"]) == ("average", "layers", 64)
     assert main(["rerun", "out.png", "--quiet"]) == 0
     assert (tmp_path / "out-rerun.png").read_bytes() == (tmp_path / "out.png").read_bytes()
 
@@ -208,6 +220,8 @@ def test_the_defaults_are_gatys(folder):
     job = prepare(TextureSettings([str(folder / "s.png")], weights="random"))
     assert job.settings.layers == dict.fromkeys(LAYERS["minivgg"], 1.0)
     assert isinstance(job.net.layer("pool1"), AvgPool2d)
+    assert (job.settings.normalize, job.nets[0]) == ("layers", job.net)
+    job = prepare(replace(job.settings, normalize="channels"))
     means = job.nets[0].forward(job.sources[0], ["relu2_1"])["relu2_1"].mean(axis=(0, 2, 3))
     np.testing.assert_allclose(means[means > 1e-3], 1, rtol=1e-3)
     low, high = job.bounds(0)

@@ -58,9 +58,10 @@ def add(verbs) -> None:
     )
     verb.add_argument(
         "--normalize",
-        choices=("source", "none"),
-        help="scale every channel to the mean 1 over the source (default: unless the weights "
-        "are so scaled, see `minicnn weights normalize`)",
+        choices=("layers", "channels", "none"),
+        help="make layers comparable: by the size of their Gram matrices, or by scaling every "
+        "channel to the mean 1 over the source (default: layers; none for weights that are "
+        "normalised already, see `minicnn weights normalize`)",
     )
     verb.add_argument(
         "--bounds",

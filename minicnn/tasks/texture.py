@@ -10,10 +10,14 @@ until J is small.
 
 Gatys, Ecker & Bethge 2015, arXiv 1505.07376 (equations 4 to 7 of the lecture notes, which leave
 out the 1/C² of E_l). As theirs by default: equal weights; the first convolution and the poolings
-behind it; average pooling; every channel of the network scaled to the mean activation 1 (they
-scale over many photographs; where the weights are not so scaled we do it over the source, see
-`texture_setup`); pixels kept between the least and the largest of the source; white noise. Their
-"conv1_1" lies behind its ReLU, which in their program works in place: it is our relu1_1.
+behind it; average pooling; pixels kept between the least and the largest of the source; white
+noise. Their "conv1_1" lies behind its ReLU, which in their program works in place: our relu1_1.
+
+Equal weights are meant for their network, in which every channel is scaled to the mean activation
+1 over many photographs (`minicnn weights normalize`). Without such weights one layer outweighs the
+others. Scaling the channels by the source alone is no cure: a channel that fires in one place of
+it becomes the loudest of all. By default we then divide each E_l by its value for a picture
+without any activation, `relative`.
 
 Two ways to go on from a texture: `torus` makes it one that repeats without a seam, and
 `histograms` gives it the tones of the source to the letter.
@@ -28,7 +32,7 @@ from minicnn import priors
 from minicnn.backend import array_module
 from minicnn.histograms import match_histogram
 from minicnn.images import deprocess, to_uint8
-from minicnn.objectives import GramStyleLoss, style_targets
+from minicnn.objectives import STYLE, GramStyleLoss, style_targets, sum_squares
 from minicnn.optimizers import minimize
 from minicnn.sheets import grid, labelled
 from minicnn.tasks import series
@@ -48,6 +52,7 @@ def texture_objective(
     weight=1.0,
     tv_weight=0.0,
     gram="gatys",
+    relative=False,
     seamless=False,
     engine="auto",
     threads=None,
@@ -57,12 +62,16 @@ def texture_objective(
     Parameters
     ----------
     net : Network
-        Normalised (see `folding`), if all layers are to have about the same say.
+        Normalised (see `folding`), or else `relative`, if all layers are to have about the same
+        say.
     source : array, shape (1, 3, H', W'), preprocessed for `net`
     layers : list of str, or dict name -> λ
     weight, tv_weight : float
     gram : {"gatys", "mean", "lecture"}
         Normalisation of the Gram term, a row of `objectives.STYLE`.
+    relative : bool
+        Divide each E_l by what it is for a picture without any activation: E_l is then the squared
+        error of the Gram matrix by the square of the matrix.
     seamless : bool
         See x as one tile of an endless wall; x needs rows and columns that are multiples of the
         stride of the deepest layer. The source, which is no tile, goes on as its mirror image
@@ -83,6 +92,10 @@ def texture_objective(
         walk = walk_of(on_torus(net), engine, threads)
     else:
         targets = style_targets(walk.forward(source, list(weights), keep=False))
+    if relative:
+        factor = STYLE[gram]
+        for name, target in targets.items():
+            weights[name] /= factor(target.shape[-1]) * sum_squares(target) or 1.0
     terms = {"style": (weight, GramStyleLoss(targets, weights, gram))}
     variation = partial(
         pixel_tv,
@@ -132,6 +145,7 @@ def synthesise(job, number, layers, callback=None):
         layers=layers,
         tv_weight=s.tv_weight,
         gram=s.gram,
+        relative=s.normalize == "layers",
         seamless=s.seamless,
         engine=s.engine,
         threads=s.threads,

@@ -12,7 +12,7 @@ from minicnn.engine.threads import thread_count
 from minicnn.errors import MinicnnError
 from minicnn.folding import fold_batch_norm, normalize_activations
 from minicnn.images import fit, preprocess
-from minicnn.layers import LRN, BatchNorm2d
+from minicnn.layers import BatchNorm2d
 from minicnn.network import Network
 from minicnn.objectives import STYLE as GRAMS
 from minicnn.tasks import checks, jobs, presets, texture
@@ -39,7 +39,7 @@ LAYERS = {
     "alexnet-torchvision": ALEXNET,
     "zfnet": ALEXNET,
 }
-NORMALIZE = ("source", "none")
+NORMALIZE = ("layers", "channels", "none")
 BOUNDS = ("source", "none")
 
 
@@ -53,8 +53,9 @@ class TextureSettings:
     source_size : int, long side that the source is brought to; 256, or less for a small one
     width, height : int, of the texture; those of the source by default
     layers : dict, name -> weight
-    normalize : "source" scales every channel to the mean activation 1 over the source, "none" does
-        not; by default the first, unless the weights are so scaled already or cannot be
+    normalize : "layers" measures the error of each Gram matrix by its size, "channels" scales every
+        channel to the mean activation 1 over the source, "none" does neither; by default the
+        first, unless the weights are normalised already
     bounds : "source" keeps every value between the source's least and largest, "none" does not
     histogram : bool, match the histogram of the source afterwards
     seamless : bool, make one tile of an endless wall
@@ -100,7 +101,7 @@ class Job(jobs.Job):
     Attributes
     ----------
     net : Network, as loaded
-    nets : list of Network, normalised over each source where that is wanted
+    nets : list of Network, channels normalised over each source where that is wanted
     sources : list of float32 (1, 3, H', W'), preprocessed
     start : float32 (1, 3, H, W), the noise to start from
     pictures : list of uint8 (H', W', 3), the sources as resized
@@ -202,13 +203,12 @@ def resolve(settings, net, shape):
     if settings.seamless:
         step = _stride(net, settings.layers)
         rows, columns = (max(step, side // step * step) for side in (rows, columns))
-    scaled = net.attrs.get("normalized") or any(isinstance(n.layer, LRN) for n in net.nodes)
     defaults = {
         "network": net.attrs["name"],
         "pool": net.attrs["pool"],
         "width": columns,
         "height": rows,
-        "normalize": "none" if scaled else "source",
+        "normalize": "none" if net.attrs.get("normalized") else "layers",
         "iterations": ITERATIONS.get(settings.optimizer, search.iterations),
         "learning_rate": search.learning_rate,
     }
@@ -232,7 +232,7 @@ def _layers(settings, net):
 
 def _normalized(net, source, how):
     """Return the network, with every channel scaled to the mean 1 over the source if wanted."""
-    if how == "none":
+    if how != "channels":
         return net
     if any(isinstance(node.layer, BatchNorm2d) for node in net.nodes):
         net = fold_batch_norm(net)
