@@ -66,6 +66,9 @@ def test_the_wheel_has_the_networks_and_pictures_and_no_tests(wheel):
     assert {"minicnn/demo/content.jpg", "minicnn/demo/style.jpg"} <= set(names)
     weights = {f"minicnn/_weights/{path.name}" for path in checkpoint.embedded().values()}
     assert weights <= set(names)
+    assert {f"minicnn/_weights/{name}.json" for name in ("manifest", "imagenet-classes")} <= set(
+        names
+    )
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"minicnn"}
 
 

@@ -75,15 +75,6 @@ def close(found, expected, largest, tolerance, name):
     assert np.abs(found - expected).max() <= tolerance * largest, name
 
 
-def test_the_compressed_file_holds_the_weights_of_the_unpacked_one(net, shared_data):
-    with h5py.File(shared_data / "squeezenet" / "squeezenet_v1.0_float32.h5") as file:
-        for key, array in net.params.items():
-            layer, _, kind = key.rpartition(".")
-            fire, _, part = layer.rpartition("/")
-            theirs = f"{fire}/{CAFFE_PARTS[part]}" if fire else layer.replace("10", "_final")
-            np.testing.assert_array_equal(array, file[theirs][kind][:], err_msg=key)
-
-
 def test_every_stored_activation(activations, oracle):
     """To 1e-5 of the layer's maximum; 1e-4 is wanted."""
     largest = {top: np.abs(oracle["stats"][top][..., 2:]).max() for top in tops(oracle, "stats")}
@@ -324,3 +315,53 @@ def test_ranks_count_ties_by_the_class_number():
     scores = np.array([[1.0, 3.0, 3.0, 0.0]])
     places = [int(measure_accuracy.ranks(scores, np.array([k]))[0]) for k in range(4)]
     assert places == [2, 0, 1, 3]
+
+
+# The versions of torchvision, whose forward pass is written out here a second time
+
+
+def torchvision_forward(torch, state, pools, x):
+    """`squeezenet1_0` or `squeezenet1_1` of torchvision; `pools` are the places of its poolings."""
+    F, t = torch.nn.functional, {key: torch.from_numpy(value) for key, value in state.items()}
+
+    def conv(name, x, **options):
+        return F.relu(F.conv2d(x, t[f"{name}.weight"], t[f"{name}.bias"], **options))
+
+    x = conv("features.0", torch.from_numpy(x), stride=2)
+    for i in range(2, 13):
+        if i in pools:
+            x = F.max_pool2d(x, 3, 2, ceil_mode=True)
+        else:
+            squeezed = conv(f"features.{i}.squeeze", x)
+            one = conv(f"features.{i}.expand1x1", squeezed)
+            x = torch.cat([one, conv(f"features.{i}.expand3x3", squeezed, padding=1)], 1)
+    return conv("classifier.1", x).mean((2, 3)).numpy()
+
+
+@pytest.mark.parametrize(
+    ("name", "pools"), [("squeezenet-torchvision", (2, 6, 11)), ("squeezenet1_1", (2, 5, 8))]
+)
+def test_the_scores_of_torchvision(name, pools, rng, tmp_path):
+    torch = pytest.importorskip("torch")
+    shapes, fires = (
+        models.skeleton(name).param_shapes(),
+        [i for i in range(3, 13) if i not in pools],
+    )
+    state = {}
+    for key, shape in shapes.items():
+        fire, _, part = key.partition("/")
+        if part:
+            theirs = f"features.{fires[int(fire[4:]) - 2]}.{part.replace('squeeze1x1', 'squeeze')}"
+        else:
+            theirs = key.replace("conv10", "classifier.1").replace("conv1", "features.0")
+        scale = (2 / np.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
+        state[theirs] = rng.standard_normal(shape, dtype=np.float32) * np.float32(scale)
+    np.savez(tmp_path / "net.npz", **state)
+    net = convert_file(tmp_path / "net.npz", name)
+    assert net.attrs["source_names"] == "torchvision"
+    assert net.attrs["preprocess"]["channel_order"] == "RGB"
+    assert "note" not in net.attrs
+    x = rng.standard_normal((1, 3, 75, 83), dtype=np.float32)
+    expected = torchvision_forward(torch, state, pools, x)
+    found = net.forward(x, ["pool10"])["pool10"][:, :, 0, 0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * expected.max())
