@@ -134,6 +134,11 @@ def _from_bytes(data, suffix):
     raise MinicnnError(f"not a weight file of a known format; these are {', '.join(FORMATS)}")
 
 
+def _check_heaps(path):
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        h5.check_heaps(data)
+
+
 def _from_zip(data):
     archive = open_zip(data)
     names = archive.namelist()

@@ -93,6 +93,6 @@ def _bytes(value):
     """Bytes as they are; pickles of Python 2 hold them as text of the same length."""
     if isinstance(value, str):
         return value.encode("latin-1")
-    if not isinstance(value, bytes):
+    if not isinstance(value, (bytes, bytearray)):
         raise MinicnnError("an array without values")
     return value

@@ -167,6 +167,8 @@ class _View(Built):
 
 def _storage(pid):
     """Return (dtype, key, number of values) of a persistent id."""
+    if isinstance(pid, tuple) and len(pid) > 1 and pid[0] == "module":
+        raise MinicnnError(f"the pickle holds the code of {str(pid[1])[:60]}; {ADVICE}")
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
         raise MinicnnError("the pickle refers to something that is no storage")
     kind, key, count = pid[1], pid[2], pid[4]

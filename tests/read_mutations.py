@@ -1,0 +1,75 @@
+"""Run by `mutations.read_copies`: reads damaged copies of a file one after the other."""
+
+import faulthandler
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from mutations import MEMORY, mutate
+
+from minicnn import convert
+from minicnn.errors import MinicnnError
+
+SECONDS = 60
+
+
+def main(path, count, seed, folder, start):
+    original, folder = Path(path).read_bytes(), Path(folder)
+    target, opened = folder / f"copy{Path(path).suffix}", set()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    faulthandler.enable()
+    watch(folder, opened)
+    read, longest = 0, 0.0
+    for i in range(start, start + count):
+        target.write_bytes(mutate(original, np.random.default_rng([seed, i])))
+        (folder / "last").write_text(str(i))
+        signal.alarm(SECONDS)  # kills the process: a handler would not run inside a library
+        begun = time.perf_counter()
+        read += reads(target)
+        longest = max(longest, time.perf_counter() - begun)
+        signal.alarm(0)
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    report = {"read": read, "refused": count - read, "seconds": longest, "megabytes": megabytes}
+    print(json.dumps({**report, "opened": sorted(opened)}))
+
+
+def reads(target):
+    """Read a copy; return whether it was not refused. Anything but one clear line is a failure."""
+    try:
+        found = convert.read(target)
+    except MinicnnError as error:
+        said = str(error)
+    else:
+        said = None
+    if said is not None:
+        assert "\n" not in said
+        assert len(said) < 1000, said
+        return False
+    for array in found.arrays.values():
+        assert array.dtype.kind in "fiub"
+        array.max(initial=0)  # the values are there
+    return True
+
+
+def watch(folder, opened):
+    """Note every other file that is opened, and every program that is run."""
+    own = (str(folder), "/proc", sys.prefix, sys.base_prefix, str(Path(__file__).parents[1]))
+
+    def hook(event, args):
+        if event in ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork"):
+            opened.add(event)
+        elif event == "open" and isinstance(args[0], (str, os.PathLike)):
+            name = os.fspath(args[0])
+            if not name.startswith(own):
+                opened.add(name)
+
+    sys.addaudithook(hook)
+
+
+if __name__ == "__main__":
+    main(*json.loads(sys.argv[1]))
