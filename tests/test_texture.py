@@ -270,3 +270,11 @@ def test_bad_input_is_one_line(synthesise, tmp_path, where, options, words):
 def test_sizes_that_are_none(synthesise, size):
     code, _, stderr = synthesise("--size", size)
     assert (code, "is no size; write 512 or 640x480" in stderr) == (2, True)
+
+
+def test_a_seamless_texture_is_as_large_as_the_source_allows(folder):
+    settings = TextureSettings(
+        [str(folder / "s.png")], weights="random", source_size=45, seamless=True
+    )
+    assert prepare(settings).start.shape == (1, 3, 32, 40)
+    assert prepare(replace(settings, seamless=False)).start.shape == (1, 3, 38, 45)

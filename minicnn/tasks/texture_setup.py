@@ -29,7 +29,7 @@ VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
 ALEXNET = ("relu1", "pool1", "pool2", "relu3", "relu4")
 # network -> the layers that are compared by default; minivgg's pool4 is a mean over the picture
 LAYERS = {
-    "minivgg": ("relu1_1", "pool1", "pool2", "pool3", "relu4_3"),
+    "minivgg": ("relu1_1", "pool1", "pool2", "pool3", "relu4_1"),
     "vgg16": VGG,
     "vgg19": VGG,
     "squeezenet": ("relu_conv1", "pool1", "fire3/concat", "pool4", "fire6/concat"),
@@ -237,8 +237,8 @@ def _normalized(net, source, how):
     if any(isinstance(node.layer, BatchNorm2d) for node in net.nodes):
         net = fold_batch_norm(net)
     fast = net.replica()
-    fast.convolution = FastConvolution(frozen=True) if isinstance(source, np.ndarray) else None
-    fast.convolution = fast.convolution or net.convolution
+    if isinstance(source, np.ndarray):
+        fast.convolution = FastConvolution(frozen=True)
     scaled = normalize_activations(fast, [source])
     scaled.convolution = net.convolution
     return scaled
