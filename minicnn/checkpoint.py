@@ -164,7 +164,7 @@ def embedded() -> dict:
 
 def available() -> dict:
     """Return {name: path} of the networks that `load` knows by name: embedded, then fetched."""
-    return {**places.networks(places.cache()), **embedded()}
+    return {**places.cached(), **embedded()}
 
 
 def _locate(name_or_path):

@@ -12,6 +12,8 @@ import sys
 from importlib import resources
 from pathlib import Path
 
+from minicnn.errors import MinicnnError
+
 VARIABLE = "MINICNN_CACHE"
 
 
@@ -26,7 +28,28 @@ def installed() -> Path | None:
 
 
 def cache() -> Path:
-    """Return the cache folder, which need not exist."""
+    """Return the cache folder, which need not exist.
+
+    Raises
+    ------
+    MinicnnError
+        If the user has no home folder and the variable is not set.
+    """
+    try:
+        return _cache()
+    except RuntimeError:  # of pathlib
+        raise MinicnnError(f"there is no home folder; set {VARIABLE} to a folder") from None
+
+
+def cached() -> dict:
+    """Return {name: path} of the networks in the cache folder; none if it cannot be read."""
+    try:
+        return networks(cache())
+    except (MinicnnError, OSError):
+        return {}
+
+
+def _cache():
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE]).expanduser()
     if sys.platform == "win32":

@@ -306,6 +306,18 @@ def test_the_cache_folder_is_where_the_platform_wants_it(
     assert places.cache() == Path(expected)
 
 
+def test_without_a_home_embedded_networks_are_found_and_the_cache_is_asked_for(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("MINICNN_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(places.Path, "home", homeless)
+    assert checkpoint.available() == checkpoint.embedded()
+    with pytest.raises(minicnn.MinicnnError, match="no home folder; set MINICNN_CACHE"):
+        places.cache()
+
+
 # The manifest
 
 
