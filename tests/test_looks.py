@@ -325,7 +325,7 @@ def test_the_gradient_of_the_class_model_is_that_of_its_value(rng):
     fun(x)
     pixels = looks.as_pixels(class_model.blurred(x, 1.3), net) / 255
     assert fun.terms["l2"] == pytest.approx(0.7 * (pixels**2).sum())
-    assert fun.terms["score"] == pytest.approx(
+    assert fun.terms["minus-score"] == pytest.approx(
         -net.forward(class_model.blurred(x, 1.3), ["pool2"])["pool2"][0, 1, 0, 0]
     )
 
@@ -371,9 +371,16 @@ def test_the_class_model_scores_higher_than_grey(command):
     )
     lines = [json.loads(line) for line in stdout.splitlines()]
     assert code == 0
-    assert lines[-1]["score"] > -lines[0]["losses"]["score"]
+    assert lines[-1]["score"] > -lines[0]["losses"]["minus-score"]
     assert np.load("a.npz")["x"].shape == (1, 3, 64, 64)
     assert read_metadata("out.png")["result"]["name"] == "thing 7"
+
+
+def test_the_class_model_says_where_no_pixel_matters(command):
+    code, stdout, _ = command("class-model", "--class", "7", "-o", "out.png")
+    assert code == 0
+    assert "thing 7 (7): score 0" in stdout
+    assert "try --noise 10" in stdout
 
 
 def test_classes_are_found_by_number_name_and_part():

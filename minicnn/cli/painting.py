@@ -83,8 +83,10 @@ def paint(settings, outputs: Outputs, report: Report, files=None, weights=None) 
     _save(job, outputs, outcome)
     rows, cols = outcome.picture.shape[:2]
     losses = ", ".join(f"{name} {value:.4g}" for name, value in main_losses(outcome.losses).items())
+    found = getattr(outcome, "text", "")  # what was measured, for people
     report.result(
-        f"{outputs.picture}: {cols} x {rows}, {result.iterations} iterations in "
+        (f"{found}\n" if found else "")
+        + f"{outputs.picture}: {cols} x {rows}, {result.iterations} iterations in "
         f"{duration(seconds)}; {losses}; {result.reason}",
         output=str(outputs.picture),
         sheet=outputs.sheet and str(outputs.sheet),

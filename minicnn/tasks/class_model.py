@@ -113,6 +113,18 @@ class ClassModelOutcome(Outcome):
 
     arrays: dict | None = None
 
+    @property
+    def text(self):
+        """What was found, for people."""
+        found = self.findings
+        text = (
+            f"{found['name']} ({found['class']}): score {found['score']:.4g}, probability "
+            f"{found['probability']:.2%}"
+        )
+        if self.result.status == "converged" and not self.result.iterations:
+            text += "; no pixel changes the score where the search starts: try --noise 10"
+        return text
+
 
 @dataclass(frozen=True)
 class ClassModelJob(jobs.Job):
@@ -146,7 +158,7 @@ class ClassModelJob(jobs.Job):
             value, dx = priors.alpha_norm(x / (255 * level), 2, "sum")
             return value, dx / (255 * level)
 
-        score = {"score": (1.0, ClassScore(self.layer, self.index))}
+        score = {"minus-score": (1.0, ClassScore(self.layer, self.index))}
         terms = {"l2": (s.l2_weight, l2), "tv": (s.tv_weight, lambda x: pixel_tv(x, level))}
         walk = _Rolled(self.walk, s.jitter, seeded_rng(s.seed)) if s.jitter else self.walk
         return Blurred(image_function(WeightedSum(score, terms), walk, s.threads), s.blur)

@@ -133,7 +133,7 @@ class DeconvJob(looks.LookJob):
             row=self._row(found, pictures, heats),
             arrays=arrays,
             findings=findings,
-            text="\n".join(_line(s.layer, one) for one in found),
+            text="\n".join([*(_line(s.layer, one) for one in found), *_shares_line(pools)]),
             notes=_notes(found, deltas, s),
         )
 
@@ -212,6 +212,15 @@ def _line(layer, one):
     elif one["position"] != "all":
         where = f"at row {one['position'][0]}, column {one['position'][1]}; it sees everything"
     return f"{layer} unit {one['unit']}: activation {one['activation']:.4g} {where}"
+
+
+def _shares_line(pools):
+    """Return a line on what the policies had to decide, if there is any pooling on the way."""
+    shares = [
+        f"{name} {share['zero_windows']:.0%}, {share['shared_winners']:.0%}"
+        for name, share in pools.items()
+    ]
+    return [f"windows of zeros, windows that share a winner: {'; '.join(shares)}"] if shares else []
 
 
 def _notes(found, deltas, settings):
