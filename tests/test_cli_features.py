@@ -63,6 +63,19 @@ def test_it_writes_numbers_sheets_and_a_page(features, home):
     found = feature_file.load(home / "one" / "features.h5")
     assert found.complete
     assert found.names[0] == "val/0 cat"
+    assert found.settings.pool is None  # as published, whatever is better for painting
+
+
+def test_how_it_projects_goes_into_the_sheets(features, home, done):
+    from minicnn.images import read_metadata
+
+    options = ["--rule", "guided", "--overlap", "max", "--contrast", "picture"]
+    code, _, _ = features("merge", "done/features.h5", "-o", "guided", *options)
+    assert code == 0
+    told = read_metadata(home / "guided" / "sheets" / "relu1_1-01.png")
+    assert (told["policy"]["rule"], told["policy"]["overlap"]) == ("guided", "max")
+    assert told["contrast"] == "picture"
+    assert read_metadata(done / "sheets" / "relu1_1-01.png")["policy"]["rule"] == "deconvnet"
 
 
 def test_json(features):

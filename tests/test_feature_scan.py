@@ -1,4 +1,5 @@
 import signal
+import tracemalloc
 from dataclasses import replace
 from functools import reduce
 
@@ -150,6 +151,19 @@ def test_weights_that_give_no_numbers(net, data):
     broken.params["conv2.weight"][5] = np.nan
     with pytest.raises(MinicnnError, match="layer relu2: unit 5 is nan on picture 0"):
         feature_scan.scan(begun(broken, PictureSet(data)), broken, PictureSet(data))
+
+
+def test_memory_is_bounded_and_stated(net, tmp_path, rng):
+    peaks = []
+    for count in (24, 96):
+        pictures = PictureSet(write_set(tmp_path / f"{count}.h5", rng, count))
+        features = begun(net, pictures)
+        tracemalloc.start()
+        feature_scan.scan(features, net, pictures, threads=1)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+    assert 0.4 < feature_scan.memory(net, features) / peaks[0] < 2.5
 
 
 def test_layers_by_pattern(net):

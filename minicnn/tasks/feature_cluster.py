@@ -6,6 +6,8 @@ workers must find the data set under the same path; the network is sent to them.
 """
 
 import time
+from dataclasses import replace
+from pathlib import Path
 
 from minicnn.errors import MinicnnError
 from minicnn.network import Network
@@ -59,12 +61,14 @@ def scan(
     parts = [todo[i : i + blocks_a_part] for i in range(0, len(todo), blocks_a_part)]
     total, count = sum(len(settings.block(b)) for b in todo), 0
     saved = time.monotonic()
+    # a relative path means another folder to a worker
+    there = replace(settings, data=str(Path(settings.data).resolve()))
     with _client(address) as client:
         from distributed import as_completed
 
         sent = client.scatter(_packed(net), broadcast=True)
         futures = {
-            client.submit(_part, sent, settings, part, strict, pure=False, retries=RETRIES): part
+            client.submit(_part, sent, there, part, strict, pure=False, retries=RETRIES): part
             for part in parts
         }
         try:

@@ -41,6 +41,8 @@ class ScanSettings:
     layers : list of str
     top : int
         Activations kept for a unit.
+    pool : str or None
+        Of the network: what its poolings are, where that is not as published.
     size, batch : int
         Side of the pictures in pixels; how many of them are a block.
     """
@@ -53,6 +55,7 @@ class ScanSettings:
     pictures: int
     layers: list
     top: int
+    pool: str | None
     size: int
     batch: int
 

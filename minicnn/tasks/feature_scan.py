@@ -81,6 +81,7 @@ def settings_for(net, pictures, layers, *, top=9, size=None, batch=BATCH):
         pictures=len(pictures),
         layers=list(layers),
         top=top,
+        pool=net.attrs.get("pool"),
         size=size,
         batch=batch,
     )
@@ -103,6 +104,29 @@ def begin(net, settings):
     """Return the `Features` of a scan that has not begun."""
     shapes = trunk_shapes(net, settings.layers, settings.size)
     return feature_file.start(settings, shapes, pools_below(net, settings.layers))
+
+
+def memory(net, features):
+    """Return about how many bytes a scan takes, whatever the number of pictures.
+
+    Records, the largest set of activations that are alive at a time, the pictures read ahead, and
+    once more the largest activation as the convolutions' scratch memory; the weights not counted.
+    """
+    settings = features.settings
+    taps = {*settings.layers, *features.pools}
+    shapes = {INPUT: (net.input_shape[0], settings.size, settings.size)}
+    shapes |= trunk_shapes(net, taps, settings.size)
+    sizes = {name: 4 * settings.batch * int(np.prod(shape)) for name, shape in shapes.items()}
+    nodes = [node for node in net.nodes if node.name in sizes]
+    last_use = {source: i for i, node in enumerate(nodes) for source in node.inputs}
+    alive, most = {INPUT}, 0
+    for i, node in enumerate(nodes):
+        alive.add(node.name)
+        most = max(most, sum(sizes[name] for name in alive))
+        alive -= {name for name in alive if last_use.get(name, -1) == i and name not in taps}
+    records = sum(a.nbytes for r in features.layers.values() for a in vars(r).values())
+    ahead = (READ_AHEAD + 1) * settings.batch * 3 * settings.size**2
+    return records + most + max(sizes.values()) + ahead
 
 
 def pools_below(net, layers):

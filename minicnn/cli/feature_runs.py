@@ -1,0 +1,181 @@
+"""What the verb `features` does: scan, merge the files of shards, draw."""
+
+import math
+import time
+from functools import reduce
+from pathlib import Path
+
+from minicnn import checkpoint
+from minicnn.cli.report import duration
+from minicnn.errors import MinicnnError
+from minicnn.tasks import feature_cluster, feature_file, feature_report, feature_scan
+from minicnn.tasks.deconvnet import Policy
+from minicnn.tasks.networks import load_network
+from minicnn.tasks.picture_set import PictureSet
+
+INTERRUPTED = 130
+FILE = "features.h5"
+
+
+def scan(args, report) -> int:
+    """Scan a data set, or one shard of it, and draw; return the exit code."""
+    if len(args.data) > 1:
+        raise MinicnnError(f"one data set at a time, not {' and '.join(args.data)}")
+    net = load_network(args.network, args.weights, args.pool or "own")
+    layers = feature_scan.choose_layers(net, args.layers)
+    pictures = PictureSet(args.data[0], args.split, args.limit)
+    settings = feature_scan.settings_for(
+        net, pictures, layers, top=args.top, size=args.size, batch=args.batch
+    )
+    part = f"-{args.shard[0]}-of-{args.shard[1]}" if args.shard else ""
+    path = _output(args, Path(FILE).stem + part + ".h5")
+    if args.resume and path.exists():
+        features = feature_file.load(path)
+        feature_file.check_settings(features.settings, settings, str(path), "what is asked for")
+        report.note(f"{path}: {features.seen} of {settings.pictures} pictures are done")
+    else:
+        features = feature_scan.begin(net, settings)
+        feature_file.save(features, path)  # a folder that cannot be written is noticed now
+    blocks = feature_scan.shard_blocks(settings, args.shard or (1, 1))
+    features = _run_scan(args, report, features, net, pictures, blocks, path)
+    if features.complete:
+        _name(features, pictures)
+        feature_file.save(features, path)
+    return _finish(args, report, features, net, pictures, path)
+
+
+def _run_scan(args, report, features, net, pictures, blocks, path):
+    todo = sum(len(features.settings.block(b)) for b in blocks if not features.done[b])
+    if not todo:
+        return features
+    memory = feature_scan.memory(net, features) / 2**20
+    report.note(f"{todo} pictures to scan, about {memory:.0f} MiB of memory")
+    known, started = set(features.skipped), time.monotonic()
+    with report.progress(todo) as progress:
+
+        def show(done, total, skipped):
+            progress.update(done, {"skipped": len(skipped)} if skipped else {})
+            rate = done / max(1e-9, time.monotonic() - started)
+            report.event(
+                "progress", done=done, total=total, rate=round(rate, 3), skipped=len(skipped)
+            )
+            for number in sorted(set(skipped) - known):
+                report.note(f"skipped picture {number}: {skipped[number]}")
+                known.add(number)
+
+        options = {
+            "blocks": blocks,
+            "strict": args.strict,
+            "save": lambda found: feature_file.save(found, path),
+            "progress": show,
+        }
+        try:
+            if args.scheduler:
+                features = feature_cluster.scan(features, net, args.scheduler, **options)
+            else:
+                feature_scan.scan(features, net, pictures, threads=args.threads, **options)
+        except feature_scan.Interrupted:
+            report.note(f"interrupted; what is done is in {path}, go on with --resume")
+            raise SystemExit(INTERRUPTED) from None
+    seconds = time.monotonic() - started
+    report.note(f"{todo} pictures in {duration(seconds)}, {todo / seconds:.1f} a second")
+    return features
+
+
+def merge(args, report) -> int:
+    """Merge the files of shards, and draw if they are all; return the exit code."""
+    files = args.data[1:]
+    if not files:
+        raise MinicnnError("name the files to merge: minicnn features merge DIR/*.h5 -o DIR")
+    path = _output(args, FILE)
+    features = reduce(feature_file.merge, map(feature_file.load, files))
+    settings = features.settings
+    if not features.complete:
+        left = math.ceil((~features.done).sum() * settings.batch)
+        report.note(f"about {left} of {settings.pictures} pictures are not scanned yet")
+    feature_file.save(features, path)
+    if not features.complete or args.no_sheets:
+        return _finish(args, report, features, None, None, path)
+    name = args.network or (None if args.weights else settings.network)
+    net = load_network(name, args.weights, settings.pool or "own")
+    pictures = PictureSet(args.moved or settings.data, settings.split, settings.pictures)
+    _check_same(settings, net, pictures)
+    _name(features, pictures)
+    feature_file.save(features, path)
+    return _finish(args, report, features, net, pictures, path)
+
+
+def _check_same(settings, net, pictures):
+    if checkpoint.weights_hash(net) != settings.weights:
+        raise MinicnnError(
+            f"the weights are not those of the scan ({settings.network}, SHA-256 "
+            f"{settings.weights}); give them with --weights FILE"
+        )
+    if pictures.fingerprint() != settings.fingerprint:
+        raise MinicnnError(f"the pictures of {pictures.path} are not those of the scan")
+
+
+def _name(features, pictures):
+    """Write down what the pictures among the strongest are called."""
+    used = {int(n) for r in features.layers.values() for n in set(r.picture.ravel()) if n >= 0}
+    features.names = {number: pictures.name(number) for number in sorted(used)}
+
+
+def _output(args, name):
+    """Return where the numbers go; refuse to replace others."""
+    folder = Path(args.output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MinicnnError(f"cannot make the folder {args.output!r}: {error.strerror}") from None
+    taken = [p for p in (folder / name, folder / "index.html") if p.exists()]
+    if taken and not (args.force or args.resume):
+        raise MinicnnError(
+            f"{taken[0]} exists already; go on with --resume, replace it with --force, or give "
+            "another folder"
+        )
+    return folder / name
+
+
+def _finish(args, report, features, net, pictures, path):
+    sheets = []
+    if features.complete and not (args.no_sheets or args.shard):
+        try:
+            sheets = _draw(args, report, features, net, pictures)
+        except KeyboardInterrupt:
+            report.note(f"interrupted; the scan is in {path}, go on drawing with --resume")
+            return INTERRUPTED
+    dead = {name: int(r.dead.sum()) for name, r in features.layers.items()}
+    units = sum(len(r.dead) for r in features.layers.values())
+    skipped = f", {len(features.skipped)} skipped" if features.skipped else ""
+    report.result(
+        f"{path}: {features.seen} pictures{skipped}, {units} units, {sum(dead.values())} DEAD"
+        + (f"; look at {sheets[-1]}" if sheets else ""),
+        output=str(path),
+        complete=features.complete,
+        pictures=features.seen,
+        skipped={str(number): why for number, why in features.skipped.items()},
+        units=units,
+        dead=dead,
+        sheets=[str(sheet) for sheet in sheets[:-1]],
+        page=str(sheets[-1]) if sheets else None,
+    )
+    return 0
+
+
+def _draw(args, report, features, net, pictures):
+    units = sum(len(r.dead) for r in features.layers.values())
+    report.note(f"drawing {units} units")
+    with report.progress(units) as progress:
+        return feature_report.draw(
+            features,
+            net,
+            pictures,
+            args.output,
+            policy=Policy(args.rule, args.overlap, args.order, args.zero_windows, args.lrn),
+            tile=args.tile,
+            shared=args.contrast == "unit",
+            single_file=args.single_file,
+            threads=args.threads,
+            progress=lambda done, _: progress.update(done, {}),
+        )
