@@ -46,21 +46,24 @@ def _place(data, rng):
     return int(rng.integers(size))
 
 
-def read_copies(path, count, seed, folder, *, start=0):
-    """Read damaged copies in a child process; return its report.
+def read_copies(paths, count, seed, folder, *, start=0):
+    """Read `count` damaged copies of each file in a child process.
 
     The child has a limit on its memory, and is killed if one copy takes longer than its alarm.
 
     Returns
     -------
-    dict
-        "read", "refused" (numbers), "seconds" (the longest), "megabytes" (the most), "opened"
-        (what else was opened or run), "last" (the copy that was being read), "returncode",
-        "stderr".
+    reports : {path: dict}
+        For each file that it came to the end of: "read", "refused" (numbers), "seconds" (the
+        longest), "megabytes" (the most so far), "opened" (what else was opened or run).
+    end : str
+        Empty if all went well; else the copy that was being read, and what the child said.
     """
-    options = json.dumps([str(path), count, seed, str(folder), start])
+    options = json.dumps([[str(path) for path in paths], count, seed, str(folder), start])
     script = [sys.executable, "-W", "error", str(Path(__file__).with_name("read_mutations.py"))]
     run = subprocess.run([*script, options], capture_output=True, text=True, check=False)
-    last = int((Path(folder) / "last").read_text() or -1)
-    report = json.loads(run.stdout) if run.stdout else {}
-    return {**report, "last": last, "returncode": run.returncode, "stderr": run.stderr[-2000:]}
+    reports = dict(json.loads(line) for line in run.stdout.splitlines())
+    if run.returncode == 0:
+        return reports, ""
+    last = (Path(folder) / "last").read_text()
+    return reports, f"{last}: exit code {run.returncode}: {run.stderr[-2000:]}"

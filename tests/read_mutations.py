@@ -18,24 +18,25 @@ from minicnn.errors import MinicnnError
 SECONDS = 60
 
 
-def main(path, count, seed, folder, start):
-    original, folder = Path(path).read_bytes(), Path(folder)
-    target, opened = folder / f"copy{Path(path).suffix}", set()
+def main(paths, count, seed, folder, start):
+    originals = {path: Path(path).read_bytes() for path in paths}
+    opened, folder = set(), Path(folder)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     faulthandler.enable()
     watch(folder, opened)
-    read, longest = 0, 0.0
-    for i in range(start, start + count):
-        target.write_bytes(mutate(original, np.random.default_rng([seed, i])))
-        (folder / "last").write_text(str(i))
-        signal.alarm(SECONDS)  # kills the process: a handler would not run inside a library
-        begun = time.perf_counter()
-        read += reads(target)
-        longest = max(longest, time.perf_counter() - begun)
-        signal.alarm(0)
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    report = {"read": read, "refused": count - read, "seconds": longest, "megabytes": megabytes}
-    print(json.dumps({**report, "opened": sorted(opened)}))
+    for path, original in originals.items():
+        read, longest, target = 0, 0.0, folder / f"copy{Path(path).suffix}"
+        for i in range(start, start + count):
+            target.write_bytes(mutate(original, np.random.default_rng([seed, i])))
+            (folder / "last").write_text(f"{path}, copy {i} of seed {seed}")
+            signal.alarm(SECONDS)  # kills the process: a handler would not run inside a library
+            begun = time.perf_counter()
+            read += reads(target)
+            longest = max(longest, time.perf_counter() - begun)
+            signal.alarm(0)
+        report = {"read": read, "refused": count - read, "seconds": round(longest, 2)}
+        report["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(json.dumps([path, {**report, "opened": sorted(opened)}]), flush=True)
 
 
 def reads(target):

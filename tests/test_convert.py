@@ -12,6 +12,7 @@ from minicnn import convert
 from minicnn.convert import deep_compression, mat5
 from minicnn.convert.limits import Budget
 from minicnn.errors import MinicnnError
+from minicnn.folding import fold_batch_norm
 
 TOOL = Path(__file__).parent.parent / "tools" / "small_networks.py"
 SPEC = importlib.util.spec_from_file_location("small_networks", TOOL)
@@ -59,6 +60,17 @@ def test_one_network_in_three_formats_is_the_same(shared_data):
         np.testing.assert_array_equal(nets["npy-pnet"][key], expected)
         turned = expected.swapaxes(2, 3) if expected.ndim == 4 else expected
         np.testing.assert_array_equal(nets["torch-legacy-pnet"][key], turned)
+
+
+def test_the_batch_normalisations_of_a_real_network_fold(shared_data):
+    folder = shared_data / "weights"
+    net = small_networks.build(folder, "keras2-dncnn")
+    folded = fold_batch_norm(net)
+    assert not any("gamma" in key for key in folded.params)
+    with h5py.File(folder / "reference_outputs.h5") as file:
+        x, expected = file["dncnn_input"][:][None, None], file["keras/dncnn_sigma25_keras222"][:]
+    found = small_networks.output(folded, x)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
 
 
 def test_a_whole_module_and_pickled_members_are_refused_with_advice(shared_data):

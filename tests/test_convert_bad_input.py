@@ -17,7 +17,7 @@ from minicnn import convert
 from minicnn.convert import pth
 from minicnn.errors import MinicnnError
 
-COPIES = int(os.environ.get("MINICNN_MUTATIONS", "8"))  # of each file; the issue asks for 2000
+COPIES = int(os.environ.get("MINICNN_MUTATIONS", "4"))  # of each file; the issue asks for 2000
 
 
 class Evil:
@@ -402,11 +402,13 @@ FILES = [
     "weights/npy/mtcnn_det1.npy",
     "weights/caffemodel/mtcnn_det1.caffemodel",
     "weights/caffemodel/cifar10_full_v1.caffemodel",
+    "weights/caffemodel/lenet_v2.caffemodel",
     "weights/torch/mtcnn_pnet.legacy.pt",
     "weights/torch/cifar_net_zip.pth",
     "weights/torch/cifar_net_whole_module_pickle_zip.pth",
     "weights/keras/mnist_cnn_keras3.weights.h5",
     "weights/keras/cifar10_keras224_full_model.h5",
+    "weights/keras/dncnn_sigma25_keras222_weights.h5",
     "weights/caffemodel_h5/cifar10_quick_iter_5000.caffemodel.h5",
     "weights/mat/digits_lenet_v5.mat",
     "weights/mat/dncnn_sigma25_simplenn_v73.mat",
@@ -414,11 +416,12 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_damaged_copies_are_read_or_refused_in_one_line(name, shared_data, tmp_path):
+def test_damaged_copies_are_read_or_refused_in_one_line(shared_data, tmp_path):
     """MINICNN_MUTATIONS=2000 is what the issue asks for; it takes an hour on a busy core."""
-    report = read_copies(shared_data / name, COPIES, 1, tmp_path)
-    assert report["returncode"] == 0, report
-    assert report["read"] + report["refused"] == COPIES
-    assert report["opened"] == []
-    assert report["megabytes"] < 600
+    reports, end = read_copies([shared_data / name for name in FILES], COPIES, 1, tmp_path)
+    assert end == ""
+    assert len(reports) == len(FILES)
+    for path, report in reports.items():
+        assert report["read"] + report["refused"] == COPIES
+        assert report["opened"] == [], path
+        assert report["megabytes"] < 600, path
