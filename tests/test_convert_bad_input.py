@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import zipfile
+from pathlib import Path
 
 import foreign_files as write
 import h5py
@@ -247,6 +248,14 @@ def loop(file, outside):
     group["0"] = np.zeros(3)
 
 
+def plug_in(file, outside):
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_chunk((4,))
+    properties.set_filter(32123, h5py.h5z.FLAG_OPTIONAL)
+    space, group = h5py.h5s.create_simple((4,)), file.create_group("data/conv1")
+    h5py.h5d.create(group.id, b"0", h5py.h5t.NATIVE_FLOAT, space, properties)
+
+
 def nothing(file, outside):
     file.create_group("data")
 
@@ -260,6 +269,7 @@ def nothing(file, outside):
         (virtual, "in another file, which is not read"),
         (huge, "more than a file of this size can hold"),
         (loop, "too deeply nested|two arrays are named"),
+        (plug_in, "compressed by the filter 32123, which is not read"),
         (nothing, "holds no arrays"),
     ],
 )
@@ -379,7 +389,8 @@ def test_matlab_files(body, message, tmp_path):
 
 def test_files_that_are_no_weights(tmp_path):
     refused(tmp_path / "missing.pth", "cannot read .*No such file")
-    refused(tmp_path, "cannot read .*directory")
+    refused(tmp_path, "is a folder or a device, not a file")
+    refused(Path("/dev/zero"), "is a folder or a device, not a file")
     for name, data, message in (
         ("empty.pth", b"", "is empty"),
         ("text.pth", b"hello, this is text", "known format; these are PyTorch"),

@@ -81,11 +81,7 @@ def read(path) -> Foreign:
     size, head = _head(path)
     try:
         if h5.is_hdf5(head):
-            with (
-                open(path, "rb") as file,
-                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m,
-            ):
-                h5.check_heaps(m)
+            _check_heaps(path)
             foreign = _from_hdf5(path, size)
         else:
             foreign = _from_bytes(path.read_bytes(), path.suffix)
@@ -103,6 +99,8 @@ def _head(path):
     """Return the size of a file and its first bytes."""
     try:
         size = path.stat().st_size
+        if not path.is_file():
+            raise MinicnnError(f"{path} is a folder or a device, not a file")
         if size > MAX_BYTES:
             raise MinicnnError(f"{path} has {size} bytes; weight files have at most {MAX_BYTES}")
         with open(path, "rb") as file:
@@ -132,6 +130,11 @@ def _from_bytes(data, suffix):
     if suffix == ".caffemodel":
         return Foreign("caffe", caffemodel.read(data))
     raise MinicnnError(f"not a weight file of a known format; these are {', '.join(FORMATS)}")
+
+
+def _check_heaps(path):
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        h5.check_heaps(data)
 
 
 def _check_heaps(path):

@@ -13,6 +13,7 @@ from minicnn.convert.limits import MAX_DEPTH
 from minicnn.errors import MinicnnError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+FILTERS = (1, 2, 3, 4, 5, 6, 32000)  # deflate, shuffle, fletcher32, szip, nbit, scaleoffset, LZF
 HEAP = b"GCOL\1\0\0\0"
 STARTS = (0, 512, 1024, 2048)  # where the signature may stand
 HEAD = STARTS[-1] + len(SIGNATURE)
@@ -80,9 +81,19 @@ def values(data, budget):
         raise MinicnnError(f"{data.name} keeps its values in another file, which is not read")
     if data.shape is None:
         return np.zeros(0)
+    _check_filters(data)
     budget.take(data.shape, data.dtype.itemsize)
     array = np.asarray(data[()])
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _check_filters(data):
+    """Refuse filters for which libhdf5 would look for a plug-in, and load it."""
+    properties = data.id.get_create_plist()
+    for i in range(properties.get_nfilters()):
+        code = properties.get_filter(i)[0]
+        if code not in FILTERS:
+            raise MinicnnError(f"{data.name} is compressed by the filter {code}, which is not read")
 
 
 def read_plain(file, budget) -> dict:
