@@ -300,6 +300,13 @@ def test_object_references_in_a_circle(tmp_path):
     refused(path, "an empty reference")
 
 
+def test_kernels_of_theano_are_refused(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["keras_version"], file.attrs["backend"] = "2.0.8", "theano"
+        file["conv1/kernel:0"] = np.zeros((3, 3, 2, 4), "f4")
+    refused(tmp_path / "a.h5", "Keras on Theano, whose kernels are turned")
+
+
 def test_a_heap_of_texts_on_which_libhdf5_hangs(tmp_path):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:

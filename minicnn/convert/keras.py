@@ -47,9 +47,14 @@ def read(file, budget) -> dict:
     Raises
     ------
     MinicnnError
-        If two layers come out under the same name.
+        If two layers come out under the same name, or Theano's kernels are in the file.
     """
     root = file["model_weights"] if "model_weights" in file else file
+    if root.attrs.get("backend") in ("theano", b"theano"):
+        raise MinicnnError(
+            "saved with Keras on Theano, whose kernels are turned by 180 degrees; save the "
+            "weights with Keras on TensorFlow"
+        )
     found, numbered = {}, {}
     for path, data in walk(root, budget):
         parts = path.split("/")
