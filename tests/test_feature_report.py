@@ -52,6 +52,10 @@ def test_sheets_carry_their_settings(folder, features):
     told = read_metadata(folder / "sheets" / "relu2-01.png")
     assert told["layer"] == "relu2"
     assert told["units"] == [0, 1, 2, 4, 5, 6, 7, 8]  # 3 is dead
+    assert told["dead"] == [3]
+    first = told["activations"]["0"][0]
+    assert first["value"] == features.layers["relu2"].value[0, 0]
+    assert first["picture"] == features.names[features.layers["relu2"].picture[0, 0]]
     assert told["policy"]["overlap"] == "sum"
     assert told["pictures"] == 11
     assert set(told["scale"]) == {str(unit) for unit in told["units"]}

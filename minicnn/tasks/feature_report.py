@@ -120,7 +120,8 @@ def draw(
                 }
             if blocks:
                 name = f"{folder_name(layer)}-{first // UNITS_A_SHEET + 1:02d}.png"
-                metadata = _metadata(features, layer, alive, scales, policy, shared)
+                metadata = _metadata(features, layer, tiles, scales, policy, shared)
+                metadata["dead"] = [unit for unit in units if records.dead[unit]]
                 sheets.append(_save_sheet(Path(folder) / "sheets" / name, blocks, metadata))
             entries += [_unit(features, layer, unit, tiles.get(unit, [])) for unit in units]
             used.update(t.picture for unit in alive for t in tiles[unit])
@@ -158,12 +159,24 @@ def _save_sheet(path, blocks, metadata):
     return path
 
 
-def _metadata(features, layer, units, scales, policy, shared):
+def _metadata(features, layer, tiles, scales, policy, shared):
     settings = features.settings
     return {
         "verb": "features",
         "layer": layer,
-        "units": units,
+        "units": list(tiles),
+        "activations": {
+            unit: [
+                {
+                    "picture": features.names.get(t.picture, t.picture),
+                    "position": [t.row, t.column],
+                    "value": t.value,
+                    "seen": t.box.seen,
+                }
+                for t in found
+            ]
+            for unit, found in tiles.items()
+        },
         "network": settings.network,
         "weights_sha256": settings.weights,
         "data": settings.data,
