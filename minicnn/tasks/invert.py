@@ -80,7 +80,7 @@ def _batches(settings):
 def _invert(job, walk, layer, target, seeds, callback=None):
     s, shape = job.settings, job.x.shape[1:]
     u = inversion.unit(s.preset, shape)
-    scale = grey_level(job.net, job.x) * np.asarray(u, job.x.dtype)
+    scale = grey_level(job.net, job.x) * job.x.dtype.type(u)
     weights = job.strengths(layer)
     terms = inversion.energy_terms(s.preset, target, layer, weights, s.tv_beta)
     energy = partial(inversion.Energy, terms, walk, scale)
