@@ -115,6 +115,12 @@ def enlarged(values, step, shape):
     return values[: shape[0], : shape[1]]
 
 
+def magnified(rgb, least=200):
+    """Repeat the pixels of a picture so often that a side has `least`: for sheets with labels."""
+    times = -(-least // max(rgb.shape[:2]))
+    return np.repeat(np.repeat(rgb, times, axis=0), times, axis=1)
+
+
 def regions(labels, colours):
     """Paint a map of numbers with the colour that `colours` {number: (r, g, b)} has for each."""
     out = np.zeros((*labels.shape, 3), np.uint8)

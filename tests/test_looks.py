@@ -15,7 +15,17 @@ from minicnn.images import load_image, preprocess, read_metadata
 from minicnn.layers import Conv2d, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Softmax
 from minicnn.network import Network
 from minicnn.npz_writer import save_npz
-from minicnn.overlays import COLOURS, boxed, cut, enlarged, heat, over, regions, unit_range
+from minicnn.overlays import (
+    COLOURS,
+    boxed,
+    cut,
+    enlarged,
+    heat,
+    magnified,
+    over,
+    regions,
+    unit_range,
+)
 from minicnn.tasks import class_model, classes, deconv, looks, occlusion, saliency
 
 PREPROCESS = {"channel_order": "BGR", "mean": [10.0, 20, 30], "std": [2.0, 4, 5], "scale": 0.5}
@@ -456,6 +466,9 @@ def test_overlays(rng):
     assert (part[:, 2:] == 128).all()
     assert (cut(rgb, (20, 20, 22, 22), 1) == 1).all()
     assert enlarged(np.array([[1, 2]]), (3, 3), (3, 5)).tolist() == [[1, 1, 1, 2, 2]] * 3
+    assert magnified(rgb, 20).shape == (24, 27, 3)
+    np.testing.assert_array_equal(magnified(rgb, 20)[::3, ::3], rgb)
+    assert magnified(rgb, 9).shape == rgb.shape
     assert regions(np.array([[4]]), {4: COLOURS["blue"]}).tolist() == [[list(COLOURS["blue"])]]
 
 

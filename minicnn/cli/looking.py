@@ -120,6 +120,7 @@ def look(settings, outputs: Outputs, report: Report, files=None, weights=None) -
 def _save(job, outputs, found):
     from minicnn.images import save_image
     from minicnn.npz_writer import save_npz
+    from minicnn.overlays import magnified
     from minicnn.sheets import side_by_side
 
     metadata = job.metadata({"status": "done", **found.findings})
@@ -127,7 +128,7 @@ def _save(job, outputs, found):
     if outputs.overlay:
         save_image(outputs.overlay, found.overlay, metadata=metadata, force=outputs.force)
     if outputs.sheet:
-        sheet = side_by_side(list(found.row.values()), list(found.row))
+        sheet = side_by_side([magnified(view) for view in found.row.values()], list(found.row))
         save_image(outputs.sheet, sheet, metadata=metadata, force=outputs.force)
     if outputs.npz:
         save_npz(outputs.npz, found.arrays, metadata, force=outputs.force)

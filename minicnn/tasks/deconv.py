@@ -8,7 +8,7 @@ from minicnn.backend import to_host
 from minicnn.errors import MinicnnError
 from minicnn.layers import MaxPool2d
 from minicnn.ops import maxpool2d
-from minicnn.overlays import boxed, cut, over
+from minicnn.overlays import boxed, cut, magnified, over
 from minicnn.sheets import grid, labelled, signed_to_uint8
 from minicnn.tasks import looks
 from minicnn.tasks.deconvnet import STARTS, Policy, check_choice, project, strongest
@@ -197,7 +197,7 @@ def _clear_outside(delta, box):
 def _together(pictures, titles):
     if len(pictures) == 1:
         return pictures[0]
-    cells = [labelled(p, title) for p, title in zip(pictures, titles, strict=True)]
+    cells = [labelled(magnified(p), title) for p, title in zip(pictures, titles, strict=True)]
     return grid(cells, COLUMNS, gap=8)
 
 

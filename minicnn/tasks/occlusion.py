@@ -21,7 +21,7 @@ from minicnn.backend import array_module, to_device, to_host
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess
 from minicnn.layers import Concat, MaxPool2d, ReLU
-from minicnn.overlays import COLOURS, boxed, enlarged, heat, over, regions, unit_range
+from minicnn.overlays import COLOURS, boxed, enlarged, heat, magnified, over, regions, unit_range
 from minicnn.sheets import side_by_side
 from minicnn.tasks import classes, looks
 from minicnn.tasks.deconv import strength
@@ -169,9 +169,8 @@ class OcclusionJob(looks.LookJob):
                 unit_range(wide[1], 0.0, max(1e-9, probability.max()))
             ),
         }
-        picture = side_by_side(
-            [*panels.values(), _mixed(self.picture, painted)], [*panels, f"most probable: {names}"]
-        )
+        panels[f"most probable: {names}"] = _mixed(self.picture, painted)
+        picture = side_by_side([magnified(panel) for panel in panels.values()], list(panels))
         overlay = over(self.picture, lost["probability"])
         row = {
             "picture": self.picture,
