@@ -150,10 +150,9 @@ class OcclusionJob(looks.LookJob):
         activation, probability, label = maps
         step, shape = (self.step, self.step), self.picture.shape[:2]
         wide = [enlarged(m, step, shape) for m in maps]
-        # what matters is where something is lost
         lost = {
-            "activation": unit_range(-wide[0], low=-max(base["activation"], activation.max())),
-            "probability": unit_range(-wide[1], low=-max(base["probability"], probability.max())),
+            name: unit_range(np.maximum(base[name] - values, 0), low=0)
+            for name, values in (("activation", wide[0]), ("probability", wide[1]))
         }
         colours, names, shares = _legend(label, self.net)
         painted = regions(wide[2], colours)
