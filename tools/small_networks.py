@@ -4,7 +4,8 @@ They show that a converter and the layers behind it are right: every row is a fi
 its authors had, and how its pictures are prepared. `build(folder, name)` makes the network;
 outputs computed by PyTorch are in reference_outputs.h5 of the same folder.
 
-    python tools/small_networks.py FOLDER        prints the largest differences from them
+    python tools/small_networks.py FOLDER               prints the largest differences from them
+    python tools/small_networks.py FOLDER --accuracy    on the test pictures of CIFAR-10 and MNIST
 """
 
 import gzip
@@ -292,6 +293,20 @@ ROWS = {
 }  # fmt: skip
 
 
+BATCH = 500
+TOLERANCE = 0.0005
+# measured with PyTorch on the same pictures, as stated in the README of the files
+STATED = {
+    "caffe-lenet": 0.9914,
+    "caffe-v1-cifar": 0.7941,
+    "caffe-h5-cifar": 0.7409,
+    "keras2-cifar": 0.6738,
+    "torch-cifar": 0.7255,
+    "safetensors-mnist": 0.9695,
+    "matlab5-lenet": 0.9427,
+}
+
+
 def build(folder, name) -> Network:
     """Return the network of a row, with its weights out of the foreign file."""
     row = ROWS[name]
@@ -336,6 +351,18 @@ def difference(folder, name) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
+def cifar10_labels(folder, count):
+    """Return the classes of the first test pictures."""
+    with h5py.File(folder / "cifar10" / "cifar10_jpeg_full.h5") as file:
+        return file["test/label"][:count].astype(int)
+
+
+def mnist_labels(folder, count):
+    """Return the classes of the first test pictures."""
+    with gzip.open(folder / "mnist" / "t10k-labels-idx1-ubyte.gz") as file:
+        return np.frombuffer(file.read(8 + count), np.uint8, offset=8).astype(int)
+
+
 def cifar10(folder, count):
     """Return the first test pictures (N, 3, 32, 32), uint8."""
     with h5py.File(folder / "cifar10" / "cifar10_jpeg_full.h5") as file:
@@ -356,6 +383,34 @@ def mnist(folder, count):
     return np.frombuffer(data, np.uint8, offset=16).reshape(count, 1, 28, 28)
 
 
+def accuracy(folder, name, count=10_000) -> float:
+    """Return the share of right answers on the first `count` test pictures of a classifier."""
+    row, data = ROWS[name], Path(folder).parent
+    colour = row.shape[0] == 3
+    with h5py.File(Path(folder) / "reference_outputs.h5") as file:
+        mean = file["cifar10_mean_image_rgb"][:].transpose(2, 0, 1)
+    pictures = (cifar10 if colour else mnist)(data, count)
+    labels = (cifar10_labels if colour else mnist_labels)(data, count)
+    net, right = build(folder, name), 0
+    for start in range(0, count, BATCH):
+        part = slice(start, start + BATCH)
+        x = row.prepare(pictures[part].astype(np.float32), mean).astype(np.float32)
+        right += int((output(net, x).argmax(axis=1) == labels[part]).sum())
+    return right / count
+
+
+def main(arguments):
+    """Print differences, or with --accuracy what share of the test pictures is right."""
+    wrong = 0
+    for name, row in ROWS.items():
+        if "--accuracy" not in arguments:
+            print(f"{name:20} {difference(arguments[0], name):.2e}", flush=True)
+        elif name in STATED:
+            found = accuracy(arguments[0], name)
+            wrong += abs(found - STATED[name]) > TOLERANCE
+            print(f"{row.file:52} {found:.4f}  stated {STATED[name]:.4f}", flush=True)
+    return int(wrong > 0)
+
+
 if __name__ == "__main__":
-    for name in ROWS:
-        print(f"{name:20} {difference(sys.argv[1], name):.2e}")
+    sys.exit(main(sys.argv[1:]))
