@@ -29,15 +29,17 @@ class Search(NamedTuple):
 
 DEFAULT = "minivgg"
 
+# both layers of a block: with one of them alone, a hatching that the other sees stays in flat areas
+MINI = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1")
 FIVE_BLOCKS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 STYLE = {
     "minivgg": Style(
-        content_layers={"relu3_2": 1.0},
-        style_layers=dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1"), 1.0),
+        content_layers={"relu4_1": 1.0},
+        style_layers=dict.fromkeys(MINI, 1.0),
         content_weight=1.0,
-        style_weight=20.0,
-        tv_weight=3.0,
+        style_weight=50.0,
+        tv_weight=1.0,
         gram="gatys",
     ),
     "vgg16": Style({"relu4_2": 1.0}, dict.fromkeys(FIVE_BLOCKS, 1.0), 5.0, 1e3, 1e3),
