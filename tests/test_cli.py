@@ -203,6 +203,7 @@ def test_other_failures_are_one_line(paint, monkeypatch):
 def test_demo(folder, weights, capfd, monkeypatch):
     monkeypatch.setattr(demo, "SIZE", 48)
     monkeypatch.setattr(demo, "ITERATIONS", 2)
+    monkeypatch.setattr(demo, "COARSE_ITERATIONS", 2)
     command = ["demo", "-o", "shown/here", "--weights", str(weights), "--quiet"]
     assert main(command) == 0
     names = {path.name for path in Path("shown/here").iterdir()}
@@ -338,6 +339,7 @@ def test_the_example_works_as_written(names, tmp_path, weights, monkeypatch):
     monkeypatch.setattr(checkpoint, "embedded", lambda: {"minivgg": weights})
     monkeypatch.setattr(demo, "SIZE", 48)
     monkeypatch.setattr(demo, "ITERATIONS", 2)
+    monkeypatch.setattr(demo, "COARSE_ITERATIONS", 2)
     monkeypatch.setattr("minicnn.tasks.style_setup.SIZE", 48)
     for line in example(VERBS[names]):
         program, *arguments = shlex.split(line)

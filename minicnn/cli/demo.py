@@ -34,5 +34,6 @@ def run(args) -> int:
     content, painted = demo.unpack(folder, args.force)
     args.size = args.size or demo.SIZE
     args.iterations = args.iterations or demo.ITERATIONS
+    args.coarse_iterations = args.coarse_iterations or demo.COARSE_ITERATIONS
     settings = style.settings(args, content=str(content), style=str(painted))
     return painting.paint(settings, outputs, painting.report(args))

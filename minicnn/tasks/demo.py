@@ -10,7 +10,7 @@ from minicnn.errors import MinicnnError
 
 CONTENT, STYLE = "content.jpg", "style.jpg"
 RESULT, SHEET = "result.png", "sheet.png"
-SIZE, ITERATIONS = 512, 100  # about a minute on two cores
+SIZE, ITERATIONS, COARSE_ITERATIONS = 512, 60, 100  # about a minute on two cores
 
 
 def unpack(folder, force=False):
