@@ -19,7 +19,8 @@ ORDER = """
     kernels
     ops | images picture_reader picture_writer npz_writer | histograms | hdf5 | convert | downloads
         | datasets | optimizers | objectives priors weighted_sum
-    gradcheck gradcheck_ops gradcheck_objectives | network layers fields folding torus | sheets overlays
+    gradcheck gradcheck_ops gradcheck_objectives | network layers fields folding torus
+        | sheets overlays
     engine
     models architectures
     checkpoint
