@@ -9,7 +9,6 @@ Cache folder        $MINICNN_CACHE if that is set, else the platform's conventio
 
 import os
 import sys
-from importlib import resources
 from pathlib import Path
 
 from minicnn.errors import MinicnnError
@@ -19,12 +18,11 @@ VARIABLE = "MINICNN_CACHE"
 
 def installed() -> Path | None:
     """Return the folder of the networks that are part of minicnn, or None where there is none."""
-    try:
-        return Path(str(resources.files("minicnn._weights")))
-    except ModuleNotFoundError:  # not installed: run from a checkout
-        root = Path(__file__).parent.parent
-        folder = root / "weights"
-        return folder if folder.is_dir() and (root / "setup.py").is_file() else None
+    package = Path(__file__).parent
+    if (package / "_weights").is_dir():
+        return package / "_weights"
+    folder = package.parent / "weights"  # not installed: run from a checkout
+    return folder if folder.is_dir() and (package.parent / "setup.py").is_file() else None
 
 
 def cache() -> Path:
