@@ -149,16 +149,18 @@ def test_rerun_refuses_other_inputs(paint, folder, weights, capfd, monkeypatch):
 def test_ctrl_c_saves_the_best_picture_and_exits_130(folder, weights):
     command = [sys.executable, "-m", "minicnn", "style", "content.png", "style.png"]
     command += ["-o", "out.png", "--weights", weights, "--iterations", "100000", "--json"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--size", "40", "--optimizer", "adam"],  # which never stalls
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    first = json.loads(process.stdout.readline())
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
+        # a shell has the programs that it starts in the background ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        first = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
     last = json.loads(stdout.splitlines()[-1])
     assert process.returncode == 130
     assert (last["event"], last["status"]) == ("result", "interrupted")
