@@ -7,7 +7,9 @@ Sources: Krizhevsky et al. 2012 (alexnet, with the constants of BVLC's Caffe fil
 2014, arXiv 1404.5997 (alexnet-torchvision); Zeiler & Fergus 2014, arXiv 1311.2901 (zfnet);
 Simonyan & Zisserman 2014, arXiv 1409.1556, configurations D and E (vgg16, vgg19); Iandola et al.
 2016, arXiv 1602.07360, and the authors' version 1.1 (squeezenet, squeezenet1_1). minivgg is made
-here, for pictures of 64x64; minivgg-bn is the form that is trained.
+here, for pictures of 64x64; minivgg-bn is the form that is trained. minialexnet and minizfnet are
+the AlexNet and the ZFNet at that size: they differ in the first two convolutions and the order of
+normalisation and pooling alone, as the two papers do, so that a comparison shows just that.
 """
 
 from typing import NamedTuple
@@ -44,6 +46,7 @@ TINY_IMAGENET = {
     "std": [70.54, 68.60, 71.85],
     "scale": 1.0,
 }
+TINY_IMAGENET_CENTRED = {**TINY_IMAGENET, "std": [1.0, 1.0, 1.0]}  # in about [-128, 128]
 
 
 def _block(i, channels, count, *, norm=False):
@@ -182,6 +185,39 @@ def _minivgg(norm):
     return layers
 
 
+def _mini_top(classes):
+    """What minialexnet and minizfnet share: 4x4 maps in, three convolutions, a small top."""
+    return [
+        *_conv(3, 80, 3, padding=1),
+        *_conv(4, 80, 3, padding=1),
+        *_conv(5, 64, 3, padding=1),
+        _pool(5),
+        *(("fc6", Linear(160)), ("relu6", ReLU()), ("drop6", Dropout(0.5))),
+        *(("fc7", Linear(160)), ("relu7", ReLU()), ("drop7", Dropout(0.5))),
+        *(("fc8", Linear(classes)), ("prob", Softmax())),
+    ]
+
+
+def _minialexnet(classes):
+    return [
+        *_conv(1, 48, 11, stride=4, padding=4),
+        *(_norm(1), _pool(1)),
+        *_conv(2, 64, 5, padding=2),
+        *(_norm(2), _pool(2)),
+        *_mini_top(classes),
+    ]
+
+
+def _minizfnet(classes):
+    return [
+        *_conv(1, 48, 7, stride=2, padding=3),
+        *(_pool(1), _norm(1)),
+        *_conv(2, 64, 5, stride=2, padding=2),
+        *(_pool(2), _norm(2)),
+        *_mini_top(classes),
+    ]
+
+
 class Model(NamedTuple):
     """A row of the table: classes -> layers, the side of the picture, and how it is prepared."""
 
@@ -206,4 +242,6 @@ MODELS = {
     "squeezenet1_1": Model(_squeezenet(Conv2d(64, 3, stride=2), (3, 5), 0), 227, 1000, SQUEEZENET),
     "minivgg": Model(_minivgg(norm=False), 64, 200, TINY_IMAGENET),
     "minivgg-bn": Model(_minivgg(norm=True), 64, 200, TINY_IMAGENET),
+    "minialexnet": Model(_minialexnet, 64, 200, TINY_IMAGENET_CENTRED),
+    "minizfnet": Model(_minizfnet, 64, 200, TINY_IMAGENET_CENTRED),
 }
