@@ -5,21 +5,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from minicnn import models
-from minicnn.backend import resolve_device, to_device
-from minicnn.engine.threads import thread_count
+from minicnn.backend import to_device
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess, resize
 from minicnn.network import Network
-from minicnn.tasks import checks, inversion, invert, jobs
-from minicnn.tasks.networks import load_network
-from minicnn.tasks.walks import ENGINES
+from minicnn.tasks import checks, inversion, invert, jobs, opening
 
 MOST = 64  # restarts
 
 
 @dataclass(frozen=True)
-class InvertSettings:
+class InvertSettings(opening.Settings):
     """Everything that decides the reconstruction; None is the default of the preset.
 
     Attributes
@@ -38,21 +34,14 @@ class InvertSettings:
     layers: list
     preset: str = "lbfgs"
     restarts: int = 1
-    network: str | None = None
-    weights: str | None = None
-    pool: str | None = None
     width: int | None = None
     height: int | None = None
-    seed: int = 0
     iterations: int | None = None
     data_weight: float | None = None
     alpha_weight: float | None = None
     tv_weight: float | None = None
     tv_beta: float = 2.0
     jitter: int | None = None
-    engine: str = "auto"
-    device: str = "auto"
-    threads: int | None = None
 
     def inputs(self):
         """Return {role: picture file}."""
@@ -125,20 +114,10 @@ def prepare(settings, files=None):
         For whatever would make the run fail, in one line.
     """
     _check(settings)
-    thread_count(settings.threads)
-    device = resolve_device(settings.device)
-    reader = jobs.Reader(settings.inputs(), files)
-    rgb = reader.read("image")
-    net = load_network(
-        settings.network,
-        settings.weights,
-        settings.pool or "max",
-        seed=settings.seed,
-        device=device,
-    )
+    reader, read, net, device = opening.open_all(settings, files, pool="max")
     settings = resolve(settings, net)
     _check_layers(settings, net)
-    picture = resize(rgb, (settings.height, settings.width))
+    picture = resize(read["image"], (settings.height, settings.width))
     x = to_device(preprocess(picture, net.attrs["preprocess"]), device)
     return Job(settings, net, x, reader.notes, reader.inputs, picture, device)
 
@@ -187,13 +166,7 @@ def _check(s):
         raise MinicnnError("data_weight = 0 leaves nothing to invert; use a positive number")
     if not 1 <= s.tv_beta < math.inf:
         raise MinicnnError(f"tv_beta = {s.tv_beta}; use a number of at least 1, such as 2")
-    checks.seed(s)
-    checks.one_of(
-        [
-            (s.preset, inversion.PRESETS, "preset"),
-            (s.pool, models.POOLS, "pooling"),
-            (s.engine, ("auto", *ENGINES), "engine"),
-        ]
-    )
+    s.check()
+    checks.one_of([(s.preset, inversion.PRESETS, "preset")])
     if s.jitter is not None and s.preset != "ijcv16":
         raise MinicnnError(f"the preset {s.preset} has no jitter; leave it out or use ijcv16")

@@ -68,6 +68,8 @@ SAME_AS = {
     "caffenet": "alexnet",
     "alexnet-torchvision": "alexnet",
     "zfnet": "alexnet",
+    "minialexnet": "alexnet",
+    "minizfnet": "alexnet",
     "squeezenet-torchvision": "squeezenet",
     "squeezenet1_1": "squeezenet",
 }

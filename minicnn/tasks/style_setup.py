@@ -6,33 +6,25 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from minicnn import models
-from minicnn.backend import resolve_device, seeded_rng, to_device, to_host
-from minicnn.engine.threads import thread_count
+from minicnn.backend import to_device, to_host
 from minicnn.errors import MinicnnError
 from minicnn.images import fit, preprocess
 from minicnn.network import Network
-from minicnn.objectives import STYLE as GRAMS
-from minicnn.tasks import checks, jobs, presets, style
-from minicnn.tasks.networks import load_network
+from minicnn.tasks import checks, jobs, opening, presets, style
 from minicnn.tasks.sizes import check_size, least_side
-from minicnn.tasks.style import grey_level, resampled
-from minicnn.tasks.walks import ENGINES
+from minicnn.tasks.style import resampled
 
 SIZE = 512  # long side in pixels
 COARSEST = 96  # long side that the first of several sizes has at least
-NOISE = 20.0  # grey levels, standard deviation of the noise to start from
 
 
 @dataclass(frozen=True)
-class StyleSettings:
+class StyleSettings(opening.SearchSettings):
     """Everything that decides the picture; None is the default of the network or the optimizer.
 
     Attributes
     ----------
     content, style : str, picture files
-    network : str, name of an embedded network, or of the one that `weights` must hold
-    weights : str, HDF5 file, or "random" for untrained weights from the seed
     size : int, long side of the result; 512, or less if the content picture is smaller
     scales : int, how many sizes to paint at, each twice the one before; the last is `size`
     style_size : int, long side of the style picture; the same by default
@@ -41,33 +33,22 @@ class StyleSettings:
     content_layers, style_layers : dict, name -> weight
     iterations : int, at full size
     coarse_iterations : int, at each of the sizes before
-    learning_rate : float, grey levels of 0..255; not for lbfgs
     """
 
     content: str
     style: str
-    network: str | None = None
-    weights: str | None = None
-    pool: str | None = None
     size: int | None = None
     style_size: int | None = None
     style_scale: float | None = None
     scales: int | None = None
     init: str = "content"
-    seed: int = 0
-    optimizer: str = "lbfgs"
-    iterations: int | None = None
     coarse_iterations: int | None = None
-    learning_rate: float | None = None
     content_layers: Mapping | None = None
     style_layers: Mapping | None = None
     content_weight: float | None = None
     style_weight: float | None = None
     tv_weight: float | None = None
     gram: str | None = None
-    engine: str = "auto"
-    device: str = "auto"
-    threads: int | None = None
 
     def inputs(self):
         """Return {role: picture file}."""
@@ -154,14 +135,8 @@ def prepare(settings, files=None):
         For whatever would make the run fail, in one line.
     """
     _check_numbers(settings)
-    thread_count(settings.threads)
-    device = resolve_device(settings.device)
-    reader = jobs.Reader(settings.inputs(), files)
-    content, painted = reader.read("content"), reader.read("style")
-    start = None if settings.init in ("content", "noise") else reader.read("init")
-    net = load_network(
-        settings.network, settings.weights, settings.pool, seed=settings.seed, device=device
-    )
+    reader, read, net, device = opening.open_all(settings, files)
+    content, painted, start = read["content"], read["style"], read.get("init")
     settings = resolve(settings, net, content.shape)
     style_layers = _used(settings.style_layers, settings.style_weight)
     layers = [*_used(settings.content_layers, settings.content_weight), *style_layers]
@@ -185,8 +160,7 @@ def _start(settings, net, content, given):
     if settings.init == "content":
         return content
     if settings.init == "noise":
-        noise = seeded_rng(settings.seed).standard_normal(content.shape, dtype=np.float32)
-        return noise * (np.float32(NOISE) * grey_level(net, content))
+        return opening.noise(net, content.shape, settings.seed)
     return resampled(given, content.shape[2:], net)
 
 
@@ -264,12 +238,4 @@ def _check_numbers(s):
         weights |= {f"weight of layer {name}": value for name, value in (layers or {}).items()}
     checks.not_negative(weights)
     checks.positive({"style_scale": s.style_scale})
-    checks.search(s)
-    checks.one_of(
-        [
-            (s.optimizer, presets.SEARCH, "optimizer"),
-            (s.gram, GRAMS, "gram normalisation"),
-            (s.pool, models.POOLS, "pooling"),
-            (s.engine, ("auto", *ENGINES), "engine"),
-        ]
-    )
+    s.check()

@@ -5,24 +5,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from minicnn import models
-from minicnn.backend import resolve_device, seeded_rng, to_device
+from minicnn.backend import to_device
 from minicnn.engine.conv2d import FastConvolution
-from minicnn.engine.threads import thread_count
 from minicnn.errors import MinicnnError
 from minicnn.folding import fold_batch_norm, normalize_activations
 from minicnn.images import fit, preprocess
 from minicnn.layers import BatchNorm2d
 from minicnn.network import Network
-from minicnn.objectives import STYLE as GRAMS
-from minicnn.tasks import checks, jobs, presets, texture
-from minicnn.tasks.networks import load_network
+from minicnn.tasks import checks, jobs, opening, presets, texture
 from minicnn.tasks.sizes import check_size, least_side
-from minicnn.tasks.style import grey_level
-from minicnn.tasks.walks import ENGINES
 
 SOURCE_SIZE = 256  # long side in pixels
-NOISE = 20.0  # grey levels, standard deviation of the noise to start from
 ITERATIONS = {"lbfgs": 500}
 
 VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
@@ -44,7 +37,7 @@ BOUNDS = ("source", "none")
 
 
 @dataclass(frozen=True)
-class TextureSettings:
+class TextureSettings(opening.SearchSettings):
     """Everything that decides the texture; None is the default of the network or the optimizer.
 
     Attributes
@@ -63,9 +56,6 @@ class TextureSettings:
     """
 
     sources: list
-    network: str | None = None
-    weights: str | None = None
-    pool: str | None = None
     source_size: int | None = None
     width: int | None = None
     height: int | None = None
@@ -77,13 +67,6 @@ class TextureSettings:
     histogram: bool = False
     seamless: bool = False
     sweep: bool = False
-    seed: int = 0
-    optimizer: str = "lbfgs"
-    iterations: int | None = None
-    learning_rate: float | None = None
-    engine: str = "auto"
-    device: str = "auto"
-    threads: int | None = None
 
     def inputs(self):
         """Return {role: picture file}."""
@@ -163,17 +146,7 @@ def prepare(settings, files=None):
         For whatever would make the run fail, in one line.
     """
     _check(settings)
-    thread_count(settings.threads)
-    device = resolve_device(settings.device)
-    reader = jobs.Reader(settings.inputs(), files)
-    read = {role: reader.read(role) for role in settings.inputs()}
-    net = load_network(
-        settings.network,
-        settings.weights,
-        settings.pool or "average",
-        seed=settings.seed,
-        device=device,
-    )
+    reader, read, net, device = opening.open_all(settings, files, pool="average")
     size = settings.source_size or min(SOURCE_SIZE, max(max(p.shape[:2]) for p in read.values()))
     settings = replace(settings, source_size=size, **_layers(settings, net))
     used = [name for name, weight in settings.layers.items() if weight]
@@ -186,8 +159,7 @@ def prepare(settings, files=None):
     sources = [to_device(preprocess(rgb, net.attrs["preprocess"]), device) for rgb in pictures]
     nets = [_normalized(net, source, settings.normalize) for source in sources]
     shape = (1, 3, settings.height, settings.width)
-    noise = seeded_rng(settings.seed).standard_normal(shape, dtype=np.float32)
-    start = to_device(noise * (np.float32(NOISE) * grey_level(net, noise)), device)
+    start = opening.noise(net, shape, settings.seed, device)
     return Job(settings, net, nets, sources, start, reader.notes, reader.inputs, pictures, device)
 
 
@@ -279,14 +251,5 @@ def _check(s):
     checks.counts(s, {"source_size": side, "width": side, "height": side, "iterations": None})
     weights = {f"weight of layer {name}": value for name, value in (s.layers or {}).items()}
     checks.not_negative({"tv_weight": s.tv_weight, **weights})
-    checks.search(s)
-    checks.one_of(
-        [
-            (s.optimizer, presets.SEARCH, "optimizer"),
-            (s.gram, GRAMS, "gram normalisation"),
-            (s.pool, models.POOLS, "pooling"),
-            (s.engine, ("auto", *ENGINES), "engine"),
-            (s.normalize, NORMALIZE, "normalisation"),
-            (s.bounds, BOUNDS, "bounds"),
-        ]
-    )
+    s.check()
+    checks.one_of([(s.normalize, NORMALIZE, "normalisation"), (s.bounds, BOUNDS, "bounds")])
