@@ -174,7 +174,7 @@ def test_ctrl_c_before_the_run_saves_nothing(paint, folder, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minicnn.tasks.style_setup.load_network", interrupted)
+    monkeypatch.setattr("minicnn.tasks.opening.load_network", interrupted)
     code, stdout, stderr = paint()
     assert (code, stdout) == (130, "")
     assert stderr == "minicnn: error: interrupted; nothing was saved\n"

@@ -19,7 +19,7 @@ def add(verbs) -> None:
         default=FOLDER,
         help=f"folder for the pictures (default: {FOLDER})",
     )
-    verb.set_defaults(init="content", seed=0)
+    verb.set_defaults(init="content")
     style.add_options(verb)
 
 

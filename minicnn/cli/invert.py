@@ -23,10 +23,7 @@ def add(verbs) -> None:
         type=lambda text: [part.strip() for part in text.split(",")],
         help="layer to invert; several make a row, see `minicnn models NAME`",
     )
-    verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")
-    verb.add_argument(
-        "--sheet", metavar="OUT2", help="also write picture and reconstruction in a row"
-    )
+    painting.add_file_options(verb, "picture and reconstruction")
     verb.add_argument(
         "--preset",
         choices=("lbfgs", "cvpr15", "ijcv16"),
@@ -39,9 +36,6 @@ def add(verbs) -> None:
         type=parser.count,
         default=1,
         help="reconstructions from the seeds SEED, SEED+1, ... in a row (default: 1)",
-    )
-    verb.add_argument(
-        "--seed", metavar="N", type=parser.seed, default=0, help="of the noise (default: 0)"
     )
     verb.add_argument(
         "--size",
@@ -80,9 +74,7 @@ def add(verbs) -> None:
         type=parser.count,
         help="places of the moving window, for ijcv16 (default: a quarter of the stride)",
     )
-    parser.add_network_options(verb, pool="max")
-    parser.add_machine_options(verb)
-    parser.add_output_options(verb)
+    painting.add_run_options(verb, pool="max", search=False)
 
 
 def run(args) -> int:

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from minicnn.cli import parser
 from minicnn.cli.report import Report, duration
 from minicnn.errors import MinicnnError
 from minicnn.images import check_output, save_image
@@ -11,6 +12,34 @@ from minicnn.npz_writer import check_npz, save_npz
 
 INTERRUPTED, FAILED = 130, 1
 BROKEN = ("not-finite", "diverged")  # ends of a run whose picture is saved but not what was wanted
+
+
+def add_file_options(verb, row: str) -> None:
+    """Declare the files to write; `row` says what stands on the sheet."""
+    verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")
+    verb.add_argument("--sheet", metavar="OUT2", help=f"also write {row} in a row")
+
+
+def add_run_options(verb, pool: str = "the network's", search: bool = True) -> None:
+    """Declare seed, network, search and machine; `pool` is the pooling by default."""
+    verb.add_argument(
+        "--seed", metavar="N", type=parser.seed, default=0, help="of the noise (default: 0)"
+    )
+    parser.add_network_options(verb, pool)
+    if search:
+        parser.add_optimizer_options(verb)
+    parser.add_machine_options(verb)
+    parser.add_output_options(verb)
+
+
+def add_snapshot_options(verb) -> None:
+    """Declare the pictures on the way."""
+    verb.add_argument(
+        "--save-every",
+        metavar="N",
+        type=parser.count,
+        help="also write OUT-0100.png and so on every N iterations",
+    )
 
 
 @dataclass(frozen=True)

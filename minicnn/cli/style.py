@@ -18,24 +18,15 @@ def add(verbs) -> None:
     )
     verb.add_argument("content", metavar="CONTENT", help="picture that says what is to be seen")
     verb.add_argument("style", metavar="STYLE", help="picture that says how it is painted")
-    verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")
-    verb.add_argument("--sheet", metavar="OUT2", help="also write content, style, result in a row")
+    painting.add_file_options(verb, "content, style, result")
     verb.add_argument(
         "--init",
         metavar="noise|content|FILE",
         default="content",
         help="what to start from (default: content)",
     )
-    verb.add_argument(
-        "--seed", metavar="N", type=parser.seed, default=0, help="of the noise (default: 0)"
-    )
     add_options(verb)
-    verb.add_argument(
-        "--save-every",
-        metavar="N",
-        type=parser.count,
-        help="also write OUT-0100.png and so on every N iterations",
-    )
+    painting.add_snapshot_options(verb)
 
 
 def add_options(verb) -> None:
@@ -96,10 +87,7 @@ def add_options(verb) -> None:
         choices=("mean", "gatys", "lecture"),
         help="normalisation of the Gram matrices (default: the network's)",
     )
-    parser.add_network_options(verb)
-    parser.add_optimizer_options(verb)
-    parser.add_machine_options(verb)
-    parser.add_output_options(verb)
+    painting.add_run_options(verb)
 
 
 def run(args) -> int:

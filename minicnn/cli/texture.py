@@ -16,8 +16,7 @@ def add(verbs) -> None:
     verb.add_argument(
         "sources", metavar="SOURCE", nargs="+", help="picture of a texture; several with --sweep"
     )
-    verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")
-    verb.add_argument("--sheet", metavar="OUT2", help="also write source and texture in a row")
+    painting.add_file_options(verb, "source and texture")
     verb.add_argument(
         "--size",
         metavar="N|WxH",
@@ -82,19 +81,8 @@ def add(verbs) -> None:
         type=parser.count,
         help="steps of the optimizer, for each texture (default: 500)",
     )
-    verb.add_argument(
-        "--seed", metavar="N", type=parser.seed, default=0, help="of the noise (default: 0)"
-    )
-    parser.add_network_options(verb, pool="average")
-    parser.add_optimizer_options(verb)
-    parser.add_machine_options(verb)
-    parser.add_output_options(verb)
-    verb.add_argument(
-        "--save-every",
-        metavar="N",
-        type=parser.count,
-        help="also write OUT-0100.png and so on every N iterations",
-    )
+    painting.add_run_options(verb, pool="average")
+    painting.add_snapshot_options(verb)
 
 
 def run(args) -> int:
