@@ -16,7 +16,7 @@ _HOMES = {
     "build": "minicnn.models",
     "load": "minicnn.checkpoint",
     "save": "minicnn.checkpoint",
-    "style_objective": "minicnn.tasks.style",
+    "style_objective": "minicnn.tasks.style_loss",
 }
 __all__ = ["MinicnnError", "__version__", "build", "load", "save", "style_objective"]
 

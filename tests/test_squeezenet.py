@@ -16,7 +16,7 @@ from minicnn.engine.walk import FastWalk
 from minicnn.objectives import ContentLoss, GramStyleLoss, style_targets
 from minicnn.tasks.classify import class_scores, network_input
 from minicnn.tasks.convert import convert_file
-from minicnn.tasks.style import style_objective
+from minicnn.tasks.style_loss import style_objective
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 import measure_accuracy

@@ -8,7 +8,7 @@ from minicnn.errors import MinicnnError
 from minicnn.gradcheck import check_vjp
 from minicnn.layers import AvgPool2d, Conv2d, ReLU
 from minicnn.network import Network
-from minicnn.tasks import presets, style
+from minicnn.tasks import presets, style, style_loss
 from minicnn.tasks.networks import load_network
 from minicnn.tasks.sizes import least_side
 from minicnn.tasks.style_setup import Job, StyleSettings, prepare, resolve
@@ -40,7 +40,7 @@ def pictures(rng, dtype="float64"):
 
 def objective(rng, net=None, **changes):
     content, painted, x = pictures(rng)
-    return style.style_objective(
+    return style_loss.style_objective(
         net or tiny(), content, painted, **{**LAYERS, **WEIGHTS, **changes}
     ), x
 
@@ -48,7 +48,7 @@ def objective(rng, net=None, **changes):
 def test_the_value_is_the_formula(rng):
     net = tiny()
     content, painted, x = pictures(rng)
-    fun = style.style_objective(net, content, painted, **LAYERS, **WEIGHTS)
+    fun = style_loss.style_objective(net, content, painted, **LAYERS, **WEIGHTS)
     value, _ = fun(x)
 
     def features(picture, layer):
@@ -88,7 +88,8 @@ def test_the_gradient_is_that_of_the_value(rng, changes):
 def test_the_value_is_0_at_the_content_without_style_and_tv(rng):
     net, (content, painted, _) = tiny(), pictures(rng)
     weights = {"content_weight": 1.0, "style_weight": 0.0, "tv_weight": 0.0}
-    value, gradient = style.style_objective(net, content, painted, **LAYERS, **weights)(content)
+    fun = style_loss.style_objective(net, content, painted, **LAYERS, **weights)
+    value, gradient = fun(content)
     assert (value, np.abs(gradient).max()) == (0, 0)
 
 
@@ -96,7 +97,7 @@ def test_float32_and_inputs_unchanged(rng):
     arrays = list(pictures(rng, "float32"))
     copies = [a.copy() for a in arrays]
     content, painted, x = arrays
-    fun = style.style_objective(tiny("float32"), content, painted, **LAYERS, **WEIGHTS)
+    fun = style_loss.style_objective(tiny("float32"), content, painted, **LAYERS, **WEIGHTS)
     value, gradient = fun(x)
     assert isinstance(value, float)
     assert (gradient.dtype, gradient.shape) == (x.dtype, x.shape)
@@ -111,7 +112,7 @@ def test_weights_mean_the_same_at_any_size(rng):
     terms = []
     for copies in ((1, 1, 1, 1), (1, 1, 2, 2)):
         parts = (np.tile(a, copies) for a in (content, painted))
-        fun = style.style_objective(net, *parts, **LAYERS, **WEIGHTS)
+        fun = style_loss.style_objective(net, *parts, **LAYERS, **WEIGHTS)
         fun(np.tile(x, copies))
         terms.append(fun.terms)
     for name in ("content", "style", "tv"):
@@ -136,7 +137,7 @@ def test_bad_arguments(rng, changes, words):
 
 
 def test_style_objective_is_offered_by_the_package():
-    assert minicnn.style_objective is style.style_objective
+    assert minicnn.style_objective is style_loss.style_objective
 
 
 def job(rng, **changes):
@@ -287,7 +288,7 @@ def objective_of(made):
         "tv_weight",
         "gram",
     )
-    return style.style_objective(
+    return style_loss.style_objective(
         made.net, made.content, made.style, **{name: getattr(s, name) for name in names}
     )
 

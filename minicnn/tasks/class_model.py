@@ -26,7 +26,8 @@ from minicnn.errors import MinicnnError
 from minicnn.objectives import ClassScore
 from minicnn.optimizers import METHODS, minimize
 from minicnn.tasks import classes, jobs, looks
-from minicnn.tasks.style import Outcome, grey_level, picture, pixel_tv
+from minicnn.tasks.style import Outcome, picture
+from minicnn.tasks.style_loss import grey_level, pixel_tv
 from minicnn.tasks.walks import image_function
 from minicnn.weighted_sum import WeightedSum
 

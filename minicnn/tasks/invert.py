@@ -18,7 +18,8 @@ from minicnn.objectives import sum_squares
 from minicnn.optimizers import minimize
 from minicnn.sheets import grid, labelled
 from minicnn.tasks import inversion, series
-from minicnn.tasks.style import Outcome, grey_level
+from minicnn.tasks.style import Outcome
+from minicnn.tasks.style_loss import grey_level
 from minicnn.tasks.walks import walk_of
 
 

@@ -12,7 +12,7 @@ from minicnn.network import Network
 from minicnn.objectives import STYLE as GRAMS
 from minicnn.tasks import checks, jobs, presets
 from minicnn.tasks.networks import load_network
-from minicnn.tasks.style import grey_level
+from minicnn.tasks.style_loss import grey_level
 from minicnn.tasks.walks import ENGINES
 
 NOISE = 20.0  # grey levels, standard deviation of the noise to start from

@@ -13,6 +13,7 @@ from minicnn.network import Network
 from minicnn.tasks import checks, jobs, opening, presets, style
 from minicnn.tasks.sizes import check_size, least_side
 from minicnn.tasks.style import resampled
+from minicnn.tasks.style_loss import style_objective
 
 SIZE = 512  # long side in pixels
 COARSEST = 96  # long side that the first of several sizes has at least
@@ -88,6 +89,23 @@ class Job(jobs.Job):
     def lead(self):
         """Iterations at the sizes before the last."""
         return (self.settings.scales - 1) * self.settings.coarse_iterations
+
+    def function(self):
+        """Return what is minimised, fun(x) -> (value, gradient)."""
+        s = self.settings
+        return style_objective(
+            self.net,
+            self.content,
+            self.style,
+            content_layers=s.content_layers,
+            style_layers=s.style_layers,
+            content_weight=s.content_weight,
+            style_weight=s.style_weight,
+            tv_weight=s.tv_weight,
+            gram=s.gram,
+            engine=s.engine,
+            threads=s.threads,
+        )
 
     def stages(self):
         """Return [(iterations, Job)] from the smallest size to the full one."""

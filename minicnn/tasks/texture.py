@@ -36,7 +36,8 @@ from minicnn.objectives import STYLE, GramStyleLoss, style_targets, sum_squares
 from minicnn.optimizers import minimize
 from minicnn.sheets import grid, labelled
 from minicnn.tasks import series
-from minicnn.tasks.style import Outcome, grey_level, pixel_tv, rate_of
+from minicnn.tasks.style import Outcome, rate_of
+from minicnn.tasks.style_loss import grey_level, pixel_tv
 from minicnn.tasks.walks import image_function, layer_weights, walk_of
 from minicnn.torus import on_torus, tv_on_torus
 from minicnn.weighted_sum import WeightedSum
