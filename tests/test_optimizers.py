@@ -7,18 +7,20 @@ from minicnn.backend import resolve_device, to_device, to_host
 from minicnn.errors import MinicnnError
 from minicnn.objectives import ContentLoss, GramStyleLoss, style_targets
 from minicnn.ops import conv2d, relu
-from minicnn.optimizers import METHODS, minimize
+from minicnn.optimizers import METHODS, WITHOUT_RATE, minimize
 from minicnn.priors import tv
 from minicnn.weighted_sum import ImageFunction, WeightedSum
 
 OPTIONS = {
     "lbfgs": {},
+    "lbfgs-device": {},
     "adam": {"learning_rate": 0.1},
     "momentum": {"learning_rate": 0.01},
     "gradient-descent": {"learning_rate": 0.05},
     "adagrad": {"learning_rate": 0.02},
 }
 every_method = pytest.mark.parametrize("name", METHODS)
+both_lbfgs = pytest.mark.parametrize("name", WITHOUT_RATE)
 
 
 class Counted:
@@ -94,10 +96,11 @@ def small_style(seed=0, size=12, dtype="float32", scale=1.0):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("condition", [1, 1e2, 1e3])
 @pytest.mark.parametrize("scale", [1e-6, 1, 1e9])
-def test_lbfgs_solves_quadratics_of_any_condition_and_scale(condition, scale, dtype):
+@both_lbfgs
+def test_lbfgs_solves_quadratics_of_any_condition_and_scale(name, condition, scale, dtype):
     fun, least = bowl(condition, dtype)
     scaled = lambda x: tuple(scale * part for part in fun(x))  # noqa: E731
-    result = minimize("lbfgs", scaled, 0 * least, iterations=600)
+    result = minimize(name, scaled, 0 * least, iterations=600)
     assert result.x.dtype == dtype
     assert result.x.shape == least.shape
     np.testing.assert_allclose(result.x, least, rtol=1e-4 if dtype == "float32" else 1e-9)
@@ -105,10 +108,11 @@ def test_lbfgs_solves_quadratics_of_any_condition_and_scale(condition, scale, dt
 
 
 @pytest.mark.parametrize("n", [2, 10])
-def test_lbfgs_walks_the_valley_of_rosenbrock(n):
+@both_lbfgs
+def test_lbfgs_walks_the_valley_of_rosenbrock(name, n):
     x0 = np.full(n, -1.2)
     x0[1::2] = 1.0
-    result = minimize("lbfgs", rosenbrock, x0, iterations=500)
+    result = minimize(name, rosenbrock, x0, iterations=500)
     np.testing.assert_allclose(result.x, 1, atol=1e-6)
     assert result.status in ("converged", "stalled")  # nothing lower can be represented
     assert result.evaluations < 200
@@ -126,7 +130,8 @@ def test_every_method_descends_on_a_quadratic(name):
 @pytest.mark.parametrize(
     "fun", [rosenbrock, bowl(100, "float64", (6,))[0]], ids=["rosenbrock", "bowl"]
 )
-def test_lbfgs_agrees_with_scipy(fun, bounds):
+@both_lbfgs
+def test_lbfgs_agrees_with_scipy(name, fun, bounds):
     from scipy.optimize import minimize as scipy_minimize
 
     x0 = np.linspace(-1.5, 0.4, 6)
@@ -138,7 +143,7 @@ def test_lbfgs_agrees_with_scipy(fun, bounds):
         bounds=bounds and [bounds] * 6,
         options={"ftol": 0, "gtol": 1e-10},
     )
-    result = minimize("lbfgs", fun, x0, iterations=500, bounds=bounds)
+    result = minimize(name, fun, x0, iterations=500, bounds=bounds)
     np.testing.assert_allclose(result.x, expected.x, atol=1e-6)
     assert result.value == pytest.approx(expected.fun, rel=1e-9, abs=1e-12)
 
@@ -231,7 +236,7 @@ def test_a_small_style_objective_in_float32(name):
     result = minimize(name, fun, start, iterations=60, **options)
     np.testing.assert_array_equal(start, before)
     assert result.x.dtype == np.float32
-    assert result.value < (0.1 if name in ("lbfgs", "adam") else 0.7) * result.trace[0]["value"]
+    assert result.value < (0.1 if name in (*WITHOUT_RATE, "adam") else 0.7) * result.trace[0]["value"]
     assert result.status == "budget"
     assert result.terms == pytest.approx({**result.terms, **terms_at(fun, result.x)})
     total = sum(value for key, value in result.terms.items() if "." not in key)
@@ -246,11 +251,12 @@ def terms_at(fun, x):
 @pytest.mark.parametrize("scale", [1 / 60, 1.0], ids=["unit pixels", "0..255 pixels"])
 @pytest.mark.parametrize("factor", [1e-8, 1.0, 1e8])
 @pytest.mark.parametrize("box", [False, True], ids=["free", "bounds"])
-def test_first_iteration_of_lbfgs_wastes_no_evaluations(box, factor, scale):
+@both_lbfgs
+def test_first_iteration_of_lbfgs_wastes_no_evaluations(name, box, factor, scale):
     fun, start = small_style(scale=scale)
     bounds = (-150 * scale, 150 * scale) if box else None
     scaled = lambda x: tuple(factor * part for part in fun(x))  # noqa: E731
-    result = minimize("lbfgs", scaled, start, iterations=5, bounds=bounds)
+    result = minimize(name, scaled, start, iterations=5, bounds=bounds)
     first = result.trace[1]
     assert first["evaluations"] <= 3  # the start and at most two trials
     assert 0.5 < first["step"] / scale < 30  # grey levels
@@ -278,17 +284,18 @@ def test_plain_scipy_does_waste_them():
     assert ours.value < plain.fun
 
 
-def test_first_step_is_as_long_as_asked():
+@both_lbfgs
+def test_first_step_is_as_long_as_asked(name):
     fun, start = small_style()
     counted = Counted(fun)
-    minimize("lbfgs", counted, start, iterations=1, first_step=4.0)
+    minimize(name, counted, start, iterations=1, first_step=4.0)
     step = np.sqrt(np.mean((counted.asked[1] - start).astype(float) ** 2))
     assert 4 / 2**0.75 < step < 4 * 2**0.75  # two roundings to powers of two
 
 
 @every_method
 def test_the_same_run_gives_the_same_bits(name):
-    options = {} if name == "lbfgs" else {"learning_rate": 1e-5}
+    options = {} if name in WITHOUT_RATE else {"learning_rate": 1e-5}
     results = [minimize(name, *small_style(), iterations=12, **options) for _ in range(2)]
     np.testing.assert_array_equal(results[0].x, results[1].x)
     assert results[0].trace == results[1].trace
@@ -308,7 +315,7 @@ def test_iterations_callback_and_trace(name):
         np.testing.assert_array_equal(x, counted.asked[-1])
         seen.append((iteration, value, info["step"]))
 
-    options = {**OPTIONS[name], **({"learning_rate": 1e-4} if name != "lbfgs" else {})}
+    options = {**OPTIONS[name], **({"learning_rate": 1e-4} if name not in WITHOUT_RATE else {})}
     result = minimize(name, counted, 0 * least, iterations=7, callback=callback, **options)
     assert [row[0] for row in seen] == list(range(1, 8))
     assert [(t["iteration"], t["value"], t["step"]) for t in result.trace[1:]] == seen
@@ -482,8 +489,9 @@ def test_a_start_without_slope_converges_at_once(name):
         pytest.param(lambda x: (5.0, np.ones_like(x)), id="constant value"),
     ],
 )
-def test_lbfgs_stalls_in_words(fun):
-    result = minimize("lbfgs", fun, np.ones(4), iterations=50)
+@both_lbfgs
+def test_lbfgs_stalls_in_words(name, fun):
+    result = minimize(name, fun, np.ones(4), iterations=50)
     assert result.status == "stalled"
     assert result.reason.startswith("stalled: ")
     assert result.evaluations < 30
@@ -520,7 +528,7 @@ def test_a_step_beyond_all_numbers():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": "sgd"}, "no optimizer 'sgd'; use lbfgs, adam, momentum, gradient-descent"),
+        ({"name": "sgd"}, "no optimizer 'sgd'; use lbfgs, lbfgs-device, adam, momentum, gradient-descent"),
         ({"iterations": 0}, "iterations = 0; use a whole number of at least 1"),
         ({"iterations": 2.5}, "iterations = 2.5; use a whole number"),
         ({"max_evaluations": 0}, "max_evaluations = 0; use a whole number of at least 1"),

@@ -5,6 +5,7 @@
 | name | step | file |
 |---|---|---|
 | lbfgs | SciPy's L-BFGS-B, on the host | scipy_lbfgs.py |
+| lbfgs-device | L-BFGS of our own, where the picture is | lbfgs.py |
 | adam | moments of the gradient, Kingma & Ba 2014 | first_order.py |
 | adagrad | gradient over its own size so far, Mahendran & Vedaldi 2016 | first_order.py |
 | momentum | v <- m·v - rate·g;  x <- x + v | first_order.py |
@@ -21,18 +22,21 @@ from numbers import Integral
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.optimizers.first_order import adagrad, adam, gradient_descent, momentum
+from minicnn.optimizers.lbfgs import Memory, lbfgs_device
 from minicnn.optimizers.record import Record, Result, Stop, all_finite
 from minicnn.optimizers.scipy_lbfgs import lbfgs
 
-__all__ = ["METHODS", "Result", "minimize"]
+__all__ = ["METHODS", "WITHOUT_RATE", "Memory", "Result", "minimize"]
 
 METHODS = {
     "lbfgs": lbfgs,
+    "lbfgs-device": lbfgs_device,
     "adam": adam,
     "momentum": momentum,
     "gradient-descent": gradient_descent,
     "adagrad": adagrad,
 }
+WITHOUT_RATE = ("lbfgs", "lbfgs-device")  # they find the length of a step themselves
 
 
 def minimize(
@@ -51,7 +55,7 @@ def minimize(
 
     Parameters
     ----------
-    name : {"lbfgs", "adam", "momentum", "gradient-descent", "adagrad"}
+    name : {"lbfgs", "lbfgs-device", "adam", "momentum", "gradient-descent", "adagrad"}
     fun : callable, fun(x) -> (value, gradient)
         value: a number; gradient: array like x, which fun may overwrite in its next call. fun
         must not change x. NumPy's overflow warnings are off while it runs: what is not finite is
@@ -71,7 +75,8 @@ def minimize(
         Which picture to return: the lowest value evaluated, or the last one accepted (for a
         function that changes between calls, where values cannot be compared).
     **options
-        Of the optimizer: lbfgs: maxcor, first_step, maxls, ftol, gtol; adam: learning_rate, beta1,
+        Of the optimizer: lbfgs: maxcor, first_step, maxls, ftol, gtol; lbfgs-device: maxcor,
+        first_step, maxls, memory; adam: learning_rate, beta1,
         beta2, epsilon; momentum: learning_rate, momentum, restart; gradient-descent: learning_rate;
         adagrad: learning_rate, memory, project.
 

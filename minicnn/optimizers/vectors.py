@@ -1,0 +1,39 @@
+"""Vector arithmetic in place, with sums in float64, on whatever device the vectors are.
+
+A vector is a flat, contiguous array. Work is done in strips: on the host a strip stays in the cache
+between its conversion to float64 and its sum, and nothing of the size of a vector is allocated.
+"""
+
+import numpy as np
+
+from minicnn.backend import array_module
+
+# BLAS uses threads, and then another order of summation, for more than 10,000 numbers
+HOST_STRIP, DEVICE_STRIP = 8192, 1 << 22
+
+
+def dot(a, b) -> float:
+    """Return the sum of a·b; products and sum in float64."""
+    xp, total = array_module(a), 0.0
+    for part in _strips(a):
+        total = total + a[part].astype(xp.float64) @ b[part].astype(xp.float64)
+    return float(total)
+
+
+def add_scaled(y, factor: float, x) -> None:
+    """Y <- y + factor·x, in place."""
+    factor = y.dtype.type(factor)
+    for part in _strips(y):
+        y[part] += factor * x[part]
+
+
+def step_to(x, length: float, direction):
+    """Return x + length·direction, a new vector."""
+    out = x.copy()
+    add_scaled(out, length, direction)
+    return out
+
+
+def _strips(a):
+    size = HOST_STRIP if array_module(a) is np else DEVICE_STRIP
+    return (slice(i, i + size) for i in range(0, a.size, size))
