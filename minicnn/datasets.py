@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minicnn import heaps
 from minicnn.errors import MinicnnError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
@@ -131,6 +132,7 @@ def _open_hdf5(path, split):
     import h5py
 
     try:
+        heaps.check_file(path)
         file = h5py.File(path, "r")  # stays open: a picture's bytes are read when it is wanted
         if split not in file:
             raise MinicnnError(f"{path} has no split {split!r}; it has {', '.join(file)}")

@@ -5,7 +5,8 @@ few values are compressed and carry checksums.
 
 Whoever wrote the file, reading it opens no other file and runs nothing: links, external or
 virtual data sets, and every type of object but groups and plain numbers are refused. Whatever is
-wrong comes out as one `MinicnnError`.
+wrong comes out as one `MinicnnError`. Damage on which libhdf5 would hang is found before (`heaps`),
+and arrays that no file of this size can hold are not read (`limits`).
 
 An attribute is a piece of text, a number, or a list of numbers; anything else that JSON can hold
 is stored as text with "json:" in front.
@@ -20,7 +21,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from minicnn import heaps
 from minicnn.errors import MinicnnError
+from minicnn.limits import Budget
 
 JSON = "json:"
 COMPRESS_FROM = 1024  # values; below, the bookkeeping takes more than it saves
@@ -88,6 +91,7 @@ def inspect(path):
 def _read(path, check, *, arrays):
     path = Path(path)
     _check_readable(path)
+    heaps.check_file(path)
     try:
         with h5py.File(path, "r") as file:
             attrs = {name: _decode(name, file.attrs[name]) for name in file.attrs}
@@ -97,6 +101,9 @@ def _read(path, check, *, arrays):
                 check(found, attrs)
             if not arrays:
                 return found, attrs
+            budget = Budget(path.stat().st_size)
+            for data in datasets.values():
+                budget.take(data.shape, data.dtype.itemsize)
             return {name: _native(data[()]) for name, data in datasets.items()}, attrs
     except MinicnnError as error:
         raise MinicnnError(f"{path}: {error}") from None

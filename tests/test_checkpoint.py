@@ -339,6 +339,35 @@ def test_random_damage_never_gets_through(copy, net, rng):
         assert found in (None, expected)  # some bytes do not count: those between the parts
 
 
+READERS = {
+    "weights": "from minicnn import checkpoint; checkpoint.load({path!r})",
+    "any-arrays": "from minicnn import hdf5; hdf5.load_arrays({path!r})",
+    "attributes": "from minicnn import checkpoint; checkpoint.info({path!r})",
+    "data-set": "from minicnn.datasets import open_dataset; open_dataset({path!r}, 'val')",
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_heap_of_texts_on_which_libhdf5_hangs(reader, copy):
+    """In a process of its own: what fails here never comes back, and hears no signal."""
+    damaged = bytearray(copy.read_bytes())
+    at = damaged.index(b"GCOL") + 16
+    damaged[at : at + 16] = bytes(16)  # an object of no size: the next one is where it is
+    copy.write_bytes(damaged)
+    script = READERS[reader].format(path=str(copy))
+    run = [sys.executable, "-c", script]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert "truncated or damaged: a heap of texts with objects of impossible sizes" in done.stderr
+    assert str(copy) in done.stderr
+
+
+def test_a_file_cannot_claim_more_than_one_of_its_size_can_hold(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:  # never written: no bytes in the file, 32 GB in memory
+        file.create_dataset("a", (1 << 16, 1 << 16), "f8", chunks=(256, 256))
+    refused(lambda: hdf5.load_arrays(path), str(path), "more than a file of this size can hold")
+
+
 def edit(path, change):
     with h5py.File(path, "r+") as file:
         change(file)

@@ -10,9 +10,9 @@ import pytest
 
 from minicnn import convert
 from minicnn.convert import deep_compression, mat5
-from minicnn.convert.limits import Budget
 from minicnn.errors import MinicnnError
 from minicnn.folding import fold_batch_norm
+from minicnn.limits import Budget
 
 TOOL = Path(__file__).parent.parent / "tools" / "small_networks.py"
 SPEC = importlib.util.spec_from_file_location("small_networks", TOOL)

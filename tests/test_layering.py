@@ -15,7 +15,7 @@ PACKAGE = ROOT / "minicnn"
 # together and may import each other; families of one level, separated by |, may not.
 ORDER = """
     errors
-    backend | places public
+    backend | places public | heaps limits
     kernels
     ops | images picture_reader picture_writer npz_writer | histograms | hdf5 | convert | downloads
         | datasets | optimizers | objectives priors weighted_sum

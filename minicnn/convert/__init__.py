@@ -7,7 +7,6 @@ except for the two formats without a signature: .caffemodel and .net.
 
 import io
 import json
-import mmap
 import struct
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 import h5py
 
+from minicnn import heaps
 from minicnn.convert import (
     caffemodel,
     deep_compression,
@@ -28,9 +28,9 @@ from minicnn.convert import (
     pth,
     safetensors,
 )
-from minicnn.convert.limits import MAX_BYTES, Budget
 from minicnn.convert.zips import open_zip, read_member
 from minicnn.errors import MinicnnError
+from minicnn.limits import MAX_BYTES, Budget
 
 FORMATS = (
     "PyTorch (.pth, .pt)",
@@ -79,9 +79,10 @@ def read(path) -> Foreign:
     """
     path = Path(path)
     size, head = _head(path)
+    if h5.is_hdf5(head):
+        heaps.check_file(path)
     try:
         if h5.is_hdf5(head):
-            _check_heaps(path)
             foreign = _from_hdf5(path, size)
         else:
             foreign = _from_bytes(path.read_bytes(), path.suffix)
@@ -132,16 +133,6 @@ def _from_bytes(data, suffix):
     raise MinicnnError(f"not a weight file of a known format; these are {', '.join(FORMATS)}")
 
 
-def _check_heaps(path):
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        h5.check_heaps(data)
-
-
-def _check_heaps(path):
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        h5.check_heaps(data)
-
-
 def _from_zip(data):
     archive = open_zip(data)
     names = archive.namelist()
@@ -150,7 +141,7 @@ def _from_zip(data):
     if "model.weights.h5" in names:
         budget = Budget(len(data))
         inner = read_member(archive, "model.weights.h5", budget)
-        h5.check_heaps(inner)
+        heaps.check_heaps(inner)
         return _from_hdf5(io.BytesIO(inner), len(inner))
     return Foreign("npz", numpy_files.read_npz(data))
 

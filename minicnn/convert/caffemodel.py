@@ -16,8 +16,8 @@ Sources: caffe/src/caffe/proto/caffe.proto; protobuf.dev/programming-guides/enco
 
 import numpy as np
 
-from minicnn.convert.limits import Budget, array_from
 from minicnn.errors import MinicnnError
+from minicnn.limits import Budget, array_from
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 FULLY_CONNECTED = (14, "InnerProduct", "innerproduct")

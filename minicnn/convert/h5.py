@@ -4,17 +4,14 @@ No link but plain ones is followed, no other file is opened, and the arrays that
 hold must be in proportion to its size.
 """
 
-import struct
-
 import h5py
 import numpy as np
 
-from minicnn.convert.limits import MAX_DEPTH
 from minicnn.errors import MinicnnError
+from minicnn.limits import MAX_DEPTH
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 FILTERS = (1, 2, 3, 4, 5, 6, 32000)  # deflate, shuffle, fletcher32, szip, nbit, scaleoffset, LZF
-HEAP = b"GCOL\1\0\0\0"
 STARTS = (0, 512, 1024, 2048)  # where the signature may stand
 HEAD = STARTS[-1] + len(SIGNATURE)
 
@@ -22,35 +19,6 @@ HEAD = STARTS[-1] + len(SIGNATURE)
 def is_hdf5(data: bytes) -> bool:
     """Tell by the signature."""
     return any(data[start : start + 8] == SIGNATURE for start in STARTS)
-
-
-def check_heaps(data) -> None:
-    """Check that libhdf5 comes to the end of every heap of texts: on a damaged one it can hang.
-
-        "GCOL", version 1 (4 bytes), size of all (uint64), then objects: index (uint16; 0 is free
-        space), references (uint16), 4 bytes, size (uint64); a multiple of 8 bytes with 16 of header
-
-    Parameters
-    ----------
-    data : bytes or mmap of the whole file
-
-    Raises
-    ------
-    MinicnnError
-        If an object has a size that leads nowhere, or beyond the end.
-    """
-    at = data.find(HEAP)
-    while at >= 0:
-        (size,) = struct.unpack("<Q", data[at + 8 : at + 16].ljust(8, b"\0"))
-        place, end = at + 16, at + size
-        if size < 16 or end > len(data):
-            raise MinicnnError("a heap of texts that is larger than the file")
-        while place + 16 <= end:
-            index, own = struct.unpack("<H6xQ", data[place : place + 16])
-            if own > end - place or (index == 0 and own == 0):
-                raise MinicnnError("a heap of texts with objects of impossible sizes")
-            place += own if index == 0 else 16 + own + -own % 8
-        at = data.find(HEAP, at + 8)
 
 
 def members(group, budget):

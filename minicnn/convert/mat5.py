@@ -19,8 +19,8 @@ import zlib
 
 import numpy as np
 
-from minicnn.convert.limits import MAX_DEPTH, array_from
 from minicnn.errors import MinicnnError
+from minicnn.limits import MAX_DEPTH, array_from
 
 TYPES = {
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",

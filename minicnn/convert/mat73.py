@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from minicnn.convert import h5
-from minicnn.convert.limits import MAX_DEPTH
 from minicnn.errors import MinicnnError
+from minicnn.limits import MAX_DEPTH
 
 INNER = ("#refs#", "#subsystem#")
 NUMBERS = ("double", "single", "logical", "int", "uint")

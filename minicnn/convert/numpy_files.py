@@ -16,11 +16,11 @@ import re
 
 import numpy as np
 
-from minicnn.convert.limits import Budget, array_from
 from minicnn.convert.numpy_pickles import allowed
 from minicnn.convert.pickles import flatten, loads
 from minicnn.convert.zips import open_zip, read_member
 from minicnn.errors import MinicnnError
+from minicnn.limits import Budget, array_from
 
 MAGIC = b"\x93NUMPY"
 HEADER = re.compile(

@@ -12,9 +12,9 @@ import re
 
 import numpy as np
 
-from minicnn.convert.limits import array_from
 from minicnn.convert.pickles import Built
 from minicnn.errors import MinicnnError
+from minicnn.limits import array_from
 
 PLAIN = re.compile(r"[<>|=]?[fiu][1248]|\|?b1|\??")
 OBJECTS = ("O", "O8", "O4", "|O")

@@ -10,8 +10,8 @@ import pickletools
 import warnings
 from typing import NamedTuple
 
-from minicnn.convert.limits import MAX_DEPTH
 from minicnn.errors import MinicnnError
+from minicnn.limits import MAX_DEPTH
 
 LITERALS = {
     "BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT",

@@ -17,11 +17,11 @@ import io
 
 import numpy as np
 
-from minicnn.convert.limits import Budget, widen_bfloat16
 from minicnn.convert.numpy_pickles import allowed as numpy_calls
 from minicnn.convert.pickles import Built, Global, flatten, loads
 from minicnn.convert.zips import open_zip, read_member
 from minicnn.errors import MinicnnError
+from minicnn.limits import Budget, widen_bfloat16
 
 MAGIC = 0x1950A86A20F9469CFC6C
 SIGNATURE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."

@@ -10,8 +10,8 @@ Source: github.com/huggingface/safetensors, section Format.
 import itertools
 import json
 
-from minicnn.convert.limits import Budget, array_from, widen_bfloat16
 from minicnn.errors import MinicnnError
+from minicnn.limits import Budget, array_from, widen_bfloat16
 
 MAX_HEADER = 100_000_000
 BFLOAT16 = "BF16"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import h5py
 
+from minicnn import heaps
 from minicnn.datasets import SUFFIXES, centre, open_dataset
 from minicnn.errors import MinicnnError
 from minicnn.images import load_image
@@ -94,6 +95,7 @@ def _only_split(path):
     if not path.is_file():
         raise MinicnnError(f"no data set at {str(path)!r}; give a folder or an HDF5 file")
     try:
+        heaps.check_file(path)
         with h5py.File(path, "r") as file:
             splits = [name for name in file if isinstance(file.get(name), h5py.Group)]
     except OSError as error:
