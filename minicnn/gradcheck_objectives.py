@@ -80,6 +80,7 @@ CASES = {
     "tv": _prior(priors.tv, {}, {"normalisation": "sum"}),
     "tv_beta": _prior(priors.tv_beta, {"beta": 1.0}, {"beta": 1.5}, {"beta": 3.0}),
     "tv_neural_style": _prior(priors.tv_neural_style, {}, {"normalisation": "mean"}),
+    "tv_absolute": _prior(priors.tv_absolute, {}, {"normalisation": "mean"}),
     "alpha_norm": _prior(priors.alpha_norm, {}, {"alpha": 1.5}, {"alpha": 2.0}),
     "colour_norm": _prior(priors.colour_norm, {}, {"alpha": 3.0}, {"normalisation": "sum"}),
 }

@@ -22,6 +22,7 @@ from minicnn.ops import (
     maxpool2d,
     prelu,
     relu,
+    replicate,
     softmax,
 )
 
@@ -229,6 +230,14 @@ def _concat(rng):
     )
 
 
+def _replicate(rng):
+    for name, shape, padding in [
+        ("rows 1, columns 2", (2, 3, 4, 5), (1, 2)),
+        ("5", (1, 2, 2, 3), 5),
+    ]:
+        yield _op(name, replicate, rng.standard_normal(shape), padding, linear=True)
+
+
 CASES = {
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
@@ -243,4 +252,5 @@ CASES = {
     "dropout": _dropout,
     "softmax": _softmax,
     "concat": _concat,
+    "replicate": _replicate,
 }

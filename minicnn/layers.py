@@ -23,6 +23,7 @@ from minicnn.ops import (
     maxpool2d,
     prelu,
     relu,
+    replicate,
     softmax,
 )
 from minicnn.ops.shapes import out_size, pair
@@ -224,6 +225,25 @@ class GlobalAvgPool2d(Layer):
 
     def backward(self, dy, cache, params, rule):
         return avgpool2d.backward(dy, cache)
+
+
+@dataclass(frozen=True)
+class ReplicatePad2d(Layer):
+    """`ops.replicate`; the convolution behind it then pads nothing itself."""
+
+    padding: int = 1
+
+    def out_shape(self, shape):
+        return (
+            shape[0],
+            *(side + 2 * p for side, p in zip(shape[1:], pair(self.padding), strict=True)),
+        )
+
+    def forward(self, x, params, mode):
+        return replicate.forward(x, self.padding)
+
+    def backward(self, dy, cache, params, rule):
+        return replicate.backward(dy, cache)
 
 
 @dataclass(frozen=True)

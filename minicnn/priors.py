@@ -10,11 +10,13 @@ the priors of one picture are, up to the chosen normalisation,
     tv_beta           sum_cij (down² + right²)^(beta/2)          per channel, isotropic
     tv                the same with beta = 2
     tv_neural_style   ½ sum over i < H-1, j < W-1 of (down² + right²)
+    tv_absolute       sum_cij |down| + |right|                   per channel, anisotropic
     alpha_norm        sum_cij |x|^alpha
     colour_norm       sum_ij (sum_c x²)^(alpha/2)                over the H·W pixels
 
-Normalisations: "sum" is the formula as printed; "mean" (the default, except for tv_neural_style)
-divides it by C·H·W, so that a weight keeps its meaning when the picture changes size.
+Normalisations: "sum" is the formula as printed; "mean" divides it by C·H·W, so that a weight keeps
+its meaning when the picture changes size. It is the default, except for tv_neural_style and
+tv_absolute, which are there to be those of two programs.
 The N pictures of a batch are independent: their values are added.
 
 Equation 3 of the lecture notes takes the neighbour from the generated picture and the pixel from
@@ -117,6 +119,41 @@ def tv_neural_style(x, normalisation="sum"):
     down *= factor
     right *= factor
     return value, _differences_adjoint(down, right, x)
+
+
+def tv_absolute(x, normalisation="sum"):
+    """Total variation of ProGamerGov/neural-style-pt: the sum of absolute neighbour differences.
+
+    The derivative by a difference is its sign; where two neighbours are equal we return 0, one of
+    many subgradients. An edge costs the same whether it is one step or many small ones, so edges
+    stay. It grows with the amplitude and the squares with its square: their weights do not compare.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, H, W), float32 or float64
+    normalisation : {"sum", "mean"}
+
+    Returns
+    -------
+    value : float, summed in float64
+    dx : array of the shape and dtype of x
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, dx = tv_absolute(np.array([[[[0.0, 1.0, 3.0]]]]))
+    >>> value, dx.tolist()
+    (3.0, [[[[-1.0, 0.0, 1.0]]]])
+    """
+    xp = array_module(x)
+    factor = _factor(x, normalisation)
+    value, signs = 0.0, []
+    for difference in _differences(x):
+        value += factor * float(xp.sum(xp.abs(difference), dtype=xp.float64))
+        sign = xp.sign(difference)
+        sign *= factor
+        signs.append(sign)
+    return value, _differences_adjoint(*signs, x)
 
 
 def alpha_norm(x, alpha=6.0, normalisation="mean"):

@@ -333,3 +333,22 @@ def concat(xs):
             y[n, first + c, i, j] = float(x[n, c, i, j])
         first += x.shape[1]
     return y
+
+
+def replicate(x, padding):
+    pad, pad2 = pair(padding)
+    N, C, H, W = x.shape
+    y = np.zeros((N, C, H + 2 * pad, W + 2 * pad2))
+    for n, c, i, j in ranges(*y.shape):
+        y[n, c, i, j] = float(x[n, c, min(max(i - pad, 0), H - 1), min(max(j - pad2, 0), W - 1)])
+    return y
+
+
+def replicate_backward(dy, x_shape, padding):
+    pad, pad2 = pair(padding)
+    _, _, H, W = x_shape
+    dx = np.zeros(x_shape)
+    for n, c, i, j in ranges(*dy.shape):
+        h, w = min(max(i - pad, 0), H - 1), min(max(j - pad2, 0), W - 1)
+        dx[n, c, h, w] += float(dy[n, c, i, j])
+    return dx

@@ -21,6 +21,7 @@ from minicnn.ops import (
     maxpool2d,
     prelu,
     relu,
+    replicate,
     softmax,
 )
 
@@ -96,6 +97,7 @@ PLACES = [
     (softmax, "backward", None, "x"),
     (softmax, "cross_entropy_backward", None, "x"),
     (concat, "backward", 1, "x"),
+    (replicate, "backward", None, "x"),
 ]
 
 
@@ -149,7 +151,7 @@ def test_a_planted_error_in_an_objective_is_caught(monkeypatch, loss):
     assert not any(result.ok for result in gradcheck.run(op))
 
 
-@pytest.mark.parametrize("name", ["tv", "tv_beta", "tv_neural_style", "alpha_norm"])
+@pytest.mark.parametrize("name", ["tv", "tv_beta", "tv_neural_style", "tv_absolute", "alpha_norm"])
 def test_a_planted_error_in_a_prior_is_caught(monkeypatch, name):
     wrong = scaled_part(getattr(priors, name), 1)
     monkeypatch.setitem(gradcheck.CASES, name, gradcheck_objectives._prior(wrong, {}))

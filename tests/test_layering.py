@@ -19,7 +19,7 @@ ORDER = """
     kernels
     ops | images picture_reader picture_writer npz_writer | histograms | hdf5 | convert | downloads
         | datasets | optimizers | objectives priors weighted_sum
-    gradcheck gradcheck_ops gradcheck_objectives | network layers fields folding torus
+    gradcheck gradcheck_ops gradcheck_objectives | network layers fields folding torus edges
         | sheets overlays
     engine
     models architectures

@@ -19,6 +19,7 @@ from minicnn.ops import (
     maxpool2d,
     prelu,
     relu,
+    replicate,
     softmax,
 )
 
@@ -117,11 +118,16 @@ def _concat(draw):
     yield from (y, *concat.backward(y, sizes))
 
 
+def _replicate(draw):
+    y, cache = replicate.forward(draw(2, 3, 4, 5), (1, 2))
+    yield from (y, replicate.backward(draw(*y.shape), cache))
+
+
 OPS = {
     case.__name__[1:]: case
     for case in (
         _conv2d, _conv_transpose2d, _im2col, _maxpool2d, _avgpool2d, _relu, _prelu, _linear, _lrn,
-        _batchnorm, _dropout, _softmax, _concat,
+        _batchnorm, _dropout, _softmax, _concat, _replicate,
     )
 }  # fmt: skip
 

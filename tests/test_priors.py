@@ -7,7 +7,7 @@ import pytest
 from op_testing import LAYOUTS, MEMORY, agree, is_channels_last, stored
 
 from minicnn.errors import MinicnnError
-from minicnn.priors import alpha_norm, tv, tv_beta, tv_neural_style
+from minicnn.priors import alpha_norm, tv, tv_absolute, tv_beta, tv_neural_style
 
 PRIORS = {
     "tv": tv,
@@ -16,6 +16,7 @@ PRIORS = {
     "beta 2": partial(tv_beta, beta=2),
     "beta 3": partial(tv_beta, beta=3.0),
     "neural-style": tv_neural_style,
+    "absolute": tv_absolute,
     "alpha 1": partial(alpha_norm, alpha=1),
     "alpha 2": partial(alpha_norm, alpha=2),
     "alpha 6": alpha_norm,
@@ -84,6 +85,16 @@ def test_tv_neural_style_gradient_is_that_of_the_program(rng):
     agree(tv_neural_style(x)[1], expected)
 
 
+@shapes
+def test_tv_absolute_is_that_of_the_program(shape, rng):
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(rng.standard_normal(shape), requires_grad=True)
+    value = (x[:, :, 1:] - x[:, :, :-1]).abs().sum() + (x[..., 1:] - x[..., :-1]).abs().sum()
+    got, gradient = tv_absolute(x.detach().numpy())
+    assert got == pytest.approx(float(value.detach()))
+    agree(gradient, torch.autograd.grad(value, x)[0].numpy())
+
+
 @pytest.mark.parametrize("beta", [1, 1.5])
 def test_tv_by_torch(beta, rng):
     torch = pytest.importorskip("torch")
@@ -102,7 +113,7 @@ def test_tv_by_torch(beta, rng):
     agree(gradient, slope.numpy())
 
 
-@pytest.mark.parametrize("name", ["tv", "beta 1", "beta 1.5", "beta 3", "neural-style"])
+@pytest.mark.parametrize("name", ["tv", "beta 1", "beta 1.5", "beta 3", "neural-style", "absolute"])
 def test_tv_does_not_see_a_constant_and_is_the_same_for_rows_and_columns(name, rng):
     prior = PRIORS[name]
     flat = np.full((1, 3, 4, 5), 7.0) + np.arange(3).reshape(1, 3, 1, 1)  # a colour
@@ -113,7 +124,7 @@ def test_tv_does_not_see_a_constant_and_is_the_same_for_rows_and_columns(name, r
     assert prior(x + flat)[0] == pytest.approx(prior(x)[0])
     assert prior(x.transpose(0, 1, 3, 2))[0] == pytest.approx(prior(x)[0])
     parts = [prior(x[:, c : c + 1])[0] for c in range(3)]
-    total = sum(parts) / (1 if prior is tv_neural_style else 3)
+    total = sum(parts) / (1 if prior in (tv_neural_style, tv_absolute) else 3)
     assert prior(x)[0] == pytest.approx(total)  # per channel
 
 

@@ -65,6 +65,11 @@ def _batch_norm(F, layer, own, x):
     return F.batch_norm(x, own["mean"], own["var"], own["gamma"], own["beta"], eps=layer.eps)
 
 
+def _replicate(F, layer, own, x):
+    rows, columns = pair(layer.padding)
+    return F.pad(x, (columns, columns, rows, rows), mode="replicate")
+
+
 def _concat(F, layer, own, *xs):
     import torch
 
@@ -84,4 +89,5 @@ _RULES = {
     "Dropout": lambda F, layer, own, x: x,
     "Softmax": lambda F, layer, own, x: F.softmax(x, 1),
     "Concat": _concat,
+    "ReplicatePad2d": _replicate,
 }
