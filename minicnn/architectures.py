@@ -46,7 +46,6 @@ TINY_IMAGENET = {
     "std": [70.54, 68.60, 71.85],
     "scale": 1.0,
 }
-TINY_IMAGENET_CENTRED = {**TINY_IMAGENET, "std": [1.0, 1.0, 1.0]}  # in about [-128, 128]
 
 
 def _block(i, channels, count, *, norm=False):
@@ -242,6 +241,6 @@ MODELS = {
     "squeezenet1_1": Model(_squeezenet(Conv2d(64, 3, stride=2), (3, 5), 0), 227, 1000, SQUEEZENET),
     "minivgg": Model(_minivgg(norm=False), 64, 200, TINY_IMAGENET),
     "minivgg-bn": Model(_minivgg(norm=True), 64, 200, TINY_IMAGENET),
-    "minialexnet": Model(_minialexnet, 64, 200, TINY_IMAGENET_CENTRED),
-    "minizfnet": Model(_minizfnet, 64, 200, TINY_IMAGENET_CENTRED),
+    "minialexnet": Model(_minialexnet, 64, 200, TINY_IMAGENET),
+    "minizfnet": Model(_minizfnet, 64, 200, TINY_IMAGENET),
 }

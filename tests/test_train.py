@@ -39,11 +39,11 @@ def settings(data, output, **changes):
 
 def test_it_learns(data, tmp_path):
     records = []
-    train.run(settings(data, tmp_path / "run", flip=False), log=records.append)
-    assert [r["epoch"] for r in records] == [1, 2, 3]
+    train.run(settings(data, tmp_path / "run", flip=False, epochs=8), log=records.append)
+    assert [r["epoch"] for r in records] == list(range(1, 9))
     assert records[-1]["loss"] < records[0]["loss"]
     assert records[-1]["val_accuracy"] >= 0.9
-    assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 4
+    assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 9
 
 
 def test_threads_do_not_change_the_weights(data, tmp_path):
@@ -109,6 +109,8 @@ def test_divergence_stops_with_step_and_reason(data, tmp_path, monkeypatch):
         ({"rate": float("nan")}, "rate must be a finite number"),
         ({"group": 7}, "multiple of the group"),
         ({"crop": 13}, "larger than the pictures"),
+        ({"border": 12}, "border must be from 0 to 11"),
+        ({"max_rms": 0.0}, "max_rms must be a finite number > 0"),
         ({"schedule": "up"}, "no schedule 'up'"),
         ({"batch": 128, "group": 64}, "64 pictures make no batch of 128"),
         ({"network": "nets"}, "no network named 'nets'"),
@@ -148,13 +150,40 @@ def test_augmentation_cuts_and_mirrors(rng):
     picture = np.arange(5 * 5 * 3, dtype=np.uint8).reshape(1, 5, 5, 3)
     seen = set()
     for _ in range(60):
-        x = train_step.augment(picture, 4, True, rng, preprocess)[0]
+        x = train_step.augment(picture, 4, 0, True, rng, preprocess)[0]
         seen.add(x.tobytes())
         blue = x[0] + 1  # of RGB pixels 3 i, 3 i + 1, 3 i + 2
         assert abs(np.diff(blue, axis=1)).max() == abs(np.diff(blue, axis=1)).min() == 3
     assert len(seen) == 2 * 2 * 2
     x = train_step.normalise(picture, preprocess)
     assert x[0, :, 0, 0].tolist() == [2 - 1, 1 - 2, (0 - 3) / 2]
+
+
+def test_a_border_is_mirrored_before_the_square_is_cut(rng):
+    preprocess = {"channel_order": "RGB", "scale": 1.0, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    picture = rng.integers(0, 255, (1, 6, 6, 3), dtype=np.uint8)
+    mirrored = np.pad(picture[0], ((2, 2), (2, 2), (0, 0)), mode="reflect")
+    places = {mirrored[i : i + 8, j : j + 8].tobytes() for i in range(3) for j in range(3)}
+    for _ in range(30):
+        x = train_step.augment(picture, 8, 2, False, rng, preprocess)[0]
+        assert x.transpose(1, 2, 0).astype(np.uint8).tobytes() in places
+
+
+def test_only_filters_above_the_radius_are_scaled_down(rng):
+    w = rng.standard_normal((3, 2, 3, 3)) * np.array([0.01, 1, 5])[:, None, None, None]
+    limited = w.copy()
+    train_step.limit_rms(limited, 0.1)
+    assert np.array_equal(limited[0], w[0])
+    assert np.allclose(np.sqrt((limited[1:] ** 2).mean(axis=(1, 2, 3))), 0.1)
+    assert np.allclose(limited[2] / w[2], (limited[2] / w[2]).flat[0])  # the direction stays
+
+
+def test_the_radius_and_the_last_layer_hold_in_a_run(data, tmp_path):
+    net = train.run(settings(data, tmp_path / "run", epochs=1, max_rms=0.05, last_std=1e-3))
+    filters = [w for w in net.params.values() if w.ndim == 4]
+    rms = [np.sqrt((w**2).mean(axis=(1, 2, 3))).max() for w in filters]
+    assert max(rms) == pytest.approx(0.05, rel=1e-5)
+    assert net.params["fc5.weight"].std() < 0.02
 
 
 def test_command_line(data, tmp_path, capsys):

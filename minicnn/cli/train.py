@@ -7,6 +7,7 @@ from minicnn.cli import parser
 from minicnn.cli.report import Report
 
 INTERRUPTED = 130
+UNSET = {"limit": "all", "threads": "all", "max-rms": "none", "last-std": "He"}  # what None means
 EXAMPLE = """
 minicnn train pictures -o run --epochs 10 --batch 64 --group 32
 minicnn train pictures -o run --epochs 10 --batch 64 --group 32 --resume
@@ -68,14 +69,17 @@ def add_numbers(verb) -> None:
         ("weight-decay", parser.weight, 5e-4, "of the filters and matrices"),
         ("smoothing", parser.weight, 0.1, "label smoothing, 0 to 1"),
         ("dropout", parser.weight, 0.0, "share of the top's inputs that is dropped"),
+        ("max-rms", parser.rate, None, "largest RMS of a filter"),
+        ("last-std", parser.rate, None, "standard deviation of the last weights at the start"),
         ("size", parser.count, 64, "side of the pictures in pixels"),
         ("crop", parser.count, 48, "side of the random square that is cut out of them"),
+        ("border", parser.seed, 0, "pixels mirrored around a picture before the square is cut"),
         ("seed", parser.seed, 0, "of weights, order, squares and mirrors"),
         ("limit", parser.count, None, "use the first N pictures alone"),
         ("validate-every", parser.count, 1, "epochs between looks at the validation pictures"),
         ("threads", parser.count, None, "worker threads; do not change the result"),
     ):
-        shown = "all" if default is None else default
+        shown = UNSET.get(name, default)
         verb.add_argument(
             f"--{name}", metavar="N", type=kind, default=default, help=f"{text} (default: {shown})"
         )

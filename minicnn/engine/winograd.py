@@ -14,19 +14,18 @@ Arrays are (N, C, H, W) as everywhere, but lie in memory as (N, H, W, C), so tha
 matrix product over long contiguous runs.
 """
 
-import threading
 from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from minicnn.engine.scratch import buffer
 from minicnn.engine.threads import parallel_map
 from minicnn.engine.transforms import matrices
 from minicnn.ops.shapes import pair
 
 TILES = (4, 6)
 CHUNK_BYTES = 512 << 10  # of transformed input at a time, so that a chunk stays in the cache
-_scratch = threading.local()
 
 
 def suits(w_shape, stride, dilation, groups):
@@ -79,7 +78,7 @@ def correlate(x, U, b, padding):
     def chunk(part):
         pictures, (t0, t1) = part
         V = _transform(x_pad[pictures], BT, m, (t0, t1), tiles[1], "V")
-        M = np.matmul(V, U, out=_buffer("M", (len(U), V.shape[1], K), x.dtype))
+        M = np.matmul(V, U, out=buffer("M", (len(U), V.shape[1], K), x.dtype))
         Z = _product(AT, M.reshape(m + 2, -1), "D")  # (column in tile; row frequency, tile, K)
         Y = _product(AT, Z.reshape(m, m + 2, -1), "V")  # (column, row in tile; tile, K)
         target = y[pictures, m * t0 : m * t1]
@@ -148,14 +147,14 @@ def _transform(x_pad, L, m, rows, columns, name):
         (k, n, N, count, columns, C),
         (C * item, E.strides[2], E.strides[0], E.strides[1], m * C * item, item),
     )
-    D = _buffer("D", by_column.shape, x_pad.dtype)
+    D = buffer("D", by_column.shape, x_pad.dtype)
     np.copyto(D, by_column)
     return _product(L, D.reshape(k, -1), name).reshape(n * n, N * count * columns, C)
 
 
 def _product(L, x, name):
     """Return L @ x in the scratch memory `name`."""
-    return np.matmul(L, x, out=_buffer(name, (*x.shape[:-2], len(L), x.shape[-1]), x.dtype))
+    return np.matmul(L, x, out=buffer(name, (*x.shape[:-2], len(L), x.shape[-1]), x.dtype))
 
 
 def _chunks(N, tiles, bytes_per_tile, bytes_of_filters):
@@ -171,12 +170,3 @@ def _chunks(N, tiles, bytes_per_tile, bytes_of_filters):
     count = -(-tiles[0] // max(1, wanted))
     edges = [tiles[0] * i // count for i in range(count + 1)]
     return [(slice(i, i + 1), rows) for i in range(N) for rows in pairwise(edges)]
-
-
-def _buffer(name, shape, dtype):
-    """Scratch memory of this thread, reused from call to call."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    held = _scratch.__dict__.get(name)
-    if held is None or held.size < size:
-        held = _scratch.__dict__[name] = np.empty(size, np.uint8)
-    return held[:size].view(dtype).reshape(shape)

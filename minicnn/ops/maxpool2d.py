@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
+from minicnn.kernels import calls
 from minicnn.ops.shapes import out_size, pair
 
 OVERLAPS = ("sum", "max", "overwrite")
@@ -58,6 +59,9 @@ def forward(x, kernel, *, stride=None, padding=0, ceil=False):
     if padding[0] > kernel[0] // 2 or padding[1] > kernel[1] // 2:
         raise MinicnnError(f"pooling padding {padding} exceeds half of the window {kernel}")
     P, Q = (out_size(x.shape[2 + i], kernel[i], stride[i], padding[i], ceil=ceil) for i in (0, 1))
+    if calls.suit(x) and kernel[0] * kernel[1] <= calls.SWITCHES:
+        y, switches = calls.max_pool(x, (P, Q), kernel, stride, padding)
+        return y, Cache(switches, x.shape, kernel, stride, padding)
     x_pad = _pad_for(x, (P, Q), kernel, stride, padding, -xp.inf)
     y = switches = None
     dtype = xp.uint8 if kernel[0] * kernel[1] <= 256 else xp.uint16
@@ -101,6 +105,8 @@ def unpool(y, cache, *, overlap="sum"):
         raise MinicnnError(f"no overlap rule {overlap!r}; the rules are {', '.join(OVERLAPS)}")
     xp = array_module(y)
     switches, x_shape, kernel, stride, padding = cache
+    if calls.suit(y) and switches.dtype == "uint8":
+        return calls.unpool(y, *cache, OVERLAPS.index(overlap))
     size = y.shape[2:]
     x_pad = _pad_for(xp.zeros_like(y, shape=x_shape), size, kernel, stride, padding, 0)
     # a pixel is the bottom right corner (the largest index) of the first window that holds it:
@@ -156,9 +162,11 @@ def _pad_for(x, size, kernel, stride, padding, value):
     ]
     if not (any(padding) or any(behind)):
         return x
-    xp = array_module(x)
-    widths = ((0, 0), (0, 0), (padding[0], behind[0]), (padding[1], behind[1]))
-    return xp.pad(x, widths, constant_values=value)
+    (H, W), (top, left) = x.shape[2:], padding
+    size = (top + H + behind[0], left + W + behind[1])
+    x_pad = array_module(x).full_like(x, value, shape=(*x.shape[:2], *size))  # in the layout of x
+    x_pad[:, :, top : top + H, left : left + W] = x
+    return x_pad
 
 
 def _windows(size, kernel, stride):

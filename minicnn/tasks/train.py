@@ -27,6 +27,7 @@ from minicnn.tasks.schedules import rate
 from minicnn.tasks.train_step import (
     augment,
     evaluate,
+    limit_rms,
     loss_and_gradients,
     sgd_step,
     update_running_statistics,
@@ -52,7 +53,10 @@ class TrainSettings:
     weight_decay: float = 5e-4
     smoothing: float = 0.1
     dropout: float = 0.0
+    max_rms: float | None = None
+    last_std: float | None = None
     crop: int = 48
+    border: int = 0
     size: int = 64
     flip: bool = True
     seed: int = 0
@@ -142,6 +146,9 @@ class _Run:
         self.net.convolution = FastConvolution()
         self.net.attrs["classes"] = list(train.class_names)
         _set_dropout(self.net, settings.dropout)
+        if settings.last_std is not None:
+            last = [w for k, w in self.net.params.items() if k.endswith(".weight")][-1]
+            last *= settings.last_std / last.std()
         if len(self.labels) < settings.batch:
             raise MinicnnError(
                 f"{len(self.labels)} pictures make no batch of {settings.batch}; use a smaller one"
@@ -193,7 +200,7 @@ class _Run:
         def group(g):
             mine = chosen[g * s.group : (g + 1) * s.group]
             rng = np.random.default_rng([s.seed, self.epoch, self.step, g])
-            x = augment(pictures[mine], s.crop, s.flip, rng, self.net.attrs["preprocess"])
+            x = augment(pictures[mine], s.crop, s.border, s.flip, rng, self.net.attrs["preprocess"])
             return loss_and_gradients(self.replicas[g], x, self.labels[mine], s.smoothing, rng)
 
         results = list(pool.map(group, range(len(self.replicas))))
@@ -214,6 +221,8 @@ class _Run:
             if name.endswith(".weight"):
                 grad += s.weight_decay * self.net.params[name]
             sgd_step(self.net.params[name], grad, self.velocity[name], lr, s.momentum, s.nesterov)
+            if s.max_rms is not None and grad.ndim == 4:
+                limit_rms(self.net.params[name], s.max_rms)
 
     def save_network(self, name):
         """Write the weights with their provenance."""
@@ -286,8 +295,17 @@ def check(settings):
             raise MinicnnError(f"{name} must be a finite number >= 0, not {value}")
     if s.batch % s.group:
         raise MinicnnError(f"the batch ({s.batch}) must be a multiple of the group ({s.group})")
-    if s.crop > s.size:
-        raise MinicnnError(f"the crop ({s.crop}) is larger than the pictures ({s.size})")
+    if not 0 <= s.border < s.size:
+        raise MinicnnError(f"the border must be from 0 to {s.size - 1} pixels, not {s.border}")
+    if s.crop > s.size + 2 * s.border:
+        raise MinicnnError(
+            f"the crop ({s.crop}) is larger than the pictures ({s.size}) with their border "
+            f"({s.border})"
+        )
+    for name in ("max_rms", "last_std"):
+        value = getattr(s, name)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise MinicnnError(f"{name} must be a finite number > 0, not {value}")
     rate(s.schedule, s.rate, 0.0)
     if not Path(s.output).is_dir():
         raise MinicnnError(f"no folder {s.output}; create it first")

@@ -4,9 +4,11 @@
     step   g = dloss/dw + wd w          (wd only on the weights of convolutions and linear layers)
            v = mu v + g
            w = w - lr (g + mu v)        Nesterov's momentum; w - lr v without it
+    limit  w[k] = w[k] radius / rms(w[k]) for each filter k whose RMS exceeds the radius
 
-Source of the momentum: Sutskever et al. 2013, "On the importance of initialization and momentum in
-deep learning", in the form that applies the momentum ahead of the step.
+Sources: of the momentum, Sutskever et al. 2013, "On the importance of initialization and momentum
+in deep learning", in the form that applies the momentum ahead of the step; of the limit, Zeiler &
+Fergus 2014, arXiv 1311.2901, section 3.1 (radius 0.1 for pictures in about [-128, 128]).
 """
 
 import numpy as np
@@ -31,6 +33,12 @@ def sgd_step(w, grad, velocity, lr, momentum, nesterov):
     w -= lr * (grad + momentum * velocity if nesterov else velocity)
 
 
+def limit_rms(w, radius):
+    """Scale the filters w[k] of (K, C, R, S) whose RMS exceeds `radius` down to it, in place."""
+    rms = np.sqrt(np.mean(np.square(w, dtype=np.float64), axis=(1, 2, 3), keepdims=True))
+    w *= (radius / np.maximum(rms, radius)).astype(w.dtype)
+
+
 def update_running_statistics(params, statistics, rate=0.1):
     """Move the stored means and variances towards those of a group, in place."""
     for layer, (mean, var) in statistics.items():
@@ -39,7 +47,7 @@ def update_running_statistics(params, statistics, rate=0.1):
             stored += rate * (value - stored)
 
 
-def augment(pictures, crop, flip, rng, preprocess):
+def augment(pictures, crop, border, flip, rng, preprocess):
     """Cut a random square out of each picture, mirror half of them, and normalise.
 
     Parameters
@@ -47,11 +55,16 @@ def augment(pictures, crop, flip, rng, preprocess):
     pictures : uint8 array (N, H, W, 3)
     crop : int
         Side of the square in pixels.
+    border : int
+        Pixels, mirrored at the edge, that are put around the picture first.
 
     Returns
     -------
     x : float32 array (N, 3, crop, crop)
     """
+    if border:
+        around = (border, border)
+        pictures = np.pad(pictures, ((0, 0), around, around, (0, 0)), mode="reflect")
     N, H, W = pictures.shape[:3]
     top, left = rng.integers(0, H - crop + 1, N), rng.integers(0, W - crop + 1, N)
     mirrored = rng.random(N) < 0.5 if flip else np.zeros(N, bool)

@@ -1,0 +1,140 @@
+"""Convolution by im2col with the channels last: any kernel, stride, padding, dilation, groups.
+
+    forward          y  = X W + b         X (pixels, R S C): a row for each output pixel
+    backward_data    dx = col2im(dy Wᵀ)   W (R S C, K)
+    backward_params  dw = (Xᵀ dy)ᵀ
+
+Arrays are (N, C, H, W) as everywhere, but lie in memory as (N, H, W, C): a row of X is then R runs
+of S C neighbours, which copies fast, and for 1x1 kernels X is x itself. X is made for a strip of
+output rows, or for a few small pictures, at a time, so that it stays in the cache.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from minicnn.engine.scratch import buffer
+from minicnn.engine.threads import parallel_map
+from minicnn.ops.shapes import pair
+
+STRIP_BYTES = 1 << 20  # of X
+
+
+def filter_matrices(w, groups, dtype):
+    """Return filters (K, C/G, R, S) as (G, R S C/G, K/G)."""
+    K = w.shape[0]
+    matrices = w.reshape(groups, K // groups, *w.shape[1:]).transpose(0, 3, 4, 2, 1)
+    return np.ascontiguousarray(matrices, dtype).reshape(groups, -1, K // groups)
+
+
+def correlate(x, W, b, kernel, size, *, stride, padding, dilation):
+    """Return y (N, K, P, Q); `W` is from `filter_matrices`, `size` is (P, Q)."""
+    geometry = kernel, pair(stride), pair(dilation)
+    x_pad = _padded(x, padding)
+    (N, (P, Q)), (G, _, Kg) = (len(x), size), W.shape
+    y = np.empty((N, P, Q, G * Kg), x.dtype)
+
+    def strip(part):
+        pictures, rows = part
+        target = y[pictures, rows[0] : rows[1]]
+        for g in range(G):
+            X = _columns(x_pad[pictures], g, G, geometry, rows, Q)
+            if G == 1:
+                np.matmul(X, W[0], out=target.reshape(-1, Kg))
+            else:
+                target[..., g * Kg : (g + 1) * Kg] = (X @ W[g]).reshape(*target.shape[:3], Kg)
+        if b is not None:
+            target += b
+
+    parallel_map(strip, _strips(N, P, Q, W))
+    return y.transpose(0, 3, 1, 2)
+
+
+def correlate_adjoint(dy, W, kernel, x_shape, *, stride, padding, dilation):
+    """Return dx, shape `x_shape`, for `dy` (N, K, P, Q): the adjoint of `correlate`."""
+    (u, v), (d, e), (ph, pw) = pair(stride), pair(dilation), pair(padding)
+    N, C, H, Wd = x_shape
+    (P, Q), (G, _, Kg) = dy.shape[2:], W.shape
+    dy = _last(dy)
+    dx_pad = np.zeros((N, H + 2 * ph, Wd + 2 * pw, C), dy.dtype)
+
+    def strip(part):
+        pictures, (p0, p1) = part
+        mine = dy[pictures, p0:p1]
+        height = (p1 - p0 - 1) * u + (kernel[0] - 1) * d + 1
+        dx = np.zeros((len(mine), height, *dx_pad.shape[2:]), dy.dtype)
+        for g in range(G):
+            own = np.ascontiguousarray(mine[..., g * Kg : (g + 1) * Kg]).reshape(-1, Kg)
+            dX = buffer("columns", (len(own), W.shape[1]), dy.dtype)
+            dX = np.matmul(own, W[g].T, out=dX).reshape(*mine.shape[:3], *kernel, C // G)
+            channels = slice(g * (C // G), (g + 1) * (C // G))
+            for r in range(kernel[0]):
+                for s in range(kernel[1]):
+                    rows = slice(r * d, r * d + (p1 - p0 - 1) * u + 1, u)
+                    cols = slice(s * e, s * e + (Q - 1) * v + 1, v)
+                    dx[:, rows, cols, channels] += dX[:, :, :, r, s]
+        return pictures, p0 * u, dx
+
+    # the strips of a picture overlap: added here one by one, in their order
+    for pictures, top, dx in parallel_map(strip, _strips(N, P, Q, W)):
+        dx_pad[pictures, top : top + dx.shape[1]] += dx
+    return dx_pad[:, ph : ph + H, pw : pw + Wd].transpose(0, 3, 1, 2)
+
+
+def filter_gradient(x, dy, w_shape, *, stride, padding, dilation, groups):
+    """Return dw (K, C/G, R, S) for the input x (N, C, H, W) and dy (N, K, P, Q)."""
+    K, Cg, R, S = w_shape
+    geometry = (R, S), pair(stride), pair(dilation)
+    x_pad, dy, Kg = _padded(x, padding), _last(dy), K // groups
+    dW = np.zeros((groups, R * S * Cg, Kg), dy.dtype)
+    for pictures, rows in _strips(len(x), *dy.shape[1:3], dW):
+        mine = dy[pictures, rows[0] : rows[1]]
+        for g in range(groups):
+            X = _columns(x_pad[pictures], g, groups, geometry, rows, dy.shape[2])
+            own = np.ascontiguousarray(mine[..., g * Kg : (g + 1) * Kg]).reshape(-1, Kg)
+            dW[g] += X.T @ own
+    dw = dW.reshape(groups, R, S, Cg, Kg).transpose(0, 4, 3, 1, 2)
+    return np.ascontiguousarray(dw).reshape(w_shape)
+
+
+def _last(x):
+    """Return x (N, C, H, W) as a contiguous (N, H, W, C), without a copy where it lies so."""
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def _padded(x, padding):
+    ph, pw = pair(padding)
+    if ph == pw == 0:
+        return _last(x)
+    N, C, H, W = x.shape
+    x_pad = np.zeros((N, H + 2 * ph, W + 2 * pw, C), x.dtype)
+    x_pad[:, ph : ph + H, pw : pw + W] = x.transpose(0, 2, 3, 1)
+    return x_pad
+
+
+def _columns(x_pad, group, groups, geometry, rows, Q):
+    """Return X (pixels, R S C/G) of the output rows `rows` (first, last + 1)."""
+    (R, S), (u, v), (d, e) = geometry
+    N, _, _, C = x_pad.shape
+    p0, p1 = rows
+    if R == S == u == v == groups == 1:
+        return x_pad[:, p0:p1].reshape(-1, C)
+    sN, sH, sW, item = x_pad.strides
+    Cg = C // groups
+    first = x_pad[:, u * p0 :, :, group * Cg :]
+    if groups == e == 1:  # S C neighbours
+        shape, inner = (R, S * C), (d * sH, item)
+    else:
+        shape, inner = (R, S, Cg), (d * sH, e * sW, item)
+    windows = as_strided(first, (N, p1 - p0, Q, *shape), (sN, u * sH, v * sW, *inner))
+    X = buffer("columns", windows.shape, x_pad.dtype)
+    np.copyto(X, windows)
+    return X.reshape(-1, R * S * Cg)
+
+
+def _strips(N, P, Q, W):
+    """Cut the work into [(slice of pictures, (first, last + 1) output row), ...]."""
+    rows = max(1, STRIP_BYTES // (Q * W.shape[1] * W.itemsize))
+    if rows >= 2 * P:
+        step = rows // P
+        return [(slice(n, min(n + step, N)), (0, P)) for n in range(0, N, step)]
+    return [(slice(n, n + 1), (p, min(p + rows, P))) for n in range(N) for p in range(0, P, rows)]
