@@ -4,7 +4,7 @@ An objective maps activations to a number and one gradient for each layer, a pri
 to a number and its gradient. Powers with a kink at 0 get values that keep away from it.
 """
 
-from minicnn import objectives, priors, weighted_sum
+from minicnn import guidance, objectives, priors, weighted_sum
 from minicnn.gradcheck_ops import Case, distinct
 
 
@@ -34,6 +34,18 @@ def _style(rng):
     target = objectives.style_targets(picture)
     for kind in objectives.STYLE:
         yield _objective(kind, objectives.GramStyleLoss(target, {"relu2": 0.5}, kind), acts)
+
+
+def _guided_style(rng):
+    acts, picture = _two_layers(rng)
+    guides = {name: rng.uniform(0, 1, (3, *f.shape[2:])) for name, f in acts.items()}
+    for masks in guides.values():
+        masks[0, :, 1] = 0
+        masks[2, 0] = 1
+    targets = {name: guidance.guided_gram(f, guides[name])[0] for name, f in picture.items()}
+    for kind in objectives.STYLE:
+        loss = guidance.GuidedStyleLoss(targets, guides, {"relu2": 0.5}, kind)
+        yield _objective(kind, loss, acts)
 
 
 def _class_score(rng):
@@ -75,6 +87,7 @@ def _prior(prior, *variants):
 CASES = {
     "content": _content,
     "style": _style,
+    "guided_style": _guided_style,
     "class_score": _class_score,
     "weighted_sum": _weighted_sum,
     "tv": _prior(priors.tv, {}, {"normalisation": "sum"}),

@@ -138,7 +138,11 @@ class ContentLoss:
         report : dict, optional
             Gets layer name -> weighted value of that layer.
         """
-        return _over_layers(content, self, acts, weight, report)
+        return _over_layers(self, acts, weight, report)
+
+    def term(self, name, f, factor):
+        """Return (value, df) of a layer."""
+        return content(f, self.targets[name], factor)
 
     def check(self, name, f):
         """Refuse an activation that cannot be compared with the target."""
@@ -171,7 +175,11 @@ class GramStyleLoss:
 
     def __call__(self, acts, weight=1.0, report=None):
         """Return (weight · value, {layer: weight · gradient}), as `ContentLoss` does."""
-        return _over_layers(style, self, acts, weight, report)
+        return _over_layers(self, acts, weight, report)
+
+    def term(self, name, f, factor):
+        """Return (value, df) of a layer."""
+        return style(f, self.targets[name], factor)
 
     def check(self, name, f):
         """Refuse an activation that cannot be compared with the target."""
@@ -256,13 +264,13 @@ def sum_squares(a):
     return total
 
 
-def _over_layers(term, loss, acts, weight, report):
+def _over_layers(loss, acts, weight, report):
     total, gradients = 0.0, {}
     for name, layer_weight in loss.weights.items():
         f = _activation(acts, name)
         loss.check(name, f)
         factor = weight * layer_weight * loss.factors[name]
-        value, gradients[name] = term(f, loss.targets[name], factor)
+        value, gradients[name] = loss.term(name, f, factor)
         total += value
         if report is not None:
             report[name] = value

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minicnn.ops
-from minicnn import gradcheck, gradcheck_objectives, gradcheck_ops, objectives, priors
+from minicnn import gradcheck, gradcheck_objectives, gradcheck_ops, guidance, objectives, priors
 from minicnn.errors import MinicnnError
 from minicnn.ops import (
     avgpool2d,
@@ -149,6 +149,12 @@ def test_a_planted_error_in_an_objective_is_caught(monkeypatch, loss):
     monkeypatch.setattr(kind, "__call__", wrong)
     op = {"ContentLoss": "content", "GramStyleLoss": "style", "ClassScore": "class_score"}[loss]
     assert not any(result.ok for result in gradcheck.run(op))
+
+
+def test_a_planted_error_in_guided_style_is_caught(monkeypatch):
+    wrong = scaled_part(guidance.guided_style, 1)
+    monkeypatch.setattr(guidance, "guided_style", wrong)
+    assert not any(result.ok for result in gradcheck.run("guided_style"))
 
 
 @pytest.mark.parametrize("name", ["tv", "tv_beta", "tv_neural_style", "tv_absolute", "alpha_norm"])
