@@ -50,8 +50,8 @@ def grid(images, columns, *, gap=4, background=255):
     return sheet
 
 
-def labelled(image, text, *, size=None, background=255):
-    """Put a strip with text above a picture.
+def labelled(image, text, *, size=None, background=255, below=False):
+    """Put a strip with text above a picture, or below it.
 
     The text is wrapped to the picture's width, and the sheet is wider than the picture where a
     single word needs it: text is never cut off and never smaller than `size`.
@@ -65,6 +65,7 @@ def labelled(image, text, *, size=None, background=255):
         Of the letters in pixels; by default a 24th of the picture's short side, 12 at least.
     background : int or (red, green, blue)
         Of the strip; the text is black or white, whichever can be read on it.
+    below : bool
 
     Returns
     -------
@@ -72,7 +73,7 @@ def labelled(image, text, *, size=None, background=255):
     """
     image = _rgb(image)
     strip = _strip(text, image.shape[1], size or _text_size(image), background)
-    return _stacked(strip, image, background)
+    return _stacked(image, strip, background) if below else _stacked(strip, image, background)
 
 
 def side_by_side(images, labels=None, *, height=None, gap=8, background=255):
@@ -173,11 +174,11 @@ def _text_size(image):
     return max(12, min(image.shape[:2]) // 24)
 
 
-def _stacked(strip, image, background):
-    """Return the strip above the picture; what is narrower is filled up on both sides."""
-    width = max(strip.shape[1], image.shape[1])
-    sheet = _blank(strip.shape[0] + image.shape[0], width, background)
-    for part, top in ((strip, 0), (image, strip.shape[0])):
+def _stacked(above, under, background):
+    """Return one picture above another; what is narrower is filled up on both sides."""
+    width = max(above.shape[1], under.shape[1])
+    sheet = _blank(above.shape[0] + under.shape[0], width, background)
+    for part, top in ((above, 0), (under, above.shape[0])):
         left = (width - part.shape[1]) // 2
         sheet[top : top + part.shape[0], left : left + part.shape[1]] = part
     return sheet

@@ -6,11 +6,11 @@ imported when it runs, so that `--help` is quick.
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
 from minicnn.cli.parser import Parser
+from minicnn.cli.report import drop, say
 from minicnn.errors import MinicnnError
 
 MODULES = (
@@ -27,6 +27,7 @@ MODULES = (
     "models",
     "classify",
     "train",
+    "evolution",
     "weights",
     "gradcheck",
     "info",
@@ -51,13 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("interrupted; nothing was saved", INTERRUPTED)
     except MinicnnError as error:
         return _fail(str(error))
-    except BrokenPipeError:  # the reader of our output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # of argparse and tqdm; all else is said by `report`
+        drop(sys.stderr)
         return FAILED
     except MemoryError:
         return _fail("out of memory; use a smaller size")
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename or 'input or output'}")
+    finally:
+        _flush()
 
 
 def _parser() -> Parser:
@@ -75,6 +78,14 @@ def _parser() -> Parser:
     return parser
 
 
+def _flush():
+    """Write out what argparse has printed, unless its reader has left, as `head` does."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop(sys.stdout)
+
+
 def _fail(message, code=FAILED):
-    print(f"minicnn: error: {' '.join(message.split())}", file=sys.stderr)
+    say(f"minicnn: error: {' '.join(message.split())}", sys.stderr)
     return code
