@@ -17,7 +17,7 @@ ORDER = """
     errors
     backend | places public | heaps limits
     kernels
-    ops | images picture_reader picture_writer npz_writer | histograms | hdf5 | convert | downloads
+    ops | images picture_reader picture_writer npz_writer | histograms colours | hdf5 | convert | downloads
         | datasets | optimizers | objectives priors weighted_sum guidance
     gradcheck gradcheck_ops gradcheck_objectives | network layers fields folding torus edges
         | sheets overlays
