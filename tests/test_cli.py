@@ -15,7 +15,7 @@ import minicnn
 from minicnn import checkpoint, models
 from minicnn.cli import _parser, main, parser, report
 from minicnn.gradcheck import Result
-from minicnn.images import load_image, read_metadata
+from minicnn.images import load_image, read_metadata, save_image
 from minicnn.tasks import demo, presets
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -128,6 +128,20 @@ def test_rerun_finds_the_pictures_beside_the_result_and_says_so(paint, folder, c
     assert "new.png has the same bytes as ../out.png" in capfd.readouterr().err
     assert main(["rerun", "../out-0001.png", "-o", "one.png", "--quiet"]) == 0
     assert Path("one.png").read_bytes() == (folder / "out-0001.png").read_bytes()
+
+
+def test_rerun_of_a_picture_that_is_older_than_some_settings(paint, folder, capfd):
+    paint("--scales", 1, "--quiet")
+    metadata = read_metadata("out.png")
+    for name in ("scales", "coarse_iterations", "seed"):
+        del metadata["settings"][name]
+    save_image("old.png", load_image("out.png").pixels, metadata=metadata)
+    assert main(["rerun", "old.png", "-o", "new.png"]) == 0
+    said = capfd.readouterr().err
+    assert "old.png is older than some settings, which are as they were then: " in said
+    for part in ("scales = 1", "coarse_iterations = its default", "seed = 0"):
+        assert part in said
+    assert (load_image("new.png").pixels == load_image("out.png").pixels).all()
 
 
 def test_rerun_refuses_other_inputs(paint, folder, weights, capfd, monkeypatch):
@@ -357,11 +371,40 @@ def test_running_the_package_is_the_command():
     assert minicnn.__version__ in subprocess.check_output(command, text=True, env=env)
 
 
-def test_a_closed_pipe_is_no_traceback():
-    command = f"{shlex.quote(sys.executable)} -m minicnn models vgg19 --json | head -n 1"
+CLOSED = {
+    "lines": "models vgg19 --json | head -n 1",
+    "table": "models | head -n 1",
+    "help": "style --help | head -n 1",
+    "errors": "style none.png none.png -o out.png 2>&1 | true",
+}
+
+
+@pytest.mark.parametrize("pipe", CLOSED)
+def test_a_closed_pipe_is_no_traceback(pipe, tmp_path):
+    command = f"{shlex.quote(sys.executable)} -m minicnn {CLOSED[pipe]}"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, shell=True, env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, shell=True, env=env, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("pipe", ["--json | head -n 1", "2>&1 | head -n 1"])
+def test_a_picture_is_made_although_nobody_listens_any_more(pipe, folder, weights):
+    command = (
+        f"set -o pipefail; {shlex.quote(sys.executable)} -m minicnn style content.png style.png "
+        f"-o out.png --size 40 --iterations 3 --weights {shlex.quote(str(weights))} {pipe}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1
+    assert read_metadata("out.png")["result"]["iterations"] == 3
 
 
 def test_layers_are_read_with_their_weights():

@@ -25,6 +25,5 @@ def run(args) -> int:
     report = Report(args.json)
     for result in results:
         report.event("check", **result._asdict())
-    if not args.json:
-        print(gradcheck.format_table(results))
+    report.tell(gradcheck.format_table(results))
     return 0 if all(result.ok for result in results) else 1

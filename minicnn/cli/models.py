@@ -50,8 +50,7 @@ def _list(size, report):
         }
         report.event("model", **row)
         rows.append({**row, "input": _times(row["input"]), "parameters": f"{row['parameters']:,}"})
-    if not report.as_json:
-        print(table(rows))
+    report.tell(table(rows))
     return 0
 
 
@@ -77,11 +76,9 @@ def _layers(name, size, report):
     total = sum(row.parameters for row in described)
     left_out = models.skeleton(name).layers[len(described) :]
     report.event("total", name=name, parameters=total, left_out=left_out)
-    if not report.as_json:
-        print(table(rows))
-        print(f"\n{name}: {len(rows)} layers, {total:,} parameters")
-        if left_out:
-            print(f"left out, as they need another picture size: {', '.join(left_out)}")
+    report.tell(f"{table(rows)}\n\n{name}: {len(rows)} layers, {total:,} parameters")
+    if left_out:
+        report.tell(f"left out, as they need another picture size: {', '.join(left_out)}")
     return 0
 
 

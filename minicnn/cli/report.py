@@ -2,12 +2,29 @@
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
 
 LINES = 10  # progress lines of a run that is not on a terminal
 PAUSE = 15.0  # seconds without a word there at most
+
+
+def say(text: str, stream) -> None:
+    """Write a line; where its reader has left, as `head` does, this and all to come is dropped.
+
+    A run that makes a file goes on to the end of it: nobody listening is no reason to lose it.
+    """
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        drop(stream)
+
+
+def drop(stream) -> None:
+    """Send what is written to a stream from now on nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Report:
@@ -27,18 +44,22 @@ class Report:
     def note(self, text: str) -> None:
         """Say something on stderr."""
         if not self.quiet:
-            print(f"minicnn: {text}", file=sys.stderr)
+            say(f"minicnn: {text}", sys.stderr)
 
     def event(self, kind: str, /, **values) -> None:
         """Write a JSON line, where JSON is wanted."""
         if self.as_json:
-            print(json.dumps(_plain({"event": kind, **values})), flush=True)
+            say(json.dumps(_plain({"event": kind, **values})), sys.stdout)
 
     def result(self, text: str, /, **values) -> None:
         """Write the result, for people or for programs."""
         self.event("result", **values)
+        self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Write for people: nothing where JSON is wanted."""
         if not self.as_json:
-            print(text, flush=True)
+            say(text, sys.stdout)
 
     def progress(self, total: int) -> "Progress":
         """Return a progress display of `total` iterations; a context manager."""
@@ -107,11 +128,10 @@ class Lines(Silence):
         self.said, self.tenth = now, tenth
         passed = now - self.start
         left = passed / done * (self.total - done)
-        print(
+        say(
             f"iteration {done}/{self.total}  {losses}  "
             f"{duration(passed)} passed, {duration(left)} left",
-            file=sys.stderr,
-            flush=True,
+            sys.stderr,
         )
 
 

@@ -49,7 +49,8 @@ def run(args) -> int:
         kind = getattr(
             importlib.import_module(f"minicnn.tasks.{SETTINGS[verb][0]}"), SETTINGS[verb][1]
         )
-        settings, inputs = settings_from(kind, metadata["settings"], verb), metadata["inputs"]
+        settings, filled = settings_from(kind, metadata["settings"], verb)
+        inputs = metadata["inputs"]
         weights = metadata["weights"]["sha256"]
         files = {
             role: provenance.find_input(found["path"], found["sha256"], old)
@@ -61,6 +62,12 @@ def run(args) -> int:
             f"the settings in {str(old)!r} are not those of a verb of this version of minicnn "
             f"({', '.join(SETTINGS)})"
         ) from None
+    if filled:
+        taken = ", ".join(
+            f"{name} = {'its default' if value is None else value}"
+            for name, value in filled.items()
+        )
+        report.note(f"{old} is older than some settings, which are as they were then: {taken}")
     now = provenance.versions(resolve_device(settings.device), settings.threads)
     for name in sorted(name for name in now if now[name] != then.get(name)):
         report.note(f"{name} is {now[name]} here, was {then.get(name)}: other bytes may come out")

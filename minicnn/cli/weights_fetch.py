@@ -100,9 +100,7 @@ def list_(args) -> int:
         more = {**entry._asdict(), "url": fetch.address(entry), "file": entry.file} if entry else {}
         where = str(there[name]) if name in there else None
         report.event("network", **{"name": name, **more}, state=row["state"], path=where)
-    if not report.as_json:
-        print(table(rows))
-        print(f"\ncache folder: {places.cache()}")
+    report.tell(f"{table(rows)}\n\ncache folder: {places.cache()}")
     return 0
 
 

@@ -11,7 +11,7 @@ A verb has settings (a frozen dataclass) with two methods, and a job that they p
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import get_type_hints
@@ -25,6 +25,9 @@ from minicnn.tasks import provenance
 def settings_from(kind, values, what):
     """Return the settings of class `kind` from a dict that came from a file.
 
+    Settings that the file does not have, because its picture is older than they are, get their
+    defaults; or what they stood for then, where a field says so in its metadata (`since`).
+
     Parameters
     ----------
     kind : dataclass
@@ -32,20 +35,36 @@ def settings_from(kind, values, what):
     what : str
         What the settings are of, for the message.
 
+    Returns
+    -------
+    settings : kind
+    filled : {name: value}
+        Of the settings that the file does not have.
+
     Raises
     ------
     MinicnnError
-        If a name is missing or unknown, or a value has another type.
+        If a name is unknown, one without a default is missing, or a value has another type.
     """
     kinds = get_type_hints(kind)
-    if not isinstance(values, Mapping) or set(values) != set(kinds):
+    filled = {
+        entry.name: entry.metadata.get("before", entry.default)
+        for entry in fields(kind)
+        if isinstance(values, Mapping) and entry.name not in values
+    }
+    if not isinstance(values, Mapping) or set(values) - set(kinds) or MISSING in filled.values():
         raise MinicnnError(f"the settings are not those of this version of minicnn's {what}")
     for name, value in values.items():
         like = float(value) if type(value) is int and isinstance(1.0, kinds[name]) else value
         numbers = value.values() if isinstance(value, Mapping) else ()
         if not isinstance(like, kinds[name]) or not all(type(n) in (int, float) for n in numbers):
             raise MinicnnError(f"the setting {name} = {value!r} makes no sense")
-    return kind(**values)
+    return kind(**values, **filled), filled
+
+
+def since(default, *, before):
+    """Return a field for a setting that came later: pictures without it were made with `before`."""
+    return field(default=default, metadata={"before": before})
 
 
 class Job:

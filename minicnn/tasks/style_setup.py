@@ -34,6 +34,7 @@ class StyleSettings(opening.SearchSettings):
     content_layers, style_layers : dict, name -> weight
     iterations : int, at full size
     coarse_iterations : int, at each of the sizes before
+    carry : bool, take the optimizer's memory along from size to size, where it has one
     """
 
     content: str
@@ -41,9 +42,10 @@ class StyleSettings(opening.SearchSettings):
     size: int | None = None
     style_size: int | None = None
     style_scale: float | None = None
-    scales: int | None = None
+    scales: int | None = jobs.since(None, before=1)
     init: str = "content"
     coarse_iterations: int | None = None
+    carry: bool = False
     content_layers: Mapping | None = None
     style_layers: Mapping | None = None
     content_weight: float | None = None
@@ -226,8 +228,8 @@ def resolve(settings, net, shape):
         "pool": net.attrs["pool"],
         "size": size,
         "style_size": max(1, round(size * (settings.style_scale or 1))),
-        "iterations": search.iterations,
-        "coarse_iterations": search.coarse_iterations,
+        "iterations": settings.evaluations or search.iterations,
+        "coarse_iterations": settings.evaluations or search.coarse_iterations,
         "learning_rate": search.learning_rate,
         **{key: getattr(preset, key) for key in preset._fields if key != "pool"},
     }
