@@ -49,9 +49,10 @@ def add(verbs) -> None:
         default=200,
         help="steps of the optimizer (default: 200)",
     )
+    parser.add_evaluations(verb)
     verb.add_argument(
         "--optimizer",
-        choices=("lbfgs", "adam", "momentum", "gradient-descent"),
+        choices=("lbfgs", "lbfgs-device", "adam", "momentum", "gradient-descent"),
         default="adam",
         help="(default: adam)",
     )
@@ -59,7 +60,7 @@ def add(verbs) -> None:
         "--learning-rate",
         metavar="R",
         type=parser.rate,
-        help="first step in grey levels of 0..255; not for lbfgs (default: 2)",
+        help="first step in grey levels of 0..255; not for L-BFGS (default: 2)",
     )
     verb.add_argument(
         "--save-every",

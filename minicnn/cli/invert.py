@@ -50,6 +50,13 @@ def add(verbs) -> None:
         type=parser.count,
         help="steps for each layer (default: 200 for lbfgs, 400 for cvpr15, 350 for ijcv16)",
     )
+    parser.add_evaluations(verb)
+    verb.add_argument(
+        "--optimizer",
+        choices=("lbfgs", "lbfgs-device"),
+        default="lbfgs",
+        help="of the preset lbfgs: SciPy's, or our own where the picture is (default: lbfgs)",
+    )
     for name, text in (
         ("data", "the distance of the representations"),
         ("alpha", "the alpha-norm"),

@@ -47,15 +47,26 @@ def add_optimizer_options(verb) -> None:
     """Declare how to search."""
     verb.add_argument(
         "--optimizer",
-        choices=("lbfgs", "adam", "momentum", "gradient-descent"),
+        choices=("lbfgs", "lbfgs-device", "adam", "momentum", "gradient-descent"),
         default="lbfgs",
-        help="(default: lbfgs)",
+        help="SciPy's L-BFGS, our own where the picture is, or another (default: lbfgs)",
     )
     verb.add_argument(
         "--learning-rate",
         metavar="R",
         type=rate,
-        help="first step in grey levels of 0..255; not for lbfgs",
+        help="first step in grey levels of 0..255; not for L-BFGS",
+    )
+    add_evaluations(verb)
+
+
+def add_evaluations(verb) -> None:
+    """Declare the budget that is fair between optimizers."""
+    verb.add_argument(
+        "--evaluations",
+        metavar="N",
+        type=count,
+        help="stop after N evaluations of the loss, each time (default: go by iterations)",
     )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
+from minicnn.optimizers.moments import Moments
 from minicnn.optimizers.record import Record, Stop
 
 STALL = 20  # iterations in a row without any change of the value
@@ -35,7 +36,14 @@ def gradient_descent(record: Record, x0, bounds, *, learning_rate=None):
 
 
 def momentum(
-    record: Record, x0, bounds, *, learning_rate=None, momentum: float = 0.9, restart: bool = False
+    record: Record,
+    x0,
+    bounds,
+    *,
+    learning_rate=None,
+    momentum: float = 0.9,
+    restart: bool = False,
+    memory: Moments | None = None,
 ):
     """Minimise by gradient descent with momentum; called by `minimize`.
 
@@ -47,10 +55,12 @@ def momentum(
     momentum : float, from 0 to below 1
     restart : bool
         Set the velocity to 0 whenever the learning rate changes, as Mahendran & Vedaldi do.
+    memory : Moments, optional
+        Of a run before, to go on from; it is changed.
     """
     rate = _schedule("momentum", learning_rate)
     _check_fraction("momentum", momentum)
-    velocity = array_module(x0).zeros_like(x0)
+    velocity = (Moments() if memory is None else memory).zeros("velocity", x0)
     previous = None
 
     def step(g, t):
@@ -74,6 +84,7 @@ def adam(
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
+    memory: Moments | None = None,
 ):
     """Minimise by Adam; called by `minimize`.
 
@@ -85,18 +96,23 @@ def adam(
         In units of x: 1 is a grey level where pixels run from 0 to 255.
     beta1, beta2 : float, from 0 to below 1
     epsilon : float
+    memory : Moments, optional
+        Of a run before, to go on from; it is changed.
     """
     rate = _schedule("adam", learning_rate)
     _check_fraction("beta1", beta1)
     _check_fraction("beta2", beta2)
     xp = array_module(x0)
-    mean, square = xp.zeros_like(x0), xp.zeros_like(x0)
+    memory = Moments() if memory is None else memory
+    mean, square = memory.zeros("mean", x0), memory.zeros("square", x0)
 
     def step(g, t):
+        memory.steps += 1
+        n = memory.steps
         mean[...] = beta1 * mean + (1 - beta1) * g
         square[...] = beta2 * square + (1 - beta2) * xp.square(g)
-        spread = xp.sqrt(square / (1 - beta2**t)) + epsilon
-        return -rate(t) / (1 - beta1**t) * mean / spread
+        spread = xp.sqrt(square / (1 - beta2**n)) + epsilon
+        return -rate(t) / (1 - beta1**n) * mean / spread
 
     _descend(record, x0, bounds, step)
 

@@ -14,7 +14,7 @@ the host. The step along d meets the strong Wolfe conditions (`line_search`). Th
 along -g, to where the tangent meets 0 (see `scipy_lbfgs`, which starts as long).
 
 With bounds, pixels at a bound that the gradient pushes outwards stand still, H works on the rest,
-and every trial is clipped: Bertsekas' projection with two metrics (SIAM J. Control Optim. 20, 1982).
+and every trial is clipped: Bertsekas' projection with two metrics (SIAM J. Control 20, 1982).
 
 Against SciPy's L-BFGS-B: (2m + 6) vectors of float32 in the place of (2m + 5) of float64 or so, a
 tenth of its arithmetic, and a `Memory` that another run can go on from.

@@ -6,9 +6,9 @@ With φ(t) = fun(x + t·d), a step t is accepted when the value has fallen enoug
 
 The second makes s·y positive, so that L-BFGS always learns a curvature. First the step grows until
 an interval holds such a t, then the interval shrinks around one: Nocedal & Wright, Numerical
-Optimization, 2nd ed., algorithms 3.5 and 3.6. The next trial is the minimum of the cubic through the
-values and slopes of both ends (equation 3.59), kept away from the ends; where two trials have not
-shrunk the interval to 2/3, it is halved, as Moré & Thuente do (ACM TOMS 20, 1994).
+Optimization, 2nd ed., algorithms 3.5 and 3.6. The next trial is the minimum of the cubic through
+the values and slopes of both ends (equation 3.59), kept away from the ends; where two trials have
+not shrunk the interval to 2/3, it is halved, as Moré & Thuente do (ACM TOMS 20, 1994).
 """
 
 import math

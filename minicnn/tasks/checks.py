@@ -3,6 +3,7 @@
 import math
 
 from minicnn.errors import MinicnnError
+from minicnn.optimizers import WITHOUT_RATE
 
 LARGEST = 10_000  # pixels a side
 
@@ -40,8 +41,11 @@ def one_of(choices):
 def search(settings):
     """Refuse a seed or a learning rate that cannot be."""
     positive({"learning_rate": settings.learning_rate})
-    if settings.learning_rate is not None and settings.optimizer == "lbfgs":
-        raise MinicnnError("lbfgs takes no learning rate; leave it out or use another optimizer")
+    if settings.learning_rate is not None and settings.optimizer in WITHOUT_RATE:
+        raise MinicnnError(
+            f"{settings.optimizer} takes no learning rate; leave it out or use another optimizer"
+        )
+    counts(settings, {"evaluations": None})
     seed(settings)
 
 

@@ -24,8 +24,8 @@ from minicnn import priors
 from minicnn.backend import array_module, seeded_rng, to_device, to_host
 from minicnn.errors import MinicnnError
 from minicnn.objectives import ClassScore
-from minicnn.optimizers import METHODS, minimize
-from minicnn.tasks import classes, jobs, looks
+from minicnn.optimizers import METHODS, WITHOUT_RATE, minimize
+from minicnn.tasks import checks, classes, jobs, looks
 from minicnn.tasks.style import Outcome, picture
 from minicnn.tasks.style_loss import grey_level, pixel_tv
 from minicnn.tasks.walks import image_function
@@ -63,6 +63,7 @@ class ClassModelSettings:
     optimizer: str = "adam"
     learning_rate: float | None = None
     iterations: int = 200
+    evaluations: int | None = None
     seed: int = 0
     engine: str = "auto"
     device: str = "auto"
@@ -95,14 +96,15 @@ class ClassModelSettings:
                 raise MinicnnError(
                     f"{name} = {getattr(self, name)}; use a finite number that is not negative"
                 )
-        if self.iterations < 1:
-            raise MinicnnError(f"iterations = {self.iterations}; use a whole number of at least 1")
-        if self.optimizer == "lbfgs" and self.learning_rate is not None:
-            raise MinicnnError("lbfgs takes no learning rate; leave it out, or use adam")
-        if self.optimizer == "lbfgs" and self.jitter:
+        checks.counts(self, {"iterations": None, "evaluations": None})
+        if self.optimizer in WITHOUT_RATE and self.learning_rate is not None:
             raise MinicnnError(
-                "lbfgs needs a function that stays the same, and jitter changes it with every "
-                "evaluation; use adam"
+                f"{self.optimizer} takes no learning rate; leave it out, or use adam"
+            )
+        if self.optimizer in WITHOUT_RATE and self.jitter:
+            raise MinicnnError(
+                f"{self.optimizer} needs a function that stays the same, and jitter changes it "
+                "with every evaluation; use adam"
             )
         if self.learning_rate is not None and not 0 < self.learning_rate < np.inf:
             raise MinicnnError(f"learning_rate = {self.learning_rate}; use a positive number")
@@ -168,7 +170,7 @@ class ClassModelJob(jobs.Job):
         """Return the `ClassModelOutcome`."""
         s = self.settings
         options = {}
-        if s.optimizer != "lbfgs":
+        if s.optimizer not in WITHOUT_RATE:
             options["learning_rate"] = self._rate()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # it ends in plain words
@@ -177,6 +179,7 @@ class ClassModelJob(jobs.Job):
                 self.function(),
                 self.start,
                 iterations=s.iterations,
+                max_evaluations=s.evaluations,
                 callback=callback,
                 bounds=self._bounds(),
                 keep="last" if s.jitter else "best",

@@ -99,9 +99,15 @@ def _invert(job, walk, layer, target, seeds, callback=None):
                     "restart": True,
                     "keep": "last",  # the best of a batch would tie its pictures together
                 }
-            name = inversion.PRESETS[s.preset].optimizer
+            name = s.optimizer if s.preset == "lbfgs" else inversion.PRESETS[s.preset].optimizer
             result = minimize(
-                name, energy(), start, iterations=s.iterations, callback=callback, **options
+                name,
+                energy(),
+                start,
+                iterations=s.iterations,
+                max_evaluations=s.evaluations,
+                callback=callback,
+                **options,
             )
             x = result.x
     return _Inverted(x * scale, result)
@@ -125,6 +131,7 @@ def _with_jitter(job, layer, energy, seeds, callback):
             energy(window=window if jitter > 1 else None),
             start,
             iterations=moving,
+            max_evaluations=s.evaluations,
             callback=watch,
             learning_rate=rate,
             **options,
@@ -138,6 +145,7 @@ def _with_jitter(job, layer, energy, seeds, callback):
             energy(),
             state["x"],
             iterations=s.iterations - moving,
+            max_evaluations=s.evaluations,
             callback=watch,
             learning_rate=rate / 10,
             **options,

@@ -9,6 +9,7 @@ from minicnn.backend import to_device
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess, resize
 from minicnn.network import Network
+from minicnn.optimizers import WITHOUT_RATE
 from minicnn.tasks import checks, inversion, invert, jobs, opening
 
 MOST = 64  # restarts
@@ -23,6 +24,8 @@ class InvertSettings(opening.Settings):
     image : str, picture file
     layers : list of str
     preset : "lbfgs", "cvpr15" or "ijcv16", see `inversion`
+    optimizer : "lbfgs" or "lbfgs-device", of the preset lbfgs
+    evaluations : int, calls of the energy at most (for each layer and restart)
     restarts : int, reconstructions of each layer, from the seeds seed, seed + 1, ...
     width, height : int, what the picture is stretched to; what the network was made for by default
     data_weight, alpha_weight, tv_weight : float, w, λα and λV of `inversion`
@@ -36,7 +39,9 @@ class InvertSettings(opening.Settings):
     restarts: int = 1
     width: int | None = None
     height: int | None = None
+    optimizer: str = "lbfgs"
     iterations: int | None = None
+    evaluations: int | None = None
     data_weight: float | None = None
     alpha_weight: float | None = None
     tv_weight: float | None = None
@@ -132,7 +137,7 @@ def resolve(settings, net):
         "pool": net.attrs["pool"],
         "height": net.input_shape[1],
         "width": net.input_shape[2],
-        "iterations": inversion.PRESETS[settings.preset].iterations,
+        "iterations": settings.evaluations or inversion.PRESETS[settings.preset].iterations,
     }
     missing = {key: value for key, value in defaults.items() if getattr(settings, key) is None}
     return replace(settings, **missing)
@@ -159,7 +164,7 @@ def _check(s):
     if not s.layers or len(set(s.layers)) < len(s.layers):
         raise MinicnnError(f"layers {', '.join(s.layers) or 'none'}; name at least one, each once")
     counts = {"width": checks.LARGEST, "height": checks.LARGEST, "restarts": MOST}
-    checks.counts(s, {**counts, "iterations": None, "jitter": None})
+    checks.counts(s, {**counts, **dict.fromkeys(("iterations", "evaluations", "jitter"))})
     weights = ("data_weight", "alpha_weight", "tv_weight")
     checks.not_negative({name: getattr(s, name) for name in weights})
     if s.data_weight == 0:
@@ -167,6 +172,10 @@ def _check(s):
     if not 1 <= s.tv_beta < math.inf:
         raise MinicnnError(f"tv_beta = {s.tv_beta}; use a number of at least 1, such as 2")
     s.check()
-    checks.one_of([(s.preset, inversion.PRESETS, "preset")])
+    checks.one_of(
+        [(s.preset, inversion.PRESETS, "preset"), (s.optimizer, WITHOUT_RATE, "optimizer")]
+    )
+    if s.optimizer != "lbfgs" and s.preset != "lbfgs":
+        raise MinicnnError(f"the preset {s.preset} has its own optimizer; leave out --optimizer")
     if s.jitter is not None and s.preset != "ijcv16":
         raise MinicnnError(f"the preset {s.preset} has no jitter; leave it out or use ijcv16")

@@ -55,11 +55,13 @@ class SearchSettings(Settings):
     Attributes
     ----------
     iterations : int
-    learning_rate : float, grey levels of 0..255; not for lbfgs
+    evaluations : int, calls of the loss at most (at each size); then iterations are as many
+    learning_rate : float, grey levels of 0..255; not for the L-BFGS methods
     """
 
     optimizer: str = "lbfgs"
     iterations: int | None = None
+    evaluations: int | None = None
     learning_rate: float | None = None
 
     def check(self):

@@ -76,6 +76,7 @@ SAME_AS = {
 
 SEARCH = {
     "lbfgs": Search(150, 150),
+    "lbfgs-device": Search(150, 150),
     "adam": Search(250, 250, 4.0),
     "momentum": Search(250, 250, 2.0),
     "gradient-descent": Search(250, 250, 4.0),

@@ -16,16 +16,15 @@ lecture notes). They give every layer a factor 1/(4 C²) in the place of 1/C⁴:
 `tasks.style_setup` turns settings and files into the arrays that meet here.
 """
 
-import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
 from minicnn.backend import array_module
 from minicnn.images import deprocess, preprocess, resize, to_uint8
-from minicnn.optimizers import minimize
 from minicnn.tasks import series
+from minicnn.tasks.search import carried, memory_of, search
 from minicnn.tasks.style_loss import grey_level
 
 
@@ -67,7 +66,7 @@ def run(job, callback=None):
     Outcome
         Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
     """
-    runs, reached = [], []
+    runs, reached = [], _Reached()
     for iterations, stage in job.stages():
         runs.append((iterations, partial(_run_stage, stage, iterations, reached)))
     results = [outcome.result for outcome in series.run_all(runs, callback)]
@@ -75,20 +74,31 @@ def run(job, callback=None):
     return Outcome(job.snapshot(resampled(last.x, job.content.shape[2:], job.net)), last)
 
 
+@dataclass
+class _Reached:
+    """What the size before has reached: x, and the optimizer's memory if that is carried on."""
+
+    x: object = None
+    memory: object = None
+
+
 def _run_stage(job, iterations, reached, callback):
     """Minimise at one size, from what the size before has `reached`, if there was one."""
-    s, start, fun = job.settings, job.start, job.function()
-    if reached:
-        start = resampled(reached[-1], start.shape[2:], job.net)
-    options = {}
-    if s.optimizer != "lbfgs":
-        options["learning_rate"] = rate_of(s, fun, replace(job, start=start))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
-        result = minimize(
-            s.optimizer, fun, start, iterations=iterations, callback=callback, **options
-        )
-    reached.append(result.x)
+    start, memory = job.start, memory_of(job.settings)
+    if reached.x is not None:
+        start = resampled(reached.x, start.shape[2:], job.net)
+        if memory is not None:
+            memory = carried(reached.memory, reached.x.shape, start.shape)
+    result = search(
+        job.settings,
+        job.function(),
+        start,
+        grey_level(job.net, start),
+        memory=memory,
+        iterations=iterations,
+        callback=callback,
+    )
+    reached.x, reached.memory = result.x, memory
     return Outcome(picture(result.x, job.net), result)
 
 
@@ -103,17 +113,3 @@ def resampled(x, size, net):
 def picture(x, net):
     """Return the picture uint8 (H, W, 3) that x (1, 3, H, W) stands for."""
     return to_uint8(deprocess(x, net.attrs["preprocess"]))
-
-
-def rate_of(settings, fun, job):
-    """Turn the learning rate, in grey levels, into one that multiplies the optimizer's step.
-
-    Adam's first step is the rate in every pixel. The first step of the others is the rate times
-    the gradient: the rate is then the root mean square of that step in grey levels.
-    """
-    unit = grey_level(job.net, job.start)
-    if settings.optimizer == "adam":
-        return settings.learning_rate * float(unit.mean())
-    _, gradient = fun(job.start)
-    size = float(((gradient / unit) ** 2).mean()) ** 0.5
-    return settings.learning_rate / size if size else settings.learning_rate

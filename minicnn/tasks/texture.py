@@ -23,7 +23,6 @@ Two ways to go on from a texture: `torus` makes it one that repeats without a se
 `histograms` gives it the tones of the source to the letter.
 """
 
-import warnings
 from functools import partial
 
 import numpy as np
@@ -33,10 +32,10 @@ from minicnn.backend import array_module
 from minicnn.histograms import match_histogram
 from minicnn.images import deprocess, to_uint8
 from minicnn.objectives import STYLE, GramStyleLoss, style_targets, sum_squares
-from minicnn.optimizers import minimize
 from minicnn.sheets import grid, labelled
 from minicnn.tasks import series
-from minicnn.tasks.style import Outcome, rate_of
+from minicnn.tasks.search import search
+from minicnn.tasks.style import Outcome
 from minicnn.tasks.style_loss import grey_level, pixel_tv
 from minicnn.tasks.walks import image_function, layer_weights, walk_of
 from minicnn.torus import on_torus, tv_on_torus
@@ -151,20 +150,9 @@ def synthesise(job, number, layers, callback=None):
         engine=s.engine,
         threads=s.threads,
     )
-    options = {"maxcor": MEMORY} if s.optimizer == "lbfgs" else {}
-    if s.optimizer != "lbfgs":
-        options["learning_rate"] = rate_of(s, fun, job)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
-        result = minimize(
-            s.optimizer,
-            fun,
-            job.start,
-            iterations=s.iterations,
-            callback=callback,
-            bounds=job.bounds(number),
-            **options,
-        )
+    level = grey_level(job.net, job.start)
+    bounds = job.bounds(number)
+    result = search(s, fun, job.start, level, pairs=MEMORY, callback=callback, bounds=bounds)
     return Outcome(picture(job, result.x, number), result)
 
 

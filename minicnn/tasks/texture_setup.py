@@ -16,7 +16,7 @@ from minicnn.tasks import checks, jobs, opening, presets, texture
 from minicnn.tasks.sizes import check_size, least_side
 
 SOURCE_SIZE = 256  # long side in pixels
-ITERATIONS = {"lbfgs": 500}
+ITERATIONS = {"lbfgs": 500, "lbfgs-device": 500}
 
 VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
 ALEXNET = ("relu1", "pool1", "pool2", "relu3", "relu4")
@@ -181,7 +181,7 @@ def resolve(settings, net, shape):
         "width": columns,
         "height": rows,
         "normalize": "none" if net.attrs.get("normalized") else "layers",
-        "iterations": ITERATIONS.get(settings.optimizer, search.iterations),
+        "iterations": settings.evaluations or ITERATIONS.get(settings.optimizer, search.iterations),
         "learning_rate": search.learning_rate,
     }
     missing = {key: value for key, value in defaults.items() if getattr(settings, key) is None}
