@@ -32,6 +32,14 @@ def least_side(net, layers):
     return side
 
 
+def layer_shapes(net, layers, shape):
+    """Return {layer: (C, P, Q)} for a picture (C, H, W), whatever comes behind the last of them."""
+    last = max(net.layers.index(name) for name in layers)
+    trunk = Network([tuple(node) for node in net.nodes[: last + 1]], {}, net.input_shape)
+    shapes = trunk.shapes(tuple(shape))
+    return {name: shapes[name] for name in layers}
+
+
 def _fits(trunk, layers, side):
     try:
         shapes = trunk.shapes((trunk.input_shape[0], side, side))

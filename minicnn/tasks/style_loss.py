@@ -1,4 +1,8 @@
-"""The function that style transfer minimises; its formula stands in `tasks.style`."""
+"""The function that style transfer minimises; its formula stands in `tasks.style`.
+
+Several styles: their Gram matrices are mixed, `objectives.blend_targets`; or each has its own
+region of the picture, `guidance`. Masks are given in pixels and brought to each layer here.
+"""
 
 from functools import partial
 
@@ -7,7 +11,9 @@ import numpy as np
 from minicnn import priors
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.objectives import ContentLoss, GramStyleLoss, style_targets
+from minicnn.guidance import GuidedStyleLoss, at_layer, guided_gram
+from minicnn.objectives import ContentLoss, GramStyleLoss, blend_targets, style_targets
+from minicnn.tasks.sizes import layer_shapes
 from minicnn.tasks.walks import image_function, layer_weights, walk_of
 from minicnn.weighted_sum import WeightedSum
 
@@ -23,6 +29,11 @@ def style_objective(
     style_weight,
     tv_weight,
     gram="mean",
+    content_loss="mean",
+    tv="mean",
+    blend=None,
+    content_masks=None,
+    style_masks=None,
     engine="auto",
     threads=None,
 ):
@@ -32,12 +43,22 @@ def style_objective(
     ----------
     net : Network
     content : array, shape (1, 3, H, W), preprocessed for `net`; x has its size
-    style : array, shape (1, 3, H', W'), preprocessed; any size
+    style : array, shape (1, 3, H', W'), preprocessed; any size; or a list of such
     content_layers, style_layers : list of str, or dict name -> weight of that layer
     content_weight, style_weight, tv_weight : float, finite, not negative
         A term of weight 0 is not computed.
     gram : {"mean", "gatys", "lecture"}
         Normalisation of the style term, a row of `objectives.STYLE`.
+    content_loss : {"mean", "sum", "half-sum", "relative"}
+        Normalisation of the content term, a row of `objectives.CONTENT`.
+    tv : {"mean", "neural-style", "absolute"}
+        Form of the total variation, a row of `TV`.
+    blend : list of float, optional
+        One weight a style, their sum is made 1; equal by default. Not with content masks.
+    content_masks : list of arrays (H, W), values 0..1, optional
+        Where in the picture each of the styles is wanted. Elsewhere no style has a say.
+    style_masks : list of arrays (H', W'), values 0..1, optional
+        What part of each style picture is meant.
     engine : {"auto", "explicit", "fast"}
         How the network is walked: explicit is `Network` itself, fast is `engine.walk` (on the CPU
         alone); auto takes the fast one where it can.
@@ -53,25 +74,91 @@ def style_objective(
     Raises
     ------
     MinicnnError
-        If a layer is unknown, a weight is negative or not finite, all are 0, or a picture is
-        too small for the layers.
+        If a layer is unknown, a weight is negative or not finite, all are 0, a picture is too
+        small for the layers, or masks or blend weights are not one for each style.
     """
     for name, weight in (("content", content_weight), ("style", style_weight), ("tv", tv_weight)):
         if not 0 <= weight < float("inf"):
             raise MinicnnError(f"{name} weight {weight}; use a finite number that is not negative")
+    if tv not in TV:
+        raise MinicnnError(f"no total variation {tv!r}; use {', '.join(TV)}")
+    styles = list(style) if isinstance(style, list | tuple) else [style]
+    check_counts(len(styles), blend, content_masks, style_masks)
     walk = walk_of(net, engine, threads)
     objectives = {}
     if content_weight:
         weights = layer_weights(content_layers)
         targets = walk.forward(content, list(weights))
-        objectives["content"] = (content_weight, ContentLoss(targets, weights))
+        objectives["content"] = (content_weight, ContentLoss(targets, weights, content_loss))
     if style_weight:
         weights = layer_weights(style_layers)
-        targets = style_targets(walk.forward(style, list(weights)))
-        objectives["style"] = (style_weight, GramStyleLoss(targets, weights, gram))
-    variation = partial(pixel_tv, grey_level=grey_level(net, content))
+        masks = style_masks or [None] * len(styles)
+        targets = [
+            _style_targets(net, walk, picture, mask, list(weights))
+            for picture, mask in zip(styles, masks, strict=True)
+        ]
+        if content_masks:
+            guides = _guides(net, content, content_masks, list(weights))
+            grams = {name: _stacked([target[name] for target in targets]) for name in weights}
+            loss = GuidedStyleLoss(grams, guides, weights, gram)
+        else:
+            mixed = blend_targets(targets, blend or [1.0] * len(styles))
+            loss = GramStyleLoss(mixed, weights, gram)
+        objectives["style"] = (style_weight, loss)
+    variation = partial(TV[tv], grey_level=grey_level(net, content))
     objective = WeightedSum(objectives, {"tv": (tv_weight, variation)})
     return image_function(objective, walk, threads)
+
+
+def check_counts(styles, blend, content_masks, style_masks):
+    """Refuse blend weights or masks that are not one for each of so many styles."""
+    for what, given in (
+        ("blend weights", blend),
+        ("content masks", content_masks),
+        ("style masks", style_masks),
+    ):
+        if given is not None and len(given) != styles:
+            raise MinicnnError(
+                f"{len(given)} {what} for {styles} style pictures; give one for each of them"
+            )
+    if blend is not None and content_masks is not None:
+        raise MinicnnError(
+            "blend weights mix styles everywhere, content masks give each its own place; "
+            "leave out one of them"
+        )
+
+
+def _style_targets(net, walk, picture, mask, layers):
+    """Return the mean Gram matrices {layer: (1, C, C)} of a picture, or of its masked part."""
+    acts = walk.forward(picture, layers, keep=False)
+    if mask is None:
+        return style_targets(acts)
+    fields = net.receptive_fields()
+    targets = {}
+    for name, f in acts.items():
+        guide = array_module(f).asarray(at_layer(mask, fields[name], f.shape[2:]), f.dtype)
+        if not guide.any():
+            raise MinicnnError(f"a style mask leaves nothing of layer {name}; it covers too little")
+        targets[name] = guided_gram(f, guide[None])[:, 0]
+    return targets
+
+
+def _guides(net, content, masks, layers):
+    """Return {layer: (R, P, Q)}, the masks at each layer."""
+    xp, fields = array_module(content), net.receptive_fields()
+    sizes = layer_shapes(net, layers, content.shape[1:])
+    return {
+        name: xp.asarray(
+            np.stack([at_layer(mask, fields[name], sizes[name][1:]) for mask in masks]),
+            content.dtype,
+        )
+        for name in layers
+    }
+
+
+def _stacked(grams):
+    """Put the matrices (1, C, C) of the regions together, (R, C, C)."""
+    return array_module(grams[0]).concatenate(grams)
 
 
 def pixel_tv(x, grey_level, variation=priors.tv):
@@ -80,6 +167,15 @@ def pixel_tv(x, grey_level, variation=priors.tv):
     value, dx = variation(x * unit)
     dx *= unit
     return value, dx
+
+
+# form -> (x, grey_level) -> (value, dx); the second and third see x in the network's own units, as
+# the programs do that they are named for
+TV = {
+    "mean": pixel_tv,
+    "neural-style": lambda x, grey_level: priors.tv_neural_style(x),
+    "absolute": lambda x, grey_level: priors.tv_absolute(x),
+}
 
 
 def grey_level(net, like):
