@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
+from minicnn.kernels import calls
 from minicnn.ops.shapes import out_size, pair
 
 
@@ -61,21 +62,28 @@ def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding
     if padding[0] >= kernel[0] or padding[1] >= kernel[1]:
         raise MinicnnError(f"pooling padding {padding} must be smaller than the window {kernel}")
     xp = array_module(x)
-    y, counts = x, []
+    counts = []
     for i in (0, 1):
         windows = out_size(size[i], kernel[i], stride[i], padding[i], ceil=ceil)
-        y = _sum_windows(y, 2 + i, windows, kernel[i], stride[i], padding[i])
         low, high = (-padding[i], size[i] + padding[i]) if count_padding else (0, size[i])
         starts = [p * stride[i] - padding[i] for p in range(windows)]
         counts.append([min(start + kernel[i], high) - max(start, low) for start in starts])
     count = xp.outer(*(xp.asarray(c, dtype=x.dtype) for c in counts))  # (P, Q)
+    cache = Cache(count, x.shape, kernel, stride, padding)
+    if calls.suit(x):
+        return calls.average_pool(x, count, kernel, stride, padding), cache
+    y = x
+    for i in (0, 1):
+        y = _sum_windows(y, 2 + i, count.shape[i], kernel[i], stride[i], padding[i])
     y /= count
-    return y, Cache(count, x.shape, kernel, stride, padding)
+    return y, cache
 
 
 def backward(dy, cache):
     """Return dx (N, C, H, W) for `dy` (N, C, P, Q), in the memory layout of `dy`."""
     count, x_shape, kernel, stride, padding = cache
+    if calls.suit(dy):
+        return calls.average_unpool(dy, *cache)
     dx = dy / count
     for i in (0, 1):
         dx = _spread_windows(dx, 2 + i, x_shape[2 + i], kernel[i], stride[i], padding[i])

@@ -1,0 +1,1 @@
+"""CUDA kernels for what NumPy's operations do slowly on a CUDA device; README.md lists them."""

@@ -1,0 +1,125 @@
+"""What the operations hand to the kernels: arguments and results of their own code below the call.
+
+An operation calls these where `suit(x)`: arrays of CuPy, float32 or float64. Layouts: a map that is
+channels-last in memory stays so in the poolings; everything else is made contiguous.
+"""
+
+import numpy as np
+
+from minicnn.backend import array_module
+from minicnn.kernels.loader import SUM_BLOCKS, module
+
+SWITCHES = 256  # pixels of the largest window whose switches are bytes
+
+
+def suit(x):
+    """Return whether the kernels can work on `x`."""
+    return array_module(x) is not np and x.dtype in ("float32", "float64")
+
+
+def im2col(x, cols, *, stride, dilation, first_row):
+    """Fill `cols` (N, C, R, S, p, Q) with the windows of the padded `x` (N, C, H, W)."""
+    x = array_module(x).ascontiguousarray(x)
+    _, _, R, S, p, Q = cols.shape
+    geometry = (*x.shape[2:], R, S, *stride, *dilation, first_row, p, Q)
+    _module(x).each("im2col", cols.size, x, cols, *geometry)
+
+
+def add_columns(dx, cols, *, stride, dilation, first_row):
+    """Add `cols` (N, C, R, S, p, Q) to the padded `dx` (N, C, H, W), contiguous, in place."""
+    N, C, R, S, p, Q = cols.shape
+    H, W = dx.shape[2:]
+    top = first_row * stride[0]
+    rows = (p - 1) * stride[0] + (R - 1) * dilation[0] + 1
+    geometry = (H, W, R, S, *stride, *dilation, first_row, p, Q, top, rows)
+    cols = array_module(cols).ascontiguousarray(cols)
+    _module(dx).each("add_columns", N * C * rows * W, cols, dx, *geometry)
+
+
+def max_pool(x, size, kernel, stride, padding):
+    """Return (y, switches), both (N, C, P, Q), for an output of `size`."""
+    x, inner = _in_memory_order(x)
+    y = _empty(x, size, x.dtype, inner)
+    switches = _empty(x, size, np.uint8, inner)
+    geometry = (*x.shape[2:], inner, *kernel, *stride, *padding, *size)
+    _module(x).each("max_pool", y.size, _flat(x), _flat(y), _flat(switches), *geometry)
+    return y, switches
+
+
+def unpool(y, switches, x_shape, kernel, stride, padding, overlap):
+    """Return x of `x_shape`; `overlap` is the number of the rule in `maxpool2d.OVERLAPS`."""
+    y, inner = _in_memory_order(y)
+    switches = _laid_out_as(switches, inner)
+    x = _empty(y, x_shape[2:], y.dtype, inner)
+    geometry = (*x_shape[2:], inner, *kernel, *stride, *padding, *y.shape[2:], overlap)
+    _module(y).each("unpool", x.size, _flat(y), _flat(switches), _flat(x), *geometry)
+    return x
+
+
+def average_pool(x, count, kernel, stride, padding):
+    """Return y (N, C, P, Q), divided by `count` (P, Q)."""
+    return _average("average_pool", x, count, count.shape, x.shape, kernel, stride, padding)
+
+
+def average_unpool(dy, count, x_shape, kernel, stride, padding):
+    """Return dx of `x_shape` for `dy` (N, C, P, Q), divided by `count` (P, Q)."""
+    return _average("average_unpool", dy, count, x_shape[2:], x_shape, kernel, stride, padding)
+
+
+def row_products(rows, v):
+    """Return rows @ v for rows (R, n) and v (n,), summed in float64 in a fixed order: (R,)."""
+    xp = array_module(rows)
+    count = len(rows)
+    partials = xp.empty((count, SUM_BLOCKS), xp.float64)
+    sums = xp.empty(count, xp.float64)
+    run = _module(rows)
+    run.blocks("row_products", count * SUM_BLOCKS, rows, v, partials, SUM_BLOCKS, v.size)
+    run.blocks("total", count, partials, xp.ones(count), sums, SUM_BLOCKS)
+    return sums
+
+
+def combine_rows(factors, rows):
+    """Return factors @ rows for float64 factors (R,) and rows (R, n), summed in float64: (n,)."""
+    out = array_module(rows).empty(rows.shape[1:], rows.dtype)
+    _module(rows).each("combine_rows", out.size, factors, rows, out, len(rows))
+    return out
+
+
+def _average(name, source, count, size, x_shape, kernel, stride, padding):
+    source, inner = _in_memory_order(source)
+    out = _empty(source, size, source.dtype, inner)
+    geometry = (*x_shape[2:], inner, *kernel, *stride, *padding, *count.shape)
+    _module(source).each(name, out.size, _flat(source), count, _flat(out), *geometry)
+    return out
+
+
+def _module(x):
+    return module(x.dtype.name)
+
+
+def _in_memory_order(x):
+    """Return x, contiguous in one of two layouts, and C if that is (N, H, W, C), else 1."""
+    if x.flags.c_contiguous or not x.transpose(0, 2, 3, 1).flags.c_contiguous:
+        return array_module(x).ascontiguousarray(x), 1
+    return x, x.shape[1]
+
+
+def _empty(like, size, dtype, inner):
+    """Return an array (N, C, *size) in the layout that `inner` says."""
+    N, C = like.shape[:2]
+    xp = array_module(like)
+    if inner == 1:
+        return xp.empty((N, C, *size), dtype)
+    return xp.empty((N, *size, C), dtype).transpose(0, 3, 1, 2)
+
+
+def _laid_out_as(x, inner):
+    xp = array_module(x)
+    if inner == 1:
+        return xp.ascontiguousarray(x)
+    return xp.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
+def _flat(x):
+    """Return the contiguous memory of x, whichever its layout."""
+    return x.ravel() if x.flags.c_contiguous else x.transpose(0, 2, 3, 1).ravel()

@@ -1,0 +1,134 @@
+"""The CUDA sources of this folder: compiled by CuPy when first used, called with checked arguments.
+
+    module("float32").each("im2col", cols.size, x, cols, H, W, ...)
+
+A kernel trusts its arguments, so `arguments` compares them with the signature in the source: a
+float64 array for a `const float*`, or a Python float, which CuPy would hand over as a double, would
+be read as garbage. An array of 2^31 elements or more is refused: indices are 32 bits wide.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+
+FILES = ("common.cuh", "im2col.cu", "pooling.cu", "sums.cu", "plan.cu")
+THREADS = 256  # in a block
+SUM_BLOCKS = 512  # of a kernel that sums: fixed, so that the order of the sum is
+MOST_BLOCKS = 1 << 20
+REAL = {"float32": "float", "float64": "double"}
+C_TYPES = {
+    "float": np.float32,
+    "double": np.float64,
+    "int": np.int32,
+    "unsigned": np.uint32,
+    "unsigned char": np.uint8,
+}
+SIGNATURE = re.compile(r"^KERNEL\s+(\w+)\s*\(([^)]*)\)", re.MULTILINE)
+
+
+class Parameter(NamedTuple):
+    """A parameter of a kernel: name, dtype, and whether it is a pointer."""
+
+    name: str
+    dtype: type
+    pointer: bool
+
+
+def source():
+    """Return all kernels as one source; compilers name the file and line of an error in it."""
+    folder = Path(__file__).parent
+    return "\n".join(f'#line 1 "{name}"\n{(folder / name).read_text()}' for name in FILES)
+
+
+def definitions(dtype, half_columns=False, threads=THREADS):
+    """Return the compiler options that choose `real` ("float32" or "float64") and the columns."""
+    options = (f"-DREAL={REAL[dtype]}", f"-DTHREADS={threads}")
+    return (*options, "-DHALF_COLUMNS") if half_columns else options
+
+
+def signatures(text, dtype, half_columns=False):
+    """Return {kernel: [Parameter, ...]} of a source compiled with `definitions`."""
+    types = C_TYPES | {"real": C_TYPES[REAL[dtype]]}
+    types["column"] = np.float16 if half_columns else np.float32
+    return {
+        name: [_parameter(declaration, types) for declaration in parameters.split(",")]
+        for name, parameters in SIGNATURE.findall(text)
+    }
+
+
+def arguments(name, parameters, given):
+    """Return `given` as the kernel takes it: arrays as they are, numbers in the parameter's type.
+
+    None stands for a pointer to nothing.
+
+    Raises
+    ------
+    TypeError
+        If an argument does not fit: an error of ours, not of the user.
+    MinicnnError
+        If an array is too large.
+    """
+    if len(given) != len(parameters):
+        raise TypeError(f"{name} takes {len(parameters)} arguments, got {len(given)}")
+    return [_argument(name, *pair) for pair in zip(parameters, given, strict=True)]
+
+
+class Module:
+    """The kernels, compiled by CuPy for the current device."""
+
+    def __init__(self, dtype="float32", half_columns=False):
+        import cupy
+
+        text = source()
+        self._signatures = signatures(text, dtype, half_columns)
+        options = ("-std=c++17", *definitions(dtype, half_columns))
+        self._code = cupy.RawModule(code=text, options=options)
+
+    def each(self, name, n, *given):
+        """Run a kernel on n elements; n is its last argument."""
+        if n:
+            self.blocks(name, min(-(-n // THREADS), MOST_BLOCKS), *given, n)
+
+    def blocks(self, name, count, *given):
+        """Run a kernel with so many blocks."""
+        values = arguments(name, self._signatures[name], given)
+        values = [np.uint64(0) if value is None else value for value in values]
+        self._code.get_function(name)((count,), (THREADS,), tuple(values))
+
+
+@cache
+def module(dtype, half_columns=False):
+    """Return the compiled kernels: one instance, which CuPy also caches on disk.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    half_columns : bool
+        Whether the columns of `plan.cu` are float16.
+    """
+    return Module(dtype, half_columns)
+
+
+def _parameter(declaration, types):
+    *kind, name = declaration.replace("*", " * ").split()
+    words = [word for word in kind if word not in ("const", "*", "__restrict__")]
+    return Parameter(name, types[" ".join(words)], "*" in kind)
+
+
+def _argument(name, parameter, value):
+    if not parameter.pointer:
+        return parameter.dtype(value)
+    if value is None:
+        return None
+    if value.dtype != parameter.dtype or not value.flags.c_contiguous:
+        raise TypeError(f"{name}: {parameter.name} is {value.dtype}, or not contiguous")
+    if value.size >= 1 << 31:
+        raise MinicnnError(
+            f"an array of {value.size} elements is too large for the GPU; use a smaller size"
+        )
+    return value
