@@ -19,7 +19,8 @@ ORDER = """
     kernels
     ops | images picture_reader picture_writer npz_writer | histograms colours | hdf5 | convert | downloads
         | datasets | optimizers | objectives priors weighted_sum guidance
-    gradcheck gradcheck_ops gradcheck_objectives | network layers fields folding torus edges
+    gradcheck gradcheck_ops gradcheck_objectives
+        | network layers fields folding torus edges tiles tiled_function
         | sheets overlays
     engine
     models architectures
