@@ -22,6 +22,7 @@ def add(verbs) -> None:
     verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")
     verb.add_argument("--sheet", metavar="OUT2", help="also write it with the class above it")
     verb.add_argument("--npz", metavar="OUT3", help="also write the raw arrays")
+    painting.add_plot_option(verb)
     for name, default, text in (
         ("l2-weight", 0.01, "weight of the squared norm of the picture"),
         ("tv-weight", 0.0, "weight of the total variation (smoothness)"),
@@ -76,6 +77,8 @@ def run(args) -> int:
     """Search for the picture, and write it."""
     from minicnn.tasks.class_model import ClassModelSettings
 
-    outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force, args.npz)
+    outputs = painting.Outputs(
+        args.output, args.sheet, args.save_every, args.force, args.npz, args.plot
+    )
     settings = parser.settings_of(ClassModelSettings, args)
     return painting.paint(settings, outputs, painting.report(args))

@@ -9,6 +9,7 @@ from minicnn.cli.report import Report, duration
 from minicnn.errors import MinicnnError
 from minicnn.images import check_output, save_image
 from minicnn.npz_writer import check_npz, save_npz
+from minicnn.tasks import loss_plot
 
 INTERRUPTED, FAILED = 130, 1
 BROKEN = ("not-finite", "diverged")  # ends of a run whose picture is saved but not what was wanted
@@ -18,6 +19,14 @@ def add_file_options(verb, row: str) -> None:
     """Declare the files to write; `row` says what stands on the sheet."""
     verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")
     verb.add_argument("--sheet", metavar="OUT2", help=f"also write {row} in a row")
+    add_plot_option(verb)
+
+
+def add_plot_option(verb) -> None:
+    """Declare the drawing of the losses."""
+    verb.add_argument(
+        "--plot", metavar="LOSS.png", help="also draw every term of the loss (extra `plot`)"
+    )
 
 
 def add_run_options(verb, pool: str = "the network's", search: bool = True) -> None:
@@ -51,6 +60,7 @@ class Outputs:
     save_every: int | None = None
     force: bool = False
     npz: str | None = None
+    plot: str | None = None
 
     def snapshot(self, iteration: int) -> Path:
         """Return the name of the snapshot of an iteration."""
@@ -65,7 +75,9 @@ class Outputs:
     def check(self, inputs, iterations: int = 1) -> None:
         """Raise `MinicnnError` if a file cannot be written, or is one of `inputs`."""
         snapshots = map(self.snapshot, self.snapshots(iterations))
-        outputs = [self.picture, self.sheet, self.npz, *snapshots]
+        outputs = [self.picture, self.sheet, self.npz, self.plot, *snapshots]
+        if self.plot:
+            loss_plot.check()
         taken = {Path(path).resolve(): "an input of this run" for path in inputs}
         for path in filter(None, outputs):
             place = Path(path).resolve()
@@ -124,6 +136,8 @@ def paint(settings, outputs: Outputs, report: Report, files=None, weights=None) 
         iterations=result.iterations,
         evaluations=result.evaluations,
         losses=outcome.losses,
+        trace=loss_plot.columns(result.trace),
+        plot=outputs.plot and str(outputs.plot),
         status=result.status,
         reason=result.reason,
         seconds=round(seconds, 3),
@@ -203,5 +217,10 @@ def _save(job, outputs, outcome):
         row = job.row(outcome)
         sheet = side_by_side(list(row.values()), list(row))
         save_image(outputs.sheet, sheet, metadata=metadata, force=outputs.force)
+    if outputs.plot:
+        trace = loss_plot.columns(result.trace)
+        drawing = loss_plot.draw(trace, f"{job.verb}: {Path(outputs.picture).name}")
+        settings = {**metadata, "trace": trace}
+        save_image(outputs.plot, drawing, metadata=settings, force=outputs.force)
     if outputs.npz:
         save_npz(outputs.npz, outcome.arrays, metadata, force=outputs.force)

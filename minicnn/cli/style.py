@@ -100,7 +100,7 @@ def add_options(verb) -> None:
 
 def run(args) -> int:
     """Make the picture that the arguments ask for."""
-    outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force)
+    outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force, plot=args.plot)
     return painting.paint(settings(args), outputs, painting.report(args))
 
 

@@ -94,5 +94,5 @@ def run(args) -> int:
         raise MinicnnError("--sweep writes a sheet already; leave out --sheet and --save-every")
     width, height = args.size
     settings = parser.settings_of(TextureSettings, args, width=width, height=height)
-    outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force)
+    outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force, plot=args.plot)
     return painting.paint(settings, outputs, painting.report(args))

@@ -29,14 +29,33 @@ def run_all(runs, callback=None):
 
 
 def summary(results):
-    """Return the last of several results, with the iterations and evaluations of them all."""
+    """Return the last of several results, with the iterations, evaluations and trace of them all.
+
+    Entries of the trace have a further key "run", counted from 0.
+    """
     iterations, last = sum(result.iterations for result in results), results[-1]
     return replace(
         last,
         iterations=iterations,
         evaluations=sum(result.evaluations for result in results),
+        trace=_joined(results),
         reason=last.reason.replace(f"all {last.iterations} iter", f"all {iterations} iter"),
     )
+
+
+def _joined(results):
+    trace, run, iterations, evaluations = [], 0, 0, 0
+    for result in results:
+        for entry in result.trace:
+            shifted = {
+                "run": run + entry.get("run", 0),
+                "iteration": iterations + entry["iteration"],
+                "evaluations": evaluations + entry["evaluations"],
+            }
+            trace.append({**entry, **shifted})
+        run = trace[-1]["run"] + 1 if trace else 0
+        iterations, evaluations = iterations + result.iterations, evaluations + result.evaluations
+    return trace
 
 
 def _later(callback, done, evaluated):
