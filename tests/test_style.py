@@ -8,7 +8,7 @@ from minicnn.errors import MinicnnError
 from minicnn.gradcheck import check_vjp
 from minicnn.layers import AvgPool2d, Conv2d, ReLU
 from minicnn.network import Network
-from minicnn.tasks import presets, style, style_loss
+from minicnn.tasks import presets, search, style, style_loss
 from minicnn.tasks.networks import load_network
 from minicnn.tasks.sizes import least_side
 from minicnn.tasks.style_setup import Job, StyleSettings, prepare, resolve
@@ -266,9 +266,9 @@ def test_several_sizes_one_after_another(files):
 def test_the_full_size_starts_where_the_small_one_ended(files, monkeypatch):
     made = prepare(settings(files, **SHALLOW, scales=2, iterations=1, coarse_iterations=4))
     starts = []
-    original = style.minimize
+    original = search.minimize
     monkeypatch.setattr(
-        style,
+        search,
         "minimize",
         lambda name, fun, x0, **o: starts.append(x0) or original(name, fun, x0, **o),
     )
