@@ -10,6 +10,8 @@ from minicnn.guidance import GuidedStyleLoss, guided_gram
 from minicnn.layers import LRN, AvgPool2d, Conv2d, GlobalAvgPool2d, MaxPool2d, ReLU
 from minicnn.network import Network
 from minicnn.objectives import ClassScore, ContentLoss, GramStyleLoss, style_targets
+from minicnn.tasks.style_loss import style_objective
+from minicnn.tasks.texture import texture_objective
 from minicnn.tiled_function import TiledFunction
 from minicnn.tiles import TiledWalk
 from minicnn.torus import on_torus
@@ -197,3 +199,44 @@ def test_what_cannot_be_tiled_says_so(rng):
     loss = objective(net, *rng.standard_normal((2, 1, 3, 32, 32)))
     with pytest.raises(MinicnnError, match="give the generated picture the size"):
         TiledFunction(loss, TiledWalk(net, net.replica(), 8))(rng.standard_normal((1, 3, 36, 32)))
+
+
+STYLE = {
+    "content_layers": {"relu3": 1.0},
+    "style_layers": ["relu1", "relu2", "relu3"],
+    "content_weight": 1.0,
+    "style_weight": 50.0,
+    "tv_weight": 3.0,
+}
+PREPROCESS = {"channel_order": "RGB", "mean": [0.5] * 3, "std": [0.25] * 3, "scale": 1 / 255}
+
+
+@pytest.mark.parametrize("engine", ["explicit", "fast"])
+@pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
+def test_style_transfer_in_tiles_is_style_transfer(rng, masked, engine):
+    net = network(AvgPool2d, dtype="float32")
+    net.attrs["preprocess"] = PREPROCESS
+    content, x, one = rng.standard_normal((3, 1, 3, 45, 38), dtype=np.float32)
+    other = rng.standard_normal((1, 3, 30, 41), dtype=np.float32)
+    masks = {}
+    if masked:
+        mask = rng.uniform(size=(45, 38))
+        masks = {"content_masks": [mask, 1 - mask], "style_masks": [mask > 0.4, np.ones((30, 41))]}
+    funs = [
+        style_objective(net, content, [one, other], **STYLE, **masks, engine=engine, tile=tile)
+        for tile in (None, 16)
+    ]
+    close(funs[1](x), funs[0](x), 1e-5)
+    assert funs[1].terms == pytest.approx(funs[0].terms, rel=1e-5)
+
+
+@pytest.mark.parametrize("seamless", [False, True])
+def test_a_texture_in_tiles_is_the_texture(rng, seamless):
+    net = network(AvgPool2d)
+    net.attrs["preprocess"] = PREPROCESS
+    source, x = rng.standard_normal((1, 3, 36, 41)), rng.standard_normal((1, 3, 40, 48))
+    options = {"layers": ["relu1", "pool2"], "tv_weight": 0.5, "seamless": seamless, "threads": 1}
+    whole = texture_objective(net, source, **options, relative=True)
+    tiled = texture_objective(net, source, **options, relative=True, tile=16)
+    close(tiled(x), whole(x), 1e-11)
+    assert tiled.terms == pytest.approx(whole.terms, rel=1e-11)

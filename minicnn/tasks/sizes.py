@@ -34,6 +34,9 @@ def least_side(net, layers):
 
 def layer_shapes(net, layers, shape):
     """Return {layer: (C, P, Q)} for a picture (C, H, W), whatever comes behind the last of them."""
+    for name in layers:
+        if name not in net.layers:
+            raise MinicnnError(f"no layer named {name!r}; the layers are {', '.join(net.layers)}")
     last = max(net.layers.index(name) for name in layers)
     trunk = Network([tuple(node) for node in net.nodes[: last + 1]], {}, net.input_shape)
     shapes = trunk.shapes(tuple(shape))

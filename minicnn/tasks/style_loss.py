@@ -11,10 +11,10 @@ import numpy as np
 from minicnn import priors
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.guidance import GuidedStyleLoss, at_layer, guided_gram
-from minicnn.objectives import ContentLoss, GramStyleLoss, blend_targets, style_targets
+from minicnn.guidance import GuidedStyleLoss, at_layer
+from minicnn.objectives import ContentLoss, GramStyleLoss, blend_targets
 from minicnn.tasks.sizes import layer_shapes
-from minicnn.tasks.walks import image_function, layer_weights, walk_of
+from minicnn.tasks.walks import image_function, layer_weights, mean_grams, walk_of
 from minicnn.weighted_sum import WeightedSum
 
 
@@ -36,6 +36,7 @@ def style_objective(
     style_masks=None,
     engine="auto",
     threads=None,
+    tile=None,
 ):
     """Return J as a function of the picture, fun(x) -> (value, gradient).
 
@@ -64,10 +65,13 @@ def style_objective(
         alone); auto takes the fast one where it can.
     threads : int, optional
         As `engine.threads.thread_count` says by default.
+    tile : int, optional
+        Pixels a side of the tiles in which every picture is done, exactly and in less memory, see
+        `tiled_function`; all at once by default.
 
     Returns
     -------
-    fun : ImageFunction
+    fun : ImageFunction, or the like
         value: float; gradient: array like x. `fun.terms` has the weighted value of each term of
         the last call: "content", "style", "tv" and "style.relu1_1" and so on.
 
@@ -84,11 +88,11 @@ def style_objective(
         raise MinicnnError(f"no total variation {tv!r}; use {', '.join(TV)}")
     styles = list(style) if isinstance(style, list | tuple) else [style]
     check_counts(len(styles), blend, content_masks, style_masks)
-    walk = walk_of(net, engine, threads)
+    walk = walk_of(net, engine, threads, tile)
     objectives = {}
     if content_weight:
         weights = layer_weights(content_layers)
-        targets = walk.forward(content, list(weights))
+        targets = walk.forward(content, list(weights), keep=False)
         objectives["content"] = (content_weight, ContentLoss(targets, weights, content_loss))
     if style_weight:
         weights = layer_weights(style_layers)
@@ -130,27 +134,23 @@ def check_counts(styles, blend, content_masks, style_masks):
 
 def _style_targets(net, walk, picture, mask, layers):
     """Return the mean Gram matrices {layer: (1, C, C)} of a picture, or of its masked part."""
-    acts = walk.forward(picture, layers, keep=False)
     if mask is None:
-        return style_targets(acts)
-    fields = net.receptive_fields()
-    targets = {}
-    for name, f in acts.items():
-        guide = array_module(f).asarray(at_layer(mask, fields[name], f.shape[2:]), f.dtype)
+        return mean_grams(walk, picture, layers)
+    guides = _guides(net, picture, [mask], layers)
+    for name, guide in guides.items():
         if not guide.any():
             raise MinicnnError(f"a style mask leaves nothing of layer {name}; it covers too little")
-        targets[name] = guided_gram(f, guide[None])[:, 0]
-    return targets
+    return mean_grams(walk, picture, layers, {name: guide[0] for name, guide in guides.items()})
 
 
-def _guides(net, content, masks, layers):
+def _guides(net, picture, masks, layers):
     """Return {layer: (R, P, Q)}, the masks at each layer."""
-    xp, fields = array_module(content), net.receptive_fields()
-    sizes = layer_shapes(net, layers, content.shape[1:])
+    xp, fields = array_module(picture), net.receptive_fields()
+    sizes = layer_shapes(net, layers, picture.shape[1:])
     return {
         name: xp.asarray(
             np.stack([at_layer(mask, fields[name], sizes[name][1:]) for mask in masks]),
-            content.dtype,
+            picture.dtype,
         )
         for name in layers
     }

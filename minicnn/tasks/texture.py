@@ -37,8 +37,8 @@ from minicnn.tasks import series
 from minicnn.tasks.search import search
 from minicnn.tasks.style import Outcome
 from minicnn.tasks.style_loss import grey_level, pixel_tv
-from minicnn.tasks.walks import image_function, layer_weights, walk_of
-from minicnn.torus import on_torus, tv_on_torus
+from minicnn.tasks.walks import image_function, layer_weights, mean_grams, walk_of
+from minicnn.torus import tv_on_torus
 from minicnn.weighted_sum import WeightedSum
 
 MEMORY = 20  # pairs that L-BFGS remembers, as in the authors' program
@@ -56,6 +56,7 @@ def texture_objective(
     seamless=False,
     engine="auto",
     threads=None,
+    tile=None,
 ):
     """Return J as a function of the picture, fun(x) -> (value, gradient).
 
@@ -77,21 +78,21 @@ def texture_objective(
         stride of the deepest layer. The source, which is no tile, goes on as its mirror image
         beyond its edges, so that no zeros of the padding enter its Gram matrices: x could meet
         them with dark lines only.
-    engine, threads
+    engine, threads, tile
         See `walks`.
 
     Returns
     -------
-    fun : ImageFunction
+    fun : ImageFunction, or the like
         `fun.terms` has "style", "style.relu1_1", ..., "tv".
     """
     weights = layer_weights(layers)
-    walk = walk_of(net, engine, threads)
+    walk = walk_of(net, engine, threads, tile)
     if seamless:
         targets = style_targets(_without_edges(net, walk, source, list(weights)))
-        walk = walk_of(on_torus(net), engine, threads)
+        walk = walk_of(net, engine, threads, tile, torus=True)
     else:
-        targets = style_targets(walk.forward(source, list(weights), keep=False))
+        targets = mean_grams(walk, source, list(weights))
     if relative:
         factor = STYLE[gram]
         for name, target in targets.items():

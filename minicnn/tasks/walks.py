@@ -1,6 +1,4 @@
-"""How a task's function of the picture walks the network: explicit or fast, on how many threads."""
-
-from functools import partial
+"""How a task's function of the picture walks the network: explicit or fast, whole or in tiles."""
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -8,13 +6,18 @@ from threadpoolctl import ThreadpoolController
 from minicnn.backend import array_module
 from minicnn.engine.walk import FastWalk
 from minicnn.errors import MinicnnError
+from minicnn.guidance import guided_gram
+from minicnn.objectives import style_targets
+from minicnn.tiled_function import TiledFunction
+from minicnn.tiles import TiledWalk
+from minicnn.torus import on_torus
 from minicnn.weighted_sum import ImageFunction
 
 # name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
 ENGINES = {"explicit": lambda net, threads: net, "fast": FastWalk}
 
 
-def walk_of(net, engine="auto", threads=None):
+def walk_of(net, engine="auto", threads=None, tile=None, torus=False):
     """Return what has `forward(x, taps)` and `backward(dys)`, as `Network` has.
 
     Parameters
@@ -24,7 +27,14 @@ def walk_of(net, engine="auto", threads=None):
         explicit is `Network` itself, fast is `engine.walk` (on the CPU alone); auto takes the
         fast one where it can.
     threads : int, optional
+    tile : int, optional
+        Pixels a side of the tiles that the picture is done in, see `tiles`; all at once by default.
+    torus : bool
+        The picture goes on at its opposite edge, see `torus`.
     """
+    if tile is not None:
+        return TiledWalk(net, walk_of(net, engine, threads), tile, torus=torus)
+    net = on_torus(net) if torus else net
     on_cpu = all(array_module(array) is np for array in net.params.values())
     name = ("fast" if on_cpu else "explicit") if engine == "auto" else engine
     if name not in ENGINES:
@@ -33,9 +43,31 @@ def walk_of(net, engine="auto", threads=None):
 
 
 def image_function(objective, walk, threads=None):
-    """Return the `ImageFunction` of a `WeightedSum` on a walk, with BLAS on `threads` threads."""
-    kind = ImageFunction if threads is None else partial(_OnThreads, threads)
-    return kind(objective, walk.forward, walk.backward)
+    """Return a `WeightedSum` on a walk as a function of x, with BLAS on `threads` threads."""
+    if isinstance(walk, TiledWalk):
+        fun = TiledFunction(objective, walk)
+    else:
+        fun = ImageFunction(objective, walk.forward, walk.backward)
+    return fun if threads is None else _OnThreads(fun, threads)
+
+
+def mean_grams(walk, x, layers, guides=None):
+    """Return {layer: mean Gram matrix (N, C, C)} of a picture, or of a region of it.
+
+    Parameters
+    ----------
+    walk : from `walk_of`
+    x : array (N, C, H, W)
+    layers : list of str
+    guides : dict, layer -> array (P, Q), optional
+        How much of each position lies in the region, see `guidance`.
+    """
+    if isinstance(walk, TiledWalk):
+        return walk.mean_grams(x, layers, guides)
+    acts = walk.forward(x, layers, keep=False)
+    if guides is None:
+        return style_targets(acts)
+    return {name: guided_gram(f, guides[name][None])[:, 0] for name, f in acts.items()}
 
 
 def layer_weights(layers):
@@ -45,13 +77,17 @@ def layer_weights(layers):
     return dict(layers) if hasattr(layers, "keys") else dict.fromkeys(layers, 1.0)
 
 
-class _OnThreads(ImageFunction):
-    """An `ImageFunction` whose BLAS calls use a given number of threads."""
+class _OnThreads:
+    """A function of the picture whose BLAS calls use a given number of threads."""
 
-    def __init__(self, threads, *parts):
-        super().__init__(*parts)
-        self.threads, self.blas = threads, ThreadpoolController()
+    def __init__(self, fun, threads):
+        self.fun, self.threads, self.blas = fun, threads, ThreadpoolController()
 
     def __call__(self, x):
         with self.blas.limit(limits=self.threads, user_api="blas"):
-            return super().__call__(x)
+            return self.fun(x)
+
+    @property
+    def terms(self):
+        """Those of the function at the last picture evaluated."""
+        return self.fun.terms
