@@ -4,11 +4,20 @@ Every operation asks `array_module` for the library of the array that it was giv
 code runs on both. CuPy is never imported here unless a CuPy array or a CUDA device is asked for.
 """
 
+import os
+import re
 import sys
+from functools import partial
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
+
+CPU = "use --device cpu"
+TOOLKIT = "install the extra cuda12-ctk or cuda13-ctk"
+OLDEST = {12: 53, 13: 75}  # compute capability times 10, for each major version of CUDA
+MEMORY_VARIABLE = "CUPY_GPU_MEMORY_LIMIT"  # CuPy reads it when it first allocates on a device
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def array_module(x):
@@ -30,49 +39,143 @@ def to_device(x, device):
     Raises
     ------
     MinicnnError
-        If the device is unknown or CuPy cannot use it.
+        If the device is unknown or CuPy cannot use it, or its memory does not suffice.
     """
     if device == "cpu":
         return to_host(x)
     cupy, index = _cuda(device)
     with cupy.cuda.Device(index):
-        return cupy.asarray(x)
+        try:
+            return cupy.asarray(x)
+        except cupy.cuda.memory.OutOfMemoryError:
+            raise MinicnnError(f"{device} has no memory for an array of {x.nbytes} bytes") from None
 
 
 def resolve_device(name):
-    """Turn "auto" into "cuda" where CuPy finds a device, else "cpu"; check any other name."""
+    """Turn "auto" into "cuda" where CuPy finds a usable device, else "cpu"; check any other name.
+
+    A CUDA device becomes the current one: that on which CuPy makes new arrays.
+    """
     if name == "cpu":
         return name
     if name == "auto":
         try:
-            _cuda("cuda")
+            return resolve_device("cuda")
         except MinicnnError:
             return "cpu"
-        return "cuda"
-    _cuda(name)
+    cupy, index = _cuda(name)
+    cupy.cuda.Device(index).use()
     return name
 
 
-def _cuda(device):
-    kind, _, index = device.partition(":")
-    if kind != "cuda" or not (index == "" or index.isdigit()):
-        raise MinicnnError(f"no device {device!r}; use auto, cpu, cuda or cuda:0, cuda:1, ...")
-    try:
-        import cupy
-    except ImportError:
-        raise MinicnnError(
-            f"device {device!r} needs CuPy; install the extra cuda12 or cuda13, or use --device cpu"
-        ) from None
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise MinicnnError(f"no usable CUDA driver ({error}); use --device cpu") from None
-    number = int(index or 0)
-    if number >= count:
-        raise MinicnnError(f"no device {device!r}; this machine has {count} CUDA device(s)")
-    return cupy, number
+def devices():
+    """Return [{"name", "compute_capability", "memory", "free"}, ...] of the CUDA devices, in bytes.
+
+    Raises
+    ------
+    MinicnnError
+        If there is none that could be used.
+    """
+    cupy, _ = _cuda("cuda")
+    return [_properties(cupy, i) for i in range(cupy.cuda.runtime.getDeviceCount())]
+
+
+def limit_memory(limit):
+    """Bound what CuPy takes of each device: "8G", "500M" or "50%". To be called before it is used.
+
+    Raises
+    ------
+    MinicnnError
+        If the text is not such a limit.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG%]?)B?", limit.strip().upper())
+    number, unit = (float(found[1]), found[2]) if found else (0.0, "")
+    if not number or (unit == "%" and number > 100):
+        raise MinicnnError(f"no amount of GPU memory {limit!r}; write 8G, 500M or 50%")
+    text = f"{number:g}%" if unit == "%" else str(int(number * UNITS[unit]))
+    os.environ[MEMORY_VARIABLE] = text
 
 
 def seeded_rng(seed):
     """Return a NumPy generator: drawn on the host, random numbers are the same on every device."""
     return np.random.default_rng(seed)
+
+
+def _cuda(device):
+    """Return (cupy, index of the device), everything checked that can be before work begins."""
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or not (index == "" or index.isdigit()):
+        raise MinicnnError(f"no device {device!r}; use auto, cpu, cuda or cuda:0, cuda:1, ...")
+    try:
+        import cupy
+    except ImportError as error:
+        why = "" if isinstance(error, ModuleNotFoundError) else f", which does not load: {error}"
+        raise MinicnnError(f"device {device!r} needs CuPy{why}; {TOOLKIT}, or {CPU}") from None
+    index, runtime = int(index or 0), cupy.cuda.runtime
+    _check_driver(runtime)
+    ask = partial(_ask, runtime, device)
+    count = ask(runtime.getDeviceCount)
+    if index >= count:
+        raise MinicnnError(f"no device {device!r}; this machine has {count} CUDA device(s)")
+    _check_age(runtime, device, ask(partial(_properties, cupy, index)))
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:  # of several kinds, from a loader inside CuPy
+        raise MinicnnError(f"CuPy finds no CUDA libraries ({error}); {TOOLKIT}") from None
+    return cupy, index
+
+
+def _ask(runtime, device, question):
+    """Return the answer of CUDA's run-time, or raise its error in our words."""
+    try:
+        return question()
+    except runtime.CUDARuntimeError as error:
+        text = str(error)
+    if "NoDevice" in text:
+        raise MinicnnError(f"no CUDA device is visible (see CUDA_VISIBLE_DEVICES); {CPU}")
+    if "MemoryAllocation" in text:
+        raise MinicnnError(f"{device} has no free memory left, not even to start; end what uses it")
+    raise MinicnnError(f"{device} cannot be used ({text}); {CPU}")
+
+
+def _check_driver(runtime):
+    """Refuse a driver that is missing or too old for the CUDA that CuPy was built with."""
+    driver, built = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    if not driver:
+        raise MinicnnError(f"no CUDA driver; install the driver of the graphics card, or {CPU}")
+    if driver // 1000 < built // 1000:
+        older = (
+            f"the extra cuda{driver // 1000}-ctk" if driver // 1000 in OLDEST else "--device cpu"
+        )
+        raise MinicnnError(
+            f"the CUDA driver is too old: it knows CUDA {_version(driver)}, CuPy uses "
+            f"{_version(built)}; update the driver, or use {older}"
+        )
+
+
+def _check_age(runtime, device, properties):
+    major = runtime.runtimeGetVersion() // 1000
+    oldest, found = OLDEST.get(major, max(OLDEST.values())), properties["compute_capability"]
+    if found < oldest:
+        way_out = "install the extra cuda12-ctk" if OLDEST[12] <= found else CPU
+        raise MinicnnError(
+            f"{device} ({properties['name']}, compute capability {found / 10}) is too old for CUDA "
+            f"{major}, which begins at {oldest / 10}; {way_out}"
+        )
+
+
+def _properties(cupy, index):
+    found = cupy.cuda.runtime.getDeviceProperties(index)
+    with cupy.cuda.Device(index):
+        free, memory = cupy.cuda.runtime.memGetInfo()
+    return {
+        "name": found["name"].decode(),
+        "compute_capability": 10 * found["major"] + found["minor"],
+        "memory": memory,
+        "free": free,
+    }
+
+
+def _version(number):
+    """Write 12040 as 12.4."""
+    return f"{number // 1000}.{number % 1000 // 10}"

@@ -3,6 +3,8 @@
 from minicnn.cli import parser
 from minicnn.cli.report import Report
 
+GIGABYTE = 1 << 30
+
 
 def add(verbs) -> None:
     """Declare the verb."""
@@ -16,16 +18,19 @@ def run(args) -> int:
     """Print what the machine offers."""
     import platform
 
-    from minicnn import checkpoint
+    from minicnn import backend, checkpoint
     from minicnn.errors import MinicnnError
     from minicnn.tasks import provenance
 
     found = provenance.versions()
     del found["device"]
     found["machine"] = f"{platform.system()} {platform.machine()}"
+    found["arrays"] = "numpy"
     found["devices"] = "cpu"
     try:
-        found["devices"] += f", {_cuda()}"
+        cards = backend.devices()
+        found["arrays"] = f"numpy, {_cupy()}"
+        found["devices"] = ", ".join(["cpu", *map(_card, range(len(cards)), cards)])
     except MinicnnError as error:
         found["cuda"] = f"none: {error}"
     found["networks"] = ", ".join(checkpoint.available()) or "none embedded, none fetched"
@@ -35,13 +40,16 @@ def run(args) -> int:
     return 0
 
 
-def _cuda():
-    """Return the CUDA devices in words."""
-    from minicnn.backend import resolve_device
-
-    resolve_device("cuda")
+def _cupy():
+    """Return the version of CuPy and of the CUDA that it uses, in words."""
     import cupy
 
-    count = cupy.cuda.runtime.getDeviceCount()
-    names = [cupy.cuda.runtime.getDeviceProperties(i)["name"].decode() for i in range(count)]
-    return ", ".join(f"cuda:{i} ({name})" for i, name in enumerate(names))
+    number = cupy.cuda.runtime.runtimeGetVersion()
+    return f"cupy {cupy.__version__} (CUDA {number // 1000}.{number % 1000 // 10})"
+
+
+def _card(index, card):
+    """Return a CUDA device in words."""
+    free, memory = (card[name] / GIGABYTE for name in ("free", "memory"))
+    capability = card["compute_capability"] / 10
+    return f"cuda:{index} ({card['name']}, {capability}, {free:.1f} of {memory:.1f} GB free)"
