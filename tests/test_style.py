@@ -144,7 +144,7 @@ def job(rng, **changes):
     content, painted, _ = pictures(rng, "float32")
     fixed = {**LAYERS, **WEIGHTS, "gram": "mean", "scales": 1, "coarse_iterations": 0}
     settings = StyleSettings("c", "s", **{**fixed, **changes})
-    return Job(settings, tiny("float32"), content, painted, content, [], {}, {})
+    return Job(settings, tiny("float32"), content, [painted], content, [], {}, {})
 
 
 @pytest.mark.parametrize("optimizer", presets.SEARCH)
@@ -228,7 +228,7 @@ def test_sizes(files, changes, size, style_size):
     ready = prepare(settings(files, **changes))
     assert max(ready.content.shape) == size
     assert ready.content.shape == ready.start.shape
-    assert max(ready.style.shape) == style_size
+    assert max(ready.styles[0].shape) == style_size
 
 
 def test_what_to_start_from(files, tmp_path):
@@ -289,7 +289,7 @@ def objective_of(made):
         "gram",
     )
     return style_loss.style_objective(
-        made.net, made.content, made.style, **{name: getattr(s, name) for name in names}
+        made.net, made.content, made.styles, **{name: getattr(s, name) for name in names}
     )
 
 

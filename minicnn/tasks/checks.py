@@ -38,6 +38,14 @@ def one_of(choices):
             raise MinicnnError(f"no {what} {value!r}; use {', '.join(known)}")
 
 
+def tones(path, rgb, what="texture"):
+    """Refuse a picture uint8 (H, W, 3) of one flat colour, which has no `what`."""
+    if (rgb == rgb[:1, :1]).all():
+        raise MinicnnError(
+            f"{str(path)!r} is one flat colour, there is no {what} in it; use another picture"
+        )
+
+
 def search(settings):
     """Refuse a seed or a learning rate that cannot be."""
     positive({"learning_rate": settings.learning_rate})

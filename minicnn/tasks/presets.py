@@ -17,6 +17,8 @@ class Style(NamedTuple):
     tv_weight: float
     gram: str = "mean"  # normalisation of the style term, a row of `objectives.STYLE`
     pool: str = "average"
+    content_loss: str = "mean"  # that of the content term, a row of `objectives.CONTENT`
+    tv: str = "mean"  # form of the total variation, a row of `style_loss.TV`
 
 
 class Search(NamedTuple):

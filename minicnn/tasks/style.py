@@ -97,6 +97,7 @@ def _run_stage(job, iterations, reached, callback):
         memory=memory,
         iterations=iterations,
         callback=callback,
+        **job.search_options(),
     )
     reached.x, reached.memory = result.x, memory
     return Outcome(picture(result.x, job.net), result)

@@ -2,21 +2,22 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from minicnn.backend import to_device, to_host
+from minicnn.backend import to_device
+from minicnn.colours import MATCHES
+from minicnn.edges import PADDINGS, replicate_first
 from minicnn.errors import MinicnnError
 from minicnn.images import fit, preprocess
-from minicnn.network import Network
-from minicnn.tasks import checks, jobs, opening, presets, style
+from minicnn.objectives import CONTENT
+from minicnn.tasks import checks, jobs, opening, presets, published, regions
 from minicnn.tasks.sizes import check_size, least_side
-from minicnn.tasks.style import resampled
-from minicnn.tasks.style_loss import style_objective
+from minicnn.tasks.style_job import PRESERVE, STARTS, Job, coloured, halved_side, start_of
+from minicnn.tasks.style_loss import TV, check_counts
 
 SIZE = 512  # long side in pixels
 COARSEST = 96  # long side that the first of several sizes has at least
+NOISE_RATIO = 0.5
 
 
 @dataclass(frozen=True)
@@ -25,25 +26,40 @@ class StyleSettings(opening.SearchSettings):
 
     Attributes
     ----------
-    content, style : str, picture files
+    content : str, picture file
+    style : str or list of str, picture files
+    preset : str, a row of `published.PUBLISHED`: formulas, weights, sizes and budget of others
+    blend : list of float, weights of several styles; equal by default
+    content_masks : list of str, one for each style, or one label picture, see `regions`
+    style_masks : list of str, one for each style
     size : int, long side of the result; 512, or less if the content picture is smaller
     scales : int, how many sizes to paint at, each twice the one before; the last is `size`
-    style_size : int, long side of the style picture; the same by default
+    style_size : int, long side of the style pictures (or a list); the same by default
     style_scale : float, the same as a multiple of `size`
-    init : "content", "noise" or a picture file
+    init : "content", "noise", "mix" of both, or a picture file
+    noise_ratio : float, share of the noise in the mix; 0.5
     content_layers, style_layers : dict, name -> weight
+    gram, content_loss, tv : rows of `objectives.STYLE`, `objectives.CONTENT`, `style_loss.TV`
+    match_color : "mean-cov", "cholesky" or "histogram": give the style the content's colours first
+    preserve_color : "luminance" or "histogram": give the result the content's colours
+    padding : "zero" or "replicate", of the first layer
     iterations : int, at full size
     coarse_iterations : int, at each of the sizes before
     carry : bool, take the optimizer's memory along from size to size, where it has one
     """
 
     content: str
-    style: str
+    style: str | list
+    preset: str | None = None
+    blend: list | None = None
+    content_masks: list | None = None
+    style_masks: list | None = None
     size: int | None = None
-    style_size: int | None = None
+    style_size: int | list | None = None
     style_scale: float | None = None
     scales: int | None = jobs.since(None, before=1)
-    init: str = "content"
+    init: str | None = None
+    noise_ratio: float | None = None
     coarse_iterations: int | None = None
     carry: bool = False
     content_layers: Mapping | None = None
@@ -52,88 +68,31 @@ class StyleSettings(opening.SearchSettings):
     style_weight: float | None = None
     tv_weight: float | None = None
     gram: str | None = None
+    content_loss: str | None = None
+    tv: str | None = None
+    match_color: str | None = None
+    preserve_color: str | None = None
+    padding: str = "zero"
+
+    @property
+    def styles(self):
+        """The style pictures, a list."""
+        return [self.style] if isinstance(self.style, str) else list(self.style)
 
     def inputs(self):
         """Return {role: picture file}."""
-        found = {"content": self.content, "style": self.style}
-        return found if self.init in ("content", "noise") else {**found, "init": self.init}
+        found = {"content": self.content}
+        for kind, files in (
+            ("style", self.styles),
+            ("content_mask", self.content_masks or []),
+            ("style_mask", self.style_masks or []),
+        ):
+            found.update(zip(regions.names(kind, len(files)), files, strict=True))
+        return found if self.init in (None, *STARTS) else {**found, "init": self.init}
 
     def prepare(self, files=None):
         """Return the `Job`, see `prepare`."""
         return prepare(self, files)
-
-
-@dataclass(frozen=True)
-class Job(jobs.Job):
-    """Checked settings with nothing left open, and the arrays that they stand for.
-
-    Attributes
-    ----------
-    content, style, start : float32 (1, 3, H, W), preprocessed for `net`, on its device
-    notes : list of str, what was done to the files on reading them
-    inputs : dict, role -> {"path", "sha256"} of every picture file
-    pictures : dict, "content" and "style" -> uint8 (H, W, 3) as resized
-    """
-
-    settings: StyleSettings
-    net: Network
-    content: np.ndarray
-    style: np.ndarray
-    start: np.ndarray
-    notes: list
-    inputs: dict
-    pictures: dict = field(repr=False)
-    device: str = "cpu"
-
-    verb = "style"
-
-    @property
-    def lead(self):
-        """Iterations at the sizes before the last."""
-        return (self.settings.scales - 1) * self.settings.coarse_iterations
-
-    def function(self):
-        """Return what is minimised, fun(x) -> (value, gradient)."""
-        s = self.settings
-        return style_objective(
-            self.net,
-            self.content,
-            self.style,
-            content_layers=s.content_layers,
-            style_layers=s.style_layers,
-            content_weight=s.content_weight,
-            style_weight=s.style_weight,
-            tv_weight=s.tv_weight,
-            gram=s.gram,
-            engine=s.engine,
-            threads=s.threads,
-        )
-
-    def stages(self):
-        """Return [(iterations, Job)] from the smallest size to the full one."""
-        s, attrs, stages = self.settings, self.net.attrs["preprocess"], []
-        for halvings in range(s.scales - 1, 0, -1):
-            content, painted = (
-                preprocess(fit(self.pictures[name], _halved(size, halvings)), attrs)
-                for name, size in (("content", s.size), ("style", s.style_size))
-            )
-            start = _start(s, self.net, content, to_host(self.start))
-            arrays = (to_device(array, self.device) for array in (content, painted, start))
-            small = dict(zip(("content", "style", "start"), arrays, strict=True))
-            stages.append((s.coarse_iterations, replace(self, **small)))
-        return [*stages, (s.iterations, self)]
-
-    def run(self, callback=None):
-        """Return the `style.Outcome`, see `style.run`."""
-        return style.run(self, callback)
-
-    def snapshot(self, x):
-        """Return the picture of x."""
-        return style.picture(x, self.net)
-
-    def row(self, outcome):
-        """Return {label: picture} of the sheet."""
-        return {**self.pictures, "result": outcome.picture}
 
 
 def prepare(settings, files=None):
@@ -154,34 +113,66 @@ def prepare(settings, files=None):
     MinicnnError
         For whatever would make the run fail, in one line.
     """
-    _check_numbers(settings)
-    reader, read, net, device = opening.open_all(settings, files)
-    content, painted, start = read["content"], read["style"], read.get("init")
-    settings = resolve(settings, net, content.shape)
+    _check(settings)
+    row = published.PUBLISHED.get(settings.preset)
+    pool = row.loss.pool if row else None
+    reader, read, net, device = opening.open_all(settings, files, pool)
+    net = published.network(net, settings.preset)
+    net = replicate_first(net) if settings.padding == "replicate" else net
+    styles = regions.names("style", len(settings.styles))
+    settings = resolve(settings, net, read["content"].shape, [read[role].shape for role in styles])
+    sides = dict(zip(["content", *styles], [settings.size, *_style_sides(settings)], strict=True))
     style_layers = _used(settings.style_layers, settings.style_weight)
     layers = [*_used(settings.content_layers, settings.content_weight), *style_layers]
-    check_size(reader.path("content"), content, net, layers, settings.size, "--size")
-    check_size(
-        reader.path("style"), painted, net, style_layers, settings.style_size, "--style-size"
-    )
-    pictures = {"content": fit(content, settings.size), "style": fit(painted, settings.style_size)}
-    attrs = net.attrs["preprocess"]
-    x = preprocess(pictures["content"], attrs)
+    for role, side in sides.items():
+        option, needed = ("--size", layers) if role == "content" else ("--style-size", style_layers)
+        check_size(reader.path(role), read[role], net, needed, side, option)
+        if role != "content" and settings.style_weight:
+            checks.tones(reader.path(role), read[role], "style")
+    originals = {role: fit(read[role], side) for role, side in sides.items()}
+    masks = _masks(settings, reader, read, originals, net, style_layers)
+    pictures = coloured(settings, originals)
     settings = replace(settings, scales=_scales(settings, pictures, net, layers, style_layers))
-    if start is not None:
-        start = preprocess(start, attrs)
-    arrays = (x, preprocess(pictures["style"], attrs), _start(settings, net, x, start))
-    arrays = (to_device(array, device) for array in arrays)
-    return Job(settings, net, *arrays, reader.notes, reader.inputs, pictures, device)
+    attrs = net.attrs["preprocess"]
+    x, *painted = (preprocess(rgb, attrs) for rgb in pictures.values())
+    start = preprocess(read["init"], attrs) if "init" in read else None
+    start = start_of(settings, net, x, start)
+    x, start, *painted = (to_device(array, device) for array in (x, start, *painted))
+    return Job(
+        settings,
+        net,
+        x,
+        painted,
+        start,
+        reader.notes,
+        reader.inputs,
+        pictures,
+        device,
+        originals,
+        *masks,
+    )
 
 
-def _start(settings, net, content, given):
-    """Return the x to start from: the content, noise, or the x `given` stretched to its size."""
-    if settings.init == "content":
-        return content
-    if settings.init == "noise":
-        return opening.noise(net, content.shape, settings.seed)
-    return resampled(given, content.shape[2:], net)
+def _masks(settings, reader, read, pictures, net, layers):
+    """Return (content masks, style masks) in the sizes of the pictures, or None for either."""
+    styles = regions.names("style", len(settings.styles))
+    found = []
+    for kind, owners in (("content_mask", ["content"] * len(styles)), ("style_mask", styles)):
+        roles = [role for role in read if role.startswith(kind)]
+        if not roles:
+            found.append(None)
+            continue
+        masks = regions.masks_of(reader, read, roles, owners)
+        masks = [
+            regions.resized(mask, pictures[owner].shape[:2])
+            for mask, owner in zip(masks, owners, strict=True)
+        ]
+        paths = [reader.path(role) for role in roles] * (len(masks) // len(roles))
+        option = "--size" if kind == "content_mask" else "--style-size"
+        if layers:
+            regions.check_areas(net, layers, masks, paths, option)
+        found.append(masks)
+    return found
 
 
 def _scales(settings, pictures, net, layers, style_layers):
@@ -193,10 +184,11 @@ def _scales(settings, pictures, net, layers, style_layers):
         If so many were asked for that the first is too small.
     """
     short = {name: min(rgb.shape[:2]) for name, rgb in pictures.items()}
-    need = {"content": least_side(net, layers), "style": least_side(net, style_layers)}
-    long = min(settings.size, settings.style_size)
+    style_need = least_side(net, style_layers)
+    need = {**dict.fromkeys(pictures, style_need), "content": least_side(net, layers)}
+    long = min(max(rgb.shape[:2]) for rgb in pictures.values())
     most = 1
-    while all(_halved(short[name], most) >= need[name] for name in short):
+    while all(halved_side(short[name], most) >= need[name] for name in short):
         most += 1
     if settings.scales is None:
         return max(1, min(most, 1 + int(math.log2(max(1.0, long / COARSEST)))))
@@ -208,33 +200,40 @@ def _scales(settings, pictures, net, layers, style_layers):
     return settings.scales
 
 
-def _halved(size, times):
-    return max(1, round(size / 2**times))
-
-
-def resolve(settings, net, shape):
+def resolve(settings, net, shape, style_shapes=()):
     """Return the settings with every None replaced by what it stands for.
 
     Parameters
     ----------
     shape : (int, int, 3) of the content picture as read
+    style_shapes : list of the same, of the styles; only presets need them
     """
-    name = net.attrs["name"]
-    preset = presets.style_preset(name) or presets.Style({}, {}, 1.0, 100.0, 1.0)
+    name, preset = net.attrs["name"], settings.preset
+    loss, row = published.style_of(settings, net), published.PUBLISHED.get(preset)
     search = presets.SEARCH[settings.optimizer]
-    size = settings.size or min(SIZE, max(shape[:2]))
+    size = settings.size or (
+        published.long_side(preset, shape) if row else min(SIZE, max(shape[:2]))
+    )
+    evaluations = settings.evaluations
+    if row and not settings.iterations:
+        evaluations = evaluations or row.evaluations
     defaults = {
         "network": name,
         "pool": net.attrs["pool"],
         "size": size,
-        "style_size": max(1, round(size * (settings.style_scale or 1))),
-        "iterations": settings.evaluations or search.iterations,
-        "coarse_iterations": settings.evaluations or search.coarse_iterations,
+        "style_size": _style_size(settings, size, style_shapes),
+        "init": row.init if row else "content",
+        "scales": 1 if row else None,
+        "evaluations": evaluations,
+        "iterations": evaluations or search.iterations,
+        "coarse_iterations": evaluations or search.coarse_iterations,
         "learning_rate": search.learning_rate,
-        **{key: getattr(preset, key) for key in preset._fields if key != "pool"},
+        **{key: getattr(loss, key) for key in loss._fields if key != "pool"},
     }
     missing = {key: value for key, value in defaults.items() if getattr(settings, key) is None}
     settings = replace(settings, **missing)
+    if settings.init == "mix" and settings.noise_ratio is None:
+        settings = replace(settings, noise_ratio=NOISE_RATIO)
     for kind in ("content", "style"):
         layers, weight = getattr(settings, f"{kind}_layers"), getattr(settings, f"{kind}_weight")
         if weight and not layers:
@@ -245,17 +244,73 @@ def resolve(settings, net, shape):
     return settings
 
 
+def _style_size(settings, size, shapes):
+    """Return the long side of the style pictures: one number, or one for each if they differ."""
+    scale = settings.style_scale or 1
+    if not settings.preset:
+        return max(1, round(size * scale))
+    if settings.size:
+        return math.ceil(size * scale)
+    sides = [math.ceil(published.long_side(settings.preset, shape) * scale) for shape in shapes]
+    return sides[0] if len(set(sides)) == 1 else sides
+
+
+def _style_sides(settings):
+    """Return the long side of every style picture."""
+    size = settings.style_size
+    return size if isinstance(size, list) else [size] * len(settings.styles)
+
+
 def _used(layers, weight):
     return [name for name, factor in layers.items() if factor] if weight else []
 
 
-def _check_numbers(s):
+def _check(s):
     whole = ("scales", "iterations", "coarse_iterations")
-    most = {"size": checks.LARGEST, "style_size": checks.LARGEST, **dict.fromkeys(whole)}
-    checks.counts(s, most)
+    checks.counts(s, {"size": checks.LARGEST, **dict.fromkeys(whole)})
+    sizes = s.style_size if isinstance(s.style_size, list) else [s.style_size]
+    for size in sizes:
+        checks.counts(replace(s, style_size=size), {"style_size": checks.LARGEST})
     weights = {name: getattr(s, name) for name in ("content_weight", "style_weight", "tv_weight")}
     for layers in (s.content_layers, s.style_layers):
         weights |= {f"weight of layer {name}": value for name, value in (layers or {}).items()}
-    checks.not_negative(weights)
+    checks.not_negative({**weights, "noise_ratio": s.noise_ratio})
     checks.positive({"style_scale": s.style_scale})
     s.check()
+    checks.one_of(
+        [
+            (s.content_loss, CONTENT, "content loss"),
+            (s.tv, TV, "total variation"),
+            (s.match_color, MATCHES, "way to match colours"),
+            (s.preserve_color, PRESERVE, "way to preserve colours"),
+            (s.padding, PADDINGS, "padding"),
+        ]
+    )
+    published.check(s)
+    _check_styles(s, sizes)
+    if s.noise_ratio is not None and (s.noise_ratio > 1 or s.init != "mix"):
+        raise MinicnnError(
+            f"noise_ratio = {s.noise_ratio} is the share, 0 to 1, of noise in the start `mix`; "
+            "use --init mix with it"
+        )
+    if s.match_color and s.preserve_color == "luminance":
+        raise MinicnnError(
+            "with luminance preserved the network sees no colours to match; leave out one of them"
+        )
+
+
+def _check_styles(s, sizes):
+    """Refuse what is not one for each style."""
+    count = len(s.styles)
+    if not count:
+        raise MinicnnError("no style picture; give at least one")
+    if len(sizes) not in (1, count):
+        raise MinicnnError(
+            f"{len(sizes)} style sizes for {count} styles; give one, or one for each"
+        )
+    checks.not_negative({f"blend weight {i + 1}": b for i, b in enumerate(s.blend or [])})
+    masks = s.content_masks
+    label_picture = masks is not None and len(masks) == 1 < count
+    check_counts(count, s.blend, masks * count if label_picture else masks, s.style_masks)
+    if s.blend is not None and not sum(s.blend):
+        raise MinicnnError("blend weights are all 0; make at least one of them larger")

@@ -152,7 +152,7 @@ def prepare(settings, files=None):
     used = [name for name, weight in settings.layers.items() if weight]
     for role, rgb in read.items():
         check_size(reader.path(role), rgb, net, used, size, "--source-size")
-        _check_tones(reader.path(role), rgb)
+        checks.tones(reader.path(role), rgb)
     pictures = [fit(rgb, size) for rgb in read.values()]
     settings = resolve(settings, net, pictures[0].shape)
     _check_output(settings, net, used)
@@ -234,13 +234,6 @@ def _check_output(s, net, used):
         raise MinicnnError(
             f"a seamless texture needs sides that are multiples of {step} for the layers of "
             f"{net.attrs['name']}, not {s.width} x {s.height}; use --size {near}"
-        )
-
-
-def _check_tones(path, rgb):
-    if (rgb == rgb[:1, :1]).all():
-        raise MinicnnError(
-            f"{str(path)!r} is one flat colour, there is no texture in it; use another picture"
         )
 
 
