@@ -50,6 +50,34 @@ def grid(images, columns, *, gap=4, background=255):
     return sheet
 
 
+def column(images, *, gap=4, background=255):
+    """Put pictures below each other, each at the left, without space for the tallest of them.
+
+    Parameters
+    ----------
+    images : list of uint8 (H, W, 3) or (H, W)
+    gap : int
+        Pixels between pictures.
+    background : int or (red, green, blue)
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+    """
+    images = [_rgb(image) for image in images]
+    if not images:
+        raise MinicnnError("a column needs at least one picture")
+    heights = [image.shape[0] for image in images]
+    sheet = _blank(
+        sum(heights) + gap * (len(images) - 1), max(i.shape[1] for i in images), background
+    )
+    top = 0
+    for image in images:
+        sheet[top : top + image.shape[0], : image.shape[1]] = image
+        top += image.shape[0] + gap
+    return sheet
+
+
 def labelled(image, text, *, size=None, background=255, below=False):
     """Put a strip with text above a picture, or below it.
 

@@ -14,6 +14,7 @@ import pytest
 from minicnn import checkpoint, models
 from minicnn.engine.walk import FastWalk
 from minicnn.objectives import ContentLoss, GramStyleLoss, style_targets
+from minicnn.tasks import accuracy
 from minicnn.tasks.classify import class_scores, network_input
 from minicnn.tasks.convert import convert_file
 from minicnn.tasks.style_loss import style_objective
@@ -313,7 +314,7 @@ def test_the_accuracy_tool_reads_every_kind_of_data(net, pictures, tmp_path, cap
 
 def test_ranks_count_ties_by_the_class_number():
     scores = np.array([[1.0, 3.0, 3.0, 0.0]])
-    places = [int(measure_accuracy.ranks(scores, np.array([k]))[0]) for k in range(4)]
+    places = [int(accuracy.ranks(scores, np.array([k]))[0]) for k in range(4)]
     assert places == [2, 0, 1, 3]
 
 

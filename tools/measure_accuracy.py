@@ -12,7 +12,6 @@ unless picture i shows class i). Pictures are prepared as `minicnn classify` doe
 import argparse
 import json
 import sys
-import time
 
 import h5py
 import numpy as np
@@ -22,11 +21,8 @@ from tqdm import tqdm
 from minicnn import checkpoint
 from minicnn.datasets import Dataset, open_dataset
 from minicnn.errors import MinicnnError
-from minicnn.tasks.classify import class_scores, network_input
+from minicnn.tasks.accuracy import measure
 from minicnn.tasks.convert import convert_file
-from minicnn.tasks.walks import walk_of
-
-TOP = 5
 
 
 def open_data(path, split):
@@ -39,45 +35,6 @@ def open_data(path, split):
                 labels = file["label"][:] if given else np.arange(len(pictures))
                 return Dataset(labels.astype(np.int64), [], pictures.__getitem__, str(path))
     return open_dataset(path, split)
-
-
-def true_classes(data, net):
-    """Return the network's number of each picture's class: by name where names agree."""
-    names = [str(name) for name in net.attrs.get("classes") or ()]
-    outputs = net.shapes()[net.layers[-1]][0]
-    if names and data.class_names and set(data.class_names) <= set(names):
-        return np.array([names.index(name) for name in data.class_names])[data.labels]
-    if data.labels.max() >= outputs or len(data.class_names) not in (0, outputs):
-        raise MinicnnError(
-            f"{data.name} has {len(data.class_names) or data.labels.max() + 1} classes, the "
-            f"network {outputs}, and their names do not agree"
-        )
-    return data.labels
-
-
-def ranks(scores, truth):
-    """Return how many classes score higher than the true one, or as high and come first."""
-    own = scores[np.arange(len(truth)), truth][:, None]
-    before = np.arange(scores.shape[1]) < truth[:, None]
-    return ((scores > own) | ((scores == own) & before)).sum(1)
-
-
-def measure(net, data, *, limit=None, side=None, batch=8, threads=None, progress=iter):
-    """Return {"pictures", "top1", "top5", "seconds"}; `limit` pictures spread over all."""
-    truth = true_classes(data, net)
-    chosen = np.unique(np.linspace(0, len(data) - 1, limit or len(data)).round().astype(int))
-    walk, found, started = walk_of(net, threads=threads), [], time.monotonic()
-    for start in progress(range(0, len(chosen), batch)):
-        some = chosen[start : start + batch]
-        x = np.concatenate([network_input(data.picture(i), net, side) for i in some])
-        found.append(ranks(class_scores(net, walk, x), truth[some]))
-    place = np.concatenate(found)
-    return {
-        "pictures": len(place),
-        "top1": float((place < 1).mean()),
-        "top5": float((place < TOP).mean()),
-        "seconds": round(time.monotonic() - started, 1),
-    }
 
 
 def main(argv=None):

@@ -28,6 +28,7 @@ MODULES = (
     "classify",
     "train",
     "evolution",
+    "compare",
     "weights",
     "gradcheck",
     "info",

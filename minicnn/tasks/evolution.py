@@ -126,12 +126,12 @@ def evolve(
                 progress(turn * len(pictures) + done, told)
 
         return _State(
-            net, FastWalk(net, threads), _scan(net, pictures, layers, size, threads, tell)
+            net, FastWalk(net, threads), scan_strongest(net, pictures, layers, size, threads, tell)
         )
 
     end = look(last, 0)
     dead = {layer: end.features.layers[layer].dead for layer in layers}
-    chosen = {layer: _draw(rng, dead[layer], units) for layer in layers}
+    chosen = {layer: draw_units(rng, dead[layer], units) for layer in layers}
     batch = _sample(rng, pictures, end.features.skipped, sample, size)
     shapes = feature_scan.trunk_shapes(last, layers, size)
     places = convergence.choose_places(shapes, layers, len(batch), seed)
@@ -198,20 +198,33 @@ def mean_distances(evolution, name="features"):
     return found
 
 
-def _scan(net, pictures, layers, size, threads, progress):
-    batch = max(8, 32 * 64 * 64 // size**2)
-    settings = feature_scan.settings_for(net, pictures, layers, top=1, size=size, batch=batch)
+def scan_strongest(net, pictures, layers, size, threads=None, progress=None):
+    """Return the `Features` of a scan for the one strongest activation of every unit.
+
+    Parameters
+    ----------
+    net : Network
+    pictures : PictureSet
+    layers : list of str
+    size : int, side of the pictures
+    threads : int, optional
+    progress : callable, progress(pictures done, ...), optional
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C.
+    """
+    settings = feature_scan.settings_for(net, pictures, layers, top=1, size=size)
     features = feature_scan.begin(net, settings)
     try:
-        feature_scan.scan(
-            features, net, pictures, threads=threads, progress=lambda done, *_: progress(done)
-        )
+        feature_scan.scan(features, net, pictures, threads=threads, progress=progress)
     except feature_scan.Interrupted:
         raise KeyboardInterrupt from None
     return features
 
 
-def _draw(rng, dead, count):
+def draw_units(rng, dead, count):
     """Return `count` units drawn at random, in order; dead ones only where no others are left."""
     order = rng.permutation(len(dead))
     order = order[np.argsort(dead[order], kind="stable")][:count]

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from minicnn.sheets import grid, labelled
+from minicnn.sheets import column, grid, labelled
 from minicnn.tasks import feature_pictures
 from minicnn.tasks.convergence import NAMES
 from minicnn.tasks.evolution import WITHIN, arrivals, mean_distances
@@ -43,12 +43,12 @@ def sheet(evolution):
         title = f"{layer}: {len(units)} of {evolution.layers[layer]} units"
         columns = 1 + len(evolution.epochs)
         rows = [grid(cells[i : i + columns], columns, gap=4) for i in range(0, len(cells), columns)]
-        blocks.append(labelled(_column(rows, 2), title, size=18))
+        blocks.append(labelled(column(rows, gap=2), title, size=18))
     legend = (
         f"{len(evolution.epochs)} snapshots, {evolution.pictures} pictures; below a cell: number "
         "of the picture, activation; orange frame: another picture than in the snapshot before"
     )
-    return labelled(_column(blocks, 12), legend, size=14), scales
+    return labelled(column(blocks, gap=12), legend, size=14), scales
 
 
 def _head(text, shape):
@@ -70,16 +70,6 @@ def _cell(tile, jumped, shape):
         [np.pad(picture[..., i], around, constant_values=colours[i]) for i in range(3)], axis=-1
     )
     return labelled(framed, text, size=12, below=True), scale
-
-
-def _column(pictures, gap):
-    """Put pictures below each other, each at the left."""
-    width = max(picture.shape[1] for picture in pictures)
-    padded = [
-        np.pad(p, ((0, gap), (0, width - p.shape[1]), (0, 0)), constant_values=255)
-        for p in pictures
-    ]
-    return np.concatenate(padded)
 
 
 def table_csv(evolution):
