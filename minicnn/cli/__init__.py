@@ -29,6 +29,7 @@ MODULES = (
     "train",
     "evolution",
     "compare",
+    "curves",
     "weights",
     "gradcheck",
     "info",
