@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-import minicnn
 from minicnn.cli.report import table
 from minicnn.optimizers import minimize
 from minicnn.tasks.style_setup import StyleSettings
@@ -23,27 +22,10 @@ DEMO = Path(__file__).resolve().parents[1] / "minicnn" / "demo"
 WITHIN = 1.02
 
 
-def transfer(job):
-    """Return the function that a job of one size minimises."""
-    s = job.settings
-    return minicnn.style_objective(
-        job.net,
-        job.content,
-        job.style,
-        content_layers=s.content_layers,
-        style_layers=s.style_layers,
-        content_weight=s.content_weight,
-        style_weight=s.style_weight,
-        tv_weight=s.tv_weight,
-        gram=s.gram,
-        threads=s.threads,
-    )
-
-
 def row(settings, evaluations):
     """Return one line of the table."""
     job = settings.prepare()
-    fun, results = transfer(job), {}
+    fun, results = job.function(), {}
     for name in ("lbfgs", "lbfgs-device"):
         results[name] = minimize(
             name, fun, job.start, iterations=evaluations, max_evaluations=evaluations

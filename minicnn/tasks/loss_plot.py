@@ -67,7 +67,6 @@ def draw(table, title=""):
             marker="." if len(x) < 3 else None,
         )
     axes.set(title=title, xlabel="evaluations", ylabel="weighted loss", yscale="log")
-    axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
