@@ -126,7 +126,7 @@ class Network:
             xs = [outputs[source] for source in node.inputs]
             xs = xs if isinstance(node.layer, Concat) else xs[0]
             try:
-                y, cache = node.layer.forward(xs, self._own(node), mode)
+                y, cache = node.layer.forward(xs, self.own_params(node), mode)
             except MinicnnError as error:
                 raise MinicnnError(f"layer {node.name}: {error}") from None
             if keep:
@@ -222,6 +222,19 @@ class Network:
         """
         return {name: out for name, _, out in self._shapes(input_shape)}
 
+    def nodes_until(self, taps: list) -> list:
+        """Return the `Node`s that `forward` computes for `taps`."""
+        return self.nodes[: self._find(list(taps)) + 1]
+
+    def own_params(self, node: Node) -> dict:
+        """Return the parameters of a layer by their short names, as {"weight": ..., "bias": ...}."""
+        prefix = node.name + "."
+        return {
+            name: self.params[prefix + name]
+            for name in ("weight", "bias", "gamma", "beta", "mean", "var")
+            if prefix + name in self.params
+        }
+
     def param_shapes(self) -> dict:
         """Return {"conv1_1.weight": shape, ...}: what the layers need, whatever `params` holds."""
         return {
@@ -239,14 +252,6 @@ class Network:
         del found[INPUT]
         return found
 
-    def _own(self, node):
-        prefix = node.name + "."
-        return {
-            name: self.params[prefix + name]
-            for name in ("weight", "bias", "gamma", "beta", "mean", "var")
-            if prefix + name in self.params
-        }
-
     def _shapes(self, input_shape, check=True):
         """Yield (name, {parameter: shape}, (C, H, W) of the output) layer by layer."""
         shapes = {INPUT: tuple(input_shape or self.input_shape)}
@@ -257,7 +262,7 @@ class Network:
             except MinicnnError as error:
                 raise MinicnnError(f"layer {node.name}: {error}") from None
             own = node.layer.param_shapes(sources[0])
-            for name, array in self._own(node).items() if check else ():
+            for name, array in self.own_params(node).items() if check else ():
                 if array.shape != own.get(name):
                     raise MinicnnError(
                         f"layer {node.name}: its {name} {array.shape} does not fit an input of "
@@ -292,7 +297,7 @@ class Network:
             dy = pending.pop(node.name, None)
             if dy is None:
                 continue
-            cache, params = self._caches[node.name], self._own(node)
+            cache, params = self._caches[node.name], self.own_params(node)
             if grads is None:
                 dx = node.layer.backward(dy, cache, params, rule)
             elif isinstance(node.layer, BatchNorm2d):

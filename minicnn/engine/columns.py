@@ -26,16 +26,20 @@ def filter_matrices(w, groups, dtype):
     return np.ascontiguousarray(matrices, dtype).reshape(groups, -1, K // groups)
 
 
-def correlate(x, W, b, kernel, size, *, stride, padding, dilation):
-    """Return y (N, K, P, Q); `W` is from `filter_matrices`, `size` is (P, Q)."""
+def correlate(x, W, b, kernel, size, *, stride, padding, dilation, out=None, then=None):
+    """Return y (N, K, P, Q); `W` is from `filter_matrices`, `size` is (P, Q).
+
+    `out` and `then` are those of `winograd.correlate`.
+    """
     geometry = kernel, pair(stride), pair(dilation)
     x_pad = _padded(x, padding)
     (N, (P, Q)), (G, _, Kg) = (len(x), size), W.shape
-    y = np.empty((N, P, Q, G * Kg), x.dtype)
+    y = np.empty((N, P, Q, G * Kg), x.dtype) if out is None else out
 
     def strip(part):
         pictures, rows = part
-        target = y[pictures, rows[0] : rows[1]]
+        mine = slice(*rows)
+        target = y[pictures, mine]
         for g in range(G):
             X = _columns(x_pad[pictures], g, G, geometry, rows, Q)
             if G == 1:
@@ -44,6 +48,8 @@ def correlate(x, W, b, kernel, size, *, stride, padding, dilation):
                 target[..., g * Kg : (g + 1) * Kg] = (X @ W[g]).reshape(*target.shape[:3], Kg)
         if b is not None:
             target += b
+        if then:
+            then(pictures, mine)
 
     parallel_map(strip, _strips(N, P, Q, W))
     return y.transpose(0, 3, 1, 2)

@@ -7,6 +7,7 @@ A `Network` computes with a `FastConvolution` once `net.convolution` is set to o
 """
 
 from minicnn.engine import columns, winograd
+from minicnn.engine.filters import FilterBanks
 from minicnn.ops import conv2d
 from minicnn.ops.shapes import pair
 
@@ -17,31 +18,37 @@ class FastConvolution:
     Parameters
     ----------
     frozen : bool
-        The weights will not change any more: transform each of them once and keep the result.
-        While training, they are transformed anew in every call.
+        The weights will not change any more: transform each of them once and keep the result, in
+        `filters`. While training, they are transformed anew in every call.
     """
 
     def __init__(self, *, frozen=False):
-        self._frozen = frozen
-        self._transformed = {}
+        self.filters = FilterBanks() if frozen else None
 
     def forward(self, x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
         """Convolve; see `ops.conv2d.forward`."""
         P, Q = conv2d.out_shape(x.shape, w.shape, stride, padding, dilation, groups)
         if winograd.suits(w.shape, stride, dilation, groups):
-            filters = self._filters(w, winograd.tile_size(P, Q), x.dtype, flipped=False)
-            return winograd.correlate(x, filters, b, pair(padding)), x
-        W = self._matrices(w, groups, x.dtype)
+            if self.filters:
+                U, _ = self.filters.winograd(w)
+            else:
+                U = winograd.transform_filters(w, winograd.tile_size(P, Q), x.dtype)
+            return winograd.correlate(x, U, b, pair(padding)), x
+        W = self._matrices(w, groups)
         geometry = {"stride": stride, "padding": padding, "dilation": dilation}
         return columns.correlate(x, W, b, w.shape[2:], (P, Q), **geometry), x
 
     def backward_data(self, dy, w, x_shape, *, stride=1, padding=0, dilation=1, groups=1):
         """Return dx; see `ops.conv2d.backward_data`."""
         if winograd.suits(w.shape, stride, dilation, groups) and max(pair(padding)) <= 2:
-            m = winograd.tile_size(*x_shape[2:])
-            filters = self._filters(w, m, dy.dtype, flipped=True)
-            return winograd.correlate(dy, filters, None, tuple(2 - p for p in pair(padding)))
-        W = self._matrices(w, groups, dy.dtype)
+            if self.filters:
+                _, U = self.filters.winograd(w)
+            else:
+                m = winograd.tile_size(*x_shape[2:])
+                U = winograd.transform_filters(w, m, dy.dtype).transpose(0, 2, 1)
+            border = tuple(2 - p for p in pair(padding))
+            return winograd.correlate(dy, U, None, border, flipped=True)
+        W = self._matrices(w, groups)
         geometry = {"stride": stride, "padding": padding, "dilation": dilation}
         return columns.correlate_adjoint(dy, W, w.shape[2:], x_shape, **geometry)
 
@@ -53,20 +60,7 @@ class FastConvolution:
         geometry = {"stride": stride, "padding": padding, "dilation": dilation}
         return columns.filter_gradient(x, dy, w_shape, groups=groups, **geometry), db
 
-    def _filters(self, w, m, dtype, flipped):
-        """Return the transformed filters, those of the data gradient if `flipped`."""
-        taps = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3) if flipped else w
-        return self._kept(w, (m, flipped), lambda: winograd.transform_filters(taps, m, dtype))
-
-    def _matrices(self, w, groups, dtype):
-        """Return the filters as matrices."""
-        return self._kept(w, groups, lambda: columns.filter_matrices(w, groups, dtype))
-
-    def _kept(self, w, kind, make):
-        """Return make(), from the last time if the weights are frozen."""
-        if not self._frozen:
-            return make()
-        key = (id(w), kind)
-        if key not in self._transformed:
-            self._transformed[key] = (w, make())  # holding w keeps its id from being given away
-        return self._transformed[key][1]
+    def _matrices(self, w, groups):
+        if self.filters:
+            return self.filters.matrices(w, groups)
+        return columns.filter_matrices(w, groups, w.dtype)

@@ -1,6 +1,7 @@
 """A network's forward and backward pass, fast, for weights that do not change any more."""
 
 from minicnn.engine.conv2d import FastConvolution
+from minicnn.engine.plan import Plan
 from minicnn.engine.threads import Crew
 
 
@@ -33,3 +34,40 @@ class FastWalk:
     def switches(self):
         """Return the switches of the last forward pass; see `Network.switches`."""
         return self._net.switches()
+
+    def replay(self):
+        """Return a `Replay` that shares the transformed weights and the threads of this walk."""
+        return Replay(self._net, self._crew)
+
+
+class Replay:
+    """Forward and gradient again and again for pictures of one size: a compiled `engine.plan`.
+
+    It has no rules but the gradient. The activations that it returns are its own, valid until its
+    next forward pass.
+
+    Parameters
+    ----------
+    net : Network
+        Whose `convolution` is a frozen `FastConvolution`.
+    crew : Crew
+    """
+
+    def __init__(self, net, crew):
+        self._net, self._crew = net, crew
+        self._key, self._plan = None, None
+
+    def forward(self, x, taps, keep=True):
+        """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
+        key = (x.shape, tuple(taps), keep)
+        if key != self._key:
+            self._plan = None  # its memory first
+            self._plan = Plan(self._net, self._net.convolution, *key[:2], keep=keep)
+            self._key = key
+        with self._crew.at_work():
+            return self._plan.forward(x)
+
+    def backward(self, dys):
+        """Return the gradient (N, C, H, W) of the picture, for gradients of the taps."""
+        with self._crew.at_work():
+            return self._plan.backward(dys)

@@ -25,7 +25,7 @@ from minicnn.engine.transforms import matrices
 from minicnn.ops.shapes import pair
 
 TILES = (4, 6)
-CHUNK_BYTES = 512 << 10  # of transformed input at a time, so that a chunk stays in the cache
+CHUNK_BYTES = 256 << 10  # of transformed input at a time, so that a chunk stays in the cache
 
 
 def suits(w_shape, stride, dilation, groups):
@@ -52,16 +52,23 @@ def transform_filters(w, m, dtype):
     return (np.kron(G, G).astype(dtype) @ taps).reshape((m + 2) ** 2, C, K)
 
 
-def correlate(x, U, b, padding):
+def correlate(x, U, b, padding, *, flipped=False, out=None, then=None):
     """Return y[n,k] = b[k] + Σ_c w[k,c] * x[n,c], stride 1, any padding.
 
     Parameters
     ----------
     x : array (N, C, H, W)
     U : array ((m + 2)², C, K)
-        The filters w, from `transform_filters`.
+        The filters w, from `transform_filters`; its last two axes exchanged if `flipped`.
     b : array (K,) or None
     padding : (int, int)
+    flipped : bool
+        Take the filters flipped in r and s: the gradient of the data.
+    out : array (N, P, Q, K), contiguous, optional
+        Where y goes.
+    then : callable, then(pictures, rows), optional
+        Called for every finished part of y, a slice of pictures and one of rows, while it is in
+        the cache.
 
     Returns
     -------
@@ -70,28 +77,24 @@ def correlate(x, U, b, padding):
     N, C, H, W = x.shape
     K, m = U.shape[2], round(len(U) ** 0.5) - 2
     P, Q = H + 2 * padding[0] - 2, W + 2 * padding[1] - 2
-    AT, BT = (matrices(m)[i].astype(x.dtype) for i in (0, 2))
+    AT, BT = _data_matrices(m, flipped, x.dtype)
     tiles = (-(-P // m), -(-Q // m))
-    x_pad = _padded(x, padding, m, tiles)
-    y = np.empty((N, tiles[0] * m, tiles[1] * m, K), x.dtype)
+    x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    y = np.empty((N, P, Q, K), x.dtype) if out is None else out
 
     def chunk(part):
-        pictures, (t0, t1) = part
-        V = _transform(x_pad[pictures], BT, m, (t0, t1), tiles[1], "V")
+        pictures, rows = part
+        V = _transform(x[pictures], BT, m, rows, tiles[1], padding, "V")
         M = np.matmul(V, U, out=buffer("M", (len(U), V.shape[1], K), x.dtype))
         Z = _product(AT, M.reshape(m + 2, -1), "D")  # (column in tile; row frequency, tile, K)
         Y = _product(AT, Z.reshape(m, m + 2, -1), "V")  # (column, row in tile; tile, K)
-        target = y[pictures, m * t0 : m * t1]
-        target = target.reshape(len(target), t1 - t0, m, tiles[1], m, K)
-        Y = Y.reshape(m, m, len(target), t1 - t0, tiles[1], K).transpose(2, 3, 1, 4, 0, 5)
-        if b is None:
-            target[...] = Y
-        else:
-            np.add(Y, b, out=target)
+        mine = slice(m * rows[0], min(m * rows[1], P))
+        _place(Y.reshape(m, m, -1, rows[1] - rows[0], tiles[1], K), y[pictures, mine], b)
+        if then:
+            then(pictures, mine)
 
     parallel_map(chunk, _chunks(N, tiles, len(U) * max(C, K) * x.itemsize, U.nbytes))
-    y = y[:, :P, :Q].transpose(0, 3, 1, 2)
-    return y if tiles == (P / m, Q / m) else channels_last(y)
+    return y.transpose(0, 3, 1, 2)
 
 
 def filter_gradient(x, dy, padding):
@@ -101,53 +104,109 @@ def filter_gradient(x, dy, padding):
     AT, G, BT = (M.astype(x.dtype) for M in matrices(m))
     A = np.ascontiguousarray(AT.T)
     tiles = (-(-P // m), -(-Q // m))
-    x_pad = _padded(x, padding, m, tiles)
-    dy_pad = _padded(dy, (0, 0), m, tiles, halo=0)
+    x, dy = (np.ascontiguousarray(z.transpose(0, 2, 3, 1)) for z in (x, dy))
     dU = np.zeros(((m + 2) ** 2, C, K), dy.dtype)
     product = np.empty_like(dU)
     for pictures, rows in _chunks(N, tiles, len(dU) * max(C, K) * x.itemsize, dU.nbytes):
-        V = _transform(x_pad[pictures], BT, m, rows, tiles[1], "V")
-        M = _transform(dy_pad[pictures], A, m, rows, tiles[1], "M")
+        V = _transform(x[pictures], BT, m, rows, tiles[1], padding, "V")
+        M = _transform(dy[pictures], A, m, rows, tiles[1], (0, 0), "M")
         dU += np.matmul(V.transpose(0, 2, 1), M, out=product)
     # (9, n n) @ (n n, C K): the taps in the order (column, row), as the frequencies
     taps = np.kron(G, G).T @ dU.reshape(-1, C * K)
     return np.ascontiguousarray(taps.reshape(3, 3, C, K).transpose(3, 2, 1, 0))
 
 
-def channels_last(x):
-    """Return `x` (N, C, H, W) laid out in memory as (N, H, W, C)."""
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+def _data_matrices(m, flipped, dtype):
+    """Return (Aᵀ, Bᵀ), for filters that are `flipped` in r and s if so.
+
+    The points are closed under a -> 1/a, 0 and infinity included, so the transform of the flipped
+    filters is that of the filters in another order, up to factors: G[i, ::-1] = f[i] G[order[i]].
+    One bank serves both directions when Aᵀ and Bᵀ take that order and those factors.
+    """
+    AT, G, BT = matrices(m)
+    if flipped:
+        order = [_multiple_of(row, G) for row in G[:, ::-1]]
+        factors = abs(G[:, ::-1]).sum(axis=1) / abs(G[order]).sum(axis=1)
+        signs = np.sign((G[:, ::-1] * G[order]).sum(axis=1))
+        back = np.argsort(order)
+        AT, BT = AT[:, back], (BT * (factors * signs)[:, None])[back]
+    return np.ascontiguousarray(AT, dtype), np.ascontiguousarray(BT, dtype)
 
 
-def _padded(x, padding, m, tiles, halo=2):
-    """Return (N, tiles m + halo, tiles m + halo, C), zeros around `x`."""
-    N, C, H, W = x.shape
-    size = (tiles[0] * m + halo, tiles[1] * m + halo)
-    source = x.transpose(0, 2, 3, 1)
-    if (H, W) == size and source.flags.c_contiguous:
-        return source
-    x_pad = np.zeros((N, *size, C), x.dtype)
-    x_pad[:, padding[0] : padding[0] + H, padding[1] : padding[1] + W] = source
-    return x_pad
+def _multiple_of(row, G):
+    """Return the index of the row of G that `row` is a multiple of."""
+    cosines = abs(G @ row) / np.linalg.norm(G, axis=1)
+    return int(cosines.argmax())
 
 
-def _transform(x_pad, L, m, rows, columns, name):
+def _place(Y, y, b):
+    """Write tiles Y (column, row in the tile; picture, tile row, tile column, K) into their pixels.
+
+    `y` is (pictures, rows, Q, K); what hangs over its edges is left out.
+    """
+    m, (n, rows, Q, K) = len(Y), y.shape
+    whole = rows // m
+    bands = [
+        (0, whole, m),
+        (whole, whole + 1, rows % m),
+    ]  # full tiles, and what is left of the last
+    for first, last, height in [band for band in bands if band[1] > band[0] and band[2]]:
+        part = y[:, first * m : first * m + (last - first) * height]
+        part = part.reshape(n, last - first, height, Q, K)
+        tiles = Y[:, :height, :, first:last]
+        if Q % m == 0:
+            pairs = [
+                (tiles.transpose(2, 3, 1, 4, 0, 5), part.reshape(*part.shape[:3], Q // m, m, K))
+            ]
+        else:
+            widths = [len(range(j, Q, m)) for j in range(m)]
+            pairs = [
+                (tiles[j, ..., : widths[j], :].transpose(1, 2, 0, 3, 4), part[:, :, :, j::m])
+                for j in range(m)
+            ]
+        for source, target in pairs:
+            if b is None:
+                np.copyto(target, source)
+            else:
+                np.add(source, b, out=target)
+
+
+def _rows(x, first, count):
+    """Return rows first .. first + count of x (N, H, W, C), zeros where there are none."""
+    N, H, W, C = x.shape
+    if 0 <= first and first + count <= H:
+        return x[:, first : first + count]
+    rows = buffer("rows", (N, count, W, C), x.dtype)
+    low, high = max(0, -first), min(count, H - first)
+    rows[:, :low] = 0
+    rows[:, low:high] = x[:, first + low : first + high]
+    rows[:, high:] = 0
+    return rows
+
+
+def _transform(x, L, m, rows, columns, padding, name):
     """Return (L d Lᵀ) of the tiles d in some rows, as (frequencies (column, row), tiles, C).
 
-    `L` is (n, k): tiles of k x k pixels, m apart; `rows` is (first, last + 1), in tiles.
+    `x` is (N, H, W, C), taken with `padding` zeros around it; `L` is (n, k): tiles of k x k
+    pixels, m apart; `rows` is (first, last + 1), in tiles.
     """
     n, k = L.shape
-    N, _, width, C = x_pad.shape
-    count, item = rows[1] - rows[0], x_pad.itemsize
-    sN, sH = x_pad.strides[:2]
-    strips = as_strided(x_pad[:, m * rows[0] :], (N, count, k, width * C), (sN, m * sH, sH, item))
-    E = _product(L, strips, "E")  # (N, tile row, row frequency, width C)
+    N, _, W, C = x.shape
+    count, item, width = rows[1] - rows[0], x.itemsize, m * (columns - 1) + k
+    x = _rows(x, m * rows[0] - padding[0], m * (count - 1) + k)
+    sN, sH = x.strides[:2]
+    strips = as_strided(x, (N, count, k, W * C), (sN, m * sH, sH, item))
+    E = buffer("E", (N, count, n, width * C), x.dtype)  # (N, tile row, row frequency, width C)
+    left, right = padding[1] * C, min(padding[1] + W, width) * C
+    E[..., :left] = 0
+    E[..., right:] = 0
+    np.matmul(L, strips[..., : right - left], out=E[..., left:right])
     by_column = as_strided(
         E,
         (k, n, N, count, columns, C),
         (C * item, E.strides[2], E.strides[0], E.strides[1], m * C * item, item),
     )
-    D = buffer("D", by_column.shape, x_pad.dtype)
+    D = buffer("D", by_column.shape, x.dtype)
     np.copyto(D, by_column)
     return _product(L, D.reshape(k, -1), name).reshape(n * n, N * count * columns, C)
 

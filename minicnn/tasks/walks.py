@@ -47,6 +47,7 @@ def image_function(objective, walk, threads=None):
     if isinstance(walk, TiledWalk):
         fun = TiledFunction(objective, walk)
     else:
+        walk = walk.replay() if isinstance(walk, FastWalk) else walk
         fun = ImageFunction(objective, walk.forward, walk.backward)
     return fun if threads is None else _OnThreads(fun, threads)
 

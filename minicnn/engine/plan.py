@@ -1,0 +1,156 @@
+"""An evaluation of a network compiled for one size of picture and one set of taps.
+
+The layers are fused into units: a convolution with the ReLU behind it, a pooling, any other layer
+by itself. Activations that nobody asked for live in a few buffers that are taken in turn; of a ReLU
+only its bits are kept (one for each number), or nothing where a max pooling behind it remembers
+which windows were positive. On the way back the gradient of a tap is added, and the bits are
+applied, while the part of the gradient that a unit has just made is still in the cache.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.engine import pooling, units
+from minicnn.engine.arena import Arena
+from minicnn.engine.threads import parallel_map
+from minicnn.network import INPUT
+
+
+class Gradient(NamedTuple):
+    """The gradient of an activation, (N, H, W, C)."""
+
+    array: object
+    buffer: object = None  # the arena's, if the array is one and nobody else reads it
+    settled: bool = False  # nothing is to be added, and the bits have been applied
+
+
+class Plan:
+    """Forward and backward pass for pictures of one shape.
+
+    Parameters
+    ----------
+    net : Network
+        Its parameters must not change any more.
+    convolution : engine.conv2d.FastConvolution
+        With frozen weights; may be shared between plans.
+    shape : (int, int, int, int)
+        Of the pictures, (N, C, H, W).
+    taps : tuple of str
+    keep : bool
+        Whether `backward` will be called.
+    """
+
+    def __init__(self, net, convolution, shape, taps, *, keep=True):
+        nodes = net.nodes_until(taps)
+        self.taps, self.keep, self.convolution = frozenset(taps), keep, convolution
+        self.shapes = {INPUT: shape}
+        for node in nodes:
+            sources = [self.shapes[source][1:] for source in node.inputs]
+            self.shapes[node.name] = (shape[0], *node.layer.out_shape(*sources))
+        self.consumers = {}
+        for node in nodes:
+            for source in node.inputs:
+                self.consumers.setdefault(source, []).append(node)
+        self.units = units.fuse(self, nodes, net)
+        self.by_name = {unit.name: unit for unit in self.units}
+        self.arena = Arena(net.dtype)
+        self.held = {name: self._empty(name) for name in self.taps if name in self.by_name}
+        self.last_use = {s: i for i, unit in enumerate(self.units) for s in unit.inputs}
+        # what a layer by itself has seen may be in its cache
+        plain = [unit for unit in self.units if isinstance(unit, units.Plain)]
+        self.pinned = {source for unit in plain for source in unit.inputs}
+        self.dys, self.pending, self.lent = {}, {}, {}
+
+    def forward(self, x):
+        """Return {tap: activation (N, C, H, W)}, valid until the next call."""
+        self.arena.reset()
+        self.lent.clear()
+        values, acts = {INPUT: x}, {}
+        for i, unit in enumerate(self.units):
+            values[unit.name] = unit.forward([values[source] for source in unit.inputs])
+            if unit.name in self.taps:
+                acts[unit.name] = values[unit.name]
+            for source in set(unit.inputs):
+                if self.last_use[source] == i and source not in self.pinned:
+                    del values[source]
+                    self.arena.give(self.lent.pop(source, None))
+        return acts
+
+    def backward(self, dys):
+        """Return the gradient of the picture for the gradients `dys` {tap: array (N, C, H, W)}."""
+        self.dys = {name: dy.transpose(0, 2, 3, 1) for name, dy in dys.items()}
+        self.pending = {}
+        for unit in reversed(self.units):
+            parts = self.pending.pop(unit.name, [])
+            if not parts and unit.name not in dys:
+                continue
+            g = parts[0] if parts and parts[0].settled else self._settle(unit, parts)
+            unit.backward(g.array.transpose(0, 3, 1, 2))
+            if not isinstance(unit, units.Plain):  # such a one may hand on views of its argument
+                self.arena.give(g.buffer)
+        parts = [part.array for part in self.pending.pop(INPUT, [])]
+        return sum(parts[1:], parts[0]).transpose(0, 3, 1, 2) if parts else None
+
+    def buffer(self, name):
+        """Return where the activation `name` goes, (N, H, W, C)."""
+        if name in self.held:
+            return self.held[name]
+        N, C, H, W = self.shapes[name]
+        self.lent[name] = self.arena.take((N, H, W, C))
+        return self.lent[name]
+
+    def gradient_buffer(self, source):
+        """Return (buffer for the gradient of `source`, finish).
+
+        The unit that fills it calls finish(pictures, rows) for each part when it is done with it,
+        or nothing where finish is None.
+        """
+        if source == INPUT:
+            return self._empty(source), None  # the caller's from now on
+        N, C, H, W = self.shapes[source]
+        out = self.arena.take((N, H, W, C))
+        if len(self.consumers[source]) > 1:
+            return out, None
+        unit, tap = self.by_name[source], self.dys.get(source)
+
+        def finish(pictures, rows):
+            part = out[pictures, rows]
+            if tap is not None:
+                part += tap[pictures, rows]
+            unit.mask(part, pictures, rows)
+
+        return out, finish
+
+    def contribute(self, source, array, *, owned=False, settled=False):
+        """Note a gradient (N, H, W, C) of the activation `source`.
+
+        `owned`: the array is a whole buffer of the arena.
+        """
+        part = Gradient(array, array if owned else None, settled)
+        self.pending.setdefault(source, []).append(part)
+
+    def _settle(self, unit, parts):
+        """Return the sum of `parts` and of the tap's gradient, with the bits applied."""
+        tap = self.dys.get(unit.name)
+        arrays = [part.array for part in parts] + ([] if tap is None else [tap])
+        if len(arrays) == 1 and not unit.masks:
+            return Gradient(arrays[0], parts[0].buffer if parts else None)
+        out = self.arena.take(arrays[0].shape)
+
+        def band(part):
+            pictures, rows = part
+            mine = out[pictures, rows]
+            np.copyto(mine, arrays[0][pictures, rows])
+            for other in arrays[1:]:
+                mine += other[pictures, rows]
+            unit.mask(mine, pictures, rows)
+
+        parallel_map(band, pooling.row_bands(out))
+        for part in parts:
+            self.arena.give(part.buffer)
+        return Gradient(out, out)
+
+    def _empty(self, name):
+        N, C, H, W = self.shapes[name]
+        return np.empty((N, H, W, C), self.arena.dtype)

@@ -1,0 +1,108 @@
+"""Pooling in bands of rows, on the crew: `ops.maxpool2d` and `ops.avgpool2d` band by band.
+
+Windows that do not overlap make bands that do not either; else the gradients of neighbouring bands
+share rows and are added one after the other.
+"""
+
+import numpy as np
+
+from minicnn.engine.threads import parallel_map
+from minicnn.ops import avgpool2d, maxpool2d
+from minicnn.ops.shapes import pair
+
+BAND_BYTES = 512 << 10  # of the input
+
+
+def suits(layer):
+    """Return whether a pooling layer can be cut into bands."""
+    return pair(layer.padding) == (0, 0)
+
+
+def forward(x, layer, out, *, largest, drop=False):
+    """Pool x (N, C, H, W) into `out` (N, P, Q, C).
+
+    Parameters
+    ----------
+    layer : MaxPool2d or AvgPool2d
+    largest : bool
+        Maxima, else means.
+    drop : bool
+        Record no switch in windows whose maximum is not positive.
+
+    Returns
+    -------
+    list of (pictures, rows of out, cache of the operation)
+    """
+    (R, _), (u, _) = pair(layer.kernel), pair(layer.stride)
+    P = out.shape[1]
+
+    def band(part):
+        pictures, rows = part
+        last = x.shape[2] if rows.stop == P else (rows.stop - 1) * u + R
+        mine = x[pictures, :, rows.start * u : last]
+        if largest:
+            y, cache = maxpool2d.forward(mine, layer.kernel, stride=layer.stride, ceil=layer.ceil)
+            cache = maxpool2d.drop_zero_windows(y, cache) if drop else cache
+        else:
+            y, cache = avgpool2d.forward(
+                mine,
+                layer.kernel,
+                stride=layer.stride,
+                ceil=layer.ceil,
+                count_padding=layer.count_padding,
+            )
+        out[pictures, rows] = y.transpose(0, 2, 3, 1)
+        return pictures, rows, cache
+
+    return parallel_map(band, _bands(x, P, u))
+
+
+def backward(dy, layer, caches, out, *, largest, then=None):
+    """Write the gradient of the input into `out` (N, H, W, C) for dy (N, C, P, Q).
+
+    `then(pictures, rows)` is called for every part of `out` that is finished.
+    """
+    (R, _), (u, _) = pair(layer.kernel), pair(layer.stride)
+    overlapping = R > u
+    if overlapping:
+        out[...] = 0
+
+    def band(part):
+        pictures, rows, cache = part
+        mine = dy[pictures, :, rows]
+        dx = maxpool2d.unpool(mine, cache) if largest else avgpool2d.backward(mine, cache)
+        dx, top = dx.transpose(0, 2, 3, 1), rows.start * u
+        if overlapping:
+            return pictures, slice(top, top + dx.shape[1]), dx
+        end = out.shape[1] if rows.stop == dy.shape[2] else rows.stop * u
+        out[pictures, top : top + dx.shape[1]] = dx
+        out[pictures, top + dx.shape[1] : end] = 0
+        if then:
+            then(pictures, slice(top, end))
+        return None
+
+    parts = parallel_map(band, caches)
+    if overlapping:
+        for pictures, rows, dx in parts:
+            out[pictures, rows] += dx
+        if then:
+            parallel_map(lambda part: then(*part), row_bands(out))
+
+
+def row_bands(x):
+    """Cut x (N, H, W, C) into [(slice of pictures, slice of rows), ...] of about `BAND_BYTES`."""
+    step = max(1, BAND_BYTES // x[0, 0].nbytes)
+    rows = range(0, x.shape[1], step)
+    return [
+        (slice(n, n + 1), slice(r, min(r + step, x.shape[1]))) for n in range(len(x)) for r in rows
+    ]
+
+
+def _bands(x, P, u):
+    """Cut the P rows of the output so that a band reads about `BAND_BYTES` of x."""
+    step = max(1, BAND_BYTES // (x[0, :, :1].nbytes * u))
+    return [
+        (slice(n, n + 1), slice(p, min(p + step, P)))
+        for n in range(len(x))
+        for p in range(0, P, step)
+    ]

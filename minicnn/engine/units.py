@@ -1,0 +1,185 @@
+"""The units of a plan: a convolution with its ReLU, a pooling, any other layer by itself.
+
+A unit has `name` (of the activation that it makes), `inputs`, forward(xs) -> activation, and
+backward(g), which hands its gradients to the plan. `mask(part, pictures, rows)` applies the bits of
+its ReLU to a part (n, rows, W, C) of the gradient of its activation; `masks` says whether there are
+any.
+"""
+
+import numpy as np
+
+from minicnn.engine import columns, pooling, winograd
+from minicnn.engine.scratch import buffer
+from minicnn.errors import MinicnnError
+from minicnn.layers import AvgPool2d, Conv2d, MaxPool2d, Mode, ReLU, Rule
+from minicnn.network import INPUT
+from minicnn.ops import conv2d
+from minicnn.ops.shapes import pair
+
+
+def fuse(plan, nodes, net):
+    """Return the units that compute `nodes`."""
+    found, done = [], set()
+    for node in nodes:
+        if node.name in done:
+            continue
+        behind = plan.consumers.get(node.name, [])
+        alone = len(behind) == 1 and node.name not in plan.taps
+        if type(node.layer) is Conv2d:
+            relu = behind[0] if alone and type(behind[0].layer) is ReLU else None
+            done |= {relu.name} if relu else set()
+            found.append(Convolution(plan, node, relu, net.own_params(node)))
+        elif type(node.layer) in (MaxPool2d, AvgPool2d) and pooling.suits(node.layer):
+            found.append(Pooling(plan, node))
+        else:
+            found.append(Plain(plan, node, net.own_params(node)))
+    return found
+
+
+class Plain:
+    """Any layer, as `Network` walks it."""
+
+    masks = False
+
+    def __init__(self, plan, node, params):
+        self.plan, self.node, self.params = plan, node, params
+        self.name, self.inputs = node.name, node.inputs
+        self.cache = None
+
+    def forward(self, xs):
+        """Compute the activation."""
+        x = xs if node_takes_many(self.node) else xs[0]
+        mode = Mode(convolution=self.plan.convolution)
+        try:
+            y, self.cache = self.node.layer.forward(x, self.params, mode)
+        except MinicnnError as error:
+            raise MinicnnError(f"layer {self.name}: {error}") from None
+        return y
+
+    def backward(self, g):
+        """Hand down the gradient."""
+        dx = self.node.layer.backward(g, self.cache, self.params, Rule())
+        parts = dx if node_takes_many(self.node) else [dx]
+        for source, part in zip(self.inputs, parts, strict=True):
+            self.plan.contribute(source, part.transpose(0, 2, 3, 1))
+
+    def mask(self, part, pictures, rows):
+        """There are no bits."""
+
+
+class Convolution:
+    """A convolution, and the ReLU behind it if there is one and nobody else wants its input."""
+
+    def __init__(self, plan, node, relu, params):
+        self.plan, self.layer, self.rectified = plan, node.layer, relu is not None
+        self.name, self.inputs = (relu or node).name, node.inputs
+        self.w, self.b = params["weight"], params.get("bias")
+        self.geometry = {"stride": node.layer.stride, "padding": node.layer.padding}
+        self.suits = winograd.suits(self.w.shape, node.layer.stride, 1, node.layer.groups)
+        N, K, P, Q = plan.shapes[self.name]
+        conv2d.out_shape(
+            plan.shapes[node.inputs[0]], self.w.shape, groups=node.layer.groups, **self.geometry
+        )
+        behind = plan.consumers.get(self.name, [])
+        # a max pooling alone behind it drops the windows that are not positive
+        dropped = len(behind) == 1 and drops(behind[0].layer)
+        self.masks = self.rectified and plan.keep and not (dropped and self.name not in plan.taps)
+        self.y = None  # a tap stays: its sign is the mask
+        self.bits = None
+        if self.masks and self.name not in plan.taps:
+            self.bits = np.empty((N, P, -(-Q * K // 8)), np.uint8)
+
+    def forward(self, xs):
+        """Compute the activation."""
+        out = self.y = self.plan.buffer(self.name)
+
+        def finish(pictures, rows):
+            part = out[pictures, rows]
+            np.maximum(part, 0, out=part)
+            if self.bits is not None:
+                positive = np.greater(part, 0, out=buffer("positive", part.shape, bool))
+                self.bits[pictures, rows] = np.packbits(positive.reshape(*part.shape[:2], -1), -1)
+
+        finish = finish if self.rectified else None
+        x, filters = xs[0], self.plan.convolution.filters
+        if self.suits:
+            U, _ = filters.winograd(self.w)
+            return winograd.correlate(x, U, self.b, pair(self.layer.padding), out=out, then=finish)
+        W = filters.matrices(self.w, self.layer.groups)
+        size = out.shape[1:3]
+        return columns.correlate(
+            x, W, self.b, self.w.shape[2:], size, **self.geometry, dilation=1, out=out, then=finish
+        )
+
+    def backward(self, g):
+        """Hand down the gradient of the picture or activation below."""
+        (source,), filters = self.inputs, self.plan.convolution.filters
+        shape = self.plan.shapes[source]
+        if self.suits and max(pair(self.layer.padding)) <= 2:
+            out, finish = self.plan.gradient_buffer(source)
+            _, U = filters.winograd(self.w)
+            border = tuple(2 - p for p in pair(self.layer.padding))
+            winograd.correlate(g, U, None, border, flipped=True, out=out, then=finish)
+            owned = source != INPUT
+            self.plan.contribute(source, out, owned=owned, settled=finish is not None)
+            return
+        W = filters.matrices(self.w, self.layer.groups)
+        dx = columns.correlate_adjoint(g, W, self.w.shape[2:], shape, **self.geometry, dilation=1)
+        self.plan.contribute(source, dx.transpose(0, 2, 3, 1))
+
+    def mask(self, part, pictures, rows):
+        """Put 0 where the ReLU did, in place."""
+        if not self.masks:
+            return
+        if self.bits is None:
+            positive = buffer("positive", part.shape, bool)
+            np.greater(self.y[pictures, rows], 0, out=positive)
+        else:
+            count = part.shape[2] * part.shape[3]
+            positive = np.unpackbits(self.bits[pictures, rows], axis=-1, count=count)
+            positive = positive.view(bool).reshape(part.shape)
+        part *= positive
+
+
+class Pooling:
+    """A max or average pooling without padding, in bands of rows."""
+
+    masks = False
+
+    def __init__(self, plan, node):
+        self.plan, self.layer = plan, node.layer
+        self.name, self.inputs = node.name, node.inputs
+        self.largest, self.caches = type(node.layer) is MaxPool2d, None
+
+    def forward(self, xs):
+        """Compute the activation."""
+        out = self.plan.buffer(self.name)
+        # with the switches of dropped windows gone, the ReLU before it needs no bits
+        self.caches = pooling.forward(
+            xs[0], self.layer, out, largest=self.largest, drop=self._drops_for_relu()
+        )
+        return out.transpose(0, 3, 1, 2)
+
+    def backward(self, g):
+        """Hand down the gradient."""
+        out, finish = self.plan.gradient_buffer(self.inputs[0])
+        pooling.backward(g, self.layer, self.caches, out, largest=self.largest, then=finish)
+        owned = self.inputs[0] != INPUT
+        self.plan.contribute(self.inputs[0], out, owned=owned, settled=finish is not None)
+
+    def mask(self, part, pictures, rows):
+        """There are no bits."""
+
+    def _drops_for_relu(self):
+        unit = self.plan.by_name.get(self.inputs[0])
+        return isinstance(unit, Convolution) and unit.rectified and not unit.masks
+
+
+def drops(layer):
+    """Return whether a layer is pooled here and can drop windows that are not positive."""
+    return type(layer) is MaxPool2d and pooling.suits(layer)
+
+
+def node_takes_many(node):
+    """Return whether a layer takes a list of activations."""
+    return len(node.inputs) > 1
