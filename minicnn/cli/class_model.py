@@ -1,6 +1,6 @@
 """The verb `class-model`."""
 
-from minicnn.cli import looking, painting, parser
+from minicnn.cli import estimating, looking, painting, parser
 
 EXAMPLE = """
 minicnn class-model --class 7 -o class7.png --iterations 20 --noise 10 --weights random
@@ -69,6 +69,7 @@ def add(verbs) -> None:
         type=parser.count,
         help="also write OUT-0100.png and so on every N iterations",
     )
+    estimating.add_option(verb)
     looking.add_network_options(verb)
     parser.add_output_options(verb)
 
@@ -81,4 +82,4 @@ def run(args) -> int:
         args.output, args.sheet, args.save_every, args.force, args.npz, args.plot
     )
     settings = parser.settings_of(ClassModelSettings, args)
-    return painting.paint(settings, outputs, painting.report(args))
+    return painting.run(settings, outputs, args)

@@ -91,4 +91,4 @@ def run(args) -> int:
     width, height = args.size
     settings = parser.settings_of(InvertSettings, args, width=width, height=height)
     outputs = painting.Outputs(args.output, args.sheet, force=args.force, plot=args.plot)
-    return painting.paint(settings, outputs, painting.report(args))
+    return painting.run(settings, outputs, args)

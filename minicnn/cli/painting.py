@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from minicnn.cli import parser
+from minicnn.cli import estimating, parser
 from minicnn.cli.report import Report, duration
 from minicnn.errors import MinicnnError
 from minicnn.images import check_output, save_image
@@ -37,6 +37,7 @@ def add_run_options(verb, pool: str = "the network's", search: bool = True) -> N
     parser.add_network_options(verb, pool)
     if search:
         parser.add_optimizer_options(verb)
+    estimating.add_option(verb)
     parser.add_machine_options(verb)
     parser.add_output_options(verb)
 
@@ -92,6 +93,13 @@ def report(args) -> Report:
     return Report(as_json=args.json, quiet=args.quiet)
 
 
+def run(settings, outputs: Outputs, args) -> int:
+    """Do what the arguments of a verb ask for: estimate, or make the picture."""
+    if args.estimate:
+        return estimating.picture(settings, report(args))
+    return paint(settings, outputs, report(args))
+
+
 def paint(settings, outputs: Outputs, report: Report, files=None, weights=None) -> int:
     """Make the picture of the settings (see `tasks.jobs`); return the exit code.
 
@@ -102,6 +110,14 @@ def paint(settings, outputs: Outputs, report: Report, files=None, weights=None) 
     weights : str, optional
         The SHA-256 that the network's parameters must have.
     """
+    try:
+        return _paint(settings, outputs, report, files, weights)
+    except MemoryError as error:
+        text = str(error)
+    raise estimating.out_of_memory(settings, files, text)  # here, where the arrays are gone
+
+
+def _paint(settings, outputs, report, files, weights):
     inputs = {**settings.inputs(), **(files or {})}
     outputs.check(inputs.values())
     job = settings.prepare(files)

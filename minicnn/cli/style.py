@@ -9,7 +9,6 @@ minicnn demo
 minicnn style minicnn-demo/content.jpg minicnn-demo/style.jpg -o picture.png --iterations 50
 """
 
-
 TERMS = {"content": "content", "style": "style", "tv": "total variation (smoothness)"}
 
 
@@ -19,16 +18,97 @@ def add(verbs) -> None:
         verbs, "style", run, "paint the content of one picture in the style of another", EXAMPLE
     )
     verb.add_argument("content", metavar="CONTENT", help="picture that says what is to be seen")
-    verb.add_argument("style", metavar="STYLE", help="picture that says how it is painted")
+    verb.add_argument(
+        "style",
+        metavar="STYLE",
+        nargs="+",
+        help="picture that says how it is painted; several are blended",
+    )
     painting.add_file_options(verb, "content, style, result")
     verb.add_argument(
         "--init",
-        metavar="noise|content|FILE",
-        default="content",
-        help="what to start from (default: content)",
+        metavar="content|noise|mix|FILE",
+        help="what to start from (default: content, or the preset's)",
+    )
+    verb.add_argument(
+        "--noise-ratio",
+        metavar="F",
+        type=parser.share,
+        help="share of noise in the start `mix` (default: 0.5)",
     )
     add_options(verb)
+    _add_formulas(verb)
+    _add_regions(verb)
+    _add_colours(verb)
     painting.add_snapshot_options(verb)
+
+
+def _add_formulas(verb):
+    """Declare what else the loss can be."""
+    verb.add_argument(
+        "--preset",
+        choices=("seed", "gatys", "neural-style", "neural-style-pt", "deeptextures"),
+        help="losses, layers, weights, size and evaluations of the lecture notes or of another "
+        "program (default: our own, by network)",
+    )
+    verb.add_argument(
+        "--content-loss",
+        choices=("mean", "sum", "half-sum", "relative"),
+        help="normalisation of the content term (default: mean, or the preset's)",
+    )
+    verb.add_argument(
+        "--tv",
+        choices=("mean", "neural-style", "absolute"),
+        help="form of the total variation (default: mean, or the preset's)",
+    )
+    verb.add_argument(
+        "--padding",
+        choices=("zero", "replicate"),
+        default="zero",
+        help="what the first layer sees beyond the edge: zeros, or the edge again (default: zero)",
+    )
+
+
+def _add_regions(verb):
+    """Declare what each of several styles is for."""
+    verb.add_argument(
+        "--blend",
+        metavar="W,W,...",
+        type=parser.weights,
+        help="weights of the styles (default: equal)",
+    )
+    verb.add_argument(
+        "--content-mask",
+        dest="content_masks",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        help="a mask for each STYLE: white where it is wanted; or one label picture, a flat "
+        "colour for each STYLE from dark to light",
+    )
+    verb.add_argument(
+        "--style-mask",
+        dest="style_masks",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        help="a mask for each STYLE: white where it is meant",
+    )
+
+
+def _add_colours(verb):
+    """Declare what becomes of the colours."""
+    verb.add_argument(
+        "--match-color",
+        choices=("mean-cov", "cholesky", "histogram"),
+        help="give the style the colours of the content first",
+    )
+    verb.add_argument(
+        "--preserve-color",
+        choices=("luminance", "histogram"),
+        help="keep the content's colours: paint in grey and put them back, or give the result "
+        "their histogram at the end",
+    )
 
 
 def add_options(verb) -> None:
@@ -42,9 +122,9 @@ def add_options(verb) -> None:
     scale = verb.add_mutually_exclusive_group()
     scale.add_argument(
         "--style-size",
-        metavar="N",
-        type=parser.count,
-        help="long side of the style picture (default: as the result)",
+        metavar="N,...",
+        type=parser.counts,
+        help="long side of the style pictures, or of each (default: as the result)",
     )
     scale.add_argument(
         "--style-scale",
@@ -88,7 +168,7 @@ def add_options(verb) -> None:
             f"--{term}-layers",
             metavar="LIST",
             type=parser.layers,
-            help="layers as relu1_1,relu2_1:0.5 (default: the network's)",
+            help="layers as relu1_1,relu2_1=0.5 (default: the network's)",
         )
     verb.add_argument(
         "--gram",
@@ -101,11 +181,13 @@ def add_options(verb) -> None:
 def run(args) -> int:
     """Make the picture that the arguments ask for."""
     outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force, plot=args.plot)
-    return painting.paint(settings(args), outputs, painting.report(args))
+    return painting.run(settings(args), outputs, args)
 
 
 def settings(args, **files):
     """Return the `StyleSettings` of the arguments; `files` are those that they do not name."""
     from minicnn.tasks.style_setup import StyleSettings
 
+    if isinstance(getattr(args, "style", None), list) and len(args.style) == 1:
+        files = {"style": args.style[0], **files}
     return parser.settings_of(StyleSettings, args, **files)

@@ -47,7 +47,7 @@ def add(verbs) -> None:
         "--layers",
         metavar="LIST",
         type=parser.layers,
-        help="as relu1_1,pool1:0.5 (default: the network's)",
+        help="as relu1_1,pool1=0.5 (default: the network's)",
     )
     verb.add_argument(
         "--gram",
@@ -95,4 +95,4 @@ def run(args) -> int:
     width, height = args.size
     settings = parser.settings_of(TextureSettings, args, width=width, height=height)
     outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force, plot=args.plot)
-    return painting.paint(settings, outputs, painting.report(args))
+    return painting.run(settings, outputs, args)

@@ -1,0 +1,66 @@
+"""The option `--estimate`: what a run will take; and what to say when memory was short."""
+
+from minicnn.cli.report import duration
+from minicnn.errors import MinicnnError
+
+
+def add_option(verb) -> None:
+    """Declare the option."""
+    verb.add_argument(
+        "--estimate",
+        action="store_true",
+        help="say how much memory and time it would take here, and do nothing else",
+    )
+
+
+def picture(settings, report) -> int:
+    """Say what the search for a picture takes; return the exit code."""
+    from minicnn.tasks import estimate
+
+    return _tell(estimate.picture(settings), report)
+
+
+def repeated(verb, settings, report) -> int:
+    """Say what a training or a scan takes; return the exit code."""
+    from minicnn.tasks import estimate
+
+    return _tell(estimate.repeated(verb, settings), report)
+
+
+def _tell(found, report):
+    from minicnn.tasks.machine_memory import spelled
+
+    there = "" if found.available is None else f" of {spelled(found.available)} that are there"
+    lines = [
+        f"memory: {spelled(found.peak)}{there}",
+        f"time: {duration(found.seconds)}",
+        *(f"measured: {what}" for what in found.measured),
+    ]
+    if found.fits is False:
+        lines.append(f"it does not fit: {found.advice}")
+    report.result(
+        "\n".join(lines),
+        peak=round(found.peak),
+        seconds=round(found.seconds, 1),
+        available=found.available,
+        fits=found.fits,
+        advice=found.advice,
+        measured=found.measured,
+    )
+    return 0
+
+
+def out_of_memory(settings, files, error) -> MinicnnError:
+    """Return the error that says in a line what was wanted and what would fit."""
+    from minicnn.tasks import estimate, machine_memory
+
+    wanted = str(error).partition(" for an array")[0].replace("Unable to allocate", "wanted")
+    text = f"out of memory ({wanted or 'no more could be had'})"
+    try:
+        found = estimate.picture(settings, files)
+    except (MinicnnError, MemoryError):
+        return MinicnnError(f"{text}; use a smaller size")
+    text += f": the run needs about {machine_memory.spelled(found.peak)}"
+    if found.available is not None:
+        text += f" and there are {machine_memory.spelled(found.available)}"
+    return MinicnnError(f"{text}; {found.advice or 'free some memory, or use a smaller size'}")

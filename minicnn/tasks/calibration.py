@@ -1,0 +1,177 @@
+"""A short run in a process of its own: what it took, for `tasks.estimate`.
+
+    python -m minicnn.tasks.calibration < request.json > sample.json
+
+The run is the real one, set-up and all, only with fewer iterations, so whatever the engine and the
+optimizer do is in the figures. The process is new, so its peak of memory is that of this run.
+"""
+
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, is_dataclass, replace
+from itertools import pairwise
+
+from minicnn.errors import MinicnnError
+from minicnn.tasks import machine_memory
+
+# verb -> module and class of its settings
+PICTURES = {
+    "style": ("style_setup", "StyleSettings"),
+    "texture": ("texture_setup", "TextureSettings"),
+    "invert": ("invert_setup", "InvertSettings"),
+    "class-model": ("class_model", "ClassModelSettings"),
+}
+STEPS = 4  # of a training, batches of a scan: after the first, which also allocates
+LOOKED_AT = 256  # validation pictures
+
+
+def sample(verb, settings, **request):
+    """Return what a short run of a verb took, from a process of its own: a dict, see `MEASURES`.
+
+    Raises
+    ------
+    MinicnnError
+        What the run itself says, or that it needed more memory than there is.
+    """
+    settings = asdict(settings) if is_dataclass(settings) else settings
+    text = json.dumps({"verb": verb, "settings": settings, **request})
+    command = [sys.executable, "-m", __name__]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    answer = json.loads(lines[-1]) if lines and done.returncode == 0 else {}
+    if "error" in answer:
+        raise MinicnnError(answer["error"])
+    if not answer:
+        last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+        raise MinicnnError(f"cannot estimate, the short run failed: {last}")
+    return answer
+
+
+def main():
+    """Do the request on stdin."""
+    request = json.load(sys.stdin)
+    verb = request.pop("verb")
+    try:
+        answer = MEASURES.get(verb, _picture)(verb, **request)
+        answer["peak"] = machine_memory.peak()
+    except MinicnnError as error:
+        answer = {"error": str(error)}
+    except MemoryError:
+        answer = {"error": "not even a short run fits into the memory that is there"}
+    print(json.dumps(answer))
+
+
+def _picture(verb, settings, iterations):
+    """Search for a picture; "seconds" of one evaluation, with the optimizer's share."""
+    module, kind = PICTURES[verb]
+    kind = getattr(importlib.import_module(f"minicnn.tasks.{module}"), kind)
+    started, worked = time.perf_counter(), time.process_time()
+    job = replace(kind(**settings), iterations=iterations, evaluations=None).prepare()
+    ends = []
+
+    def watch(iteration, x, value, info):
+        ends.append((time.perf_counter(), info["evaluations"], x.shape, time.process_time()))
+
+    outcome = job.run(watch)
+    finished = time.perf_counter()
+    if len(ends) < 2:
+        raise MinicnnError(f"cannot estimate: {outcome.result.reason}")
+    pace = [(b[0] - a[0]) / max(1, b[1] - a[1]) for a, b in pairwise(ends)]
+    seconds = _median(pace[len(pace) // 2 :])
+    return {
+        "pixels": ends[-1][2][2] * ends[-1][2][3],
+        "seconds": seconds,
+        # before the first iteration's end, but for that evaluation, and after the last
+        "setup": max(0.0, finished - started - (ends[-1][0] - ends[0][0]) - ends[0][1] * seconds),
+        "iterations": outcome.result.iterations,
+        "processor": (ends[-1][3] - ends[0][3]) / max(1, ends[-1][1] - ends[0][1]),
+        "worked": time.process_time() - worked,
+    }
+
+
+def _train(verb, settings):
+    """Take some steps, and look at some validation pictures."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from minicnn import models
+    from minicnn.datasets import open_dataset
+    from minicnn.engine.conv2d import FastConvolution
+    from minicnn.engine.threads import one_blas_thread, thread_count
+    from minicnn.tasks import train
+
+    ends, started = [], time.perf_counter()
+
+    def watch(done, total, losses):
+        ends.append((time.perf_counter(), total))
+        if len(ends) > STEPS:
+            raise _EnoughError
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = train.TrainSettings(**{**settings, "output": folder})
+        try:
+            train.run(settings, progress=watch)
+        except _EnoughError:
+            pass
+    pace = [b[0] - a[0] for a, b in pairwise(ends)] or [ends[0][0] - started]
+    val = open_dataset(settings.data, "val")
+    pictures = val.pictures(settings.size)[:LOOKED_AT]
+    net = models.build(settings.network, classes=len(val.class_names))
+    net.convolution = FastConvolution()
+    before = time.perf_counter()
+    with one_blas_thread(), ThreadPoolExecutor(thread_count(settings.threads)) as pool:
+        train.evaluate(net, pictures, val.labels[: len(pictures)], pool)
+    looked = (time.perf_counter() - before) / len(pictures) * len(val.labels)
+    return {
+        "setup": max(0.0, ends[0][0] - started - _median(pace)),
+        "seconds": _median(pace),
+        "steps": ends[0][1],
+        "looked": looked,
+    }
+
+
+def _features(verb, settings):
+    """Scan some batches."""
+    from minicnn.tasks import feature_scan
+    from minicnn.tasks.networks import load_network
+    from minicnn.tasks.picture_set import PictureSet
+
+    s, started = settings, time.perf_counter()
+    net = load_network(s["network"], s["weights"], s["pool"] or "own")
+    layers = feature_scan.choose_layers(net, s["layers"])
+    whole = PictureSet(s["data"], s["split"], s["limit"])
+    some = PictureSet(s["data"], s["split"], min(len(whole), (STEPS + 1) * s["batch"]))
+    scan = feature_scan.settings_for(
+        net, some, layers, top=s["top"], size=s["size"], batch=s["batch"]
+    )
+    features, ends = feature_scan.begin(net, scan), []
+
+    def watch(done, total, skipped):
+        ends.append((time.perf_counter(), done))
+
+    feature_scan.scan(features, net, some, threads=s["threads"], progress=watch)
+    pace = [(b[0] - a[0]) / max(1, b[1] - a[1]) for a, b in pairwise(ends)]
+    pace = pace or [(ends[0][0] - started) / ends[0][1]]
+    return {
+        "setup": max(0.0, ends[0][0] - started - ends[0][1] * _median(pace)),
+        "seconds": _median(pace),
+        "steps": len(whole),
+    }
+
+
+class _EnoughError(Exception):
+    """The run has taken as many steps as are wanted."""
+
+
+def _median(numbers):
+    ordered = sorted(numbers)
+    return ordered[len(ordered) // 2]
+
+
+MEASURES = {"train": _train, "features": _features}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""How much memory and time a run will take on this machine, before it starts.
+
+Nothing here knows how the network computes. Short runs of the real thing, each in a process of its
+own (`calibration`), tell what pictures of several small sizes take; the straight line through them
+goes on to the wanted size:
+
+    peak(P) = a + b·P        seconds of an evaluation (P) = c + d·P        P pixels of the picture
+
+by least squares of the relative errors, with no term negative. The shares of the pixels fixed by
+the settings (the size of the style, of the source) are those of the wanted picture. Where the
+wanted picture is small enough, it is itself measured.
+
+The L-BFGS methods fill their memory pair by pair; what a short run has not filled yet is added.
+"""
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.tasks import calibration, machine_memory, texture
+
+SIDES = ("size", "style_size", "source_size", "width", "height")
+PIXELS = (128**2, 192**2, 256**2, 384**2, 512**2)  # of the short runs
+SECONDS = 4.0  # that all short runs may take, about; a share of the run if that is long
+SHARE = 0.02
+STEPS = (3, 13)  # evaluations of a short run: at least, and enough to fill a memory of 10 pairs
+PER_ITERATION = {"lbfgs": 1.04, "lbfgs-device": 1.03}  # evaluations, as benchmarks/lbfgs.py has it
+PAIR = {"lbfgs": 2 * 8, "lbfgs-device": 2 * 4}  # bytes of a pair for each number in the picture
+SPARE = 0.9  # share of the available memory that a run is allowed
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes
+    ----------
+    peak : float, bytes of memory of the process
+    seconds : float
+    available : int, bytes that there are now, or None
+    measured : list of str, what the short runs were
+    fits : bool, or None if what is available is unknown
+    advice : str, what would fit, or ""
+    """
+
+    peak: float
+    seconds: float
+    available: int | None
+    measured: list
+    advice: str = ""
+
+    @property
+    def fits(self):
+        """Whether the memory suffices."""
+        return None if self.available is None else self.peak <= SPARE * self.available
+
+
+def picture(settings, files=None):
+    """Estimate the run of a verb that searches for a picture.
+
+    Parameters
+    ----------
+    settings : of style, texture, invert or class-model
+    files : dict, optional
+        See `jobs`.
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    MinicnnError
+        If the settings are unfit.
+    """
+    available = machine_memory.available()
+    parts = _parts(settings)
+    found = [_one(part, files, available, len(parts)) for part in parts]
+    worst = max(found, key=lambda estimate: estimate.peak)
+    return replace(worst, seconds=sum(estimate.seconds for estimate in found))
+
+
+def _parts(settings):
+    """Return the settings of the single runs that an inversion or a sweep is made of."""
+    layers = getattr(settings, "layers", None)
+    if isinstance(layers, list) and len(layers) > 1:
+        return [replace(settings, layers=[layer]) for layer in layers]
+    if not getattr(settings, "sweep", False):
+        return [settings]
+    layers = settings.prepare().settings.layers
+    rows = texture.steps_of_sweep(layers)
+    return [
+        replace(settings, sweep=False, sources=[source], layers=row)
+        for row in rows
+        for source in settings.sources
+    ]
+
+
+def _one(settings, files, available, parts):
+    """Estimate a run on one set of layers, of so many."""
+    job = settings.prepare(files)
+    verb, s, pairs = job.verb, job.settings, _pairs(job)
+    stages = _stages(job)
+    del job
+    samples = _samples(verb, s, stages, SECONDS / parts)
+    pixels = max(area for _, area in stages)
+    areas = [sample["pixels"] for sample in samples]
+    pace = _line(areas, [sample["seconds"] for sample in samples])
+    peak = _line(areas, [x["peak"] + _unfilled(x, s, pairs) for x in samples])
+    per = PER_ITERATION.get(getattr(s, "optimizer", "lbfgs"), 1.0)
+    evaluations = getattr(s, "evaluations", None) or math.inf
+    seconds = _line(areas, [sample["setup"] for sample in samples])(pixels)
+    for iterations, area in stages:
+        seconds += min(iterations * per, evaluations) * pace(area)
+    found = Estimate(peak(pixels), seconds, available, [_named(x) for x in samples])
+    if found.fits is not False:
+        return found
+    return replace(found, advice=_advice(s, found, peak, pixels))
+
+
+def _pairs(job):
+    """Return how many pairs the L-BFGS methods remember."""
+    if job.verb == "texture":
+        return texture.MEMORY
+    return getattr(job, "search_options", dict)().get("pairs", 10)
+
+
+def repeated(verb, settings):
+    """Estimate a run of many equal steps: train or features.
+
+    Parameters
+    ----------
+    settings : dataclass, of the verb
+
+    Returns
+    -------
+    Estimate
+    """
+    available = machine_memory.available()
+    took = calibration.sample(verb, settings)
+    if verb == "train":
+        looks = math.ceil(settings.epochs / settings.validate_every)
+        seconds = took["setup"] + took["seconds"] * took["steps"] + took["looked"] * looks
+        what = f"{calibration.STEPS} steps of {took['steps']}"
+    else:
+        seconds = took["setup"] + took["seconds"] * took["steps"]
+        what = f"{calibration.STEPS} batches of {took['steps']} pictures"
+    found = Estimate(took["peak"], seconds, available, [what])
+    smaller = "use a smaller --group and --batch" if verb == "train" else "use a smaller --batch"
+    return replace(found, advice=smaller) if found.fits is False else found
+
+
+def _stages(job):
+    """Return [(iterations, pixels)] of the runs of the optimizer that a job is made of."""
+    s = job.settings
+    if hasattr(job, "stages"):
+        return [(n, _area(stage.start)) for n, stage in job.stages()]
+    if hasattr(job, "start"):
+        return [(job.steps, _area(job.start))]
+    return [(job.steps, s.width * s.height)]
+
+
+def _area(x):
+    return x.shape[2] * x.shape[3]
+
+
+def _samples(verb, settings, stages, seconds):
+    """Return the measures of short runs at sizes up to the wanted one, small ones first."""
+    wanted = max(area for _, area in stages)
+    samples, started = [], time.perf_counter()
+    for pixels in [*(size for size in PIXELS if size < 0.8 * wanted), wanted]:
+        small, steps = _resized(settings, math.sqrt(pixels / wanted)), STEPS[1]
+        if samples:
+            last, passed = samples[-1], time.perf_counter() - started
+            pace = last["seconds"] / last["pixels"]
+            whole = sum(iterations * area for iterations, area in stages) * pace
+            left = max(seconds, SHARE * whole) - passed - last["setup"]
+            steps = min(STEPS[1], int(left / max(1e-9, pace * pixels)))
+            if len(samples) > 1 and steps < STEPS[0]:
+                break
+        try:
+            took = calibration.sample(verb, small, iterations=max(STEPS[0], steps))
+        except MinicnnError:
+            if pixels == wanted and not samples:
+                raise
+            continue  # too small for the layers
+        if not samples or took["pixels"] > samples[-1]["pixels"]:
+            samples.append(took)
+        if took["pixels"] >= wanted:
+            break
+    return samples
+
+
+def _resized(settings, factor):
+    """Return the settings for a picture whose sides are `factor` times as long, at one size."""
+    changes = {}
+    for name in SIDES:
+        side = getattr(settings, name, None)
+        if isinstance(side, list):
+            changes[name] = [max(1, round(one * factor)) for one in side]
+        elif side:
+            changes[name] = max(1, round(side * factor))
+    if hasattr(settings, "scales"):
+        changes["scales"] = 1
+    return replace(settings, **changes)
+
+
+def _unfilled(sample, settings, pairs):
+    """Return the bytes of the pairs that the short run has not come to remember."""
+    missing = max(0, min(pairs, settings.iterations) - sample["iterations"])
+    return missing * PAIR.get(getattr(settings, "optimizer", "lbfgs"), 0) * 3 * sample["pixels"]
+
+
+def _line(x, y):
+    """Return the line y = a + b·x that is nearest by relative errors, a and b not negative."""
+    from scipy.optimize import nnls
+
+    x, y = np.array(x, float), np.maximum(y, 1e-9)
+    (a, b), _ = nnls(np.stack([np.ones_like(x), x], axis=1) / y[:, None], np.ones_like(y))
+    if len(x) == 1:
+        a, b = 0.0, y[0] / x[0]
+    return lambda pixels: a + b * pixels
+
+
+def _named(sample):
+    return f"{sample['pixels']} pixels, {sample['seconds']:.3g} s an evaluation"
+
+
+def _advice(settings, found, peak, pixels):
+    """Return in words which size would fit."""
+    room, low, high = SPARE * found.available, 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if peak(middle**2 * pixels) <= room else (low, middle)
+    names = {"size": "--size", "width": "--size", "source_size": "--source-size"}
+    for name, option in names.items():
+        side = getattr(settings, name, None)
+        if side and int(side * low) > 0:
+            fitting = str(int(side * low))
+            if name == "width":
+                fitting += f"x{int(settings.height * low)}"
+            return f"{option} {fitting} would fit"
+    return "no size would fit"
