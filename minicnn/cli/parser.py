@@ -113,6 +113,22 @@ def weight(text: str) -> float:
     return _number(text, float, lambda w: 0 <= w < math.inf, "a finite number that is not negative")
 
 
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    return _number(text, float, lambda f: 0 <= f <= 1, "a number from 0 to 1")
+
+
+def weights(text: str) -> list:
+    """Read "2,1" as [2.0, 1.0]: finite numbers that are not negative."""
+    return [weight(part) for part in text.split(",")]
+
+
+def counts(text: str) -> int | list:
+    """Read "512" as 512 and "512,256" as [512, 256]: whole numbers of at least 1."""
+    found = [count(part) for part in text.split(",")]
+    return found if len(found) > 1 else found[0]
+
+
 def rate(text: str) -> float:
     """Read a positive finite number."""
     return _number(text, float, lambda r: 0 < r < math.inf, "a positive finite number")
@@ -128,13 +144,13 @@ def size(text: str) -> tuple:
 
 
 def layers(text: str) -> dict:
-    """Read "relu1_1,relu2_1:0.5" as {"relu1_1": 1.0, "relu2_1": 0.5}."""
+    """Read "relu1_1,relu2_1=0.5" as {"relu1_1": 1.0, "relu2_1": 0.5}; a colon does as well."""
     found = {}
     for part in text.split(","):
-        name, colon, factor = part.strip().partition(":")
+        name, colon, factor = part.strip().replace(":", "=").partition("=")
         if not name or name in found:
             what = f"names {name} twice" if name else "has an empty name"
-            raise argparse.ArgumentTypeError(f"{text!r} {what}; write relu1_1,relu2_1:0.5")
+            raise argparse.ArgumentTypeError(f"{text!r} {what}; write relu1_1,relu2_1=0.5")
         found[name] = weight(factor) if colon else 1.0
     return found
 
