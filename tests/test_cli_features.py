@@ -28,7 +28,7 @@ def features(home, monkeypatch, capfd):
     def run(*arguments, layers="relu1_1"):
         command = ["features", *arguments, "--weights", "weights.h5", "--tile", "16"]
         if arguments[0] != "merge":
-            command += ["--size", "24", "--layers", layers, "--top", "2", "--batch", "4"]
+            command += ["--size", "64", "--layers", layers, "--top", "2"]
         code = main(list(map(str, command)))
         return (code, *capfd.readouterr())
 
@@ -40,9 +40,7 @@ def done(home):
     """The folder of a finished scan."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        command = (
-            "features set.h5 -o done --weights weights.h5 --tile 16 --size 24 --top 2 --batch 4"
-        )
+        command = "features set.h5 -o done --weights weights.h5 --tile 16 --size 64 --top 2"
         assert main([*command.split(), "--layers", "relu1_1", "--quiet"]) == 0
     return home / "done"
 
@@ -104,15 +102,15 @@ def test_shards_merge_into_the_whole(features, home, done):
 
 
 def test_an_interrupted_scan_goes_on(features, home, done, monkeypatch):
-    real, calls = feature_scan.topk.offer, []
+    real, calls = feature_scan.topk.note, []
 
-    def offer(*arguments):
+    def note(*arguments):
         calls.append(1)
         if len(calls) == 2:
             signal.raise_signal(signal.SIGINT)
         return real(*arguments)
 
-    monkeypatch.setattr(feature_scan.topk, "offer", offer)
+    monkeypatch.setattr(feature_scan.topk, "note", note)
     code, _, stderr = features("set.h5", "-o", "broken")
     assert code == 130
     assert "go on with --resume" in stderr

@@ -35,7 +35,7 @@ def cluster():
 
 
 def begun(net, pictures):
-    settings = feature_scan.settings_for(net, pictures, LAYERS, top=4, batch=4)
+    settings = feature_scan.settings_for(net, pictures, LAYERS, top=4, group=4)
     return feature_scan.begin(net, settings)
 
 

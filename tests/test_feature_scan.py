@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from features_testing import LAYERS, SIZE, encoded, equal, small_network, write_set
 
+import minicnn
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess
-from minicnn.tasks import feature_file, feature_scan
+from minicnn.tasks import feature_file, feature_groups, feature_scan
 from minicnn.tasks.picture_set import PictureSet
 
 
@@ -26,14 +27,14 @@ def data(tmp_path_factory):
 
 
 def begun(net, pictures, **options):
-    settings = feature_scan.settings_for(net, pictures, LAYERS, **{"top": 4, **options})
+    settings = feature_scan.settings_for(net, pictures, LAYERS, **{"top": 4, "group": 4, **options})
     return feature_scan.begin(net, settings)
 
 
 def scanned(net, pictures, shard=(1, 1), **options):
-    features = begun(net, pictures, **options)
+    features = begun(net, pictures)
     blocks = feature_scan.shard_blocks(features.settings, shard)
-    feature_scan.scan(features, net, pictures, blocks=blocks)
+    feature_scan.scan(features, net, pictures, blocks=blocks, **options)
     return features
 
 
@@ -91,19 +92,48 @@ def test_shards_in_any_order_give_the_same_bits(net, data, whole, shards, tmp_pa
     assert equal(merged, whole)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64])
-def test_the_batch_changes_rounding_at_most(net, data, whole, batch):
-    other = scanned(net, PictureSet(data), batch=batch)
+@pytest.mark.parametrize("batch", [1, 3, 16])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_neither_batch_nor_threads_change_a_bit(net, data, whole, batch, threads):
+    assert equal(scanned(net, PictureSet(data), batch=batch, threads=threads), whole)
+
+
+def test_shards_with_other_batches_give_the_same_bits(net, data, whole):
+    parts = [scanned(net, PictureSet(data), (i + 1, 2), batch=b) for i, b in enumerate((1, 16))]
+    assert equal(feature_file.merge(*parts), whole)
+
+
+def test_a_set_cut_short_gives_each_picture_the_same_bits(net, data, whole):
+    """The last group is filled up, so 10 pictures are 4 + 4 + 2 as 30 are."""
+    short = scanned(net, PictureSet(data, limit=10), batch=16)
+    for name, records in short.layers.items():
+        long = whole.layers[name]
+        known = {
+            (unit, n): value
+            for unit, row in enumerate(long.picture)
+            for n, value in zip(row, long.value[unit], strict=True)
+        }
+        shared = [
+            (known[unit, n], value)
+            for unit, row in enumerate(records.picture)
+            for n, value in zip(row, records.value[unit], strict=True)
+            if n >= 0 and (unit, n) in known
+        ]
+        assert shared
+        assert all(ours == theirs for ours, theirs in shared)
+
+
+def test_what_a_picture_is_grouped_with_changes_rounding_at_most(net, data, whole):
+    pictures = PictureSet(data)
+    other = begun(net, pictures, group=7)
+    feature_scan.scan(other, net, pictures)
     for name, records in whole.layers.items():
         assert np.array_equal(records.picture, other.layers[name].picture)
-        assert np.array_equal(records.row, other.layers[name].row)
         np.testing.assert_allclose(records.value, other.layers[name].value, rtol=1e-5)
 
 
-def test_threads_change_nothing(net, data, whole):
-    features = begun(net, PictureSet(data))
-    feature_scan.scan(features, net, PictureSet(data), threads=3)
-    assert equal(features, whole)
+def test_groups_follow_from_the_size_of_pictures():
+    assert [feature_groups.group_size(side) for side in (8, 32, 64, 227, 1024)] == [16, 16, 4, 1, 1]
 
 
 def test_an_interrupted_scan_resumes(net, data, whole, tmp_path):
@@ -126,7 +156,7 @@ def test_an_interrupted_scan_resumes(net, data, whole, tmp_path):
 
 
 def test_it_saves_once_a_minute(net, data):
-    times, saved = iter(range(0, 10**6, 40)), []
+    times, saved = iter(range(0, 10**6, 20)), []
     features = begun(net, PictureSet(data))
     feature_scan.scan(
         features, net, PictureSet(data), save=lambda f: saved.append(f.seen), clock=times.__next__
@@ -153,17 +183,19 @@ def test_weights_that_give_no_numbers(net, data):
         feature_scan.scan(begun(broken, PictureSet(data)), broken, PictureSet(data))
 
 
-def test_memory_is_bounded_and_stated(net, tmp_path, rng):
-    peaks = []
-    for count in (24, 96):
+def test_memory_is_bounded_and_stated(tmp_path, rng):
+    net, peaks = minicnn.build("minivgg"), []
+    for count in (8, 24):
         pictures = PictureSet(write_set(tmp_path / f"{count}.h5", rng, count))
-        features = begun(net, pictures)
+        settings = feature_scan.settings_for(net, pictures, feature_scan.choose_layers(net))
+        features = feature_scan.begin(net, settings)
         tracemalloc.start()
-        feature_scan.scan(features, net, pictures, threads=1)
+        feature_scan.scan(features, net, pictures, threads=1, batch=8)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.2 * peaks[0]
-    assert 0.4 < feature_scan.memory(net, features) / peaks[0] < 2.5
+    assert peaks[1] < 1.1 * peaks[0]
+    stated = feature_groups.memory(net, features, threads=1, batch=8)
+    assert 0.8 < stated / peaks[0] < 1.5
 
 
 def test_layers_by_pattern(net):

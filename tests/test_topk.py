@@ -21,11 +21,15 @@ def maps_of(pictures, rng, ties=True):
     return maps
 
 
+def offer(records, pictures, maps):
+    topk.note(records, pictures, topk.sight(maps, records.value[:, -1]))
+
+
 def scanned(maps, order, batch, k=9):
     records = topk.empty(SHAPE[0], k)
     for first in range(0, len(order), batch):
         mine = order[first : first + batch]
-        topk.offer(records, mine, maps[mine])
+        offer(records, mine, maps[mine])
     return records
 
 
@@ -95,7 +99,7 @@ def test_a_dead_unit_has_empty_slots(rng):
 
 def test_negative_activations_are_no_activations():
     records = topk.empty(1, 3)
-    topk.offer(records, [0, 1], np.array([-1.0, 0.0], np.float32).reshape(2, 1, 1, 1))
+    offer(records, [0, 1], np.array([-1.0, 0.0], np.float32).reshape(2, 1, 1, 1))
     assert records.dead.all()
     assert records.histogram[0, 0] == 2
 
@@ -105,7 +109,7 @@ def test_a_picture_with_many_peaks_appears_once():
     maps[1, 0, :4] = 9
     maps[2, 0, 0, 0] = 1
     records = topk.empty(1, 9)
-    topk.offer(records, [0, 1, 2], maps)
+    offer(records, [0, 1, 2], maps)
     assert records.picture[0].tolist() == [1, 2] + [-1] * 7
     assert (records.row[0, 0], records.column[0, 0]) == (0, 0)
     assert records.positive[0] == 21
@@ -123,7 +127,7 @@ def test_counts(rng):
 def test_bins_of_the_histogram():
     records = topk.empty(3, 1)
     value = np.array([1.0, 1e-9, 1e9], np.float32)
-    topk.offer(records, [0], value.reshape(1, 3, 1, 1))
+    offer(records, [0], value.reshape(1, 3, 1, 1))
     bins = records.histogram.argmax(axis=1)
     assert topk.EDGES[bins[0] - 2] == 1.0
     assert bins[1:].tolist() == [1, topk.BINS - 1]
@@ -140,4 +144,14 @@ def test_what_cannot_be_ordered_is_refused(rng, value):
     maps = maps_of(3, rng)
     maps[1, 4, 0, 0] = value
     with pytest.raises(MinicnnError, match=r"unit 4 is .* on picture 11"):
-        topk.offer(topk.empty(SHAPE[0], 9), [10, 11, 12], maps)
+        offer(topk.empty(SHAPE[0], 9), [10, 11, 12], maps)
+
+
+def test_a_sight_taken_while_weaker_ones_were_kept_gives_the_same(rng):
+    """Other threads look before all that came first is noted."""
+    maps = maps_of(12, rng)
+    wanted, late = scanned(maps, np.arange(12), 4), topk.empty(SHAPE[0], 9)
+    sights = [topk.sight(maps[i : i + 4], late.value[:, -1]) for i in (0, 4, 8)]
+    for i, seen in enumerate(sights):
+        topk.note(late, np.arange(4 * i, 4 * i + 4), seen)
+    assert equal(late, wanted)

@@ -8,13 +8,20 @@ from pathlib import Path
 from minicnn import checkpoint
 from minicnn.cli.report import duration
 from minicnn.errors import MinicnnError
-from minicnn.tasks import feature_cluster, feature_file, feature_report, feature_scan
+from minicnn.tasks import (
+    feature_cluster,
+    feature_file,
+    feature_groups,
+    feature_report,
+    feature_scan,
+)
 from minicnn.tasks.deconvnet import Policy
 from minicnn.tasks.networks import load_network
 from minicnn.tasks.picture_set import PictureSet
 
 INTERRUPTED = 130
 FILE = "features.h5"
+EVENT_SECONDS = 1.0  # between two JSON lines of progress
 
 
 def scan(args, report) -> int:
@@ -24,9 +31,7 @@ def scan(args, report) -> int:
     net = load_network(args.network, args.weights, args.pool or "own")
     layers = feature_scan.choose_layers(net, args.layers)
     pictures = PictureSet(args.data[0], args.split, args.limit)
-    settings = feature_scan.settings_for(
-        net, pictures, layers, top=args.top, size=args.size, batch=args.batch
-    )
+    settings = feature_scan.settings_for(net, pictures, layers, top=args.top, size=args.size)
     part = f"-{args.shard[0]}-of-{args.shard[1]}" if args.shard else ""
     path = _output(args, Path(FILE).stem + part + ".h5")
     if args.resume and path.exists():
@@ -48,17 +53,19 @@ def _run_scan(args, report, features, net, pictures, blocks, path):
     todo = sum(len(features.settings.block(b)) for b in blocks if not features.done[b])
     if not todo:
         return features
-    memory = feature_scan.memory(net, features) / 2**20
-    report.note(f"{todo} pictures to scan, about {memory:.0f} MiB of memory")
-    known, started = set(features.skipped), time.monotonic()
+    how = {"batch": args.batch, "threads": args.threads}
+    memory = feature_groups.memory(net, features, **how) / 2**20
+    report.note(f"{todo} pictures to scan, about {memory:.0f} MiB of memory besides the network's")
+    known, started, told = set(features.skipped), time.monotonic(), -EVENT_SECONDS
     with report.progress(todo) as progress:
 
         def show(done, total, skipped):
+            nonlocal told
             progress.update(done, {"skipped": len(skipped)} if skipped else {})
-            rate = done / max(1e-9, time.monotonic() - started)
-            report.event(
-                "progress", done=done, total=total, rate=round(rate, 3), skipped=len(skipped)
-            )
+            seconds = time.monotonic() - started
+            if seconds - told >= EVENT_SECONDS or done == total:
+                told, rate = seconds, round(done / max(1e-9, seconds), 3)
+                report.event("progress", done=done, total=total, rate=rate, skipped=len(skipped))
             for number in sorted(set(skipped) - known):
                 report.note(f"skipped picture {number}: {skipped[number]}")
                 known.add(number)
@@ -73,7 +80,7 @@ def _run_scan(args, report, features, net, pictures, blocks, path):
             if args.scheduler:
                 features = feature_cluster.scan(features, net, args.scheduler, **options)
             else:
-                feature_scan.scan(features, net, pictures, threads=args.threads, **options)
+                feature_scan.scan(features, net, pictures, **how, **options)
         except feature_scan.Interrupted:
             report.note(f"interrupted; what is done is in {path}, go on with --resume")
             raise SystemExit(INTERRUPTED) from None
@@ -91,7 +98,7 @@ def merge(args, report) -> int:
     features = reduce(feature_file.merge, map(feature_file.load, files))
     settings = features.settings
     if not features.complete:
-        left = math.ceil((~features.done).sum() * settings.batch)
+        left = math.ceil((~features.done).sum() * settings.group)
         report.note(f"about {left} of {settings.pictures} pictures are not scanned yet")
     feature_file.save(features, path)
     if not features.complete or args.no_sheets:

@@ -52,7 +52,10 @@ def add(verbs) -> None:
         "--size", metavar="N", type=parser.count, help="side (default: the network's)"
     )
     verb.add_argument(
-        "--batch", metavar="N", type=parser.count, default=8, help="pictures at a time (default: 8)"
+        "--batch",
+        metavar="N",
+        type=parser.count,
+        help="pictures held at a time, which changes no number (default: four groups a thread)",
     )
     verb.add_argument(
         "--shard", metavar="I/N", type=shard, help="scan this part only, draw nothing"

@@ -14,7 +14,7 @@ from minicnn.network import Network
 from minicnn.tasks import feature_file, feature_scan
 from minicnn.tasks.picture_set import PictureSet
 
-BLOCKS_A_PART = 8
+PICTURES_A_PART = 64
 RETRIES = 5  # of a part, where workers die
 TIMEOUT = 10  # seconds to find the scheduler
 
@@ -28,7 +28,7 @@ def scan(
     strict=False,
     save=None,
     progress=None,
-    blocks_a_part=BLOCKS_A_PART,
+    blocks_a_part=None,
 ):
     """Scan the blocks that are not done yet on the workers of a scheduler.
 
@@ -41,8 +41,8 @@ def scan(
         Of a running scheduler, as tcp://10.0.0.1:8786.
     blocks, strict, save, progress
         See `feature_scan.scan`; `save` is called as there.
-    blocks_a_part : int
-        It does not change the result.
+    blocks_a_part : int, optional
+        It does not change the result; by default blocks of `PICTURES_A_PART` pictures.
 
     Returns
     -------
@@ -58,6 +58,7 @@ def scan(
     settings, save = features.settings, save or (lambda _: None)
     blocks = range(settings.blocks) if blocks is None else blocks
     todo = [b for b in blocks if not features.done[b]]
+    blocks_a_part = blocks_a_part or max(1, PICTURES_A_PART // settings.group)
     parts = [todo[i : i + blocks_a_part] for i in range(0, len(todo), blocks_a_part)]
     total, count = sum(len(settings.block(b)) for b in todo), 0
     saved = time.monotonic()

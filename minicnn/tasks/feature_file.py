@@ -8,9 +8,9 @@
     /skipped, /names                             JSON in bytes: {picture: reason}, {picture: name}
     root attributes                              format, format_version, settings
 
-A block is a run of `batch` consecutive pictures, which go through the network together. A shard
-does whole blocks, and rounding depends on nothing else: so any shards of a scan, merged in any
-order, give the numbers of one scan bit for bit.
+A block is a group of consecutive pictures, which go through the network together. A shard does
+whole blocks, and rounding depends on nothing else: so any shards of a scan, merged in any order,
+give the numbers of one scan bit for bit.
 """
 
 import json
@@ -22,7 +22,7 @@ from minicnn.errors import MinicnnError
 from minicnn.hdf5 import load_arrays, save_arrays
 from minicnn.tasks import topk
 
-FORMAT, VERSION = "minicnn-features", 1
+FORMAT, VERSION = "minicnn-features", 2
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class ScanSettings:
         Activations kept for a unit.
     pool : str or None
         Of the network: what its poolings are, where that is not as published.
-    size, batch : int
-        Side of the pictures in pixels; how many of them are a block.
+    size, group : int
+        Side of the pictures in pixels; how many of them are a block (`feature_groups`).
     """
 
     network: str
@@ -57,17 +57,17 @@ class ScanSettings:
     top: int
     pool: str | None
     size: int
-    batch: int
+    group: int
 
     @property
     def blocks(self):
         """How many blocks there are."""
-        return -(-self.pictures // self.batch)
+        return -(-self.pictures // self.group)
 
     def block(self, number):
         """Return the numbers of the pictures in a block."""
-        first = number * self.batch
-        return range(first, min(first + self.batch, self.pictures))
+        first = number * self.group
+        return range(first, min(first + self.group, self.pictures))
 
 
 @dataclass
@@ -223,7 +223,7 @@ def _assembled(arrays, settings):
 def _check_content(features):
     """Raise ValueError unless shapes, types and ranges are those that a scan writes."""
     settings = features.settings
-    if not all(type(n) is int and n > 0 for n in (settings.pictures, settings.top, settings.batch)):
+    if not all(type(n) is int and n > 0 for n in (settings.pictures, settings.top, settings.group)):
         raise ValueError("numbers of pictures must be positive")
     if features.done.shape != (settings.blocks,):
         raise ValueError(f"{features.done.shape} blocks, {settings.blocks} wanted")

@@ -11,6 +11,7 @@ Memory: 20 k + 8 (2 + BINS) bytes for a unit, whatever the number of pictures.
 """
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -73,25 +74,66 @@ def empty(units, k):
     )
 
 
-def offer(records, pictures, maps):
-    """Show activations to `records`, which are changed in place.
+class Sight(NamedTuple):
+    """What is taken of the activations of some pictures in one layer, before they are noted.
+
+    Attributes
+    ----------
+    peaks : float32 (N, K)
+        The maximum of each map.
+    positive : int64 (K,)
+        Activations above 0.
+    units : int array (U,)
+        Those that may have found something stronger than what is kept.
+    where : int32 (U, N)
+        First place of each maximum in its map, row-major; -1 where it is not strong enough.
+    columns : int
+        Of a map.
+    """
+
+    peaks: np.ndarray
+    positive: np.ndarray
+    units: np.ndarray
+    where: np.ndarray
+    columns: int
+
+
+def sight(maps, least):
+    """Return the `Sight` of activations (N, K, P, Q), which may be thrown away then.
+
+    Parameters
+    ----------
+    maps : floating point (N, K, P, Q)
+    least : float32 (K,)
+        What is kept of each unit is not below that: it spares looking for places.
+    """
+    N, K, _, Q = maps.shape
+    flat = maps.reshape(N, K, -1)  # a view, also of maps that lie in memory as (N, P, Q, K)
+    peaks = flat.max(axis=2).astype(np.float32)
+    worth = (peaks > 0) & (peaks >= least)
+    units = np.flatnonzero(worth.any(axis=0))
+    where = np.full((len(units), N), EMPTY, np.int32)
+    for at, n in np.argwhere(worth[:, units].T):
+        where[at, n] = flat[n, units[at]].argmax()
+    return Sight(peaks, (flat > 0).sum(axis=(0, 2)), units, where, Q)
+
+
+def note(records, pictures, seen):
+    """Put a `Sight` into `records`, which are changed in place.
 
     Parameters
     ----------
     records : Records
     pictures : int array (N,)
-        Their numbers, none of which has been offered before.
-    maps : floating point (N, K, P, Q)
+        Their numbers, none of which has been noted before.
+    seen : Sight
 
     Raises
     ------
     MinicnnError
         If an activation is NaN or infinite.
     """
-    N, K, _, Q = maps.shape
-    pictures = np.asarray(pictures, np.int64)
-    flat = maps.reshape(N, K, -1)  # a view, also of maps that lie in memory as (N, P, Q, K)
-    peaks = flat.max(axis=2).astype(np.float32)
+    pictures, peaks = np.asarray(pictures, np.int64), seen.peaks
     bad = ~np.isfinite(peaks)
     if bad.any():
         n, unit = np.argwhere(bad)[0]
@@ -100,24 +142,19 @@ def offer(records, pictures, maps):
             "such activations, so check the weights"
         )
     records.fired += (peaks > 0).sum(axis=0)
-    records.positive += (flat > 0).sum(axis=(0, 2))
+    records.positive += seen.positive
     bins = np.where(peaks > 0, np.searchsorted(EDGES, peaks, side="right") + 1, 0)
-    np.add.at(records.histogram, (np.arange(K), bins), 1)
-    worth = (peaks > 0) & (peaks >= records.value[:, -1])
-    units = np.flatnonzero(worth.any(axis=0))
-    where = np.full((len(units), N), EMPTY, np.int32)
-    for at, n in np.argwhere(worth[:, units].T):
-        where[at, n] = flat[n, units[at]].argmax()
-    seen = where != EMPTY
+    np.add.at(records.histogram, (np.arange(peaks.shape[1]), bins), 1)
+    held = seen.where != EMPTY
     new = {
-        "value": np.where(seen, peaks[:, units].T, 0),
-        "picture": np.where(seen, pictures, EMPTY),
-        "row": np.where(seen, where // Q, EMPTY),
-        "column": np.where(seen, where % Q, EMPTY),
+        "value": np.where(held, peaks[:, seen.units].T, 0),
+        "picture": np.where(held, pictures, EMPTY),
+        "row": np.where(held, seen.where // seen.columns, EMPTY),
+        "column": np.where(held, seen.where % seen.columns, EMPTY),
     }
-    old = {name: getattr(records, name)[units] for name in RANKED}
+    old = {name: getattr(records, name)[seen.units] for name in RANKED}
     for name, array in strongest(old, new).items():
-        getattr(records, name)[units] = array
+        getattr(records, name)[seen.units] = array
 
 
 def merge(one, other):
