@@ -30,6 +30,7 @@ __all__ = [
     "resize",
     "save_image",
     "to_uint8",
+    "to_uint16",
 ]
 
 
@@ -136,15 +137,31 @@ def to_uint8(x):
     array([  0,   1,   1, 255, 255], dtype=uint8)
     """
     x = np.asarray(x)
-    if x.dtype == np.uint8:
-        return x
+    return x if x.dtype == np.uint8 else _rounded(x, 255).astype(np.uint8)
+
+
+def to_uint16(x):
+    """Turn 0..255 into 0..65535, rounded half up and clipped: 257 steps to a grey level.
+
+    Raises
+    ------
+    MinicnnError
+        As `to_uint8` does.
+
+    >>> to_uint16(np.array([-3.0, 1.0, 1.5, 255.0, 300.0]))
+    array([    0,   257,   386, 65535, 65535], dtype=uint16)
+    """
+    return _rounded(np.asarray(x, np.float64) * 257, 65535).astype(np.uint16)
+
+
+def _rounded(x, most):
     bad = x.size - np.count_nonzero(np.isfinite(x))
     if bad:
         raise MinicnnError(
             f"{bad} of {x.size} values are NaN or infinite, so they make no picture; "
             "the computation before has diverged"
         )
-    return np.clip(np.floor(x.astype(np.float64) + 0.5), 0, 255).astype(np.uint8)
+    return np.clip(np.floor(x.astype(np.float64) + 0.5), 0, most)
 
 
 def _check_picture(rgb):

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from minicnn import png16
 from minicnn.errors import MinicnnError
 from minicnn.picture_reader import open_picture, quoted
 
@@ -60,6 +61,22 @@ def check_output(path, force=False):
         open(temporary, "xb").close()
 
 
+def check_bits(path, bits):
+    """Check that the format of `path` holds so many bits a channel, 8 or 16.
+
+    Raises
+    ------
+    MinicnnError
+        If it does not.
+    """
+    if bits not in (8, 16):
+        raise MinicnnError(f"no pictures of {bits} bits a channel; use 8 or 16")
+    if bits == 16 and Path(path).suffix.lower() != ".png":
+        raise MinicnnError(
+            f"cannot write {quoted(path)} with 16 bits a channel: only .png holds them here"
+        )
+
+
 def save_image(path, rgb, *, metadata=None, force=False):
     """Write a picture; the suffix chooses PNG, TIFF or WebP (all lossless) or JPEG (quality 95).
 
@@ -71,8 +88,8 @@ def save_image(path, rgb, *, metadata=None, force=False):
     ----------
     path : path-like
         Ends in .png, .jpg, .jpeg, .tif, .tiff or .webp.
-    rgb : uint8 (H, W, 3)
-        `images.to_uint8` makes it from floating point.
+    rgb : uint8 (H, W, 3), or uint16 for a PNG of 16 bits a channel
+        `images.to_uint8` and `images.to_uint16` make it from floating point.
     metadata : dict, optional
         What JSON holds, NumPy values and paths; NaN and infinity become words.
     force : bool
@@ -85,11 +102,13 @@ def save_image(path, rgb, *, metadata=None, force=False):
     """
     check_output(path, force)
     rgb = np.asarray(rgb)
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
+    known = rgb.dtype in (np.uint8, np.uint16)
+    if not known or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
         raise MinicnnError(
             f"cannot write {quoted(path)}: pixels must be uint8 (H, W, 3), not {rgb.dtype} "
             f"{rgb.shape}; images.to_uint8 rounds floating point"
         )
+    check_bits(path, 8 * rgb.itemsize)
     data = _encoded(path, rgb, metadata)
     with _temporary(path) as temporary:
         with open(temporary, "xb") as file:
@@ -126,8 +145,12 @@ def read_metadata(path):
 def _encoded(path, rgb, metadata):
     """Return the bytes of the picture file."""
     kind, options = _WRITERS[Path(path).suffix.lower()]
+    text = None
     if metadata is not None:
         text = json.dumps(_plain(metadata), sort_keys=True, allow_nan=False)
+    if rgb.dtype == np.uint16:
+        return png16.encode(rgb, text)
+    if text is not None:
         if kind == "PNG":
             options = {**options, "pnginfo": PngInfo()}
             options["pnginfo"].add_text("minicnn", text)
