@@ -13,7 +13,7 @@ class Arena:
         self._free, self._lent = [], {}
 
     def take(self, shape):
-        """Return an uninitialised array: in the smallest free buffer that holds it, or a new one."""
+        """Return an uninitialised array: in the smallest free buffer that will do."""
         size = math.prod(shape)
         fitting = [i for i, flat in enumerate(self._free) if flat.size >= size]
         best = min(fitting, key=lambda i: self._free[i].size, default=None)

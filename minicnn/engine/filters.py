@@ -1,25 +1,23 @@
 """The weights of a network that stand still, as the fast convolutions want them, each made once."""
 
-import numpy as np
-
 from minicnn.engine import columns, winograd
 
 TILE = 4  # F(6x6) saves little more, and its filters take 1.8 times the memory
-SMALL = 256 * 256  # C K of a bank that is kept twice
+SMALL = 256 * 256  # C K of a bank that is kept in panels
 
 
 class FilterBanks:
     """Transformed weights by the array they come from.
 
-    A Winograd bank serves both directions (`winograd.correlate`, `flipped`); of small banks a
-    second copy with the last axes exchanged is kept, which BLAS reads faster.
+    A Winograd bank serves both directions (`winograd.correlate`, `flipped`). Of small banks there
+    are two copies, in panels for each direction, which is faster.
     """
 
     def __init__(self):
         self._kept = {}
 
     def winograd(self, w):
-        """Return the filters (K, C, 3, 3) as (U (frequencies, C, K), U with its axes exchanged)."""
+        """Return the filters (K, C, 3, 3) as banks (forward, backward)."""
         return self._once(w, "winograd", self._both_directions)
 
     def matrices(self, w, groups):
@@ -36,5 +34,6 @@ class FilterBanks:
     def _both_directions(w):
         U = winograd.transform_filters(w, TILE, w.dtype)
         exchanged = U.transpose(0, 2, 1)
-        small = w.shape[0] * w.shape[1] <= SMALL
-        return U, np.ascontiguousarray(exchanged) if small else exchanged
+        if w.shape[0] * w.shape[1] > SMALL or any(n % winograd.PANEL for n in w.shape[:2]):
+            return U, exchanged
+        return winograd.panels(U), winograd.panels(exchanged)

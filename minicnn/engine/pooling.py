@@ -4,8 +4,6 @@ Windows that do not overlap make bands that do not either; else the gradients of
 share rows and are added one after the other.
 """
 
-import numpy as np
-
 from minicnn.engine.threads import parallel_map
 from minicnn.ops import avgpool2d, maxpool2d
 from minicnn.ops.shapes import pair
