@@ -57,6 +57,27 @@ def tv(x, normalisation="mean"):
     return value, _differences_adjoint(down, right, x)
 
 
+class PixelTV:
+    """Total variation of the picture in pixels 0..1, whatever the network's units.
+
+    Parameters
+    ----------
+    grey_level : array (1, C, 1, 1)
+        How much one grey level of 0..255 is in the network's units.
+    variation : callable, x -> (value, dx)
+        `tv`, or one like it.
+    """
+
+    def __init__(self, grey_level, variation=tv):
+        self.unit, self.variation = 1 / (255 * grey_level), variation
+
+    def __call__(self, x):
+        """Return (value, dx) of x (N, C, H, W)."""
+        value, dx = self.variation(x * self.unit)
+        dx *= self.unit
+        return value, dx
+
+
 def tv_beta(x, beta=2.0, normalisation="mean"):
     """Total variation to the power beta, (down² + right²)^(beta/2); beta = 1 keeps edges sharp.
 

@@ -22,7 +22,7 @@ ORDER = """
     gradcheck gradcheck_ops gradcheck_objectives
         | network layers fields folding torus edges tiles tiled_function
         | sheets overlays
-    engine
+    engine | device
     models architectures
     checkpoint
     tasks

@@ -66,23 +66,19 @@ def average_unpool(dy, count, x_shape, kernel, stride, padding):
     return _average("average_unpool", dy, count, x_shape[2:], x_shape, kernel, stride, padding)
 
 
-def row_products(rows, v):
-    """Return rows @ v for rows (R, n) and v (n,), summed in float64 in a fixed order: (R,)."""
-    xp = array_module(rows)
-    count = len(rows)
-    partials = xp.empty((count, SUM_BLOCKS), xp.float64)
-    sums = xp.empty(count, xp.float64)
-    run = _module(rows)
-    run.blocks("row_products", count * SUM_BLOCKS, rows, v, partials, SUM_BLOCKS, v.size)
-    run.blocks("total", count, partials, xp.ones(count), sums, SUM_BLOCKS)
+def dot(a, b):
+    """Return the sum of a·b for vectors (n,), in float64 and in a fixed order: an array (1,)."""
+    xp = array_module(a)
+    partials, sums = xp.empty(SUM_BLOCKS, xp.float64), xp.empty(1, xp.float64)
+    run = _module(a)
+    run.blocks("dot", SUM_BLOCKS, a, b, partials, a.size)
+    run.blocks("total", 1, partials, xp.ones(1), sums, SUM_BLOCKS)
     return sums
 
 
-def combine_rows(factors, rows):
-    """Return factors @ rows for float64 factors (R,) and rows (R, n), summed in float64: (n,)."""
-    out = array_module(rows).empty(rows.shape[1:], rows.dtype)
-    _module(rows).each("combine_rows", out.size, factors, rows, out, len(rows))
-    return out
+def add_scaled(y, factor, x):
+    """Y <- y + factor·x for vectors (n,), in place."""
+    _module(y).each("add_scaled", y.size, y, x, factor)
 
 
 def _average(name, source, count, size, x_shape, kernel, stride, padding):

@@ -24,27 +24,18 @@ KERNEL total(const double* __restrict__ partials, const double* __restrict__ fac
     if (threadIdx.x == 0) totals[blockIdx.x] = factors[blockIdx.x] * sum;
 }
 
-// Twin: sums = rows @ v in float64, rows (R, n), v (n,): L-BFGS's products with its history. The blocks
-// of row r leave partials[r, block of the row]; `each` is their number.
-KERNEL row_products(const real* __restrict__ rows, const real* __restrict__ v,
-                    double* __restrict__ partials, int each, unsigned n)
+// Twin: optimizers/vectors.py, dot. The blocks leave partial sums of a[i] b[i].
+KERNEL dot(const real* __restrict__ a, const real* __restrict__ b, double* __restrict__ partials,
+           unsigned n)
 {
-    unsigned row = blockIdx.x / each, block = blockIdx.x % each;
-    const real* a = rows + (unsigned long long)row * n;
     double sum = 0;
-    for (unsigned i = block * blockDim.x + threadIdx.x; i < n; i += each * blockDim.x)
-        sum += double(a[i]) * double(v[i]);
+    EACH (i, n) sum += double(a[i]) * double(b[i]);
     sum = block_sum(sum);
     if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 
-// Twin: out = factors @ rows, rows (count, n), each element summed in float64: L-BFGS's direction
-KERNEL combine_rows(const double* __restrict__ factors, const real* __restrict__ rows,
-                    real* __restrict__ out, int count, unsigned n)
+// Twin: optimizers/vectors.py, add_scaled. y += factor x
+KERNEL add_scaled(real* __restrict__ y, const real* __restrict__ x, real factor, unsigned n)
 {
-    EACH (i, n) {
-        double sum = 0;
-        for (int r = 0; r < count; ++r) sum += factors[r] * double(rows[(unsigned long long)r * n + i]);
-        out[i] = sum;
-    }
+    EACH (i, n) y[i] += factor * x[i];
 }

@@ -4,8 +4,6 @@ Several styles: their Gram matrices are mixed, `objectives.blend_targets`; or ea
 region of the picture, `guidance`. Masks are given in pixels and brought to each layer here.
 """
 
-from functools import partial
-
 import numpy as np
 
 from minicnn import priors
@@ -109,7 +107,7 @@ def style_objective(
             mixed = blend_targets(targets, blend or [1.0] * len(styles))
             loss = GramStyleLoss(mixed, weights, gram)
         objectives["style"] = (style_weight, loss)
-    variation = partial(TV[tv], grey_level=grey_level(net, content))
+    variation = TV[tv](grey_level(net, content))
     objective = WeightedSum(objectives, {"tv": (tv_weight, variation)})
     return image_function(objective, walk, threads)
 
@@ -162,19 +160,16 @@ def _stacked(grams):
 
 
 def pixel_tv(x, grey_level, variation=priors.tv):
-    """Total variation of the picture in pixels 0..1, whatever the network's units: (value, dx)."""
-    unit = 1 / (255 * grey_level)
-    value, dx = variation(x * unit)
-    dx *= unit
-    return value, dx
+    """Return (value, dx), see `priors.PixelTV`."""
+    return priors.PixelTV(grey_level, variation)(x)
 
 
-# form -> (x, grey_level) -> (value, dx); the second and third see x in the network's own units, as
+# form -> grey_level -> x -> (value, dx); the second and third see x in the network's own units, as
 # the programs do that they are named for
 TV = {
-    "mean": pixel_tv,
-    "neural-style": lambda x, grey_level: priors.tv_neural_style(x),
-    "absolute": lambda x, grey_level: priors.tv_absolute(x),
+    "mean": priors.PixelTV,
+    "neural-style": lambda grey_level: priors.tv_neural_style,
+    "absolute": lambda grey_level: priors.tv_absolute,
 }
 
 

@@ -23,7 +23,6 @@ Two ways to go on from a texture: `torus` makes it one that repeats without a se
 `histograms` gives it the tones of the source to the letter.
 """
 
-from functools import partial
 
 import numpy as np
 
@@ -36,7 +35,7 @@ from minicnn.sheets import grid, labelled
 from minicnn.tasks import series
 from minicnn.tasks.search import search
 from minicnn.tasks.style import Outcome
-from minicnn.tasks.style_loss import grey_level, pixel_tv
+from minicnn.tasks.style_loss import grey_level
 from minicnn.tasks.walks import image_function, layer_weights, mean_grams, walk_of
 from minicnn.torus import tv_on_torus
 from minicnn.weighted_sum import WeightedSum
@@ -98,11 +97,7 @@ def texture_objective(
         for name, target in targets.items():
             weights[name] /= factor(target.shape[-1]) * sum_squares(target) or 1.0
     terms = {"style": (weight, GramStyleLoss(targets, weights, gram))}
-    variation = partial(
-        pixel_tv,
-        grey_level=grey_level(net, source),
-        variation=tv_on_torus if seamless else priors.tv,
-    )
+    variation = priors.PixelTV(grey_level(net, source), tv_on_torus if seamless else priors.tv)
     objective = WeightedSum(terms, {"tv": (tv_weight, variation)})
     return image_function(objective, walk, threads)
 

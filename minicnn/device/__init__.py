@@ -1,0 +1,1 @@
+"""Style objectives compiled for a CUDA device: see README.md."""

@@ -1,0 +1,97 @@
+"""What a compiled evaluation runs on: kernels, matrix products, CUDA graphs."""
+
+from functools import partial
+
+import numpy as np
+
+from minicnn.device import cublaslt
+from minicnn.device.buffers import Buffers
+from minicnn.errors import MinicnnError
+from minicnn.kernels import loader
+
+PRECISIONS = ("auto", "fp32", "tf32", "fp16")
+FIRST_WITH_TF32 = 80  # compute capability times 10: Ampere
+
+
+class Cuda:
+    """The current CUDA device.
+
+    Parameters
+    ----------
+    precision : {"auto", "fp32", "tf32", "fp16"}
+        Of the factors of matrix products; sums are float32. auto takes tf32 where there is such
+        a thing, as PyTorch does, else fp32. fp16 has as many bits as tf32 and half the bytes.
+
+    Attributes
+    ----------
+    xp : module, cupy
+    kernels : has `each` and `blocks`, see `kernels.loader.Module`
+    half : bool, whether the columns are float16
+    """
+
+    def __init__(self, precision="auto"):
+        import cupy
+
+        self.xp = cupy
+        new = int(cupy.cuda.Device().compute_capability) >= FIRST_WITH_TF32
+        if precision == "tf32" and not new:
+            raise MinicnnError(
+                "tf32 needs a device of compute capability 8.0; use --precision fp32 or fp16"
+            )
+        self.half = precision == "fp16"
+        self.kernels = loader.module("float32", self.half)
+        self._library, self._tf32 = cublaslt.load(), new and precision != "fp32"
+
+    def products(self, buffers):
+        """Return the function that multiplies matrices, see `cublaslt.Products`."""
+
+        def stream():
+            return self.xp.cuda.get_current_stream().ptr
+
+        return cublaslt.Products(self._library, buffers, tf32=self._tf32, stream=stream)
+
+    def captured(self, run):
+        """Return a function that does what run() does, as one CUDA graph if that can be had.
+
+        run() has been called before, so that everything in it is compiled. It must not allocate,
+        nor wait for the device.
+        """
+        stream = (
+            self.xp.cuda.Stream()
+        )  # in order with the default stream, unlike a non-blocking one
+        with stream:
+            stream.begin_capture()
+            try:
+                run()
+                graph = stream.end_capture()
+            except Exception:  # what cannot be captured is run step by step
+                _abandon(stream)
+                return run
+        return partial(graph.launch, stream)
+
+    def out_of_memory(self):
+        """Return the error that CuPy raises where memory does not suffice."""
+        return self.xp.cuda.memory.OutOfMemoryError
+
+    def release(self):
+        """Give memory that nothing uses back to the device."""
+        self.xp.get_default_memory_pool().free_all_blocks()
+
+
+def count_bytes(build):
+    """Return how many bytes `build(buffers)` takes, without taking any."""
+    buffers = Buffers()
+    build(buffers)
+    return buffers.bytes
+
+
+def column_dtype(half):
+    """Return the dtype of the columns."""
+    return np.float16 if half else np.float32
+
+
+def _abandon(stream):
+    try:
+        stream.end_capture()
+    except Exception:  # CuPy reports once more that the capture has failed
+        return

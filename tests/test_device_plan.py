@@ -1,0 +1,224 @@
+"""The compiled evaluation, on the CPU (kernels by g++, products by NumPy), equals the network."""
+
+import numpy as np
+import pytest
+from cuda_on_cpu.machine import HostMachine
+from cuda_on_cpu.module import COMPILER
+
+from minicnn import models
+from minicnn.device import plan as compiled
+from minicnn.device import terms
+from minicnn.errors import MinicnnError
+from minicnn.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
+from minicnn.network import Network
+from minicnn.objectives import ClassScore
+from minicnn.tasks.style_loss import style_objective
+from minicnn.weighted_sum import WeightedSum
+
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no g++ to build the kernels with")
+WEIGHTS = {"content_weight": 1.0, "style_weight": 1e3, "tv_weight": 0.1}
+LAYERS = {"content_layers": ["relu2_1"], "style_layers": {"relu1_1": 1, "relu2_1": 0.5, "pool2": 2}}
+STRIP = 5000  # bytes: a few rows
+
+
+@pytest.fixture(autouse=True)
+def few_blocks(monkeypatch):
+    """Sums by few blocks: a thread of a kernel with barriers is dear on the CPU."""
+    for part in (terms, compiled):
+        monkeypatch.setattr(part, "SUM_BLOCKS", 3)
+
+
+def network(pool=MaxPool2d, **options):
+    """A small VGG with filters of several sizes, at random."""
+    layers = [
+        ("conv1_1", Conv2d(8, kernel=(3, 5), padding=(1, 2))),
+        ("relu1_1", ReLU()),
+        ("conv1_2", Conv2d(12, kernel=3, padding=0, bias=False)),
+        ("relu1_2", ReLU()),
+        ("pool1", pool(kernel=2, stride=2)),
+        ("conv2_1", Conv2d(16, kernel=3, padding=1)),
+        ("relu2_1", ReLU()),
+        ("pool2", pool(kernel=3, stride=2, padding=1, ceil=True)),
+    ]
+    rng = np.random.default_rng(0)
+    net = Network(layers, {}, (3, 21, 18), {"preprocess": {"mean": [0, 0, 0]}})
+    for name, shape in net.param_shapes().items():
+        scale = np.sqrt(2 / np.prod(shape[1:])) if "weight" in name else 0.1
+        net.params[name] = (scale * rng.standard_normal(shape)).astype(np.float32)
+    return net
+
+
+def drawn(net, **options):
+    """Return (explicit function of the picture, its objective, pictures)."""
+    rng = np.random.default_rng(1)
+    x, content, style = (
+        (40 * rng.standard_normal((1, *net.input_shape))).astype(np.float32) for _ in range(3)
+    )
+    given = {**WEIGHTS, **LAYERS, **options}
+    fun = style_objective(net, content, style, engine="explicit", **given)
+    return fun, fun.objective, x
+
+
+def compile_on(machine, net, objective, x, strip=STRIP):
+    assert compiled.obstacle(net, objective, x.shape) is None
+    return compiled.Plan(net, objective, x.shape, machine, strip)
+
+
+def cosine(a, b):
+    a, b = a.ravel().astype(np.float64), b.ravel().astype(np.float64)
+    return a @ b / np.sqrt((a @ a) * (b @ b))
+
+
+@needs_compiler
+@pytest.mark.parametrize("pool", [MaxPool2d, AvgPool2d])
+@pytest.mark.parametrize("strip", [1, STRIP, 1 << 30])
+def test_the_plan_equals_the_explicit_network(pool, strip):
+    net = network(pool)
+    explicit, objective, x = drawn(net)
+    fun = compile_on(HostMachine(), net, objective, x, strip)
+    for picture in (x, 0.5 * x, x):  # nothing is left over from the picture before
+        value, gradient = explicit(picture)
+        found, dx = fun(picture)
+        assert found == pytest.approx(value, rel=2e-6)
+        assert np.linalg.norm(dx - gradient) < 2e-6 * np.linalg.norm(gradient)
+        assert list(fun.terms) == list(explicit.terms)
+        for name, term in explicit.terms.items():
+            assert fun.terms[name] == pytest.approx(term, rel=1e-5)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tv_weight": 0.0},
+        {"content_weight": 0.0},
+        {"style_weight": 0.0},
+        {"content_layers": ["relu1_1", "pool1"], "gram": "gatys", "content_loss": "sum"},
+    ],
+    ids=["no-tv", "no-content", "no-style", "other-factors"],
+)
+def test_terms_that_are_not_there(options):
+    net = network()
+    explicit, objective, x = drawn(net, **options)
+    value, gradient = explicit(x)
+    found, dx = compile_on(HostMachine(), net, objective, x)(x)
+    assert found == pytest.approx(value, rel=2e-6)
+    assert np.linalg.norm(dx - gradient) < 2e-6 * np.linalg.norm(gradient)
+
+
+@needs_compiler
+def test_the_embedded_network():
+    net = models.build("minivgg", seed=3, pool="average")
+    net.input_shape = (3, 24, 32)
+    layers = {"content_layers": ["relu3_2"], "style_layers": ["relu1_1", "relu2_1", "relu4_1"]}
+    explicit, objective, x = drawn(net, **layers)
+    value, gradient = explicit(x)
+    found, dx = compile_on(HostMachine(), net, objective, x)(x)
+    assert found == pytest.approx(value, rel=1e-5)
+    assert np.linalg.norm(dx - gradient) < 1e-5 * np.linalg.norm(gradient)
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", ["tf32", "fp16"])
+def test_lower_precision_keeps_the_direction(precision):
+    net = network(AvgPool2d)
+    net.params = {k: (v * 1e-3 if k == "conv2_1.weight" else v) for k, v in net.params.items()}
+    explicit, objective, x = drawn(net)  # gradients of many magnitudes
+    value, gradient = explicit(x)
+    found, dx = compile_on(HostMachine(precision), net, objective, x)(x)
+    assert found == pytest.approx(value, rel=5e-3)
+    assert found != value
+    assert cosine(dx, gradient) > 1 - 1e-4  # ten bits
+
+
+@needs_compiler
+def test_half_precision_has_no_range_of_its_own():
+    """A gradient and a picture far beyond float16 give the same, scaled."""
+    net = network(AvgPool2d)
+    options = {"tv_weight": 0.0, "style_weight": 0.0}
+    _, objective, x = drawn(net, **options)
+    _, dx = compile_on(HostMachine("fp16"), net, objective, x)(x)
+    dx = dx.copy()
+    (weight, loss) = objective.objectives["content"]
+    objective.objectives["content"] = (weight * 2.0**40, loss)
+    _, larger = compile_on(HostMachine("fp16"), net, objective, x)(x)
+    np.testing.assert_array_equal(larger, dx * np.float32(2.0**40))
+
+
+@needs_compiler
+def test_the_same_picture_gives_the_same_bits():
+    net = network()
+    _, objective, x = drawn(net)
+    one, other = (compile_on(HostMachine(), net, objective, x) for _ in range(2))
+    for _ in range(2):
+        (value, dx), (again, dx_again) = one(x), other(x)
+        assert value == again
+        np.testing.assert_array_equal(dx, dx_again)
+
+
+@needs_compiler
+def test_capture_comes_after_the_first_evaluation():
+    net = network()
+    _, objective, x = drawn(net)
+    machine = HostMachine()
+    fun = compile_on(machine, net, objective, x)
+    fun(x)
+    assert machine.captures == 0
+    for _ in range(3):
+        fun(x)
+    assert machine.captures == 1
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_bytes_are_counted_before_they_are_taken(precision):
+    net = network()
+    _, objective, x = drawn(net)
+    machine = HostMachine(precision)
+    fun = compile_on(machine, net, objective, x)
+    counted = compiled.bytes_needed(net, objective, x.shape, machine.half, STRIP)
+    assert counted == fun.bytes == machine.xp.taken
+
+
+@needs_compiler
+def test_memory_that_is_short_is_answered_by_smaller_strips():
+    net = network()
+    net.input_shape = (3, 200, 200)
+    _, objective, x = drawn(net)
+    needed = [
+        compiled.bytes_needed(net, objective, x.shape, strip_bytes=strip)
+        for strip in (compiled.LARGEST_STRIP, 16 << 20, 4 << 20, compiled.SMALLEST_STRIP)
+    ]
+    assert sorted(needed, reverse=True) == needed
+    machine = HostMachine(memory=needed[2])
+    fun = compiled.compile_objective(net, objective, x.shape, machine)
+    assert fun.bytes <= needed[2]
+    assert machine.released == needed.index(fun.bytes)
+    machine = HostMachine(memory=needed[3] - 1)
+    with pytest.raises(
+        MinicnnError, match=r"not enough GPU memory: this takes at least 0\.\d\d GB"
+    ):
+        compiled.compile_objective(net, objective, x.shape, machine)
+
+
+def test_what_cannot_be_compiled_says_why():
+    net = network()
+    _, objective, x = drawn(net)
+
+    def reason(net=net, objective=objective, shape=x.shape):
+        return compiled.obstacle(net, objective, shape)
+
+    assert reason() is None
+    assert "several pictures" in reason(shape=(2, 3, 21, 18))
+    assert "ClassScore" in reason(objective=WeightedSum({"c": (1, ClassScore("relu1_1", 0))}))
+    assert "total variation" in reason(objective=drawn(net, tv="neural-style")[1])
+    raw = {"content_layers": ["conv1_2"], "style_weight": 0}
+    assert "conv1_2 is wanted without the ReLU" in reason(objective=drawn(net, **raw)[1])
+    stride = network()
+    stride.nodes[5] = stride.nodes[5]._replace(layer=Conv2d(16, stride=2, padding=1))
+    assert "conv2_1 is not a convolution of stride 1" in reason(net=stride)
+    fork = network()
+    fork.nodes[4] = fork.nodes[4]._replace(inputs=("relu1_1",))
+    assert "pool1 does not follow on the one before it" in reason(net=fork)
+    net.params = {name: value.astype("f8") for name, value in net.params.items()}
+    assert "float64" in reason()
