@@ -47,6 +47,7 @@ setup(
         "cuda12": ["cupy-cuda12x>=13.2"],
         "cuda13": ["cupy-cuda13x>=13.6"],
         "test": TEST,
+        "bench": ["onnxruntime>=1.20", "onnx>=1.17"],
         "dev": [*TEST, "build>=1", "pre-commit>=3.5"],
     },
     entry_points={"console_scripts": ["minicnn = minicnn.cli:main"]},

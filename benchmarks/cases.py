@@ -39,12 +39,13 @@ OBJECTIVES = {
 class Case(NamedTuple):
     """One row of the table."""
 
-    kind: str  # "gradient", "forward", "conv-forward", "conv-backward"
+    kind: str  # see `peers`
     network: str
     size: int
     threads: int
     pool: str = ""  # "" is that of the network's objective
     layer: str = ""  # of a convolution
+    batch: int = 1  # pictures of a training step or a scan
 
     @property
     def name(self):
@@ -58,11 +59,15 @@ class Case(NamedTuple):
         row = OBJECTIVES[self.network]
         return row._replace(pool=self.pool or row.pool)
 
+    @property
+    def taps(self):
+        """The layers that the objective reads, each once."""
+        return tuple(dict.fromkeys((*self.objective.style_layers, self.objective.content_layer)))
+
 
 def network(case):
     """Return the network up to the last layer that is read, with He weights and small biases."""
-    objective = case.objective
-    return cut(case.network, (*objective.style_layers, objective.content_layer), objective.pool)
+    return cut(case.network, case.taps, case.objective.pool)
 
 
 def cut(name, layers, pool=None):
@@ -97,12 +102,11 @@ def _noise(size, seed):
 def convolution(case):
     """Return (x, w, b, padding, dy) of one layer: random input and output gradient."""
     net = cut(case.network, (case.layer,))
-    _, C, H, W = (1, *_input_shape(net, case))
-    rng = np.random.default_rng(0)
+    shape, rng = _input_shape(net, case), np.random.default_rng(0)
     w, b = net.params[f"{case.layer}.weight"], net.params[f"{case.layer}.bias"]
     layer = net.layer(case.layer)
-    x = rng.standard_normal((1, C, H, W), dtype=np.float32)
-    dy = rng.standard_normal((1, *layer.out_shape((C, H, W))), dtype=np.float32)
+    x = rng.standard_normal((1, *shape), dtype=np.float32)
+    dy = rng.standard_normal((1, *layer.out_shape(shape)), dtype=np.float32)
     return x, w, b, layer.padding, dy
 
 

@@ -14,7 +14,7 @@ import sys
 THREADS = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 os.environ.update(THREADS)
 
-from cases import OBJECTIVES, Case, network, pictures  # noqa: E402 - after the environment
+from cases import OBJECTIVES, Case, pictures  # noqa: E402 - after the environment
 from profiler import THROUGH, Profile, best_of, by_operation, by_part  # noqa: E402
 
 from minicnn.errors import MinicnnError  # noqa: E402
@@ -54,7 +54,7 @@ def report(case, args):
 
     profile = Profile()
     with profile.watching_numpy():  # also while plans are made: they keep the functions they call
-        fun = style_function(case, network(case), args.engine)
+        fun = style_function(case, args.engine)
         x = pictures(case)[2]
         fun(x)
         bare = best_of(lambda: fun(x), args.repeats)

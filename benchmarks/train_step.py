@@ -1,113 +1,126 @@
-"""A training step of minivgg-bn, ours against PyTorch's: forward, backward, update.
+"""A training step of minivgg-bn: forward, backward, update, ours and PyTorch's.
 
-    python benchmarks/train_step.py [--batch 128] [--crop 48] [--threads 2] [--rounds 9] [--json F]
-
-Same network, batch and optimizer. Ours normalises over groups of 64 pictures, one group a
-thread; PyTorch over the whole batch, in both of its memory layouts.
+Same weights, batch and optimizer, no dropout. Ours normalises over groups of 64 pictures, one
+group a thread; PyTorch over the whole batch. The check is of one group, where both are the same:
+its loss and the gradients of the first and the last layer.
 """
 
-import argparse
-import json
-import platform
-import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from pairs import compare, serve, table
 
-STEPS = 3  # in a unit of work
+from minicnn import models
+from minicnn.layers import Dropout
+from minicnn.network import Network
+
+NETWORK, GROUP, CLASSES, SMOOTHING = "minivgg-bn", 64, 200, 0.1
+RATE, MOMENTUM = 0.01, 0.9
+CHECKED = ("conv1_1.weight", "fc5.weight")
 
 
-def ours(batch, crop, threads):
-    from concurrent.futures import ThreadPoolExecutor
-
-    from minicnn import models
+def ours(case):
+    """Return the function that does a step with the engine's convolutions."""
     from minicnn.engine.conv2d import FastConvolution
     from minicnn.engine.threads import one_blas_thread
-    from minicnn.tasks import train_step
+    from minicnn.tasks.train_step import loss_and_gradients, sgd_step
 
-    net = models.build("minivgg-bn")
+    net = network()
     net.convolution = FastConvolution()
-    x, labels = draw(batch, crop)
-    groups = [slice(i, i + 64) for i in range(0, batch, 64)]
+    x, labels = draw(case)
+    groups = [slice(i, i + GROUP) for i in range(0, case.batch, GROUP)]
     replicas = [net.replica() for _ in groups]
-    velocity = {name: np.zeros_like(p) for name, p in net.params.items() if "bn" not in name}
-    rng = np.random.default_rng(0)
+    velocity = {k: np.zeros_like(p) for k, p in net.params.items() if _learned(k)}
+    pool = ThreadPoolExecutor(case.threads)
 
-    def gradients(i):
-        return train_step.loss_and_gradients(
-            replicas[i], x[groups[i]], labels[groups[i]], 0.1, rng
-        )[2]
+    def group(i):
+        return loss_and_gradients(replicas[i], x[groups[i]], labels[groups[i]], SMOOTHING, None)
 
-    def work():
-        with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-            for _ in range(STEPS):
-                results = list(pool.map(gradients, range(len(groups))))
-                for name, v in velocity.items():
-                    grad = sum(result[name] for result in results) / len(results)
-                    train_step.sgd_step(net.params[name], grad, v, 0.01, 0.9, True)
+    def step():
+        with one_blas_thread():
+            results = list(pool.map(group, range(len(groups))))
+            for name, v in velocity.items():
+                grad = sum(result[2][name] for result in results) / len(results)
+                sgd_step(net.params[name], grad, v, RATE, MOMENTUM, True)
 
-    return work
+    def check():
+        loss, _, grads = group(0)
+        return {"loss": loss, **{name: grads[name] for name in CHECKED}}
+
+    step.check = check
+    return step
 
 
-def torchs(batch, crop, threads, channels_last):
+def torchs(case, layout):
+    """Return the function that does a step with PyTorch's modules and optimizer."""
     import torch
     from torch import nn
 
-    torch.set_num_threads(threads)
-    layers, channels = [], 3
-    for i, (width, count) in enumerate(((32, 2), (64, 2), (128, 3), (256, 3))):
-        for _ in range(count):
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
-            layers.append(nn.ReLU(inplace=True))
-            channels = width
-        layers.append(nn.MaxPool2d(2) if i < 3 else nn.AdaptiveAvgPool2d(1))
-    net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256, 200))
-    x, labels = (torch.tensor(a) for a in draw(batch, crop))
-    if channels_last:
-        net, x = (a.to(memory_format=torch.channels_last) for a in (net, x))
-    loss = nn.CrossEntropyLoss(label_smoothing=0.1)
-    sgd = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True)
+    source = network()
+    modules, own = {}, {}
+    for name, layer, _ in source.nodes:
+        modules[name] = _module(nn, source, name, layer)
+        for path, parameter in modules[name].named_parameters():
+            kind = path.rpartition(".")[2]
+            stored = {"weight": "gamma", "bias": "beta"}[kind] if name.startswith("bn") else kind
+            own[f"{name}.{stored}"] = parameter
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(torch.from_numpy(source.params[name]))
+    net = nn.Sequential(*modules.values()).to(memory_format=layout)
+    x, labels = (torch.from_numpy(array) for array in draw(case))
+    x = x.contiguous(memory_format=layout)
+    criterion = nn.CrossEntropyLoss(label_smoothing=SMOOTHING)
+    sgd = torch.optim.SGD(net.parameters(), lr=RATE, momentum=MOMENTUM, nesterov=True)
 
-    def work():
-        for _ in range(STEPS):
-            sgd.zero_grad()
-            loss(net(x), labels).backward()
-            sgd.step()
+    def step():
+        sgd.zero_grad()
+        criterion(net(x), labels).backward()
+        sgd.step()
 
-    return work
+    def check():
+        sgd.zero_grad()
+        loss = criterion(net(x[:GROUP]), labels[:GROUP])
+        loss.backward()
+        return {"loss": loss.item(), **{k: own[k].grad.numpy() for k in CHECKED}}
+
+    step.check = check
+    return step
 
 
-def draw(batch, crop):
+def network():
+    """Return the network without what draws random numbers and without the softmax."""
+    net = models.build(NETWORK)
+    nodes, last = [], None
+    for name, layer, _ in net.nodes:
+        if name != "prob" and not isinstance(layer, Dropout):
+            nodes.append((name, layer, (last,) if last else None))
+            last = name
+    return Network(nodes, net.params, net.input_shape, net.attrs)
+
+
+def draw(case):
+    """Return pictures (N, 3, size, size) and labels."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((batch, 3, crop, crop), dtype=np.float32)
-    return x, rng.integers(0, 200, batch)
+    x = rng.standard_normal((case.batch, 3, case.size, case.size), dtype=np.float32)
+    return x, rng.integers(0, CLASSES, case.batch)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--crop", type=int, default=48)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--be", choices=("ours", "torch", "torch channels_last"))
-    args = parser.parse_args()
-    sizes = (args.batch, args.crop, args.threads)
-    if args.be == "ours":
-        return serve(ours(*sizes))
-    if args.be:
-        return serve(torchs(*sizes, channels_last="channels" in args.be))
-    command = [sys.executable, __file__, "--batch", str(sizes[0]), "--crop", str(sizes[1])]
-    command += ["--threads", str(sizes[2]), "--be"]
-    programs = {name: [*command, name] for name in ("ours", "torch", "torch channels_last")}
-    found = compare(programs, rounds=args.rounds)
-    print(f"minivgg-bn, batch {sizes[0]}, {sizes[1]} px, {sizes[2]} threads, {STEPS} steps a round")
-    print(table(found, "torch"))
-    if args.json:
-        found |= {"settings": vars(args), "machine": platform.platform()}
-        with open(args.json, "w") as file:
-            json.dump(found, file, indent=1)
+def _learned(name):
+    return not name.endswith((".mean", ".var"))
 
 
-if __name__ == "__main__":
-    main()
+def _module(nn, net, name, layer):
+    kind, params = type(layer).__name__, net.params
+    if kind == "Conv2d":
+        K, C = params[f"{name}.weight"].shape[:2]
+        return nn.Conv2d(C, K, layer.kernel, padding=layer.padding, bias=layer.bias)
+    if kind == "Linear":
+        out, features = params[f"{name}.weight"].shape
+        return nn.Sequential(nn.Flatten(), nn.Linear(features, out))
+    if kind == "BatchNorm2d":
+        return nn.BatchNorm2d(len(params[f"{name}.gamma"]), eps=layer.eps)
+    return {
+        "ReLU": lambda: nn.ReLU(inplace=True),
+        "MaxPool2d": lambda: nn.MaxPool2d(layer.kernel, layer.stride),
+        "GlobalAvgPool2d": lambda: nn.AdaptiveAvgPool2d(1),
+    }[kind]()

@@ -1,13 +1,14 @@
 """A second opinion on networks: PyTorch functions strung together from the same list of nodes."""
 
 import numpy as np
-import pytest
 
 from minicnn.layers import pair
 
 
 def activations(net, x):
     """Return torch tensors {layer: output}, and x under "input", differentiable by x."""
+    import pytest  # the benchmarks read the rules below without it
+
     torch = pytest.importorskip("torch")
     functional = torch.nn.functional
     outputs = {"input": torch.from_numpy(np.array(x)).requires_grad_()}

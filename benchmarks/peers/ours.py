@@ -1,16 +1,32 @@
-"""minicnn itself."""
+"""ours, the fast engine."""
+
+from cases import convolution, network, pictures
+from feature_scan import ours as scan
+from train_step import ours as train
 
 import minicnn
+from minicnn.layers import Conv2d
+from minicnn.network import Network
+from minicnn.tasks.walks import walk_of
+
+PACKAGES = ("minicnn", "numpy", "scipy")
+KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan")
 
 
-def style_function(case, net, engine="fast"):
+def prepare(case, engine="fast"):
+    if case.kind in ("train", "scan"):
+        return {"train": train, "scan": scan}[case.kind](case)
+    if case.kind == "gradient":
+        return _gradient(case, engine)
+    return _forward(case, engine) if case.kind == "forward" else _convolution(case, engine)
+
+
+def style_function(case, engine="fast"):
     """Return minicnn's own fun(x) -> (value, gradient) of the case."""
-    from cases import pictures
-
     content, style, _ = pictures(case)
     objective = case.objective
     return minicnn.style_objective(
-        net,
+        network(case),
         content,
         style,
         content_layers=[objective.content_layer],
@@ -21,3 +37,26 @@ def style_function(case, net, engine="fast"):
         engine=engine,
         threads=case.threads,
     )
+
+
+def _gradient(case, engine):
+    fun, x = style_function(case, engine), pictures(case)[2]
+    return lambda: dict(zip(("value", "gradient"), fun(x), strict=True))
+
+
+def _forward(case, engine):
+    walk, x = walk_of(network(case), engine, case.threads), pictures(case)[2]
+    return lambda: walk.forward(x, case.taps, keep=False)
+
+
+def _convolution(case, engine):
+    """One layer is a network too; its input and gradient lie in memory as our layers leave them."""
+    x, w, b, padding, dy = convolution(case)
+    layer = Conv2d(len(w), w.shape[2:], padding=padding)
+    net = Network([("conv", layer)], {"conv.weight": w, "conv.bias": b}, x.shape[1:])
+    walk = walk_of(net, engine, case.threads)
+    x, dy = (a.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2) for a in (x, dy))
+    if case.kind == "conv-forward":
+        return lambda: {"y": walk.forward(x, ["conv"], keep=False)["conv"]}
+    walk.forward(x, ["conv"])
+    return lambda: {"dx": walk.backward({"conv": dy})}

@@ -1,0 +1,78 @@
+"""Which cases a run has, and about how long it takes."""
+
+import numpy as np
+from cases import Case
+
+from minicnn import models
+
+KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan", "lbfgs")
+# the shapes of convolution that occur in VGG-19 up to conv5_1
+LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv4_1", "conv4_2")
+LAYERS += ("conv5_1",)
+QUICK_LAYERS = ("conv1_1", "conv3_2")
+LARGEST = 512  # pixels of the picture: larger ones say nothing new
+GFLOPS = 100.0  # a processor's, for the estimate
+START_S, COMPILE_S = 6.0, 45.0
+
+
+def cases(kinds, networks, sizes, threads, *, pool="", quick=False):
+    """Return the list of `Case`, the quick ones first."""
+    found = []
+    for kind in ("gradient", "forward"):
+        if kind in kinds:
+            found += [Case(kind, n, size, threads, pool) for n in networks for size in sizes]
+    for kind in ("conv-forward", "conv-backward"):
+        if kind in kinds and (quick or "vgg19" in networks):
+            layers, fit = QUICK_LAYERS if quick else LAYERS, [s for s in sizes if s <= LARGEST]
+            found += [Case(kind, "vgg19", s, threads, layer=layer) for s in fit for layer in layers]
+    if "train" in kinds:
+        size, batch = (24, 64) if quick else (48, 128)
+        found.append(Case("train", "minivgg-bn", size, threads, batch=batch))
+    if "scan" in kinds:
+        size, batch = (99, 4) if quick else (227, 32)
+        found.append(Case("scan", "squeezenet", size, threads, batch=batch))
+    if "lbfgs" in kinds:
+        found += [Case("lbfgs", "", size, threads) for size in sizes]
+    return found
+
+
+def seconds(case, peers, rounds, unit):
+    """Return about how many seconds a case takes on a quiet machine."""
+    turn = max(unit, flop(case) / (1e9 * GFLOPS * case.threads)) + 0.1
+    start = sum(COMPILE_S if "compile" in name else START_S for name in peers)
+    return start + len(peers) * (rounds + 3) * turn
+
+
+def flop(case):
+    """Return about how many operations a unit of work is, by its convolutions."""
+    if case.kind == "lbfgs":
+        return 20 * 1e5 * case.size**2  # as long as 20 iterations of SciPy's with bounds take
+    if case.kind == "scan":
+        return case.batch * _convolutions(models.skeleton(case.network), case.size)
+    if case.kind == "train":
+        return 3 * case.batch * _convolutions(models.skeleton(case.network), case.size)
+    if case.layer:
+        return _convolutions(models.skeleton(case.network), case.size, case.layer)
+    net = _skeleton(case)
+    return (2 if case.kind == "gradient" else 1) * _convolutions(net, case.size)
+
+
+def _skeleton(case):
+    net = models.skeleton(case.network)
+    last = max(net.layers.index(name) for name in case.taps)
+    net.nodes = net.nodes[: last + 1]
+    return net
+
+
+def _convolutions(net, size, only=None):
+    total, shapes = 0, {"input": (3, size, size)}
+    for name, layer, inputs in net.nodes:
+        if type(layer).__name__ == "Linear":
+            break
+        shapes[name] = layer.out_shape(*(shapes[source] for source in inputs))
+        if type(layer).__name__ == "Conv2d" and only in (None, name):
+            weight = net.params[f"{name}.weight"].shape
+            total += 2 * int(np.prod(weight)) * int(np.prod(shapes[name][1:]))
+        if name == only:
+            break
+    return total
