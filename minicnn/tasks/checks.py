@@ -17,6 +17,12 @@ def counts(settings, most):
             raise MinicnnError(f"{name} = {value}; use a whole number {allowed}")
 
 
+def bits(settings):
+    """Refuse a depth of colour that no picture file has."""
+    if settings.bits not in (8, 16):
+        raise MinicnnError(f"bits = {settings.bits}; use 8 or 16")
+
+
 def not_negative(values):
     """Refuse what is negative or not finite: {name: value}."""
     for name, value in values.items():

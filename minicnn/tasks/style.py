@@ -16,7 +16,7 @@ lecture notes). They give every layer a factor 1/(4 C²) in the place of 1/C⁴:
 `tasks.style_setup` turns settings and files into the arrays that meet here.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -71,7 +71,8 @@ def run(job, callback=None):
         runs.append((iterations, partial(_run_stage, stage, iterations, reached)))
     results = [outcome.result for outcome in series.run_all(runs, callback)]
     last = series.summary(results)
-    return Outcome(job.snapshot(resampled(last.x, job.content.shape[2:], job.net)), last)
+    last = replace(last, x=resampled(last.x, job.content.shape[2:], job.net))
+    return Outcome(job.snapshot(last.x), last)
 
 
 @dataclass

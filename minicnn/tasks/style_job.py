@@ -72,6 +72,7 @@ class Job(jobs.Job):
             style_masks=self.style_masks,
             engine=s.engine,
             threads=s.threads,
+            tile=s.tile,
         )
 
     def search_options(self):
@@ -112,14 +113,18 @@ class Job(jobs.Job):
 
     def snapshot(self, x):
         """Return the picture of x, with the colours of the content where they are to stay."""
-        kept = self.settings.preserve_color
+        return to_uint8(self.colours(x))
+
+    def colours(self, x):
+        """Return the same before it is rounded and clipped, float64 in 0..255."""
+        kept, rgb = self.settings.preserve_color, deprocess(x, self.net.attrs["preprocess"])
         if kept is None:
-            return style.picture(x, self.net)
-        rgb = np.clip(deprocess(x, self.net.attrs["preprocess"]), 0, 255)
+            return rgb
+        rgb = np.clip(rgb, 0, 255)
         content = resize(self.originals["content"], rgb.shape[:2])
         if kept == "histogram":
-            return to_uint8(match_histogram(rgb, content))
-        return to_uint8(with_luminance(content, luminance(rgb)))
+            return match_histogram(rgb, content)
+        return with_luminance(content, luminance(rgb))
 
     def row(self, outcome):
         """Return {label: picture} of the sheet."""

@@ -43,6 +43,8 @@ class StyleSettings(opening.SearchSettings):
     match_color : "mean-cov", "cholesky" or "histogram": give the style the content's colours first
     preserve_color : "luminance" or "histogram": give the result the content's colours
     padding : "zero" or "replicate", of the first layer
+    tile : int, pixels a side of the tiles that the picture is done in; all at once by default
+    bits : 8 or 16, a channel of the picture file
     iterations : int, at full size
     coarse_iterations : int, at each of the sizes before
     carry : bool, take the optimizer's memory along from size to size, where it has one
@@ -73,6 +75,8 @@ class StyleSettings(opening.SearchSettings):
     match_color: str | None = None
     preserve_color: str | None = None
     padding: str = "zero"
+    tile: int | None = None
+    bits: int = 8
 
     @property
     def styles(self):
@@ -267,7 +271,8 @@ def _used(layers, weight):
 
 def _check(s):
     whole = ("scales", "iterations", "coarse_iterations")
-    checks.counts(s, {"size": checks.LARGEST, **dict.fromkeys(whole)})
+    checks.counts(s, {"size": checks.LARGEST, "tile": checks.LARGEST, **dict.fromkeys(whole)})
+    checks.bits(s)
     sizes = s.style_size if isinstance(s.style_size, list) else [s.style_size]
     for size in sizes:
         checks.counts(replace(s, style_size=size), {"style_size": checks.LARGEST})

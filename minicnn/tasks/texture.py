@@ -145,6 +145,7 @@ def synthesise(job, number, layers, callback=None):
         seamless=s.seamless,
         engine=s.engine,
         threads=s.threads,
+        tile=s.tile,
     )
     level = grey_level(job.net, job.start)
     bounds = job.bounds(number)
@@ -154,10 +155,15 @@ def synthesise(job, number, layers, callback=None):
 
 def picture(job, x, number=0):
     """Return the picture uint8 (H, W, 3) of x, with the histogram of the source if asked for."""
+    return to_uint8(colours(job, x, number))
+
+
+def colours(job, x, number=0):
+    """Return the same before it is rounded and clipped, float64 in 0..255."""
     rgb = deprocess(x, job.net.attrs["preprocess"])
     if job.settings.histogram:
-        rgb = match_histogram(np.clip(rgb, 0, 255), job.pictures[number])
-    return to_uint8(rgb)
+        return match_histogram(np.clip(rgb, 0, 255), job.pictures[number])
+    return rgb
 
 
 def steps_of_sweep(layers):

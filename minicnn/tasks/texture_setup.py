@@ -53,6 +53,8 @@ class TextureSettings(opening.SearchSettings):
     histogram : bool, match the histogram of the source afterwards
     seamless : bool, make one tile of an endless wall
     sweep : bool, make figure 12: a row for each number of layers, on one sheet
+    tile : int, pixels a side of the tiles that the texture is done in; all at once by default
+    bits : 8 or 16, a channel of the picture file
     """
 
     sources: list
@@ -67,6 +69,8 @@ class TextureSettings(opening.SearchSettings):
     histogram: bool = False
     seamless: bool = False
     sweep: bool = False
+    tile: int | None = None
+    bits: int = 8
 
     def inputs(self):
         """Return {role: picture file}."""
@@ -115,6 +119,10 @@ class Job(jobs.Job):
     def snapshot(self, x):
         """Return the picture of x."""
         return texture.picture(self, x)
+
+    def colours(self, x):
+        """Return the same before it is rounded and clipped, float64 in 0..255."""
+        return texture.colours(self, x)
 
     def row(self, outcome):
         """Return {label: picture} of the sheet."""
@@ -241,7 +249,11 @@ def _check(s):
     if not s.sources or (len(s.sources) > 1 and not s.sweep):
         raise MinicnnError(f"{len(s.sources)} sources; give one, or several with --sweep")
     side = checks.LARGEST
-    checks.counts(s, {"source_size": side, "width": side, "height": side, "iterations": None})
+    sides = dict.fromkeys(("source_size", "width", "height", "tile"), side)
+    checks.counts(s, {**sides, "iterations": None})
+    checks.bits(s)
+    if s.bits == 16 and s.sweep:
+        raise MinicnnError("a sweep is a sheet of 8 bits a channel; leave out the 16 bits")
     weights = {f"weight of layer {name}": value for name, value in (s.layers or {}).items()}
     checks.not_negative({"tv_weight": s.tv_weight, **weights})
     s.check()
