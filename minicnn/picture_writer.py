@@ -31,8 +31,10 @@ _WRITERS = {
 _DESCRIPTION = 0x010E  # the EXIF tag ImageDescription
 
 
-def check_output(path, force=False):
+def check_output(path, force=False, suffixes=tuple(_WRITERS)):
     """Check that `save_image` can write to `path`; call it before a long computation.
+
+    Of other writers, the `suffixes` that they know.
 
     Raises
     ------
@@ -46,9 +48,9 @@ def check_output(path, force=False):
         raise MinicnnError(f"cannot write {name}: a file name holds no null character")
     if os.path.isdir(path):
         raise MinicnnError(f"cannot write {name}: it is a folder; give a file name")
-    if suffix not in _WRITERS:
+    if suffix not in suffixes:
         raise MinicnnError(
-            f"cannot write {name}: unknown suffix {suffix!r}; use one of {', '.join(_WRITERS)}"
+            f"cannot write {name}: unknown suffix {suffix!r}; use one of {', '.join(suffixes)}"
         )
     if not os.path.isdir(folder):
         raise MinicnnError(f"cannot write {name}: there is no folder {folder!r}; create it first")
@@ -109,7 +111,11 @@ def save_image(path, rgb, *, metadata=None, force=False):
             f"{rgb.shape}; images.to_uint8 rounds floating point"
         )
     check_bits(path, 8 * rgb.itemsize)
-    data = _encoded(path, rgb, metadata)
+    write_whole(path, _encoded(path, rgb, metadata))
+
+
+def write_whole(path, data):
+    """Write bytes to a temporary file beside `path`, which then takes its name."""
     with _temporary(path) as temporary:
         with open(temporary, "xb") as file:
             file.write(data)

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minicnn.cli import estimating, parser
+from minicnn.cli.frames import Frames
 from minicnn.cli.report import Report, duration
 from minicnn.errors import MinicnnError
-from minicnn.images import check_output, save_image
+from minicnn.images import check_output, save_image, to_uint16
 from minicnn.npz_writer import check_npz, save_npz
+from minicnn.picture_writer import check_bits
 from minicnn.tasks import loss_plot
 
 INTERRUPTED, FAILED = 130, 1
@@ -52,6 +54,24 @@ def add_snapshot_options(verb) -> None:
     )
 
 
+def add_large_options(verb) -> None:
+    """Declare what large and fine pictures need."""
+    verb.add_argument(
+        "--tile",
+        metavar="N",
+        type=parser.count,
+        help="compute in tiles of N x N pixels: in less memory and more time, the same loss",
+    )
+    verb.add_argument(
+        "--bits",
+        metavar="8|16",
+        type=int,
+        choices=(8, 16),
+        default=8,
+        help="bits a channel of the picture; 16 for .png (default: 8)",
+    )
+
+
 @dataclass(frozen=True)
 class Outputs:
     """Where the picture goes, its sheet, its arrays, and a snapshot every so many iterations."""
@@ -62,6 +82,7 @@ class Outputs:
     force: bool = False
     npz: str | None = None
     plot: str | None = None
+    frames: Frames | None = None
 
     def snapshot(self, iteration: int) -> Path:
         """Return the name of the snapshot of an iteration."""
@@ -73,18 +94,22 @@ class Outputs:
         step = self.save_every
         return list(range(step, iterations, step)) if step else []
 
-    def check(self, inputs, iterations: int = 1) -> None:
+    def check(self, inputs, iterations: int = 1, lead: int = 0) -> None:
         """Raise `MinicnnError` if a file cannot be written, or is one of `inputs`."""
         snapshots = map(self.snapshot, self.snapshots(iterations))
         outputs = [self.picture, self.sheet, self.npz, self.plot, *snapshots]
+        animated = self.frames.outputs(lead + iterations) if self.frames else []
         if self.plot:
             loss_plot.check()
         taken = {Path(path).resolve(): "an input of this run" for path in inputs}
-        for path in filter(None, outputs):
+        for path in filter(None, [*outputs, *animated]):
             place = Path(path).resolve()
             if place in taken:
                 raise MinicnnError(f"cannot write {str(path)!r}: it is {taken[place]}")
             taken[place] = "already to be written by this run"
+        if self.frames:
+            self.frames.check(lead + iterations)
+        for path in filter(None, outputs):
             (check_npz if path == self.npz else check_output)(path, self.force)
 
 
@@ -120,8 +145,9 @@ def paint(settings, outputs: Outputs, report: Report, files=None, weights=None) 
 def _paint(settings, outputs, report, files, weights):
     inputs = {**settings.inputs(), **(files or {})}
     outputs.check(inputs.values())
+    check_bits(outputs.picture, getattr(settings, "bits", 8))
     job = settings.prepare(files)
-    outputs.check(inputs.values(), job.steps - job.lead)
+    outputs.check(inputs.values(), job.steps - job.lead, job.lead)
     if weights not in (None, job.weights_hash):
         raise MinicnnError(
             f"the weights of {job.net.attrs['name']} are others now (SHA-256 {job.weights_hash}, "
@@ -133,6 +159,7 @@ def _paint(settings, outputs, report, files, weights):
     with report.progress(job.steps) as progress:
         watch = _Watch(job, outputs, report, progress, started)
         outcome = job.run(watch)
+        watch.finish(outcome)
     seconds = time.monotonic() - started
     result = outcome.result
     if result.value != result.value:
@@ -182,6 +209,8 @@ class _Watch:
         self.job, self.outputs, self.report, self.progress = job, outputs, report, progress
         self.started = started
         self.snapshots = {job.lead + i for i in outputs.snapshots(job.steps - job.lead)}
+        self.frames = outputs.frames
+        self.shown = set(self.frames.steps(job.steps)[:-1]) if self.frames else set()
 
     def __call__(self, iteration, x, value, info):
         losses = {"total": value, **info["terms"]}
@@ -196,6 +225,14 @@ class _Watch:
         )
         if iteration in self.snapshots:
             self._snapshot(iteration, x, losses, info["evaluations"])
+        if iteration in self.shown:
+            self.frames.add(iteration, self.job.snapshot(x), self.job.size)
+
+    def finish(self, outcome):
+        """Add the last picture, which is the result, and write the animation."""
+        if self.frames and outcome.result.value == outcome.result.value:
+            self.frames.add(self.job.steps, outcome.picture, outcome.picture.shape[:2])
+            self.frames.finish()
 
     def _snapshot(self, iteration, x, losses, evaluations):
         """Write the picture as a run of so many iterations would end."""
@@ -211,11 +248,16 @@ class _Watch:
         path = self.outputs.snapshot(counted)
         save_image(
             path,
-            self.job.snapshot(x),
+            _pixels(self.job, self.job.snapshot(x), x),
             metadata=self.job.metadata(ended, settings),
             force=self.outputs.force,
         )
         self.report.event("snapshot", output=str(path), iteration=iteration)
+
+
+def _pixels(job, picture, x):
+    """Return the picture uint8 of x as it goes into the file, of 8 or of 16 bits a channel."""
+    return to_uint16(job.colours(x)) if getattr(job.settings, "bits", 8) == 16 else picture
 
 
 def _save(job, outputs, outcome):
@@ -228,7 +270,8 @@ def _save(job, outputs, outcome):
         **outcome.findings,
     }
     metadata = job.metadata(ended)
-    save_image(outputs.picture, outcome.picture, metadata=metadata, force=outputs.force)
+    pixels = _pixels(job, outcome.picture, result.x)
+    save_image(outputs.picture, pixels, metadata=metadata, force=outputs.force)
     if outputs.sheet:
         row = job.row(outcome)
         sheet = side_by_side(list(row.values()), list(row))

@@ -2,7 +2,7 @@
 
 import argparse
 
-from minicnn.cli import painting, parser
+from minicnn.cli import frames, painting, parser
 
 EXAMPLE = """
 minicnn demo
@@ -40,7 +40,9 @@ def add(verbs) -> None:
     _add_formulas(verb)
     _add_regions(verb)
     _add_colours(verb)
+    painting.add_large_options(verb)
     painting.add_snapshot_options(verb)
+    frames.add_options(verb)
 
 
 def _add_formulas(verb):
@@ -180,7 +182,14 @@ def add_options(verb) -> None:
 
 def run(args) -> int:
     """Make the picture that the arguments ask for."""
-    outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force, plot=args.plot)
+    outputs = painting.Outputs(
+        args.output,
+        args.sheet,
+        args.save_every,
+        args.force,
+        plot=args.plot,
+        frames=frames.Frames.of(args),
+    )
     return painting.run(settings(args), outputs, args)
 
 

@@ -1,6 +1,6 @@
 """The verb `texture`."""
 
-from minicnn.cli import painting, parser
+from minicnn.cli import frames, painting, parser
 
 EXAMPLE = """
 minicnn demo --iterations 1
@@ -81,8 +81,10 @@ def add(verbs) -> None:
         type=parser.count,
         help="steps of the optimizer, for each texture (default: 500)",
     )
+    painting.add_large_options(verb)
     painting.add_run_options(verb, pool="average")
     painting.add_snapshot_options(verb)
+    frames.add_options(verb)
 
 
 def run(args) -> int:
@@ -90,9 +92,18 @@ def run(args) -> int:
     from minicnn.errors import MinicnnError
     from minicnn.tasks.texture_setup import TextureSettings
 
-    if args.sweep and (args.sheet or args.save_every):
-        raise MinicnnError("--sweep writes a sheet already; leave out --sheet and --save-every")
+    if args.sweep and (args.sheet or args.save_every or args.frames or args.gif):
+        raise MinicnnError(
+            "--sweep writes a sheet already; leave out --sheet, --save-every, --frames and --gif"
+        )
     width, height = args.size
     settings = parser.settings_of(TextureSettings, args, width=width, height=height)
-    outputs = painting.Outputs(args.output, args.sheet, args.save_every, args.force, plot=args.plot)
+    outputs = painting.Outputs(
+        args.output,
+        args.sheet,
+        args.save_every,
+        args.force,
+        plot=args.plot,
+        frames=frames.Frames.of(args),
+    )
     return painting.run(settings, outputs, args)

@@ -75,6 +75,11 @@ class Job(jobs.Job):
             tile=s.tile,
         )
 
+    @property
+    def size(self):
+        """Rows and columns of the picture."""
+        return self.content.shape[2:]
+
     def search_options(self):
         """Return what the preset says about the search: bounds, pairs that L-BFGS remembers."""
         row = published.PUBLISHED.get(self.settings.preset)

@@ -112,6 +112,11 @@ class Job(jobs.Job):
         s = self.settings
         return s.iterations * (len(s.layers) * len(s.sources) if s.sweep else 1)
 
+    @property
+    def size(self):
+        """Rows and columns of the picture."""
+        return self.start.shape[2:]
+
     def run(self, callback=None):
         """Return the `texture.Outcome`."""
         return texture.run(self, callback)
