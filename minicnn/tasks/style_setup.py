@@ -5,15 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from minicnn.backend import to_device
-from minicnn.colours import MATCHES
-from minicnn.edges import PADDINGS, replicate_first
+from minicnn.edges import replicate_first
 from minicnn.errors import MinicnnError
 from minicnn.images import fit, preprocess
-from minicnn.objectives import CONTENT
-from minicnn.tasks import checks, jobs, opening, presets, published, regions
+from minicnn.tasks import checks, jobs, opening, presets, published, regions, style_checks
 from minicnn.tasks.sizes import check_size, least_side
-from minicnn.tasks.style_job import PRESERVE, STARTS, Job, coloured, halved_side, start_of
-from minicnn.tasks.style_loss import TV, check_counts
+from minicnn.tasks.style_job import STARTS, Job, coloured, halved_side, start_of
 
 SIZE = 512  # long side in pixels
 COARSEST = 96  # long side that the first of several sizes has at least
@@ -45,6 +42,7 @@ class StyleSettings(opening.SearchSettings):
     padding : "zero" or "replicate", of the first layer
     tile : int, pixels a side of the tiles that the picture is done in; all at once by default
     bits : 8 or 16, a channel of the picture file
+    precision : "auto", "fp32", "tf32" or "fp16", of matrix products on a GPU
     iterations : int, at full size
     coarse_iterations : int, at each of the sizes before
     carry : bool, take the optimizer's memory along from size to size, where it has one
@@ -77,6 +75,7 @@ class StyleSettings(opening.SearchSettings):
     padding: str = "zero"
     tile: int | None = None
     bits: int = 8
+    precision: str = jobs.since("auto", before="fp32")
 
     @property
     def styles(self):
@@ -117,7 +116,7 @@ def prepare(settings, files=None):
     MinicnnError
         For whatever would make the run fail, in one line.
     """
-    _check(settings)
+    style_checks.check(settings)
     row = published.PUBLISHED.get(settings.preset)
     pool = row.loss.pool if row else None
     reader, read, net, device = opening.open_all(settings, files, pool)
@@ -267,55 +266,3 @@ def _style_sides(settings):
 
 def _used(layers, weight):
     return [name for name, factor in layers.items() if factor] if weight else []
-
-
-def _check(s):
-    whole = ("scales", "iterations", "coarse_iterations")
-    checks.counts(s, {"size": checks.LARGEST, "tile": checks.LARGEST, **dict.fromkeys(whole)})
-    checks.bits(s)
-    sizes = s.style_size if isinstance(s.style_size, list) else [s.style_size]
-    for size in sizes:
-        checks.counts(replace(s, style_size=size), {"style_size": checks.LARGEST})
-    weights = {name: getattr(s, name) for name in ("content_weight", "style_weight", "tv_weight")}
-    for layers in (s.content_layers, s.style_layers):
-        weights |= {f"weight of layer {name}": value for name, value in (layers or {}).items()}
-    checks.not_negative({**weights, "noise_ratio": s.noise_ratio})
-    checks.positive({"style_scale": s.style_scale})
-    s.check()
-    checks.one_of(
-        [
-            (s.content_loss, CONTENT, "content loss"),
-            (s.tv, TV, "total variation"),
-            (s.match_color, MATCHES, "way to match colours"),
-            (s.preserve_color, PRESERVE, "way to preserve colours"),
-            (s.padding, PADDINGS, "padding"),
-        ]
-    )
-    published.check(s)
-    _check_styles(s, sizes)
-    if s.noise_ratio is not None and (s.noise_ratio > 1 or s.init != "mix"):
-        raise MinicnnError(
-            f"noise_ratio = {s.noise_ratio} is the share, 0 to 1, of noise in the start `mix`; "
-            "use --init mix with it"
-        )
-    if s.match_color and s.preserve_color == "luminance":
-        raise MinicnnError(
-            "with luminance preserved the network sees no colours to match; leave out one of them"
-        )
-
-
-def _check_styles(s, sizes):
-    """Refuse what is not one for each style."""
-    count = len(s.styles)
-    if not count:
-        raise MinicnnError("no style picture; give at least one")
-    if len(sizes) not in (1, count):
-        raise MinicnnError(
-            f"{len(sizes)} style sizes for {count} styles; give one, or one for each"
-        )
-    checks.not_negative({f"blend weight {i + 1}": b for i, b in enumerate(s.blend or [])})
-    masks = s.content_masks
-    label_picture = masks is not None and len(masks) == 1 < count
-    check_counts(count, s.blend, masks * count if label_picture else masks, s.style_masks)
-    if s.blend is not None and not sum(s.blend):
-        raise MinicnnError("blend weights are all 0; make at least one of them larger")
