@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from minicnn.cli import parser
+from minicnn.cli import estimating, parser
 from minicnn.cli.report import Report
 
 INTERRUPTED = 130
@@ -54,6 +54,7 @@ def add(verbs) -> None:
         help="epochs after which to keep the weights, as 1,2,5,10",
     )
     verb.add_argument("--resume", action="store_true", help="go on from the state in FOLDER")
+    estimating.add_option(verb)
     verb.add_argument("--quiet", action="store_true", help="no progress")
     verb.add_argument("--json", action="store_true", help="a JSON line for every epoch")
 
@@ -99,6 +100,8 @@ def run(args) -> int:
 
     report = Report(args.json, args.quiet)
     settings = train.TrainSettings(**{name: getattr(args, name) for name in _names(train)})
+    if args.estimate:
+        return estimating.repeated("train", settings, report)
     Path(args.output).mkdir(parents=True, exist_ok=True)
     progress = None
 

@@ -25,7 +25,7 @@ PICTURES = {
     "invert": ("invert_setup", "InvertSettings"),
     "class-model": ("class_model", "ClassModelSettings"),
 }
-STEPS = 4  # of a training, batches of a scan: after the first, which also allocates
+STEPS = 4  # of a training, groups of a scan a thread: after the first, which also allocates
 LOOKED_AT = 256  # validation pictures
 
 
@@ -134,8 +134,9 @@ def _train(verb, settings):
 
 
 def _features(verb, settings):
-    """Scan some batches."""
-    from minicnn.tasks import feature_scan
+    """Scan some groups of pictures, enough that as many are read ahead as ever."""
+    from minicnn.engine.threads import thread_count
+    from minicnn.tasks import feature_groups, feature_scan
     from minicnn.tasks.networks import load_network
     from minicnn.tasks.picture_set import PictureSet
 
@@ -143,21 +144,22 @@ def _features(verb, settings):
     net = load_network(s["network"], s["weights"], s["pool"] or "own")
     layers = feature_scan.choose_layers(net, s["layers"])
     whole = PictureSet(s["data"], s["split"], s["limit"])
-    some = PictureSet(s["data"], s["split"], min(len(whole), (STEPS + 1) * s["batch"]))
-    scan = feature_scan.settings_for(
-        net, some, layers, top=s["top"], size=s["size"], batch=s["batch"]
-    )
+    scan = feature_scan.settings_for(net, whole, layers, top=s["top"], size=s["size"])
+    how = {"batch": s["batch"], "threads": s["threads"]}
+    groups = feature_groups.held_groups(scan, **how) + STEPS * thread_count(s["threads"])
     features, ends = feature_scan.begin(net, scan), []
 
     def watch(done, total, skipped):
         ends.append((time.perf_counter(), done))
 
-    feature_scan.scan(features, net, some, threads=s["threads"], progress=watch)
-    pace = [(b[0] - a[0]) / max(1, b[1] - a[1]) for a, b in pairwise(ends)]
-    pace = pace or [(ends[0][0] - started) / ends[0][1]]
+    blocks = range(min(scan.blocks, groups))
+    feature_scan.scan(features, net, whole, blocks=blocks, progress=watch, **how)
+    (first, one), (last, all_) = ends[0], ends[-1]
+    pace = (last - first) / (all_ - one) if all_ > one else (last - started) / all_
     return {
-        "setup": max(0.0, ends[0][0] - started - ends[0][1] * _median(pace)),
-        "seconds": _median(pace),
+        "setup": max(0.0, first - started - one * pace),
+        "seconds": pace,
+        "scanned": all_,
         "steps": len(whole),
     }
 

@@ -23,8 +23,8 @@ from minicnn.errors import MinicnnError
 from minicnn.tasks import calibration, machine_memory, texture
 
 SIDES = ("size", "style_size", "source_size", "width", "height")
-PIXELS = (128**2, 192**2, 256**2, 384**2, 512**2)  # of the short runs
-SECONDS = 4.0  # that all short runs may take, about; a share of the run if that is long
+PIXELS = (128**2, 256**2, 512**2)  # of the short runs
+SECONDS = 8.0  # that all short runs may take, about; a share of the run if that is long
 SHARE = 0.02
 STEPS = (3, 13)  # evaluations of a short run: at least, and enough to fill a memory of 10 pairs
 PER_ITERATION = {"lbfgs": 1.04, "lbfgs-device": 1.03}  # evaluations, as benchmarks/lbfgs.py has it
@@ -147,7 +147,7 @@ def repeated(verb, settings):
         what = f"{calibration.STEPS} steps of {took['steps']}"
     else:
         seconds = took["setup"] + took["seconds"] * took["steps"]
-        what = f"{calibration.STEPS} batches of {took['steps']} pictures"
+        what = f"{took['scanned']} pictures of {took['steps']}; drawing the sheets comes on top"
     found = Estimate(took["peak"], seconds, available, [what])
     smaller = "use a smaller --group and --batch" if verb == "train" else "use a smaller --batch"
     return replace(found, advice=smaller) if found.fits is False else found
@@ -222,6 +222,7 @@ def _line(x, y):
     (a, b), _ = nnls(np.stack([np.ones_like(x), x], axis=1) / y[:, None], np.ones_like(y))
     if len(x) == 1:
         a, b = 0.0, y[0] / x[0]
+    a, b = float(a), float(b)
     return lambda pixels: a + b * pixels
 
 
