@@ -7,7 +7,7 @@ from features_testing import LAYERS, SIZE, small_network, write_set
 from minicnn.errors import MinicnnError
 from minicnn.fields import Field
 from minicnn.images import preprocess
-from minicnn.tasks import feature_pictures, feature_scan
+from minicnn.tasks import feature_pictures, feature_scan, feature_windows
 from minicnn.tasks.deconvnet import Policy, project
 from minicnn.tasks.picture_set import PictureSet
 
@@ -52,7 +52,7 @@ def test_a_tile_is_the_projection_of_the_whole_picture_cut_out(
             whole = project(net, x, layer, [unit], at, policy=policy)
             np.testing.assert_allclose(whole.values[0], records.value[unit, slot], rtol=1e-4)
             pixels = whole.dx[0, ::-1].transpose(1, 2, 0) * 50.0
-            cut = feature_pictures.cut(pixels, tile.box, 0)
+            cut = feature_windows.cut(pixels, tile.box, 0)
             wanted = feature_pictures.scaled(cut, SIZE)
             size = abs(wanted).max() + 1e-12
             np.testing.assert_allclose(tile.projection / size, wanted / size, rtol=0, atol=1e-4)
@@ -78,9 +78,9 @@ def test_patches_come_from_the_same_box(net, features, pictures):
 @pytest.mark.parametrize("layer", ["relu1", "relu2", "both"])
 def test_windows_hold_every_field(net, layer, length):
     field = net.receptive_fields()[layer]
-    side = feature_pictures.window_side(field, 0, length)
+    side = feature_windows.window_side(field, 0, length)
     for at in range(net.shapes((3, 29, 29))[layer][1]):
-        first = feature_pictures.window_origin(field, 0, at, length, side)
+        first = feature_windows.window_origin(field, 0, at, length, side)
         start = field.offset[0] + at * field.stride[0]
         assert first % field.stride[0] == 0
         assert 0 <= first <= length - side
@@ -89,26 +89,26 @@ def test_windows_hold_every_field(net, layer, length):
 
 
 def test_windows_are_small_where_fields_are():
-    assert feature_pictures.window_side(Field((7, 7), (2, 2), (-1, -1)), 0, 224) == 8
-    assert feature_pictures.window_side(Field((7, 7), (2, 2), (-1, -1)), 0, 227) == 9
-    assert feature_pictures.window_side(Field(None, (0, 0), (0, 0)), 0, 227) == 227
+    assert feature_windows.window_side(Field((7, 7), (2, 2), (-1, -1)), 0, 224) == 8
+    assert feature_windows.window_side(Field((7, 7), (2, 2), (-1, -1)), 0, 227) == 9
+    assert feature_windows.window_side(Field(None, (0, 0), (0, 0)), 0, 227) == 227
 
 
 @pytest.mark.parametrize(
     ("at", "top", "seen"), [(0, -2, (0, 3)), (4, 6, (6, 11)), (10, 18, (18, 20))]
 )
 def test_boxes_at_corner_middle_and_edge(at, top, seen):
-    box = feature_pictures.box(Field((5, 5), (2, 2), (-2, -2)), at, at, (20, 20))
-    assert (box.top, box.left, box.height, box.width) == (top, top, 5, 5)
+    box = feature_windows.box(Field((5, 5), (2, 2), (-2, -2)), at, at, (20, 20))
+    assert box.shown == (top, top, top + 5, top + 5)
     assert box.seen == (seen[0], seen[0], seen[1], seen[1])
-    patch = feature_pictures.cut(np.zeros((20, 20, 3), np.uint8), box, 128)
+    patch = feature_windows.cut(np.zeros((20, 20, 3), np.uint8), box, 128)
     assert patch.shape == (5, 5, 3)
     assert (patch == 128).sum() == 3 * (25 - (seen[1] - seen[0]) ** 2)
 
 
 def test_a_field_larger_than_the_picture_shows_the_picture_as_far_as_it_sees():
-    box = feature_pictures.box(Field((50, 50), (4, 4), (-30, -30)), 0, 4, (40, 40))
-    assert box == feature_pictures.Box(0, 0, 40, 40, (0, 0, 20, 36))
+    box = feature_windows.box(Field((50, 50), (4, 4), (-30, -30)), 0, 4, (40, 40))
+    assert box == feature_windows.Box((0, 0, 40, 40), (0, 0, 20, 36))
 
 
 def test_other_pictures_or_weights_are_noticed(features, pictures):

@@ -26,7 +26,16 @@ from minicnn.overlays import (
     regions,
     unit_range,
 )
-from minicnn.tasks import class_model, classes, deconv, looks, occlusion, saliency
+from minicnn.tasks import (
+    blur_and_jitter,
+    class_model,
+    classes,
+    gradient_averages,
+    looks,
+    occlusion_maps,
+    poolings,
+    saliency,
+)
 
 PREPROCESS = {"channel_order": "BGR", "mean": [10.0, 20, 30], "std": [2.0, 4, 5], "scale": 0.5}
 
@@ -237,7 +246,7 @@ def test_a_change_of_the_input_as_a_change_of_the_picture(rng):
 @pytest.mark.parametrize("step", [(0, 0), (2, -3), (-1, 5), (12, -12)])
 def test_moving_back_undoes_moving_where_nothing_was_lost(rng, step):
     x = rng.standard_normal((1, 3, 12, 14))
-    back = saliency.moved_back(saliency.moved(x, step), step)
+    back = gradient_averages.moved_back(gradient_averages.moved(x, step), step)
     rows, cols = (slice(max(0, -s), n - max(0, s)) for s, n in zip(step, (12, 14), strict=True))
     np.testing.assert_array_equal(back[:, :, rows, cols], x[:, :, rows, cols])
     back[:, :, rows, cols] = 0
@@ -247,8 +256,8 @@ def test_moving_back_undoes_moving_where_nothing_was_lost(rng, step):
 def test_averages_of_a_linear_model_are_its_gradient(rng):
     w = rng.standard_normal((1, 3, 12, 12))
     options = dict(samples=11, shift=0, noise=3.0, magnitude=lambda w: abs(w[0]).max(axis=0))
-    for average in saliency.AVERAGES:
-        mean, m = saliency.averaged(
+    for average in gradient_averages.AVERAGES:
+        mean, m = gradient_averages.averaged(
             lambda x: np.repeat(w, len(x), axis=0),
             np.zeros_like(w),
             average,
@@ -284,7 +293,9 @@ def test_saliency_signed_and_by_name(command):
 def test_occlusion_equals_covering_by_hand(rng):
     net = classifier()
     x, cover = rng.standard_normal((1, 3, 12, 12)), np.full((1, 3, 1, 1), 0.5)
-    activation, probability, label = occlusion.occlude(net, x, cover, 5, 4, "relu2", 3, "fc3", 1)
+    activation, probability, label = occlusion_maps.occlude(
+        net, x, cover, 5, 4, "relu2", 3, "fc3", 1
+    )
     assert label.shape == (3, 3)
     for (i, j), top, left in (((0, 0), 0, 0), ((1, 2), 4, 8)):
         copy = x.copy()
@@ -301,7 +312,7 @@ def test_occlusion_finds_what_the_score_hangs_on():
     net.params["fc1.weight"][1, :, 8:, :4] = 1
     net.params["fc1.weight"] = net.params["fc1.weight"].reshape(3, -1)
     x = np.ones((1, 3, 12, 12))
-    _, p, label = occlusion.occlude(net, x, 0 * x[:, :, :1, :1], 4, 4, "fc1", 1, "fc1", 1)
+    _, p, label = occlusion_maps.occlude(net, x, 0 * x[:, :, :1, :1], 4, 4, "fc1", 1, "fc1", 1)
     assert np.unravel_index(p.argmin(), p.shape) == (2, 0)
     assert (p[2, 0], label[2, 0], label[0, 0]) == (pytest.approx(1 / 3), 0, 1)
 
@@ -333,26 +344,26 @@ def test_the_gradient_of_the_class_model_is_that_of_its_value(rng):
     error = check_vjp(lambda x: fun(x)[0], lambda dy, x: dy * fun(x)[1], x, rng)
     assert error < 1e-6
     fun(x)
-    pixels = looks.as_pixels(class_model.blurred(x, 1.3), net) / 255
+    pixels = looks.as_pixels(blur_and_jitter.blurred(x, 1.3), net) / 255
     assert fun.terms["l2"] == pytest.approx(0.7 * (pixels**2).sum())
     assert fun.terms["minus-score"] == pytest.approx(
-        -net.forward(class_model.blurred(x, 1.3), ["pool2"])["pool2"][0, 1, 0, 0]
+        -net.forward(blur_and_jitter.blurred(x, 1.3), ["pool2"])["pool2"][0, 1, 0, 0]
     )
 
 
 def test_blurring_is_its_own_adjoint(rng):
     x, y = rng.standard_normal((2, 1, 3, 9, 14))
     x, y = x[np.newaxis][0], y[np.newaxis][0]
-    left = (class_model.blurred(x, 2.0) * y).sum()
-    assert left == pytest.approx((x * class_model.blurred(y, 2.0)).sum(), rel=1e-12)
-    np.testing.assert_allclose(class_model.blurred(np.ones_like(x), 2.0), 1)
+    left = (blur_and_jitter.blurred(x, 2.0) * y).sum()
+    assert left == pytest.approx((x * blur_and_jitter.blurred(y, 2.0)).sum(), rel=1e-12)
+    np.testing.assert_allclose(blur_and_jitter.blurred(np.ones_like(x), 2.0), 1)
 
 
 def test_jitter_does_not_drift(rng):
     """A linear network sees the rolled picture; its gradient comes back to where it belongs."""
     net = classifier(("fc1", Linear(3)))
     x = rng.standard_normal((1, 3, 12, 12))
-    rolled = class_model._Rolled(net, 3, np.random.default_rng(5))
+    rolled = blur_and_jitter.Rolled(net, 3, np.random.default_rng(5))
     y = rolled.forward(x, ["fc1"])["fc1"][0, 0, 0, 0]
     seed = np.zeros((1, 3, 1, 1))
     seed[0, 0] = 1
@@ -415,7 +426,9 @@ def test_classes_are_found_by_number_name_and_part():
         (lambda: classes.find_class(classifier(), "-1", 3), "no class -1; use 0 to 2"),
         (lambda: classes.find_class(classifier(), "", 3), "no class is called ''"),
         (
-            lambda: occlusion.last_map_layer(classifier(("fc1", Linear(3))), "fc1", (3, 12, 12)),
+            lambda: occlusion_maps.last_map_layer(
+                classifier(("fc1", Linear(3))), "fc1", (3, 12, 12)
+            ),
             "no",
         ),
         (lambda: saliency.class_gradient(classifier(), np.ones((1, 3, 12, 12)), "fc3", 3), "class"),
@@ -441,7 +454,7 @@ def test_the_last_layer_of_maps_is_not_the_classes_own():
     for name, layer in nets.items():
         net = models.skeleton(name)
         at = classes.scores_layer(net)
-        assert occlusion.last_map_layer(net, at, net.input_shape) == layer
+        assert occlusion_maps.last_map_layer(net, at, net.input_shape) == layer
 
 
 def test_fields_as_boxes():
@@ -477,7 +490,7 @@ def test_pool_shares_count_zero_windows_and_shared_winners():
     x[0, 0, 1, 1] = 1  # the winner of four windows; the other four are 0, each with its own first
     net = Network([("pool", MaxPool2d(2, 1))], {}, (1, 3, 5))
     acts = net.forward(x, ["pool"])
-    found = deconv.pool_shares(acts, net.switches())["pool"]
+    found = poolings.pool_shares(acts, net.switches())["pool"]
     assert found == {"zero_windows": 0.5, "shared_winners": 0.5}
 
 

@@ -3,8 +3,8 @@
 from minicnn.cli import looking, parser
 
 EXAMPLE = """
-minicnn demo --iterations 1
-minicnn deconv minicnn-demo/content.jpg --layer relu3_3 -o deconv.png --weights random
+minicnn demo --size 64 --iterations 1
+minicnn deconv minicnn-demo/content.jpg --layer relu3_3 --unit max:9 -o deconv.png --sheet sheet.png
 """
 
 

@@ -2,12 +2,12 @@
 
 import argparse
 
-from minicnn.cli import parser
+from minicnn.cli import estimating, parser
 from minicnn.cli.deconv import add_policy
 from minicnn.cli.report import Report
 
 EXAMPLE = """
-minicnn demo
+minicnn demo --size 64 --iterations 1
 minicnn features minicnn-demo --layers relu1_2,relu2_2 --top 4 -o features
 """
 
@@ -77,6 +77,7 @@ def add(verbs) -> None:
         help="what shares a contrast of reconstructions (default: unit)",
     )
     add_policy(verb)
+    estimating.add_option(verb)
     parser.add_network_options(verb)
     verb.add_argument(
         "--threads", metavar="N", type=parser.count, help="(default: one a processor)"
@@ -105,4 +106,8 @@ def run(args) -> int:
     from minicnn.cli import feature_runs
 
     report = Report(args.json, args.quiet)
+    if args.estimate:
+        wanted = ("network", "weights", "pool", "layers", "split", "limit", "top", "size")
+        settings = {name: getattr(args, name) for name in (*wanted, "batch", "threads")}
+        return estimating.repeated("features", {**settings, "data": args.data[0]}, report)
     return (feature_runs.merge if args.data[0] == "merge" else feature_runs.scan)(args, report)

@@ -3,8 +3,8 @@
 from minicnn.cli import looking, parser
 
 EXAMPLE = """
-minicnn demo --iterations 1
-minicnn occlusion minicnn-demo/content.jpg -o covered.png --step 16 --weights random
+minicnn demo --size 64 --iterations 1
+minicnn occlusion minicnn-demo/content.jpg -o covered.png --step 8
 """
 
 

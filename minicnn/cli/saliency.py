@@ -3,8 +3,8 @@
 from minicnn.cli import looking, parser
 
 EXAMPLE = """
-minicnn demo --iterations 1
-minicnn saliency minicnn-demo/content.jpg -o map.png --overlay where.png --weights random
+minicnn demo --size 64 --iterations 1
+minicnn saliency minicnn-demo/content.jpg -o map.png --overlay where.png
 """
 
 

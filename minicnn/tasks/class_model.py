@@ -18,7 +18,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from minicnn import priors
 from minicnn.backend import array_module, seeded_rng, to_device, to_host
@@ -26,12 +25,11 @@ from minicnn.errors import MinicnnError
 from minicnn.objectives import ClassScore
 from minicnn.optimizers import METHODS, WITHOUT_RATE, minimize
 from minicnn.tasks import checks, classes, jobs, looks
+from minicnn.tasks.blur_and_jitter import Blurred, Rolled, blurred
 from minicnn.tasks.style import Outcome, picture
 from minicnn.tasks.style_loss import grey_level, pixel_tv
 from minicnn.tasks.walks import image_function
 from minicnn.weighted_sum import WeightedSum
-
-SIGMA = 4.0  # standard deviations after which the blur is cut off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +161,7 @@ class ClassModelJob(jobs.Job):
 
         score = {"minus-score": (1.0, ClassScore(self.layer, self.index))}
         terms = {"l2": (s.l2_weight, l2), "tv": (s.tv_weight, lambda x: pixel_tv(x, level))}
-        walk = _Rolled(self.walk, s.jitter, seeded_rng(s.seed)) if s.jitter else self.walk
+        walk = Rolled(self.walk, s.jitter, seeded_rng(s.seed)) if s.jitter else self.walk
         return Blurred(image_function(WeightedSum(score, terms), walk, s.threads), s.blur)
 
     def run(self, callback=None):
@@ -226,45 +224,3 @@ class ClassModelJob(jobs.Job):
         ends = ((level * scale - mean) / std for level in (0.0, 255.0))
         xp = array_module(self.start)
         return tuple(xp.asarray(end.reshape(1, 3, 1, 1), self.start.dtype) for end in ends)
-
-
-class Blurred:
-    """A function of x = G z as one of z; its `terms` are those of the function."""
-
-    def __init__(self, fun, sigma):
-        self.fun, self.sigma = fun, sigma
-
-    @property
-    def terms(self):
-        """The weighted value of each term at the last picture."""
-        return self.fun.terms
-
-    def __call__(self, z):
-        """Return (value, gradient with respect to z)."""
-        value, gradient = self.fun(blurred(z, self.sigma))
-        return value, blurred(gradient, self.sigma)
-
-
-def blurred(x, sigma):
-    """Blur pictures (N, C, H, W) by a Gaussian, mirrored at the edges: linear, its own adjoint."""
-    if not sigma:
-        return x
-    host = to_host(x)
-    out = gaussian_filter(host, (0, 0, sigma, sigma), mode="reflect", truncate=SIGMA)
-    return out if host is x else array_module(x).asarray(out)
-
-
-class _Rolled:
-    """A walk that sees each picture rolled by a random number of pixels, and rolls back."""
-
-    def __init__(self, walk, most, rng):
-        self.walk, self.most, self.rng, self.step = walk, most, rng, (0, 0)
-
-    def forward(self, x, taps, **options):
-        self.step = tuple(int(s) for s in self.rng.integers(-self.most, self.most + 1, 2))
-        xp = array_module(x)
-        return self.walk.forward(xp.roll(x, self.step, axis=(2, 3)), taps, **options)
-
-    def backward(self, dys, *rest, **options):
-        dx = self.walk.backward(dys, *rest, **options)
-        return array_module(dx).roll(dx, tuple(-s for s in self.step), axis=(2, 3))

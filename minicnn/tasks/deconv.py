@@ -6,16 +6,14 @@ import numpy as np
 
 from minicnn.backend import to_host
 from minicnn.errors import MinicnnError
-from minicnn.layers import MaxPool2d
-from minicnn.ops import maxpool2d
 from minicnn.overlays import boxed, cut, magnified, over
 from minicnn.sheets import grid, labelled, signed_to_uint8
 from minicnn.tasks import looks
 from minicnn.tasks.deconvnet import STARTS, Policy, check_choice, project, strongest
+from minicnn.tasks.poolings import pool_shares, pools_below, shares_line
 
 GREY = 128
 BATCH = 8  # units that go down together
-COLUMNS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,7 @@ class DeconvJob(looks.LookJob):
     def run(self, progress=None):
         """Return the `Look`."""
         s = self.settings
-        taps = [s.layer, *_pools_below(self.net, s.layer)]
+        taps = [s.layer, *pools_below(self.net, [s.layer])]
         acts = s.policy.forward(self.walk, self.x, taps)
         y, pools = acts[s.layer], pool_shares(acts, self.walk.switches())
         units = _read_units(s.unit)
@@ -133,7 +131,7 @@ class DeconvJob(looks.LookJob):
             row=self._row(found, pictures, heats),
             arrays=arrays,
             findings=findings,
-            text="\n".join([*(_line(s.layer, one) for one in found), *_shares_line(pools)]),
+            text="\n".join([*(_line(s.layer, one) for one in found), *shares_line(pools)]),
             notes=_notes(found, deltas, s),
         )
 
@@ -156,36 +154,6 @@ def strength(delta, clip):
     return np.clip(size / looks.peak(size, clip), 0, 1)
 
 
-def pool_shares(acts, switches):
-    """Count what a policy decides about, in every max pooling.
-
-    Parameters
-    ----------
-    acts : dict, layer -> activation of the poolings, at least
-    switches : dict, layer -> `maxpool2d.Cache`, as `Network.switches` returns
-
-    Returns
-    -------
-    dict
-        layer -> {"zero_windows": share of the windows whose maximum is 0, "shared_winners": share
-        of those whose winner another window has too}
-    """
-    found = {}
-    for name, cache in switches.items():
-        y = acts[name]
-        hits = maxpool2d.unpool(y * 0 + 1, cache)
-        found[name] = {
-            "zero_windows": round(maxpool2d.zero_windows(y) / y.size, 4),
-            "shared_winners": round(float(hits[hits > 1].sum()) / y.size, 4),
-        }
-    return found
-
-
-def _pools_below(net, layer):
-    below = net.layers[: net.layers.index(layer) + 1] if layer in net.layers else []
-    return [name for name in below if isinstance(net.layer(name), MaxPool2d)]
-
-
 def _clear_outside(delta, box):
     """Set what the unit cannot see to exactly 0: the fast convolution leaves rounding there."""
     if box:
@@ -198,7 +166,7 @@ def _together(pictures, titles):
     if len(pictures) == 1:
         return pictures[0]
     cells = [labelled(magnified(p), title) for p, title in zip(pictures, titles, strict=True)]
-    return grid(cells, COLUMNS, gap=8)
+    return grid(cells, int(np.ceil(len(cells) ** 0.5)), gap=8)
 
 
 def _line(layer, one):
@@ -212,15 +180,6 @@ def _line(layer, one):
     elif one["position"] != "all":
         where = f"at row {one['position'][0]}, column {one['position'][1]}; it sees everything"
     return f"{layer} unit {one['unit']}: activation {one['activation']:.4g} {where}"
-
-
-def _shares_line(pools):
-    """Return a line on what the policies had to decide, if there is any pooling on the way."""
-    shares = [
-        f"{name} {share['zero_windows']:.0%}, {share['shared_winners']:.0%}"
-        for name, share in pools.items()
-    ]
-    return [f"windows of zeros, windows that share a winner: {'; '.join(shares)}"] if shares else []
 
 
 def _notes(found, deltas, settings):

@@ -1,10 +1,8 @@
 """Reconstructions and patches of the strongest activations, cut by the same receptive field.
 
-Every activation is projected by itself (`deconvnet`). What it sees and what its projection can
-reach lies in its receptive field, so a window of the picture around it goes up and down instead of
-the whole: with an origin that is a multiple of the layer's stride, every layer's grid lies in the
-window as in the picture, and where the field touches an edge of the picture, the window does.
-Windows go in batches; one that several units share goes up once and down once for each of them.
+Every activation is projected by itself (`deconvnet`). A window of the picture around it goes up and
+down instead of the whole (`feature_windows`). Windows go in batches; one that several units share
+goes up once and down once for each of them.
 """
 
 from collections import defaultdict
@@ -17,6 +15,7 @@ from minicnn.errors import MinicnnError
 from minicnn.images import deprocess, preprocess, resize
 from minicnn.sheets import grid, labelled, signed_to_uint8
 from minicnn.tasks.deconvnet import Policy, make_seed
+from minicnn.tasks.feature_windows import Box, box, cut, inside, moved, window_origin, window_side
 from minicnn.tasks.topk import EMPTY
 
 TILE = 64
@@ -26,20 +25,6 @@ MOST_WINDOWS = 64
 GREY = 128
 CLIPPED = 0.01  # share of the visible values that may leave the range: deep signals are spiky
 TOLERANCE = 1e-4  # of an activation: more, and what is projected is not what was found
-
-
-class Box(NamedTuple):
-    """What a tile shows: rows top ... top + height - 1 of the picture, and columns alike.
-
-    Only `seen` = (top, left, bottom, right) is in the picture and in the receptive field; the rest
-    is grey.
-    """
-
-    top: int
-    left: int
-    height: int
-    width: int
-    seen: tuple
 
 
 class Tile(NamedTuple):
@@ -52,44 +37,6 @@ class Tile(NamedTuple):
     box: Box
     patch: np.ndarray
     projection: np.ndarray
-
-
-def box(field, row, column, size):
-    """Return the `Box` of a unit: its receptive field, or the picture where that is larger.
-
-    Parameters
-    ----------
-    field : fields.Field
-    row, column : int
-        In the layer's map.
-    size : (int, int)
-        Rows and columns of the picture.
-
-    >>> from minicnn.fields import Field
-    >>> box(Field((7, 7), (2, 2), (-1, -1)), 0, 3, (20, 20))
-    Box(top=-1, left=5, height=7, width=7, seen=(0, 5, 6, 12))
-    """
-    shown, seen = [], []
-    for axis, at in enumerate((row, column)):
-        length = size[axis]
-        if field.size is None:
-            first, extent = 0, length
-        else:
-            first, extent = field.offset[axis] + at * field.stride[axis], field.size[axis]
-        seen.append((max(first, 0), min(first + extent, length)))
-        shown.append((first, extent) if extent <= length else (0, length))
-    (top, height), (left, width) = shown
-    return Box(top, left, height, width, tuple(int(edge) for edge in np.transpose(seen).ravel()))
-
-
-def cut(rgb, where, fill):
-    """Return the part of `rgb` (H, W, 3) that a `Box` shows, with `fill` where it sees nothing."""
-    out = np.full((where.height, where.width, 3), fill, rgb.dtype)
-    top, left, bottom, right = where.seen
-    if bottom > top and right > left:
-        there = slice(top - where.top, bottom - where.top)
-        out[there, left - where.left : right - where.left] = rgb[top:bottom, left:right]
-    return out
 
 
 def scaled(rgb, tile):
@@ -154,13 +101,13 @@ def projections(net, features, pictures, layer, units, *, walk=None, policy=None
             rows = [i for i, key in enumerate(keys) if turn < len(wanted[key])]
             jobs = [wanted[keys[i]][turn] for i in rows]
             where = [
-                _inside(field, at, keys[i][1]) for i, (_, _, at) in zip(rows, jobs, strict=True)
+                inside(field, at, keys[i][1]) for i, (_, _, at) in zip(rows, jobs, strict=True)
             ]
             dx = _down(walk, policy, layer, y, rows, jobs, where, records)
             for i, (unit, slot, at) in zip(rows, jobs, strict=True):
                 number, origin = keys[i]
                 around = box(field, *at, size)
-                projection = cut(_signed(dx[i : i + 1], net), _moved(around, origin), 0)
+                projection = cut(_signed(dx[i : i + 1], net), moved(around, origin), 0)
                 found[unit][slot] = Tile(
                     number,
                     *at,
@@ -170,41 +117,6 @@ def projections(net, features, pictures, layer, units, *, walk=None, policy=None
                     scaled(projection, tile),
                 )
     return {unit: [tiles[slot] for slot in sorted(tiles)] for unit, tiles in found.items()}
-
-
-def window_side(field, axis, length):
-    """Return how many rows (axis 0) or columns of a picture of `length` a window has.
-
-    Enough for a field anywhere between two multiples of the stride, and such that the last window
-    ends with the picture.
-    """
-    if field.size is None:
-        return length
-    stride = field.stride[axis]
-    least = field.size[axis] + stride - 1
-    return min(length, least + (length - least) % stride)
-
-
-def window_origin(field, axis, at, length, side):
-    """Return the first row or column of the window for entry `at` of the layer's map."""
-    if side == length:
-        return 0
-    stride = field.stride[axis]
-    first = (field.offset[axis] + at * stride) // stride * stride
-    return min(max(first, 0), length - side)
-
-
-def _inside(field, at, origin):
-    """Return where entry `at` of the picture's map lies in the window's."""
-    return tuple(a - o // (s or 1) for a, o, s in zip(at, origin, field.stride, strict=True))
-
-
-def _moved(where, origin):
-    """Return a `Box` in the coordinates of a window."""
-    (top, left), (t, l, b, r) = origin, where.seen
-    return where._replace(
-        top=where.top - top, left=where.left - left, seen=(t - top, l - left, b - top, r - left)
-    )
 
 
 def _down(walk, policy, layer, y, rows, jobs, where, records):

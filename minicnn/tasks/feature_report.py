@@ -11,9 +11,7 @@ or, as a single file, the page with all of its pictures inside.
 import base64
 import io
 import json
-import os
 import re
-import secrets
 from importlib import resources
 from pathlib import Path
 
@@ -21,10 +19,10 @@ import numpy as np
 from PIL import Image
 
 from minicnn.engine.walk import FastWalk
-from minicnn.errors import MinicnnError
 from minicnn.images import save_image
 from minicnn.tasks import feature_pictures, topk
 from minicnn.tasks.deconvnet import Policy
+from minicnn.tasks.outputs import results_folder, write_bytes
 
 GAP = 2
 UNITS_A_SHEET = feature_pictures.CHUNK
@@ -49,15 +47,7 @@ class _Writer:
     def bytes(self, name, data):
         """Write a file whole or not at all."""
         path = self.folder / name
-        temporary = path.with_name(f".minicnn-{secrets.token_hex(8)}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise MinicnnError(f"cannot write {str(path)!r}: {error.strerror}") from None
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_bytes(results_folder(path.parent, []) / path.name, data)
 
 
 def draw(
@@ -151,10 +141,7 @@ def folder_name(layer):
 
 
 def _save_sheet(path, blocks, metadata):
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MinicnnError(f"cannot make {str(path.parent)!r}: {error.strerror}") from None
+    results_folder(path.parent, [])
     save_image(path, feature_pictures.sheet(blocks), metadata=metadata, force=True)
     return path
 

@@ -13,11 +13,10 @@ from fnmatch import fnmatchcase
 
 from minicnn import checkpoint
 from minicnn.errors import MinicnnError
-from minicnn.layers import MaxPool2d
-from minicnn.network import INPUT
 from minicnn.tasks import feature_file, topk
 from minicnn.tasks.feature_groups import group_size, looked_at, trunk_shapes
 from minicnn.tasks.interrupts import interrupts_noted
+from minicnn.tasks.poolings import pools_below
 
 SAVE_SECONDS = 60.0
 
@@ -86,16 +85,6 @@ def begin(net, settings):
     """Return the `Features` of a scan that has not begun."""
     shapes = trunk_shapes(net, settings.layers, settings.size)
     return feature_file.start(settings, shapes, pools_below(net, settings.layers))
-
-
-def pools_below(net, layers):
-    """Return the max poolings that a projection from some of `layers` passes."""
-    needed = set(layers)
-    for node in reversed(net.nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    needed.discard(INPUT)
-    return [n.name for n in net.nodes if n.name in needed and isinstance(n.layer, MaxPool2d)]
 
 
 def shard_blocks(settings, shard=(1, 1)):
