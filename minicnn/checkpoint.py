@@ -5,6 +5,7 @@
         bias            (K,); a batch normalisation has gamma, beta, mean, var
     root attributes     format, format_version, architecture, outputs, input_shape, pool,
                         channel_order, mean, std, scale, class_names, weights_sha256,
+                        last_layer of an architecture that is not there to its end,
                         and whatever else is in `net.attrs`: source, licence, training, ...
 
 float16 halves the file; networks compute in float32. `hdf5` says how files are read with
@@ -27,7 +28,8 @@ from minicnn.network import Network
 
 FORMAT, VERSION = "minicnn", 1
 PREPROCESS = ("channel_order", "mean", "std", "scale")
-OPTIONAL = {"pool": "pool", "classes": "class_names"}  # attribute of a network: of a file
+# attribute of a network: of a file
+OPTIONAL = {"pool": "pool", "classes": "class_names", "last": "last_layer"}
 HEADER = ("format", "format_version", "architecture", "outputs", "input_shape", "weights_sha256")
 RESERVED = {*HEADER, *PREPROCESS, *OPTIONAL.values()}
 
@@ -205,7 +207,8 @@ def _for_attrs(attrs, outputs, pool=None):
     name, classes = attrs.get("name"), attrs.get("classes")
     if not isinstance(name, str) or name not in MODELS:
         raise MinicnnError(f"no architecture {name!r}; the architectures are {', '.join(MODELS)}")
-    net = skeleton(name, pool=pool or attrs.get("pool"), classes=outputs)
+    pool = pool or attrs.get("pool")
+    net = skeleton(name, pool=pool, classes=outputs, last=attrs.get("last"))
     if classes is not None and not (isinstance(classes, (list, tuple)) and len(classes) == outputs):
         raise MinicnnError(f"the class names are not a list of {outputs}")
     preprocess = _checked_preprocessing(attrs.get("preprocess"))

@@ -60,6 +60,7 @@ def fold_batch_norm(net: Network) -> Network:
     attrs = dict(net.attrs)
     if "name" in attrs:
         attrs["name"] = attrs["name"].removesuffix("-bn")
+    attrs["last"] = renamed.get(attrs.get("last"), attrs.get("last"))
     return _like(net, layers, params, attrs)
 
 

@@ -42,7 +42,8 @@ def build(name, *, seed=0, dtype="float32", pool=None, classes=None):
     Returns
     -------
     Network
-        With `attrs` "name", "pool", "classes" (None: no names are known) and "preprocess".
+        With `attrs` "name", "pool", "classes" (None: no names are known), "preprocess", and
+        "last" (None: all of its layers are there).
 
     Raises
     ------
@@ -59,10 +60,11 @@ def build(name, *, seed=0, dtype="float32", pool=None, classes=None):
     return net
 
 
-def skeleton(name, *, pool=None, classes=None):
+def skeleton(name, *, pool=None, classes=None, last=None):
     """Return the network `name` with parameters of the right shapes that take no memory.
 
-    They are read-only zeros: to look at, and to be replaced.
+    They are read-only zeros: to look at, and to be replaced. `last` is the layer behind which the
+    table is cut off, for weights that go no further: it is also in `attrs`.
     """
     if name not in MODELS:
         raise MinicnnError(f"no network named {name!r}; the networks are {', '.join(MODELS)}")
@@ -74,10 +76,21 @@ def skeleton(name, *, pool=None, classes=None):
         raise MinicnnError(f"a network has a whole number of classes, at least 1, not {classes!r}")
     attrs = {"name": name, "pool": pool, "classes": None, "preprocess": dict(model.preprocess)}
     layers = [(at, with_pool(layer, pool), *i) for at, layer, *i in model.layers(int(classes))]
+    whole = layers[-1][0]
+    if last is not None:
+        layers = _until(layers, last, name)
+    attrs["last"] = None if last == whole else last
     net = Network(layers, {}, (3, model.size, model.size), attrs)
     zero = np.zeros((), np.float32)
     net.params = {key: np.broadcast_to(zero, shape) for key, shape in net.param_shapes().items()}
     return net
+
+
+def _until(layers, last, name):
+    names = [at for at, *_ in layers]
+    if last not in names:
+        raise MinicnnError(f"no layer {last!r} in {name}; its layers are {', '.join(names)}")
+    return layers[: names.index(last) + 1]
 
 
 def with_pool(layer, pool):

@@ -34,7 +34,7 @@ from minicnn.layers import (
 )
 from minicnn.network import Network
 from minicnn.ops import avgpool2d
-from minicnn.tasks.convert import parameters
+from minicnn.tasks.fit_arrays import parameters
 
 
 @dataclass(frozen=True)
@@ -315,7 +315,7 @@ def build(folder, name) -> Network:
     if name == "matlab5-lenet":
         foreign = foreign._replace(arrays=_digits(foreign.arrays))
     net = Network(row.layers, {}, row.shape, {"name": name})
-    naming = Naming(name, row.names, "own", set(), {})
+    naming = Naming(name, row.names, "own", set())
     net.params = parameters(net, foreign, naming, path)
     return net
 

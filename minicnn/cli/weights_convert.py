@@ -7,6 +7,7 @@ SUMMARY = "make a weight file of one of PyTorch, Caffe, Keras, MatConvNet, NumPy
 EXAMPLE = """\
 minicnn weights convert --list minivgg
 minicnn weights convert minivgg --network minivgg -o converted.h5
+minicnn weights convert minivgg --network minivgg --until pool3 -o without-the-top.h5
 """
 
 
@@ -18,7 +19,21 @@ def add(actions) -> None:
     action.add_argument("--network", metavar="NAME", help="whose weights these are, as vgg19")
     action.add_argument("-o", "--output", metavar="OUT", help="HDF5 file to write")
     action.add_argument(
-        "--fold", action="store_true", help="fold batch normalisations that NAME does not have"
+        "--until",
+        metavar="LAYER",
+        help="leave out all layers behind this one (default: only those that FILE does not have, "
+        "where these are the classifier)",
+    )
+    action.add_argument(
+        "--fold",
+        action="store_true",
+        help="fold batch normalisations right behind convolutions, which NAME does not have",
+    )
+    action.add_argument(
+        "--eps",
+        metavar="E",
+        type=parser.weight,
+        help="epsilon of those (default: what FILE says, else 1e-3 for Keras and 1e-5 for others)",
     )
     action.add_argument(
         "--preprocess",
@@ -65,9 +80,16 @@ def _convert(args):
 
     if args.network is None or args.output is None:
         args.usage_error("give --network NAME and -o OUT, or --list to look into the file")
+    if args.eps is not None and not args.fold:
+        args.usage_error("--eps is the epsilon of the batch normalisations that --fold folds")
     check_output(args)
     net = convert_file(
-        _located(args.file), args.network, fold=args.fold, preprocess=args.preprocess
+        _located(args.file),
+        args.network,
+        fold=args.fold,
+        eps=args.eps,
+        until=args.until,
+        preprocess=args.preprocess,
     )
     checkpoint.save(net, args.output, dtype=args.dtype)
     left_out = net.attrs["left_out"]

@@ -10,6 +10,7 @@ import json
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,11 +62,14 @@ class Foreign(NamedTuple):
     arrays : {name: array}
     flatten : {"CHW", "HWC"}
         In which order the rows of a matrix behind a map run over the map.
+    layers : list of norms.Layer
+        In order, as far as the file tells; needed to fold batch normalisations.
     """
 
     format: str
     arrays: dict
     flatten: str = "CHW"
+    layers: Sequence = ()
 
 
 def read(path) -> Foreign:
@@ -100,19 +104,24 @@ def _head(path):
     """Return the size of a file and its first bytes."""
     try:
         size = path.stat().st_size
-        if not path.is_file():
-            raise MinicnnError(f"{path} is a folder or a device, not a file")
-        if size > MAX_BYTES:
-            raise MinicnnError(f"{path} has {size} bytes; weight files have at most {MAX_BYTES}")
-        with open(path, "rb") as file:
-            head = file.read(h5.HEAD)
+        regular = path.is_file()
+        head = _first_bytes(path) if regular and size <= MAX_BYTES else b""
     except OSError as error:
         raise MinicnnError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:
         raise MinicnnError(f"{str(path)!r} is not a path: {error}") from None
+    if not regular:
+        raise MinicnnError(f"{path} is a folder or a device, not a file")
+    if size > MAX_BYTES:
+        raise MinicnnError(f"{path} has {size} bytes; weight files have at most {MAX_BYTES}")
     if not head:
         raise MinicnnError(f"{path} is empty")
     return size, head
+
+
+def _first_bytes(path):
+    with open(path, "rb") as file:
+        return file.read(h5.HEAD)
 
 
 def _from_bytes(data, suffix):
@@ -123,13 +132,13 @@ def _from_bytes(data, suffix):
     if data[:15] == pth.SIGNATURE:
         return Foreign("pytorch-legacy", pth.read_legacy(data))
     if mat5.is_mat5(data):
-        return Foreign("matlab5", matconvnet.arrays(mat5.read_tree(data, Budget(len(data)))))
+        return _from_matlab("matlab5", mat5.read_tree(data, Budget(len(data))))
     if suffix == ".net":
         return Foreign("deep-compression", deep_compression.read(data))
     if data[8:9] == b"{":
         return Foreign("safetensors", safetensors.read(data))
     if suffix == ".caffemodel":
-        return Foreign("caffe", caffemodel.read(data))
+        return Foreign("caffe", caffemodel.read(data), layers=caffemodel.layers(data))
     raise MinicnnError(f"not a weight file of a known format; these are {', '.join(FORMATS)}")
 
 
@@ -142,17 +151,22 @@ def _from_zip(data):
         budget = Budget(len(data))
         inner = read_member(archive, "model.weights.h5", budget)
         heaps.check_heaps(inner)
-        return _from_hdf5(io.BytesIO(inner), len(inner))
+        config = read_member(archive, "config.json", budget) if "config.json" in names else None
+        return _from_hdf5(io.BytesIO(inner), len(inner), config)
     return Foreign("npz", numpy_files.read_npz(data))
 
 
-def _from_hdf5(source, size):
+def _from_matlab(version, tree):
+    return Foreign(version, matconvnet.arrays(tree), layers=matconvnet.layers(tree))
+
+
+def _from_hdf5(source, size, config=None):
     budget = Budget(size)
     with h5py.File(source, "r") as file:
         if mat73.is_mat73(file):
-            return Foreign("matlab7.3", matconvnet.arrays(mat73.read_tree(file, budget)))
+            return _from_matlab("matlab7.3", mat73.read_tree(file, budget))
         if h5.is_caffe(file):
             return Foreign("caffe-hdf5", h5.read_caffe(file, budget))
         if keras.is_keras(file):
-            return Foreign("keras", keras.read(file, budget), "HWC")
+            return Foreign("keras", keras.read(file, budget), "HWC", keras.layers(file, config))
         return Foreign("hdf5", h5.read_plain(file, budget))

@@ -3,7 +3,8 @@
     NetParameter      layers = 2 (V1, of 2013 and 2014)     layer = 100 (V2)
     V1LayerParameter  layer = 1 (V0)   name = 4   type = 5 (number)   blobs = 6
     V0LayerParameter  name = 1   type = 2 (text)   blobs = 50
-    LayerParameter    name = 1   type = 2 (text)   blobs = 7
+    LayerParameter    name = 1   type = 2 (text)   bottom = 3   top = 4   blobs = 7
+                      batch_norm_param = 139 (eps = 3)
     BlobProto         num, channels, height, width = 1 to 4 (legacy shape)   shape = 7 (dim = 1)
                       data = 5 (float)   double_data = 8   diff = 6, double_diff = 9 (not read)
 
@@ -14,8 +15,11 @@ layers lose their leading ones, and biases become (K,).
 Sources: caffe/src/caffe/proto/caffe.proto; protobuf.dev/programming-guides/encoding.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
+from minicnn.convert import norms
 from minicnn.errors import MinicnnError
 from minicnn.limits import Budget, array_from
 
@@ -24,26 +28,51 @@ FULLY_CONNECTED = (14, "InnerProduct", "innerproduct")
 # {field of the network: (name, type, blobs of a layer)}
 LAYERS = {2: (4, 5, 6), 100: (1, 2, 7)}
 V0, V0_FIELDS = 1, (1, 2, 50)
+V2 = LAYERS[100]
+BOTTOM, TOP, BATCH_NORM, EPS = 3, 4, 139, 3
 FLOATS, DOUBLES, SHAPE = 5, 8, 7
 
 
 def read(data: bytes) -> dict:
     """Return {"conv1/0": weights, "conv1/1": biases, ...}."""
     budget, found, count = Budget(len(data)), {}, 0
-    for number, wire, value in fields(memoryview(data), budget):
-        if number not in LAYERS or wire != BYTES:
-            continue
+    for layer in _layers(data, budget):
         count += 1
-        name, kind, blobs = _layer(value, LAYERS[number], budget)
-        for i, blob in enumerate(blobs):
-            key = f"{name}/{i}"
+        for i, blob in enumerate(layer.blobs):
+            key = f"{layer.name}/{i}"
             if key in found:
-                raise MinicnnError(f"two layers are named {name[:60]}")
-            found[key] = _blob(blob, budget, bias=i > 0, flat=kind in FULLY_CONNECTED)
+                raise MinicnnError(f"two layers are named {layer.name[:60]}")
+            found[key] = _blob(blob, budget, bias=i > 0, flat=layer.kind in FULLY_CONNECTED)
     if not found:
         what = f"{count} layers without arrays" if count else "no layers"
         raise MinicnnError(f"a file with {what}; is it a .caffemodel?")
     return found
+
+
+def layers(data: bytes) -> list[norms.Layer]:
+    """Return the layers of a file of version V2, with what they stand behind."""
+    made, found = {}, []  # {blob: the layer that has written it last}
+    for layer in _layers(data, Budget(len(data))):
+        if layer.bottoms or layer.tops:
+            source = made.get(layer.bottoms[0]) if layer.bottoms else None
+            found.append(norms.Layer(layer.name, str(layer.kind), source, layer.eps))
+            made.update(dict.fromkeys(layer.tops, layer.name))
+    return found
+
+
+class _Layer(NamedTuple):
+    name: str
+    kind: str | int | None
+    blobs: list
+    bottoms: list
+    tops: list
+    eps: float | None
+
+
+def _layers(data, budget):
+    for number, wire, value in fields(memoryview(data), budget):
+        if number in LAYERS and wire == BYTES:
+            yield _layer(value, LAYERS[number], budget)
 
 
 def fields(message, budget):
@@ -118,8 +147,7 @@ def _unpacked(message, start, step, count, size):
 
 
 def _layer(message, numbers, budget):
-    """Return (name, type, [blobs]) of a layer."""
-    name, kind, blobs = "", None, []
+    name, kind, blobs, bottoms, tops, eps = "", None, [], [], [], None
     name_field, type_field, blobs_field = numbers
     for number, wire, value in fields(message, budget):
         if number == V0 and numbers == LAYERS[2] and wire == BYTES:
@@ -130,7 +158,18 @@ def _layer(message, numbers, budget):
             kind = value if wire == VARINT else bytes(value).decode()
         elif number == blobs_field and wire == BYTES:
             blobs.append(value)
-    return name, kind, blobs
+        elif numbers == V2 and wire == BYTES and number in (BOTTOM, TOP):
+            (bottoms if number == BOTTOM else tops).append(bytes(value).decode())
+        elif numbers == V2 and wire == BYTES and number == BATCH_NORM:
+            eps = _eps(value, budget)
+    return _Layer(name, kind, blobs, bottoms, tops, eps)
+
+
+def _eps(message, budget):
+    for number, wire, value in fields(message, budget):
+        if number == EPS and wire == FIXED32:
+            return float(np.frombuffer(value, "<f4")[-1])
+    return None
 
 
 def _blob(message, budget, *, bias, flat):

@@ -12,15 +12,21 @@ out. Keras flattens maps in the order H, W, C.
 Sources: keras/engine/saving.py (Keras 2.2), keras/src/saving/saving_lib.py (Keras 3).
 """
 
+import json
 import re
 
 import h5py
 import numpy as np
 
+from minicnn.convert import norms
 from minicnn.convert.h5 import values, walk
 from minicnn.errors import MinicnnError
 
-OLD_KINDS = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_var"}
+OLD_KINDS = {
+    "W": "kernel", "b": "bias", "running_mean": "moving_mean",
+    "running_std": "moving_variance",  # it was one, whatever its name says
+}  # fmt: skip
+MAX_DEPTH = 16
 OLD = re.compile(r"(?P<layer>.+)_(?P<kind>W|b|gamma|beta|running_mean|running_std)(_\d+)?")
 COUNTED = {  # what the arrays of a layer are, in the order in which Keras 3 numbers them
     1: ("kernel",),
@@ -68,6 +74,67 @@ def read(file, budget) -> dict:
         for layer, kind, data in _by_number(root, path, arrays):
             _add(found, layer, kind, values(data, budget))
     return found
+
+
+def layers(file, config: str | bytes | None = None) -> list[norms.Layer]:
+    """Return the layers of an open file in order, as far as it tells.
+
+    Parameters
+    ----------
+    file : h5py.File
+    config : str or bytes, optional
+        The JSON of the model, where it is not in the file: of a .keras archive.
+    """
+    root = file["model_weights"] if "model_weights" in file else file
+    config = file.attrs.get("model_config", config)
+    if isinstance(config, (str, bytes)):
+        return _described(json.loads(config))
+    names = [
+        name.decode() if isinstance(name, bytes) else str(name)
+        for name in np.ravel(root.attrs.get("layer_names", []))
+    ]
+    befores = [None, *names]
+    return [norms.Layer(name, "", before) for name, before in zip(names, befores, strict=False)]
+
+
+def _described(model):
+    """Return the layers of a model's configuration; none of one that is written in Python."""
+    inner = _part(model, "config", dict | list)
+    entries = inner if isinstance(inner, list) else _part(inner, "layers", list)
+    found, before = [], None
+    for entry in entries or ():
+        config = _part(entry, "config", dict)
+        name, eps = str(_part(config, "name", str)), _part(config, "epsilon", int | float)
+        source = _first_text(_part(entry, "inbound_nodes", list), MAX_DEPTH) or before
+        found.append(norms.Layer(name, str(_part(entry, "class_name", str)), source, eps))
+        before = name
+    return found
+
+
+def _part(value, key, kind):
+    """Return value[key] if it is of that kind, else None."""
+    part = value.get(key) if isinstance(value, dict) else None
+    return part if isinstance(part, kind) else None
+
+
+def _first_text(value, depth):
+    """Return the name of the first layer that `inbound_nodes` speaks of, of Keras 2 or 3.
+
+    [[["conv1", 0, 0, {}]]]
+    [{"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["conv1", 0, 0]}}]}]
+    """
+    if depth < 0:
+        return None
+    if isinstance(value, list):
+        if value and isinstance(value[0], str):
+            return value[0]
+        values = value
+    elif isinstance(value, dict):
+        values = [value[key] for key in ("args", "config", "keras_history") if key in value]
+    else:
+        return None
+    found = (_first_text(inner, depth - 1) for inner in values)
+    return next((name for name in found if name), None)
 
 
 def _add(found, layer, kind, array):

@@ -11,6 +11,7 @@ connected layers are convolutions there. Biases are rows and become (K,).
 
 import numpy as np
 
+from minicnn.convert import norms
 from minicnn.errors import MinicnnError
 
 
@@ -21,19 +22,39 @@ def arrays(tree: dict) -> dict:
             continue
         if isinstance(where.get("params"), (list, dict)) and _is_dag(where["params"]):
             return _dag(where["params"])
-        layers = where.get("layers")
-        layers = [layers] if isinstance(layers, dict) else layers
-        if isinstance(layers, list) and all(isinstance(layer, dict) for layer in layers):
-            found = _simple(layers)
-            if found:
-                return found
+        found = _simple(_chain(where))
+        if found:
+            return found
     return dict(_others(tree, ""))
+
+
+def layers(tree: dict) -> list[norms.Layer]:
+    """Return the layers of a SimpleNN, each of which stands behind the one before."""
+    net = tree.get("net")
+    chain = _chain(tree) or (_chain(net) if isinstance(net, dict) else [])
+    names = [_name(i, layer) for i, layer in enumerate(chain)]
+    return [
+        norms.Layer(name, str(layer.get("type")), before)
+        for name, layer, before in zip(names, chain, [None, *names], strict=False)
+    ]
+
+
+def _chain(where):
+    """Return the list of layers in a dictionary, if it has one."""
+    layers = where.get("layers")
+    layers = [layers] if isinstance(layers, dict) else layers
+    whole = isinstance(layers, list) and all(isinstance(layer, dict) for layer in layers)
+    return layers if whole else []
+
+
+def _name(i, layer):
+    return str(layer.get("name") or f"layer{i}")
 
 
 def _simple(layers):
     found = {}
     for i, layer in enumerate(layers):
-        name = layer.get("name") or f"layer{i}"
+        name = _name(i, layer)
         weights = layer.get("weights")
         if not isinstance(weights, list):
             weights = [layer.get("filters"), layer.get("biases")]
@@ -42,7 +63,7 @@ def _simple(layers):
                 continue
             key = f"{name}/{j}"
             if key in found:
-                raise MinicnnError(f"two layers are named {str(name)[:60]}")
+                raise MinicnnError(f"two layers are named {name[:60]}")
             found[key] = _filters(array) if j == 0 and layer.get("type") != "bnorm" else _row(array)
     return found
 

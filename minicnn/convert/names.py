@@ -22,7 +22,6 @@ SPELLINGS = {  # a layer's weight and bias
     "dag-long": ("{}_filter", "{}_bias"),
     "underscore": ("{}_W", "{}_b"),
 }
-NORM = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}
 MATLAB = ("matlab5", "matlab7.3")
 OTHERS = {"caffe", "caffe-hdf5", "keras", "npy", "npz", "pytorch", "pytorch-legacy", "safetensors",
           "hdf5", "deep-compression"}  # fmt: skip
@@ -40,8 +39,6 @@ class Naming(NamedTuple):
         "own" (what the network of ours has), "caffe", "torchvision" or "rgb-mean".
     formats : set of str
         Formats of `convert.Foreign` in which the names mean this.
-    norms : {our parameter of a normalisation, as "conv1_1.gamma": foreign name}
-        Of normalisations that our network does not have: to be folded.
     layout : {"ours", "HWIO"}
         Axes of kernels and matrices, where the format does not fix them.
     note : str
@@ -52,7 +49,6 @@ class Naming(NamedTuple):
     names: dict
     preprocess: str
     formats: set
-    norms: dict
     layout: str = "ours"
     note: str = ""
 
@@ -68,8 +64,8 @@ def namings(network: str, params: list) -> list[Naming]:
         The names of its parameters, such as "conv1_1.weight", in order.
     """
     found = [
-        Naming("our own", {key: key for key in params}, "own", OTHERS, {}),
-        Naming("our own", {key: "/".join(key.rsplit(".", 1)) for key in params}, "own", OTHERS, {}),
+        Naming("our own", {key: key for key in params}, "own", OTHERS),
+        Naming("our own", {key: "/".join(key.rsplit(".", 1)) for key in params}, "own", OTHERS),
     ]
     layers = list(dict.fromkeys(key.rpartition(".")[0] for key in params))
     if network in VGG:
@@ -109,7 +105,7 @@ def _naming(family, table, spelling, preprocess, formats=OTHERS, **more):
         weight, bias = SPELLINGS[spelling]
         names[f"{layer}.weight"] = weight.format(foreign)
         names[f"{layer}.bias"] = bias.format(foreign)
-    return Naming(family, names, preprocess, set(formats), more.pop("norms", {}), **more)
+    return Naming(family, names, preprocess, set(formats), **more)
 
 
 def _caffe_like(layers, renamed, preprocess):
@@ -128,24 +124,18 @@ def _caffe_like(layers, renamed, preprocess):
 
 
 def _vgg(layers, counts):
-    convs, dense = layers[:-3], layers[-3:]
+    convs = layers[:-3]
     plain, normed = _features(counts, 2), _features(counts, 3)
     torchvision = dict(zip(layers, [*plain, *_classifier(0, 3, 6)], strict=True))
     with_norms = dict(zip(layers, [*normed, *_classifier(0, 3, 6)], strict=True))
-    norms = {
-        f"{conv}.{ours}": f"features.{int(place.rpartition('.')[2]) + 1}.{theirs}"
-        for conv, place in zip(convs, normed, strict=True)
-        for ours, theirs in NORM.items()
-    }
     johnson = dict(zip(layers, [*plain, *_classifier(1, 4, 6)], strict=True))
     blocks = [f"block{i}_conv{j}" for i, n in enumerate(counts, 1) for j in range(1, n + 1)]
     keras = dict(zip(layers, [*blocks, "fc1", "fc2", "predictions"], strict=True))
-    numbered = dict(zip(layers, [*_numbered("conv2d", len(convs)), *_numbered("dense", len(dense))],
+    numbered = dict(zip(layers, [*_numbered("conv2d", len(convs)), *_numbered("dense", 3)],
                         strict=True))  # fmt: skip
     return [
         _naming("torchvision", torchvision, "torch", "torchvision"),
-        _naming("torchvision with batch normalisation", with_norms, "torch", "torchvision",
-                norms=norms),
+        _naming("torchvision with batch normalisation", with_norms, "torch", "torchvision"),
         _naming("Caffe weights for PyTorch (jcjohnson)", johnson, "torch", "caffe"),
         _naming("Keras Applications", keras, "keras", "caffe"),
         _naming("Keras, numbered layers", numbered, "keras", "caffe"),

@@ -23,6 +23,11 @@ def scores_layer(net, size=None):
     MinicnnError
         If the network ends in a map: it has no classes.
     """
+    if net.attrs.get("last"):
+        raise MinicnnError(
+            f"this {net.attrs.get('name')} ends at {net.attrs['last']}: its weight file goes no "
+            "further, so it has no classes; use one with all layers"
+        )
     last = net.nodes[-1]
     layer = last.inputs[0] if isinstance(last.layer, Softmax) else last.name
     shape = net.shapes((net.input_shape[0], *size) if size else None).get(layer)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from minicnn import architectures, convert, models, public
+from minicnn.convert import norms
 from minicnn.convert.names import namings
 from minicnn.errors import MinicnnError
-from minicnn.network import INPUT
-from minicnn.ops import batchnorm
+from minicnn.layers import Linear
+from minicnn.tasks import norm_folding
+from minicnn.tasks.fit_arrays import layer_before, parameters, some
 from minicnn.tasks.provenance import file_hash
 
 PREPROCESS = {
@@ -20,12 +20,13 @@ PREPROCESS = {
         "mean": architectures.CAFFE["mean"][::-1],
     },
 }
-EPS = 1e-5  # of torchvision's batch normalisations
-SHOWN = 5
 
 
-def convert_file(path, network, *, fold=False, preprocess=None):
+def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=None):
     """Make a network of a foreign weight file.
+
+    A file without the classifier, as those for style transfer are, gives the network up to the
+    last layer before it.
 
     Parameters
     ----------
@@ -35,6 +36,10 @@ def convert_file(path, network, *, fold=False, preprocess=None):
         One of `models.names()`.
     fold : bool
         Fold batch normalisations that the file has and the network has not.
+    eps : float, optional
+        Their epsilon; by default what the file says, or else the default of who wrote it.
+    until : str, optional
+        The last layer that is wanted; all behind it is left out.
     preprocess : {"caffe", "torchvision", "rgb-mean"}, optional
         How pictures are prepared; by default as the names of the layers tell.
 
@@ -52,70 +57,86 @@ def convert_file(path, network, *, fold=False, preprocess=None):
         If the file cannot be read, or does not fit: the message names the first layer that
         differs.
     """
-    wanted = models.skeleton(network)
+    wanted = models.skeleton(network, last=until)
     if preprocess not in (None, *PREPROCESS):
         raise MinicnnError(f"no preprocessing {preprocess!r}; use {', '.join(PREPROCESS)}")
-    foreign = convert.read(path)
-    naming, prefix = _fitting(foreign, wanted, path)
+    foreign, folded, notes = convert.read(path), {}, []
+    if fold:
+        foreign, folded = _folded(foreign, eps, path)
+        notes += _about(folded, eps)
+    naming, prefix = _fitting(foreign, models.skeleton(network), path)
+    if naming.note:
+        notes.append(naming.note)
     foreign = _in_our_axes(foreign, naming.layout)
-    used = {key: prefix + name for key, name in naming.names.items()}
-    norms = {key: prefix + name for key, name in naming.norms.items()}
-    if norms and not fold:
-        raise MinicnnError(
-            f"{path} has batch normalisations, {network} has none; --fold folds them in"
+    if until is None and (top := _missing_top(wanted, naming, prefix, foreign.arrays)):
+        wanted = models.skeleton(network, last=layer_before(wanted, top[0]))
+        notes.append(
+            f"the file has no {', '.join(top)}: converted up to {wanted.attrs['last']}, which is "
+            "enough to make pictures with, but not to classify any"
         )
-    outputs = _outputs(foreign.arrays, used, wanted)
-    net = models.skeleton(network, classes=outputs)
-    params = parameters(net, foreign, naming, path, prefix)
-    if norms:
-        _fold(params, norms, foreign.arrays, path)
-    net.params = params
+    used = {key: prefix + naming.names[key] for key in wanted.params}
+    if not fold:
+        _refuse_norms(foreign, {prefix + name for name in naming.names.values()}, network, path)
+    last, outputs = wanted.attrs["last"], None
+    if last is None:
+        outputs = _outputs(foreign.arrays, used, wanted)
+    net = models.skeleton(network, classes=outputs, last=last)
+    net.params = parameters(net, foreign, naming, path, prefix)
     chosen = preprocess or naming.preprocess
     if chosen != "own":
         net.attrs["preprocess"] = dict(PREPROCESS[chosen])
-    taken = {*used.values(), *norms.values()}
     net.attrs |= {
         "source_file": Path(path).name,
         "source_sha256": file_hash(path),
         "source_format": foreign.format,
         "source_names": naming.family,
-        "left_out": [name for name in foreign.arrays if name not in taken],
+        "left_out": [name for name in foreign.arrays if name not in set(used.values())],
+        "classes": public.class_names(outputs),
     }
-    net.attrs["classes"] = public.class_names(outputs)
-    if naming.note:
-        net.attrs["note"] = naming.note
+    if folded:
+        net.attrs["folded"] = {norm: conv for norm, (conv, _) in folded.items()}
+    if notes:
+        net.attrs["note"] = "; ".join(notes)
     return net
 
 
-def parameters(net, foreign, naming, path, prefix=""):
-    """Return {name: float32 array} of what `net` needs, out of a foreign file.
+def _folded(foreign, eps, path):
+    try:
+        return norm_folding.fold(foreign, eps)
+    except MinicnnError as error:
+        raise MinicnnError(f"{path}: {error}") from None
 
-    Parameters
-    ----------
-    net : Network
-        Its parameters need only have the right shapes.
-    foreign : convert.Foreign
-    naming : convert.names.Naming
-    path : path
-        For messages.
-    prefix : str
-        What stands before all names in the file.
 
-    Raises
-    ------
-    MinicnnError
-        If an array is missing or has another shape: the first layer that differs is named.
-    """
-    shapes = {INPUT: net.input_shape, **net.shapes()}
-    sources = {node.name: shapes[node.inputs[0]] for node in net.nodes}
-    params = {}
-    for key, wanted in net.param_shapes().items():
-        layer, _, kind = key.rpartition(".")
-        name = prefix + naming.names[key]
-        bare = kind == "bias" and f"{layer}.gamma" in naming.norms
-        found = _found(foreign.arrays, name, key, path, optional=bare)
-        params[key] = _fitted(found, wanted, key, foreign, naming, sources[layer], path)
-    return params
+def _about(folded, eps):
+    """Return a line on what was folded, and with which epsilons."""
+    if not folded:
+        return ["there is no batch normalisation in the file that could be folded"]
+    values = ", ".join(f"{value:g}" for value in sorted({value for _, value in folded.values()}))
+    source = "" if eps is not None else ", as the file says or else its kind of file has it"
+    return [f"folded {len(folded)} batch normalisations; epsilon {values}{source}"]
+
+
+def _refuse_norms(foreign, known, network, path):
+    """Refuse a file with normalisations that are not among the `known` arrays."""
+    left = [norm.name for norm in norms.find(foreign) if not known.issuperset(norm.keys)]
+    if left:
+        raise MinicnnError(
+            f"{path} has batch normalisations ({some(left)}), {network} has none; --fold folds "
+            "them in"
+        )
+
+
+def _missing_top(net, naming, prefix, arrays):
+    """Return the layers of the classifier if the file has none of them but all others, else []."""
+    owners = list(dict.fromkeys(key.rpartition(".")[0] for key in net.params))
+    kinds = {node.name: node.layer for node in net.nodes}
+    dense = [name for name in owners if isinstance(kinds[name], Linear)]
+    first = owners.index(dense[0]) if dense else len(owners) - 1
+    there = {
+        key.rpartition(".")[0] for key, name in naming.names.items() if prefix + name in arrays
+    }
+    top = owners[first:]
+    return top if there == set(owners[:first]) else []
 
 
 def _fitting(foreign, net, path):
@@ -126,15 +147,14 @@ def _fitting(foreign, net, path):
         if foreign.format not in naming.formats:
             continue
         for prefix in _prefixes(foreign.arrays, naming):
-            names = [*naming.names.values(), *naming.norms.values()]
-            hits = sum(prefix + name in foreign.arrays for name in names)
+            hits = sum(prefix + name in foreign.arrays for name in naming.names.values())
             if hits > most:
                 best, most = (naming, prefix), hits
     if best is None:
         families = ", ".join(dict.fromkeys(naming.family for naming in known))
         raise MinicnnError(
             f"{path} ({foreign.format}) has no layer of {net.attrs['name']} under any name known "
-            f"for it ({families}); its arrays are {_some(foreign.arrays)}"
+            f"for it ({families}); its arrays are {some(foreign.arrays)}"
         )
     return best
 
@@ -164,73 +184,3 @@ def _outputs(arrays, used, net):
     if array is None or array.ndim < 2 or not array.shape[0]:
         return net.params[last].shape[0]
     return int(array.shape[0])
-
-
-def _found(arrays, name, key, path, *, optional):
-    if name in arrays:
-        return arrays[name]
-    if optional:
-        return None
-    layer, _, kind = key.rpartition(".")
-    raise MinicnnError(
-        f"{path} does not fit: layer {layer} needs its {kind} under the name {name!r}, and there "
-        f"is none; the arrays are {_some(arrays)}"
-    )
-
-
-def _fitted(array, shape, key, foreign, naming, source, path):
-    """Return `array` as the float32 parameter `key` of `shape`.
-
-    Parameters
-    ----------
-    source : (int, int, int)
-        (C, H, W) of the layer's input: a matrix behind a map may run over it in another order.
-    """
-    if array is None:
-        return np.zeros(shape, np.float32)
-    given = array.shape
-    if array.dtype.kind == "f" and array.shape[:1] == shape[:1] and array.size == np.prod(shape):
-        if len(shape) == 2 and array.ndim == 2 and foreign.flatten == "HWC":
-            C, H, W = source
-            array = array.reshape(-1, H, W, C).transpose(0, 3, 1, 2)
-        if _same_map(array.shape, shape, source):
-            with np.errstate(over="ignore"):
-                return np.ascontiguousarray(array.reshape(shape), np.float32)
-    layer, _, kind = key.rpartition(".")
-    wrong = f"of the type {array.dtype}" if array.dtype.kind != "f" else f"{given}"
-    raise MinicnnError(
-        f"{path} does not fit: layer {layer} has a {kind} {wrong} in it "
-        f"({naming.names[key]}), the network wants {shape}"
-    )
-
-
-def _same_map(given, shape, source):
-    """Tell whether the values stand in the same order: a matrix may be a convolution elsewhere."""
-    if given == shape or (len(given) == len(shape) == 1):
-        return given == shape
-    if len(shape) == 2:
-        return given[1:] == tuple(source) or given[2:] == (1, 1)
-    return given + (1,) * (len(shape) - len(given)) == shape
-
-
-def _fold(params, norms, arrays, path):
-    """Fold the normalisations in `norms`, {"conv1_1.gamma": foreign name}, into `params`."""
-    for layer in dict.fromkeys(key.rpartition(".")[0] for key in norms):
-        keys = [f"{layer}.{kind}" for kind in ("gamma", "beta", "mean", "var")]
-        own = [_found(arrays, norms[key], key, path, optional=False) for key in keys]
-        w, b = params[f"{layer}.weight"], params[f"{layer}.bias"]
-        for key, array in zip(keys, own, strict=True):
-            if array.shape != b.shape or array.dtype.kind != "f":
-                raise MinicnnError(
-                    f"{path} does not fit: {norms[key]} is {array.shape} of {array.dtype}, layer "
-                    f"{layer} wants {b.shape}"
-                )
-        exact = (array.astype(np.float64) for array in (w, b, *own))
-        folded = batchnorm.fold(*exact, eps=EPS)
-        params[f"{layer}.weight"], params[f"{layer}.bias"] = (a.astype(np.float32) for a in folded)
-
-
-def _some(names):
-    names = list(names)
-    more = f", ... ({len(names)} in all)" if len(names) > SHOWN else ""
-    return ", ".join(name[:60] for name in names[:SHOWN]) + more
