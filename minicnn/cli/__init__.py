@@ -9,6 +9,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from minicnn.cli import estimating
 from minicnn.cli.parser import Parser
 from minicnn.cli.report import drop, say
 from minicnn.errors import MinicnnError
@@ -47,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = _parser().parse_args(argv)
+        if getattr(args, "gpu_memory", None):
+            _limit_gpu(args.gpu_memory)
         return args.run(args) or 0
     except SystemExit as end:  # argparse: --help, --version, wrong usage
         return end.code
@@ -57,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # of argparse and tqdm; all else is said by `report`
         drop(sys.stderr)
         return FAILED
-    except MemoryError:
-        return _fail("out of memory; use a smaller size")
+    except MemoryError as error:
+        return _fail(f"{estimating.lack(str(error))}; use a smaller size")
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename or 'input or output'}")
     finally:
@@ -86,6 +89,12 @@ def _flush():
         sys.stdout.flush()
     except BrokenPipeError:
         drop(sys.stdout)
+
+
+def _limit_gpu(memory):
+    from minicnn.backend import limit_memory
+
+    limit_memory(memory)
 
 
 def _fail(message, code=FAILED):

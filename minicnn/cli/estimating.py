@@ -50,12 +50,17 @@ def _tell(found, report):
     return 0
 
 
-def out_of_memory(settings, files, error) -> MinicnnError:
+def lack(error: str) -> str:
+    """Say that memory was short, and how much was wanted, from the text of a `MemoryError`."""
+    wanted = error.partition(" for an array")[0].replace("Unable to allocate", "wanted")
+    return f"out of memory ({wanted or 'no more could be had'})"
+
+
+def out_of_memory(settings, files, error: str) -> MinicnnError:
     """Return the error that says in a line what was wanted and what would fit."""
     from minicnn.tasks import estimate, machine_memory
 
-    wanted = str(error).partition(" for an array")[0].replace("Unable to allocate", "wanted")
-    text = f"out of memory ({wanted or 'no more could be had'})"
+    text = lack(error)
     try:
         found = estimate.picture(settings, files)
     except (MinicnnError, MemoryError):
