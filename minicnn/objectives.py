@@ -25,6 +25,8 @@ Values are sums in float64; gradients have the dtype and memory layout of f. The
 batch are independent: values are added, so each gradient is what the picture would get alone.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from minicnn.backend import array_module
@@ -86,6 +88,27 @@ def mean_gram(f):
     return g
 
 
+class ChannelProduct(NamedTuple):
+    """The gradient S F of a Gram matrix before it is multiplied out: matrix (N,C,C), f (N,C,H,W).
+
+    Whoever passes it down may multiply part by part, while the part is in the cache.
+    """
+
+    matrix: object
+    f: object
+
+    @property
+    def shape(self):
+        """That of the gradient."""
+        return self.f.shape
+
+    def dense(self):
+        """Return the gradient, an array like f."""
+        df = array_module(self.f).empty_like(self.f).reshape(*self.f.shape[:2], -1)
+        array_module(df).matmul(self.matrix, self.f.reshape(df.shape), out=df)
+        return df.reshape(self.f.shape)
+
+
 def style(f, target, factor):
     """Squared distance of mean Gram matrices, value = factor · sum (G/M - target)².
 
@@ -100,14 +123,17 @@ def style(f, target, factor):
     value : float
     df : array like f, (4 · factor / M) · (G/M - target) F: one more product, no other pass
     """
-    xp = array_module(f)
+    value, df = deferred_style(f, target, factor)
+    return value, df.dense()
+
+
+def deferred_style(f, target, factor):
+    """Return the value of `style` and its gradient as a `ChannelProduct`."""
     difference = mean_gram(f)
     difference -= target
     value = factor * sum_squares(difference)
     difference *= 4 * factor * f.shape[1] / f[0].size
-    df = xp.empty_like(f).reshape(*f.shape[:2], -1)
-    xp.matmul(difference, f.reshape(df.shape), out=df)
-    return value, df.reshape(f.shape)
+    return value, ChannelProduct(difference, f)
 
 
 class ContentLoss:
@@ -164,9 +190,15 @@ class GramStyleLoss:
     layer_weights : dict, layer name -> float, optional
         The lambda of equation 7, 1 where not given; a layer of weight 0 is left out.
     normalisation : {"mean", "gatys", "lecture"}
+
+    Attributes
+    ----------
+    deferred : set of layer names
+        Their gradients are handed out as `ChannelProduct`; empty unless somebody can take those.
     """
 
     def __init__(self, targets, layer_weights=None, normalisation="mean"):
+        self.deferred = set()
         factor = _row(STYLE, normalisation, "style")
         self.weights = _layer_weights(targets, layer_weights, "style")
         self.targets = {name: targets[name] for name in self.weights}
@@ -179,7 +211,8 @@ class GramStyleLoss:
 
     def term(self, name, f, factor):
         """Return (value, df) of a layer."""
-        return style(f, self.targets[name], factor)
+        kind = deferred_style if name in self.deferred else style
+        return kind(f, self.targets[name], factor)
 
     def check(self, name, f):
         """Refuse an activation that cannot be compared with the target."""

@@ -8,7 +8,11 @@ Objectives meet the picture through a network's walk, priors directly. Neither k
 the walk is two functions, given to `ImageFunction`.
 """
 
+from functools import partial
+
 from minicnn.errors import MinicnnError
+from minicnn.kernels import calls
+from minicnn.kernels.strips import with_smaller_strips
 
 
 class WeightedSum:
@@ -39,6 +43,14 @@ class WeightedSum:
             raise MinicnnError("nothing to minimise: there is no term with a weight other than 0")
         named = [name for _, objective in self.objectives.values() for name in objective.layers]
         self.layers = list(dict.fromkeys(named))
+
+    def defer(self):
+        """Have Gram gradients handed out as `objectives.ChannelProduct`, where nothing is added."""
+        read = [name for _, objective in self.objectives.values() for name in objective.layers]
+        alone = {name for name in read if read.count(name) == 1}
+        for _, objective in self.objectives.values():
+            if hasattr(objective, "deferred"):
+                objective.deferred = alone & set(objective.layers)
 
     def __call__(self, acts, x=None, report=None):
         """Evaluate every term.
@@ -101,6 +113,11 @@ class ImageFunction:
 
     def __call__(self, x):
         """Return (value, gradient) at picture x, both for all terms together."""
+        if calls.suit(x):
+            return with_smaller_strips(partial(self._evaluate, x), calls.release)
+        return self._evaluate(x)
+
+    def _evaluate(self, x):
         terms = {}
         layers = self.objective.layers
         acts = self.forward(x, layers) if layers else {}

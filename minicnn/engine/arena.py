@@ -6,20 +6,38 @@ import numpy as np
 
 
 class Arena:
-    """Buffers of numbers of one dtype."""
+    """Buffers of numbers of one dtype.
 
-    def __init__(self, dtype):
-        self.dtype = np.dtype(dtype)
-        self._free, self._lent = [], {}
+    Every buffer is as large as the largest array wanted. The system gives memory to the pages that
+    are written alone, so `take` prefers the buffer that has been written far enough, but not
+    farther than need be.
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+    size : int
+        Numbers in the largest array that will be taken.
+    """
+
+    def __init__(self, dtype, size):
+        self.dtype, self.size = np.dtype(dtype), size
+        self._free, self._lent = [], {}  # [flat, numbers written], id of the array -> the same
 
     def take(self, shape):
-        """Return an uninitialised array: in the smallest free buffer that will do."""
-        size = math.prod(shape)
-        fitting = [i for i, flat in enumerate(self._free) if flat.size >= size]
-        best = min(fitting, key=lambda i: self._free[i].size, default=None)
-        flat = np.empty(size, self.dtype) if best is None else self._free.pop(best)
-        array = flat[:size].reshape(shape)
-        self._lent[id(array)] = (array, flat)
+        """Return an uninitialised array."""
+        count = math.prod(shape)
+        enough = [held for held in self._free if held[1] >= count]
+        if enough:
+            held = min(enough, key=lambda held: held[1])
+        else:
+            held = max(self._free, key=lambda held: held[1], default=None)
+        if held is None:
+            held = [np.empty(self.size, self.dtype), 0]
+        else:
+            self._free = [other for other in self._free if other is not held]
+        held[1] = max(held[1], count)
+        array = held[0][:count].reshape(shape)
+        self._lent[id(array)] = (array, held)
         return array
 
     def give(self, array):
@@ -29,5 +47,5 @@ class Arena:
 
     def reset(self):
         """Take back everything."""
-        self._free += [flat for _, flat in self._lent.values()]
+        self._free += [held for _, held in self._lent.values()]
         self._lent.clear()

@@ -26,33 +26,33 @@ def filter_matrices(w, groups, dtype):
     return np.ascontiguousarray(matrices, dtype).reshape(groups, -1, K // groups)
 
 
-def correlate(x, W, b, kernel, size, *, stride, padding, dilation, out=None, then=None):
+def correlate(x, W, b, kernel, size, *, stride, padding, dilation, target=None, then=None):
     """Return y (N, K, P, Q); `W` is from `filter_matrices`, `size` is (P, Q).
 
-    `out` and `then` are those of `winograd.correlate`.
+    `target` and `then` are those of `winograd.correlate`.
     """
     geometry = kernel, pair(stride), pair(dilation)
     x_pad = _padded(x, padding)
     (N, (P, Q)), (G, _, Kg) = (len(x), size), W.shape
-    y = np.empty((N, P, Q, G * Kg), x.dtype) if out is None else out
+    y = np.empty((N, P, Q, G * Kg), x.dtype) if target is None else None
 
-    def strip(part):
-        pictures, rows = part
+    def strip(where):
+        pictures, rows = where
         mine = slice(*rows)
-        target = y[pictures, mine]
+        part = y[pictures, mine] if target is None else target(pictures, mine)
         for g in range(G):
             X = _columns(x_pad[pictures], g, G, geometry, rows, Q)
             if G == 1:
-                np.matmul(X, W[0], out=target.reshape(-1, Kg))
+                np.matmul(X, W[0], out=part.reshape(-1, Kg))
             else:
-                target[..., g * Kg : (g + 1) * Kg] = (X @ W[g]).reshape(*target.shape[:3], Kg)
+                part[..., g * Kg : (g + 1) * Kg] = (X @ W[g]).reshape(*part.shape[:3], Kg)
         if b is not None:
-            target += b
+            part += b
         if then:
-            then(pictures, mine)
+            then(part, pictures, mine)
 
     parallel_map(strip, _strips(N, P, Q, W))
-    return y.transpose(0, 3, 1, 2)
+    return y.transpose(0, 3, 1, 2) if target is None else None
 
 
 def correlate_adjoint(dy, W, kernel, x_shape, *, stride, padding, dilation):

@@ -7,14 +7,17 @@ which windows were positive. On the way back the gradient of a tap is added, and
 applied, while the part of the gradient that a unit has just made is still in the cache.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from minicnn.engine import pooling, units
 from minicnn.engine.arena import Arena
+from minicnn.engine.scratch import buffer
 from minicnn.engine.threads import parallel_map
 from minicnn.network import INPUT
+from minicnn.objectives import ChannelProduct
 
 
 class Gradient(NamedTuple):
@@ -54,7 +57,7 @@ class Plan:
                 self.consumers.setdefault(source, []).append(node)
         self.units = units.fuse(self, nodes, net)
         self.by_name = {unit.name: unit for unit in self.units}
-        self.arena = Arena(net.dtype)
+        self.arena = Arena(net.dtype, max(math.prod(shape) for shape in self.shapes.values()))
         self.held = {name: self._empty(name) for name in self.taps if name in self.by_name}
         self.last_use = {s: i for i, unit in enumerate(self.units) for s in unit.inputs}
         # what a layer by itself has seen may be in its cache
@@ -78,8 +81,14 @@ class Plan:
         return acts
 
     def backward(self, dys):
-        """Return the gradient of the picture for the gradients `dys` {tap: array (N, C, H, W)}."""
-        self.dys = {name: dy.transpose(0, 2, 3, 1) for name, dy in dys.items()}
+        """Return the gradient of the picture.
+
+        Parameters
+        ----------
+        dys : dict, tap -> array (N, C, H, W) or `objectives.ChannelProduct`
+            The latter is multiplied part by part, never as a whole.
+        """
+        self.dys = dys
         self.pending = {}
         for unit in reversed(self.units):
             parts = self.pending.pop(unit.name, [])
@@ -92,6 +101,10 @@ class Plan:
         parts = [part.array for part in self.pending.pop(INPUT, [])]
         return sum(parts[1:], parts[0]).transpose(0, 3, 1, 2) if parts else None
 
+    def dissolve(self):
+        """Let go of the units, which know the plan, so that its memory is free at once."""
+        self.units, self.by_name = [], {}
+
     def buffer(self, name):
         """Return where the activation `name` goes, (N, H, W, C)."""
         if name in self.held:
@@ -103,8 +116,8 @@ class Plan:
     def gradient_buffer(self, source):
         """Return (buffer for the gradient of `source`, finish).
 
-        The unit that fills it calls finish(pictures, rows) for each part when it is done with it,
-        or nothing where finish is None.
+        The unit that fills it calls finish(part, pictures, rows) for each part when it is done
+        with it, or nothing where finish is None.
         """
         if source == INPUT:
             return self._empty(source), None  # the caller's from now on
@@ -114,10 +127,9 @@ class Plan:
             return out, None
         unit, tap = self.by_name[source], self.dys.get(source)
 
-        def finish(pictures, rows):
-            part = out[pictures, rows]
+        def finish(part, pictures, rows):
             if tap is not None:
-                part += tap[pictures, rows]
+                _add(part, tap, pictures, rows)
             unit.mask(part, pictures, rows)
 
         return out, finish
@@ -132,19 +144,20 @@ class Plan:
 
     def _settle(self, unit, parts):
         """Return the sum of `parts` and of the tap's gradient, with the bits applied."""
-        tap = self.dys.get(unit.name)
-        arrays = [part.array for part in parts] + ([] if tap is None else [tap])
-        if len(arrays) == 1 and not unit.masks:
-            return Gradient(arrays[0], parts[0].buffer if parts else None)
-        out = self.arena.take(arrays[0].shape)
+        tap, arrays = self.dys.get(unit.name), [part.array for part in parts]
+        if len(arrays) == 1 and tap is None and not unit.masks:
+            return parts[0]
+        N, C, H, W = self.shapes[unit.name]
+        out = self.arena.take((N, H, W, C))
 
-        def band(part):
-            pictures, rows = part
-            mine = out[pictures, rows]
-            np.copyto(mine, arrays[0][pictures, rows])
+        def band(where):
+            mine = out[where]
+            np.copyto(mine, arrays[0][where] if arrays else 0)
             for other in arrays[1:]:
-                mine += other[pictures, rows]
-            unit.mask(mine, pictures, rows)
+                mine += other[where]
+            if tap is not None:
+                _add(mine, tap, *where)
+            unit.mask(mine, *where)
 
         parallel_map(band, pooling.row_bands(out))
         for part in parts:
@@ -154,3 +167,15 @@ class Plan:
     def _empty(self, name):
         N, C, H, W = self.shapes[name]
         return np.empty((N, H, W, C), self.arena.dtype)
+
+
+def _add(part, tap, pictures, rows):
+    """Add a part of the gradient of a tap to `part` (n, rows, W, C)."""
+    if not isinstance(tap, ChannelProduct):
+        part += tap[pictures, :, rows].transpose(0, 2, 3, 1)
+        return
+    f = tap.f[pictures, :, rows].transpose(0, 2, 3, 1)
+    f = f.reshape(len(f), -1, f.shape[-1])
+    matrix = tap.matrix[pictures].transpose(0, 2, 1)
+    product = np.matmul(f, matrix, out=buffer("product", f.shape, part.dtype))
+    part += product.reshape(part.shape)

@@ -37,28 +37,26 @@ def forward(x, layer, out, *, largest, drop=False):
     def band(part):
         pictures, rows = part
         last = x.shape[2] if rows.stop == P else (rows.stop - 1) * u + R
-        mine = x[pictures, :, rows.start * u : last]
-        if largest:
-            y, cache = maxpool2d.forward(mine, layer.kernel, stride=layer.stride, ceil=layer.ceil)
-            cache = maxpool2d.drop_zero_windows(y, cache) if drop else cache
-        else:
-            y, cache = avgpool2d.forward(
-                mine,
-                layer.kernel,
-                stride=layer.stride,
-                ceil=layer.ceil,
-                count_padding=layer.count_padding,
-            )
+        y, cache = pool(x[pictures, :, rows.start * u : last], layer, largest=largest, drop=drop)
         out[pictures, rows] = y.transpose(0, 2, 3, 1)
         return pictures, rows, cache
 
     return parallel_map(band, _bands(x, P, u))
 
 
+def pool(x, layer, *, largest, drop=False):
+    """Return (y, cache) of `ops.maxpool2d` or `ops.avgpool2d` with the settings of a layer."""
+    shared = {"kernel": layer.kernel, "stride": layer.stride, "ceil": layer.ceil}
+    if not largest:
+        return avgpool2d.forward(x, **shared, count_padding=layer.count_padding)
+    y, cache = maxpool2d.forward(x, **shared)
+    return y, maxpool2d.drop_zero_windows(y, cache) if drop else cache
+
+
 def backward(dy, layer, caches, out, *, largest, then=None):
     """Write the gradient of the input into `out` (N, H, W, C) for dy (N, C, P, Q).
 
-    `then(pictures, rows)` is called for every part of `out` that is finished.
+    `then(part, pictures, rows)` is called for every part of `out` that is finished.
     """
     (R, _), (u, _) = pair(layer.kernel), pair(layer.stride)
     overlapping = R > u
@@ -76,7 +74,7 @@ def backward(dy, layer, caches, out, *, largest, then=None):
         out[pictures, top : top + dx.shape[1]] = dx
         out[pictures, top + dx.shape[1] : end] = 0
         if then:
-            then(pictures, slice(top, end))
+            then(out[pictures, top:end], pictures, slice(top, end))
         return None
 
     parts = parallel_map(band, caches)
@@ -84,7 +82,7 @@ def backward(dy, layer, caches, out, *, largest, then=None):
         for pictures, rows, dx in parts:
             out[pictures, rows] += dx
         if then:
-            parallel_map(lambda part: then(*part), row_bands(out))
+            parallel_map(lambda where: then(out[where], *where), row_bands(out))
 
 
 def row_bands(x):

@@ -27,8 +27,10 @@ def fuse(plan, nodes, net):
         alone = len(behind) == 1 and node.name not in plan.taps
         if type(node.layer) is Conv2d:
             relu = behind[0] if alone and type(behind[0].layer) is ReLU else None
-            done |= {relu.name} if relu else set()
-            found.append(Convolution(plan, node, relu, net.own_params(node)))
+            pool = _halving(plan, relu) if relu and fits_winograd(node, net) else None
+            done |= {other.name for other in (relu, pool) if other}
+            kind = PooledConvolution if pool else Convolution
+            found.append(kind(plan, node, relu, pool, net.own_params(node)))
         elif type(node.layer) in (MaxPool2d, AvgPool2d) and pooling.suits(node.layer):
             found.append(Pooling(plan, node))
         else:
@@ -70,60 +72,63 @@ class Plain:
 class Convolution:
     """A convolution, and the ReLU behind it if there is one and nobody else wants its input."""
 
-    def __init__(self, plan, node, relu, params):
+    def __init__(self, plan, node, relu, pool, params):
         self.plan, self.layer, self.rectified = plan, node.layer, relu is not None
-        self.name, self.inputs = (relu or node).name, node.inputs
+        self.name, self.inputs = (pool or relu or node).name, node.inputs
+        self.shape = plan.shapes[(relu or node).name]  # before the pooling
         self.w, self.b = params["weight"], params.get("bias")
         self.geometry = {"stride": node.layer.stride, "padding": node.layer.padding}
-        self.suits = winograd.suits(self.w.shape, node.layer.stride, 1, node.layer.groups)
-        N, K, P, Q = plan.shapes[self.name]
-        conv2d.out_shape(
-            plan.shapes[node.inputs[0]], self.w.shape, groups=node.layer.groups, **self.geometry
-        )
+        groups = node.layer.groups
+        conv2d.out_shape(plan.shapes[node.inputs[0]], self.w.shape, groups=groups, **self.geometry)
+        self.suits = winograd.suits(self.w.shape, node.layer.stride, 1, groups)
         behind = plan.consumers.get(self.name, [])
         # a max pooling alone behind it drops the windows that are not positive
-        dropped = len(behind) == 1 and drops(behind[0].layer)
-        self.masks = self.rectified and plan.keep and not (dropped and self.name not in plan.taps)
-        self.y = None  # a tap stays: its sign is the mask
-        self.bits = None
+        dropped = len(behind) == 1 and drops(behind[0].layer) and self.name not in plan.taps
+        self.masks = self.rectified and plan.keep and not dropped
+        self.y = None
+        self.bits = None  # of a tap, its sign will do
         if self.masks and self.name not in plan.taps:
-            self.bits = np.empty((N, P, -(-Q * K // 8)), np.uint8)
+            self.bits = self._no_bits()
 
     def forward(self, xs):
         """Compute the activation."""
         out = self.y = self.plan.buffer(self.name)
+        self.correlate(xs[0], lambda *where: out[where], self.rectify if self.rectified else None)
+        return out.transpose(0, 3, 1, 2)
 
-        def finish(pictures, rows):
-            part = out[pictures, rows]
-            np.maximum(part, 0, out=part)
-            if self.bits is not None:
-                positive = np.greater(part, 0, out=buffer("positive", part.shape, bool))
-                self.bits[pictures, rows] = np.packbits(positive.reshape(*part.shape[:2], -1), -1)
-
-        finish = finish if self.rectified else None
-        x, filters = xs[0], self.plan.convolution.filters
+    def correlate(self, x, target, then):
+        """Convolve, part by part; see `winograd.correlate`."""
+        filters = self.plan.convolution.filters
         if self.suits:
             U, _ = filters.winograd(self.w)
-            return winograd.correlate(x, U, self.b, pair(self.layer.padding), out=out, then=finish)
+            padding = pair(self.layer.padding)
+            winograd.correlate(x, U, self.b, padding, target=target, then=then)
+            return
         W = filters.matrices(self.w, self.layer.groups)
-        size = out.shape[1:3]
-        return columns.correlate(
-            x, W, self.b, self.w.shape[2:], size, **self.geometry, dilation=1, out=out, then=finish
-        )
+        how = {**self.geometry, "dilation": 1, "target": target, "then": then}
+        columns.correlate(x, W, self.b, self.w.shape[2:], self.shape[2:], **how)
+
+    def rectify(self, part, pictures, rows):
+        """Apply the ReLU in place, and note its bits if they will be wanted."""
+        np.maximum(part, 0, out=part)
+        if self.bits is not None:
+            positive = np.greater(part, 0, out=buffer("positive", part.shape, bool))
+            self.bits[pictures, rows] = np.packbits(positive.reshape(*part.shape[:2], -1), -1)
 
     def backward(self, g):
         """Hand down the gradient of the picture or activation below."""
         (source,), filters = self.inputs, self.plan.convolution.filters
-        shape = self.plan.shapes[source]
         if self.suits and max(pair(self.layer.padding)) <= 2:
             out, finish = self.plan.gradient_buffer(source)
             _, U = filters.winograd(self.w)
             border = tuple(2 - p for p in pair(self.layer.padding))
-            winograd.correlate(g, U, None, border, flipped=True, out=out, then=finish)
-            owned = source != INPUT
-            self.plan.contribute(source, out, owned=owned, settled=finish is not None)
+            target = lambda *where: out[where]  # noqa: E731
+            winograd.correlate(g, U, None, border, flipped=True, target=target, then=finish)
+            settled = finish is not None
+            self.plan.contribute(source, out, owned=source != INPUT, settled=settled)
             return
         W = filters.matrices(self.w, self.layer.groups)
+        shape = self.plan.shapes[source]
         dx = columns.correlate_adjoint(g, W, self.w.shape[2:], shape, **self.geometry, dilation=1)
         self.plan.contribute(source, dx.transpose(0, 2, 3, 1))
 
@@ -139,6 +144,57 @@ class Convolution:
             positive = np.unpackbits(self.bits[pictures, rows], axis=-1, count=count)
             positive = positive.view(bool).reshape(part.shape)
         part *= positive
+
+    def _no_bits(self):
+        N, K, P, Q = self.shape
+        return np.empty((N, P, -(-Q * K // 8)), np.uint8)
+
+
+class PooledConvolution(Convolution):
+    """A convolution, its ReLU, and a pooling of 2x2 windows: only what is pooled goes to memory."""
+
+    def __init__(self, plan, node, relu, pool, params):
+        super().__init__(plan, node, relu, pool, params)
+        self.pool, self.largest = pool.layer, type(pool.layer) is MaxPool2d
+        self.masks, self.caches = False, []
+        # of max pooling, the windows that are not positive have no switch
+        self.bits = self._no_bits() if plan.keep and not self.largest else None
+
+    def forward(self, xs):
+        """Compute the activation."""
+        out, caches = self.plan.buffer(self.name), []
+
+        def target(pictures, rows):
+            n, height = pictures.stop - pictures.start, rows.stop - rows.start
+            return buffer("pooled", (n, height, self.shape[3], self.shape[1]), out.dtype)
+
+        def then(part, pictures, rows):
+            if part.shape[1] < 2 and not self.pool.ceil:
+                return  # a last row that no window holds
+            self.rectify(part, pictures, rows)
+            part = part.transpose(0, 3, 1, 2)
+            y, cache = pooling.pool(part, self.pool, largest=self.largest, drop=self.plan.keep)
+            mine = slice(rows.start // 2, rows.start // 2 + y.shape[2])
+            out[pictures, mine] = y.transpose(0, 2, 3, 1)
+            caches.append((pictures, mine, cache))
+
+        self.correlate(xs[0], target, then)
+        self.caches = caches if self.plan.keep else []
+        return out.transpose(0, 3, 1, 2)
+
+    def backward(self, g):
+        """Hand down the gradient of the picture or activation below."""
+        N, K, P, Q = self.shape
+        dy = self.plan.arena.take((N, P, Q, K))
+        then = None if self.largest else self._mask_bits
+        pooling.backward(g, self.pool, self.caches, dy, largest=self.largest, then=then)
+        super().backward(dy.transpose(0, 3, 1, 2))
+        self.plan.arena.give(dy)
+
+    def _mask_bits(self, part, pictures, rows):
+        count = part.shape[2] * part.shape[3]
+        positive = np.unpackbits(self.bits[pictures, rows], axis=-1, count=count)
+        part *= positive.view(bool).reshape(part.shape)
 
 
 class Pooling:
@@ -173,6 +229,23 @@ class Pooling:
     def _drops_for_relu(self):
         unit = self.plan.by_name.get(self.inputs[0])
         return isinstance(unit, Convolution) and unit.rectified and not unit.masks
+
+
+def _halving(plan, relu):
+    """Return the pooling of 2x2 windows behind a ReLU if nobody else wants its input."""
+    behind = plan.consumers.get(relu.name, [])
+    if len(behind) != 1 or relu.name in plan.taps:
+        return None
+    layer = behind[0].layer
+    halving = type(layer) in (MaxPool2d, AvgPool2d) and pooling.suits(layer)
+    same = halving and pair(layer.kernel) == pair(layer.stride) == (2, 2)
+    return behind[0] if same else None
+
+
+def fits_winograd(node, net):
+    """Return whether a convolution goes by Winograd's filtering."""
+    w = net.own_params(node)["weight"]
+    return winograd.suits(w.shape, node.layer.stride, 1, node.layer.groups)
 
 
 def drops(layer):

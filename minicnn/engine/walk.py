@@ -24,6 +24,11 @@ class FastWalk:
     def forward(self, x, taps, **options):
         """Compute activations; see `Network.forward`."""
         with self._crew.at_work():
+            if options == {"keep": False}:
+                plan = Plan(self._net, self._net.convolution, x.shape, taps, keep=False)
+                acts = plan.forward(x)
+                plan.dissolve()
+                return acts
             return self._net.forward(x, taps, **options)
 
     def backward(self, dys, relu_rule="gradient", **options):
@@ -61,7 +66,8 @@ class Replay:
         """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
         key = (x.shape, tuple(taps), keep)
         if key != self._key:
-            self._plan = None  # its memory first
+            if self._plan:
+                self._plan.dissolve()
             self._plan = Plan(self._net, self._net.convolution, *key[:2], keep=keep)
             self._key = key
         with self._crew.at_work():

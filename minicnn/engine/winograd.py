@@ -64,7 +64,7 @@ def panels(U):
     return np.ascontiguousarray(U.reshape(F, C, K // PANEL, PANEL).transpose(0, 2, 1, 3))
 
 
-def correlate(x, U, b, padding, *, flipped=False, out=None, then=None):
+def correlate(x, U, b, padding, *, flipped=False, target=None, then=None):
     """Return y[n,k] = b[k] + Σ_c w[k,c] * x[n,c], stride 1, any padding.
 
     Parameters
@@ -76,15 +76,14 @@ def correlate(x, U, b, padding, *, flipped=False, out=None, then=None):
     padding : (int, int)
     flipped : bool
         Take the filters flipped in r and s: the gradient of the data.
-    out : array (N, P, Q, K), contiguous, optional
-        Where y goes.
-    then : callable, then(pictures, rows), optional
-        Called for every finished part of y, a slice of pictures and one of rows, while it is in
-        the cache.
+    target : callable, target(pictures, rows) -> array (n, rows, Q, K), contiguous, optional
+        Where a part of y goes, a slice of pictures and one of rows.
+    then : callable, then(part, pictures, rows), optional
+        Called for every finished part of y while it is in the cache.
 
     Returns
     -------
-    y : array (N, K, P, Q)
+    y : array (N, K, P, Q), or None if there is a `target`
     """
     N, C, H, W = x.shape
     K, m = U[0].size // C, round(len(U) ** 0.5) - 2
@@ -92,7 +91,7 @@ def correlate(x, U, b, padding, *, flipped=False, out=None, then=None):
     AT, BT = _data_matrices(m, flipped, x.dtype)
     tiles = (-(-P // m), -(-Q // m))
     x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-    y = np.empty((N, P, Q, K), x.dtype) if out is None else out
+    y = np.empty((N, P, Q, K), x.dtype) if target is None else None
 
     def chunk(part):
         pictures, rows = part
@@ -106,12 +105,13 @@ def correlate(x, U, b, padding, *, flipped=False, out=None, then=None):
         Z = _product(AT, M.reshape(m + 2, -1), "D")  # (column in tile; row frequency, tile, K)
         Y = _product(AT, Z.reshape(m, m + 2, -1), "V").reshape(m, m, -1, K)
         mine = slice(m * rows[0], min(m * rows[1], P))
-        _place(Y[:, :, :count].reshape(m, m, *shape, K), y[pictures, mine], b)
+        part = y[pictures, mine] if target is None else target(pictures, mine)
+        _place(Y[:, :, :count].reshape(m, m, *shape, K), part, b)
         if then:
-            then(pictures, mine)
+            then(part, pictures, mine)
 
     parallel_map(chunk, _chunks(N, tiles, len(U) * max(C, K) * x.itemsize, U.nbytes))
-    return y.transpose(0, 3, 1, 2)
+    return y.transpose(0, 3, 1, 2) if target is None else None
 
 
 def filter_gradient(x, dy, padding):

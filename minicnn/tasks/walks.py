@@ -4,6 +4,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from minicnn.backend import array_module
+from minicnn.device.machine import PRECISIONS, Cuda
+from minicnn.device.plan import compile_objective, obstacle
 from minicnn.engine.walk import FastWalk
 from minicnn.errors import MinicnnError
 from minicnn.guidance import guided_gram
@@ -24,8 +26,8 @@ def walk_of(net, engine="auto", threads=None, tile=None, torus=False):
     ----------
     net : Network
     engine : {"auto", "explicit", "fast"}
-        explicit is `Network` itself, fast is `engine.walk` (on the CPU alone); auto takes the
-        fast one where it can.
+        explicit is `Network` itself, fast is `engine.walk` on the CPU, on the GPU `Network` again
+        (see `device_function`); auto takes the fast one where it can.
     threads : int, optional
     tile : int, optional
         Pixels a side of the tiles that the picture is done in, see `tiles`; all at once by default.
@@ -36,10 +38,43 @@ def walk_of(net, engine="auto", threads=None, tile=None, torus=False):
         return TiledWalk(net, walk_of(net, engine, threads), tile, torus=torus)
     net = on_torus(net) if torus else net
     on_cpu = all(array_module(array) is np for array in net.params.values())
-    name = ("fast" if on_cpu else "explicit") if engine == "auto" else engine
+    name = "fast" if engine == "auto" else engine
+    if name == "fast" and not on_cpu:
+        name = "explicit"
     if name not in ENGINES:
         raise MinicnnError(f"no engine {engine!r}; use auto, {', '.join(ENGINES)}")
     return ENGINES[name](net, threads)
+
+
+def device_function(objective, net, x, engine="auto", precision="auto"):
+    """Return a `WeightedSum` on the network, compiled for the device of x, or None.
+
+    Parameters
+    ----------
+    objective : WeightedSum
+    net : Network
+    x : array (1, 3, H, W), a picture
+    engine : {"auto", "explicit", "fast"}
+        explicit compiles nothing.
+    precision : {"auto", "fp32", "tf32", "fp16"}
+        Of the factors of matrix products, see `device.machine`.
+
+    Raises
+    ------
+    MinicnnError
+        If a precision is asked for that only a compiled function has, and it cannot be compiled;
+        or it does not fit into the memory of the device.
+    """
+    if precision not in PRECISIONS:
+        raise MinicnnError(f"no precision {precision!r}; use {', '.join(PRECISIONS)}")
+    why = "it runs on the CPU" if array_module(x) is np else obstacle(net, objective, x.shape)
+    if engine == "explicit":
+        why = "the engine is explicit"
+    if why is None:
+        return compile_objective(net, objective, x.shape, Cuda(precision))
+    if precision in ("tf32", "fp16"):
+        raise MinicnnError(f"this cannot be computed in {precision}: {why}; leave out --precision")
+    return None
 
 
 def image_function(objective, walk, threads=None):
@@ -47,7 +82,9 @@ def image_function(objective, walk, threads=None):
     if isinstance(walk, TiledWalk):
         fun = TiledFunction(objective, walk)
     else:
-        walk = walk.replay() if isinstance(walk, FastWalk) else walk
+        if isinstance(walk, FastWalk):
+            walk = walk.replay()
+            objective.defer()
         fun = ImageFunction(objective, walk.forward, walk.backward)
     return fun if threads is None else _OnThreads(fun, threads)
 
