@@ -80,13 +80,38 @@ def test_resuming_gives_the_same_weights_bit_for_bit(data, tmp_path, monkeypatch
 
 def test_resuming_refuses_other_settings_and_other_data(data, tmp_path, rng):
     train.run(settings(data, tmp_path / "run", epochs=1))
-    with pytest.raises(MinicnnError, match="other settings for rate"):
-        train.run(settings(data, tmp_path / "run", rate=0.1), resume=True)
+    with pytest.raises(MinicnnError, match="other settings for momentum"):
+        train.run(settings(data, tmp_path / "run", momentum=0.1), resume=True)
+    with pytest.raises(MinicnnError, match="holds no training run; start one without --resume"):
+        train.run(settings(data, tmp_path / "new"), resume=True)
     with pytest.raises(MinicnnError, match="holds a training run already"):
         train.run(settings(data, tmp_path / "run"))
     write_folder(data, rng, {"train": {"more": 1}})
     with pytest.raises(MinicnnError, match="has changed"):
         train.run(settings(data, tmp_path / "run"), resume=True)
+
+
+def test_the_rate_may_be_lowered_by_hand(data, tmp_path):
+    train.run(settings(data, tmp_path / "run", epochs=1, schedule="constant"))
+    chosen = settings(data, tmp_path / "run", epochs=2, schedule="constant", rate=0.002)
+    train.run(chosen, resume=True)
+    rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows] == ["rate", "0.02", "0.002"]
+
+
+def test_validation_pictures_keep_their_classes(data, tmp_path, rng):
+    """A class that the validation pictures lack moves no label; one more is refused."""
+    both, left = (tmp_path / name for name in ("both", "left"))
+    train.run(settings(data, both, epochs=1))
+    kept = train.open_dataset(data, "val")
+    (data / "val" / "above").rename(tmp_path / "away")
+    few = train.open_dataset(data, "val")
+    named = train.labels_as_in(train.open_dataset(data, "train"), few)
+    assert set(few.labels) == {0}
+    assert set(named) == {kept.class_names.index("left")} == {1}
+    write_folder(data, rng, {"val": {"middle": 1}})
+    with pytest.raises(MinicnnError, match="has a class 'middle' that"):
+        train.run(settings(data, left, epochs=1))
 
 
 def test_snapshots_carry_their_provenance(data, tmp_path):
@@ -100,7 +125,7 @@ def test_snapshots_carry_their_provenance(data, tmp_path):
 def test_divergence_stops_with_step_and_reason(data, tmp_path, monkeypatch):
     monkeypatch.setattr(softmax, "cross_entropy", lambda *a, **k: (float("nan"), None))
     monkeypatch.setattr(softmax, "cross_entropy_backward", lambda cache: np.zeros((8, 2)))
-    with pytest.raises(MinicnnError, match=r"diverged: the loss is nan at epoch 1, step 1"):
+    with pytest.raises(MinicnnError, match=r"diverged: the loss is nan at epoch 1, step 1.*again"):
         train.run(settings(data, tmp_path / "run"))
 
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from minicnn import checkpoint
 from minicnn.errors import MinicnnError
+from minicnn.tasks.train import BY_HAND
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,6 @@ def _snapshot(path):
             "`minicnn train --snapshots` has written"
         )
     settings = training.get("settings")
-    run = dict(settings) if isinstance(settings, dict) else {}
-    run.pop("epochs", None)  # a resumed run may have another end
+    settings = settings if isinstance(settings, dict) else {}
+    run = {k: v for k, v in settings.items() if k not in (*BY_HAND, "epochs")}
     return Snapshot(str(path), epoch, info["architecture"], info["outputs"], run)

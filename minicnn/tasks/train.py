@@ -34,6 +34,7 @@ from minicnn.tasks.train_step import (
 )
 
 STATE_FILE = "state.h5"
+BY_HAND = ("rate", "schedule")  # settings that may change from one resumption to the next
 
 
 @dataclass
@@ -81,7 +82,8 @@ def run(settings, *, resume=False, log=None, progress=None):
     ----------
     settings : TrainSettings
     resume : bool
-        Go on from the state in the output folder; the settings must be the same.
+        Go on from the state in the output folder. The settings must be the same but for the
+        rate and its schedule, which may be lowered by hand.
     log : callable, log(record), optional
         Told after every epoch: a dict of losses, accuracies (0..1), rate, seconds. All of them
         are in `output`/log.csv too.
@@ -113,13 +115,13 @@ def run(settings, *, resume=False, log=None, progress=None):
             "another folder"
         )
     pictures = train.pictures(settings.size)[: settings.limit]
-    val_pictures = val.pictures(settings.size)
+    val_pictures, val_labels = val.pictures(settings.size), labels_as_in(train, val)
     with one_blas_thread(), ThreadPoolExecutor(run_.threads) as pool:
         while run_.epoch < settings.epochs:
             started = time.perf_counter()
             record = run_.one_epoch(pictures, pool)
             if run_.epoch % settings.validate_every == 0 or run_.epoch == settings.epochs:
-                record |= evaluate(run_.net, val_pictures, val.labels, pool)
+                record |= evaluate(run_.net, val_pictures, val_labels, pool)
             record["seconds"] = round(time.perf_counter() - started, 1)
             run_.history.append(record)
             run_.save_state()
@@ -206,9 +208,12 @@ class _Run:
         results = list(pool.map(group, range(len(self.replicas))))
         loss = float(np.mean([r[0] for r in results]))
         if not math.isfinite(loss):
+            begun = (self.folder / STATE_FILE).exists()
             raise MinicnnError(
                 f"training diverged: the loss is {loss} at epoch {self.epoch + 1}, step "
-                f"{self.step + 1}, rate {lr:.3g}; resume from the last state with a smaller rate"
+                f"{self.step + 1}, rate {lr:.3g}; "
+                + ("go on from the last state (--resume)" if begun else "start again")
+                + " with a smaller --rate"
             )
         self.sums += (loss * s.batch, sum(r[1] for r in results), s.batch)
         for replica in self.replicas:
@@ -250,6 +255,8 @@ class _Run:
     def restore(self):
         """Go back to the saved state; refuse one of other settings or of other data."""
         path = self.folder / STATE_FILE
+        if not path.exists():
+            raise MinicnnError(f"{self.folder} holds no training run; start one without --resume")
         arrays, attrs = checkpoint.load_arrays(path)
         if attrs["data"] != self.fingerprint:
             raise MinicnnError(
@@ -257,7 +264,7 @@ class _Run:
                 "start a new run in another folder"
             )
         theirs, ours = attrs["settings"], _portable(self.settings)
-        differing = sorted(k for k in ours if theirs.get(k) != ours[k])
+        differing = sorted(k for k in ours if theirs.get(k) != ours[k] and k not in BY_HAND)
         if differing:
             raise MinicnnError(
                 f"{path} was made with other settings for {', '.join(differing)}; "
@@ -270,6 +277,24 @@ class _Run:
         self.epoch, self.step = int(attrs["epoch"]), int(attrs["step"])
         self.sums = np.array(attrs["sums"])
         self.history = list(attrs["history"])
+
+
+def labels_as_in(train, val):
+    """Return the labels of `val` by the classes of `train`, int array (N,).
+
+    Raises
+    ------
+    MinicnnError
+        If there is a class that `train` has not.
+    """
+    if val.class_names == train.class_names:
+        return val.labels
+    unknown = [name for name in val.class_names if name not in train.class_names]
+    if unknown:
+        raise MinicnnError(
+            f"{val.name} has a class {unknown[0]!r} that {train.name} has not; give both the same"
+        )
+    return np.array([train.class_names.index(name) for name in val.class_names])[val.labels]
 
 
 def write_log(history, path):
