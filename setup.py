@@ -44,8 +44,13 @@ setup(
     extras_require={
         "plot": ["matplotlib>=3.8"],
         "distributed": ["dask>=2024.5", "distributed>=2024.5"],
-        "cuda12": ["cupy-cuda12x>=13.2"],
-        "cuda13": ["cupy-cuda13x>=13.6"],
+        # where a CUDA toolkit is installed; with -ctk the libraries come along, and only the driver
+        # must be there
+        "cuda12": ["cupy-cuda12x>=14,<15"],
+        "cuda13": ["cupy-cuda13x>=14,<15"],
+        "cuda12-ctk": ["cupy-cuda12x[ctk]>=14,<15"],
+        "cuda13-ctk": ["cupy-cuda13x[ctk]>=14,<15"],
+        "nvrtc": ["nvidia-cuda-nvrtc>=13"],  # compiles the kernels in tests, without a GPU
         "test": TEST,
         "bench": ["onnxruntime>=1.20", "onnx>=1.17"],
         "dev": [*TEST, "build>=1", "pre-commit>=3.5"],

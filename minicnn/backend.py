@@ -81,7 +81,12 @@ def devices():
 
 
 def limit_memory(limit):
-    """Bound what CuPy takes of each device: "8G", "500M" or "50%". To be called before it is used.
+    """Bound what CuPy takes of each device, see `memory_limit`; before the first array is there."""
+    os.environ[MEMORY_VARIABLE] = memory_limit(limit)
+
+
+def memory_limit(limit):
+    """Return "8G", "500M" or "50%" as CuPy reads it: in bytes, or a share.
 
     Raises
     ------
@@ -92,8 +97,7 @@ def limit_memory(limit):
     number, unit = (float(found[1]), found[2]) if found else (0.0, "")
     if not number or (unit == "%" and number > 100):
         raise MinicnnError(f"no amount of GPU memory {limit!r}; write 8G, 500M or 50%")
-    text = f"{number:g}%" if unit == "%" else str(int(number * UNITS[unit]))
-    os.environ[MEMORY_VARIABLE] = text
+    return f"{number:g}%" if unit == "%" else str(int(number * UNITS[unit]))
 
 
 def seeded_rng(seed):

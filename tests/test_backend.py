@@ -201,6 +201,7 @@ def test_info_shows_devices_and_memory(machine, capsys):
 def test_memory_can_be_bounded(monkeypatch, text, stored):
     monkeypatch.setenv(backend.MEMORY_VARIABLE, "")
     backend.limit_memory(text)
+    backend.limit_memory(stored)  # what it makes can be given again
     assert os.environ[backend.MEMORY_VARIABLE] == stored
 
 

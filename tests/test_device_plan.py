@@ -9,6 +9,7 @@ from minicnn import models
 from minicnn.device import plan as compiled
 from minicnn.device import terms
 from minicnn.errors import MinicnnError
+from minicnn.kernels import strips
 from minicnn.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
 from minicnn.network import Network
 from minicnn.objectives import ClassScore
@@ -181,15 +182,16 @@ def test_bytes_are_counted_before_they_are_taken(precision):
 
 
 @needs_compiler
-def test_memory_that_is_short_is_answered_by_smaller_strips():
+def test_memory_that_is_short_is_answered_by_smaller_strips(monkeypatch):
     net = network()
     net.input_shape = (3, 200, 200)
     _, objective, x = drawn(net)
     needed = [
         compiled.bytes_needed(net, objective, x.shape, strip_bytes=strip)
-        for strip in (compiled.LARGEST_STRIP, 16 << 20, 4 << 20, compiled.SMALLEST_STRIP)
+        for strip in (strips.LARGEST, 16 << 20, 4 << 20, strips.SMALLEST)
     ]
     assert sorted(needed, reverse=True) == needed
+    monkeypatch.setattr(strips, "_current", strips.LARGEST)
     machine = HostMachine(memory=needed[2])
     fun = compiled.compile_objective(net, objective, x.shape, machine)
     assert fun.bytes <= needed[2]

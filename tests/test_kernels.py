@@ -15,7 +15,9 @@ from cuda_on_cpu.module import COMPILER, CpuModule
 from test_ops_gpu import OPS, results
 
 from minicnn.errors import MinicnnError
-from minicnn.kernels import loader
+from minicnn.kernels import calls, loader, strips
+from minicnn.objectives import ClassScore
+from minicnn.weighted_sum import ImageFunction, WeightedSum
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no g++ to build the kernels with")
 forward = cache(partial(CpuModule, backward=False))
@@ -145,6 +147,29 @@ def test_the_sanitizer_sees_an_overrun(bug):
     run = sanitized(case, old, new)
     assert run.returncode != 0
     assert "AddressSanitizer" in run.stderr, run.stderr[-3000:]
+
+
+def test_an_evaluation_without_memory_is_begun_again_with_smaller_strips(monkeypatch):
+    seen, released = [], []
+    monkeypatch.setattr(strips, "_current", strips.LARGEST)
+    monkeypatch.setattr(calls, "suit", lambda x: True)
+    monkeypatch.setattr(calls, "release", lambda: released.append(strips.strip_bytes()))
+
+    def forward(x, layers):
+        seen.append(strips.strip_bytes())
+        if seen[-1] > least:
+            raise MemoryError
+        return {"layer": x}
+
+    fun = ImageFunction(WeightedSum({"score": (1, ClassScore("layer", 0))}), forward, dict.popitem)
+    least = 4 << 20
+    assert fun(np.ones((1, 1, 2, 2)))[0] == -1
+    assert seen == [64 << 20, 16 << 20, 4 << 20]
+    assert released == seen[1:]
+    least = 0
+    with pytest.raises(MemoryError):
+        fun(np.ones((1, 1, 2, 2)))
+    assert seen[3:] == [4 << 20, 1 << 20]
 
 
 def test_arguments_are_compared_with_the_signature():

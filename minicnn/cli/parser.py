@@ -79,7 +79,9 @@ def settings_of(kind, args, **others):
 
 def add_machine_options(verb) -> None:
     """Declare where to compute."""
-    verb.add_argument("--device", metavar="auto|cpu|cuda", default="auto", help="(default: auto)")
+    verb.add_argument(
+        "--device", metavar="auto|cpu|cuda|cuda:1", default="auto", help="(default: auto)"
+    )
     verb.add_argument(
         "--engine",
         metavar="auto|explicit|fast",
@@ -88,6 +90,12 @@ def add_machine_options(verb) -> None:
     )
     verb.add_argument(
         "--threads", metavar="N", type=count, help="worker threads (default: one a processor)"
+    )
+    verb.add_argument(
+        "--gpu-memory",
+        metavar="SIZE",
+        type=gpu_memory,
+        help="at most so much of each GPU: 8G, 500M or 50%% (default: all)",
     )
 
 
@@ -132,6 +140,17 @@ def counts(text: str) -> int | list:
 def rate(text: str) -> float:
     """Read a positive finite number."""
     return _number(text, float, lambda r: 0 < r < math.inf, "a positive finite number")
+
+
+def gpu_memory(text: str) -> str:
+    """Read "8G", "500M" or "50%" as CuPy takes it."""
+    from minicnn.backend import memory_limit
+    from minicnn.errors import MinicnnError
+
+    try:
+        return memory_limit(text)
+    except MinicnnError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def size(text: str) -> tuple:

@@ -64,6 +64,12 @@ def _add_formulas(verb):
         help="form of the total variation (default: mean, or the preset's)",
     )
     verb.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "tf32", "fp16"),
+        default="auto",
+        help="of matrix products on a GPU (default: tf32 where it has it)",
+    )
+    verb.add_argument(
         "--padding",
         choices=("zero", "replicate"),
         default="zero",

@@ -69,10 +69,6 @@ class Cuda:
                 return run
         return partial(graph.launch, stream)
 
-    def out_of_memory(self):
-        """Return the error that CuPy raises where memory does not suffice."""
-        return self.xp.cuda.memory.OutOfMemoryError
-
     def release(self):
         """Give memory that nothing uses back to the device."""
         self.xp.get_default_memory_pool().free_all_blocks()

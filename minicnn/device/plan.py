@@ -19,6 +19,7 @@ from minicnn.device.machine import column_dtype, count_bytes
 from minicnn.device.steps import Convolution, Pooling, Run
 from minicnn.device.terms import Content, Style, Variation
 from minicnn.errors import MinicnnError
+from minicnn.kernels import strips
 from minicnn.kernels.loader import SUM_BLOCKS
 from minicnn.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
 from minicnn.network import INPUT
@@ -28,7 +29,6 @@ from minicnn.ops.shapes import pair
 from minicnn.priors import PixelTV, tv
 
 CHANNELS = 4  # of the picture, the last of them 0: kernels read four channels at a time
-LARGEST_STRIP, SMALLEST_STRIP = 64 << 20, 1 << 20  # bytes of columns at a time
 GIGABYTE = 1 << 30
 KINDS = {ContentLoss: Content, GramStyleLoss: Style}
 
@@ -74,32 +74,20 @@ def compile_objective(net, objective, shape, machine):
         If it does not even fit with the smallest ones.
     """
 
-    def build(strip_bytes):
-        return Plan(net, objective, shape, machine, strip_bytes)
+    def build():
+        return Plan(net, objective, shape, machine, strips.strip_bytes())
 
-    def size():
-        return bytes_needed(net, objective, shape, machine.half)
-
-    return fitting(build, size, machine)
-
-
-def fitting(build, size, machine):
-    """Return build(strip_bytes) for the largest strips with which it does not run out of memory."""
-    strip = LARGEST_STRIP
-    while True:
-        try:
-            return build(strip)
-        except machine.out_of_memory():
-            machine.release()
-        if strip <= SMALLEST_STRIP:
-            raise MinicnnError(
-                f"not enough GPU memory: this takes at least {size() / GIGABYTE:.2f} GB; use a "
-                "smaller --size, --tile, --gpu-memory if there is more, or --device cpu"
-            )
-        strip //= 4
+    try:
+        return strips.with_smaller_strips(build, machine.release)
+    except MemoryError:
+        needed = bytes_needed(net, objective, shape, machine.half) / GIGABYTE
+        raise MinicnnError(
+            f"not enough GPU memory: this takes at least {needed:.2f} GB; use a smaller --size, a "
+            "larger --gpu-memory if there is more, or --device cpu"
+        ) from None
 
 
-def bytes_needed(net, objective, shape, half=False, strip_bytes=SMALLEST_STRIP):
+def bytes_needed(net, objective, shape, half=False, strip_bytes=strips.SMALLEST):
     """Return what a plan takes on the device, without the network and cuBLAS's 32 MB."""
     return count_bytes(partial(_Arrays, net, objective, shape, half, strip_bytes))
 
@@ -121,7 +109,7 @@ class Plan:
     terms : dict, name -> weighted value of every term at the last picture, as `ImageFunction` has
     """
 
-    def __init__(self, net, objective, shape, machine, strip_bytes=LARGEST_STRIP):
+    def __init__(self, net, objective, shape, machine, strip_bytes=strips.LARGEST):
         buffers = Buffers(machine.xp)
         self._arrays = _Arrays(net, objective, shape, machine.half, strip_bytes, buffers)
         self._run = Run(machine.kernels, machine.products(buffers), self._arrays.columns)

@@ -17,6 +17,13 @@ def suit(x):
     return array_module(x) is not np and x.dtype in ("float32", "float64")
 
 
+def release():
+    """Give memory of CuPy's pool that nothing uses back to the device."""
+    import cupy
+
+    cupy.get_default_memory_pool().free_all_blocks()
+
+
 def im2col(x, cols, *, stride, dilation, first_row):
     """Fill `cols` (N, C, R, S, p, Q) with the windows of the padded `x` (N, C, H, W)."""
     x = array_module(x).ascontiguousarray(x)

@@ -15,6 +15,8 @@ X is made for a strip of output rows at a time, so that it stays in the cache.
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
+from minicnn.kernels import calls
+from minicnn.kernels.strips import strip_bytes
 from minicnn.ops.im2col import add_columns, crop, im2col, pad
 from minicnn.ops.shapes import out_size, pair
 
@@ -77,7 +79,7 @@ def backward_data(dy, w, x_shape, *, stride=1, padding=0, dilation=1, groups=1):
     dx = xp.zeros((N, C, H + 2 * ph, W + 2 * pw), dy.dtype)
     wt = _as_matrices(w, groups).transpose(0, 2, 1)  # (G, C/G R S, K/G)
     for n in range(N):
-        for p0, p1 in row_ranges(C * R * S * Q * dy.itemsize, P):
+        for p0, p1 in row_ranges(C * R * S * Q * dy.itemsize, P, dy):
             dyg = dy[n, :, p0:p1].reshape(groups, -1, (p1 - p0) * Q)
             dcols = xp.matmul(wt, dyg).reshape(1, C, R, S, p1 - p0, Q)
             add_columns(dx[n : n + 1], dcols, stride=stride, dilation=dilation, first_row=p0)
@@ -127,9 +129,9 @@ def _as_matrices(w, groups):
     return w.reshape(groups, w.shape[0] // groups, -1)
 
 
-def row_ranges(bytes_per_row, P):
-    """Split P output rows into ranges whose columns take about `STRIP_BYTES`."""
-    step = max(1, STRIP_BYTES // bytes_per_row)
+def row_ranges(bytes_per_row, P, x):
+    """Split P output rows into ranges whose columns take about `STRIP_BYTES`, on a GPU more."""
+    step = max(1, (strip_bytes() if calls.suit(x) else STRIP_BYTES) // bytes_per_row)
     return [(p, min(p + step, P)) for p in range(0, P, step)]
 
 
@@ -138,6 +140,6 @@ def _strips(x, w, P, Q, stride, padding, dilation, groups):
     x = pad(x, padding)
     C, (R, S) = x.shape[1], w.shape[2:]
     for n in range(x.shape[0]):
-        for p0, p1 in row_ranges(C * R * S * Q * x.itemsize, P):
+        for p0, p1 in row_ranges(C * R * S * Q * x.itemsize, P, x):
             cols = im2col(x[n : n + 1], (R, S), stride=stride, dilation=dilation, rows=(p0, p1))
             yield n, slice(p0, p1), cols.reshape(groups, -1, (p1 - p0) * Q)

@@ -73,6 +73,7 @@ class Job(jobs.Job):
             engine=s.engine,
             threads=s.threads,
             tile=s.tile,
+            precision=s.precision,
         )
 
     @property

@@ -12,7 +12,7 @@ from minicnn.errors import MinicnnError
 from minicnn.guidance import GuidedStyleLoss, at_layer
 from minicnn.objectives import ContentLoss, GramStyleLoss, blend_targets
 from minicnn.tasks.sizes import layer_shapes
-from minicnn.tasks.walks import image_function, layer_weights, mean_grams, walk_of
+from minicnn.tasks.walks import device_function, image_function, layer_weights, mean_grams, walk_of
 from minicnn.weighted_sum import WeightedSum
 
 
@@ -35,6 +35,7 @@ def style_objective(
     engine="auto",
     threads=None,
     tile=None,
+    precision="auto",
 ):
     """Return J as a function of the picture, fun(x) -> (value, gradient).
 
@@ -66,6 +67,8 @@ def style_objective(
     tile : int, optional
         Pixels a side of the tiles in which every picture is done, exactly and in less memory, see
         `tiled_function`; all at once by default.
+    precision : {"auto", "fp32", "tf32", "fp16"}
+        Of the factors of matrix products on a GPU, see `walks.device_function`.
 
     Returns
     -------
@@ -109,6 +112,10 @@ def style_objective(
         objectives["style"] = (style_weight, loss)
     variation = TV[tv](grey_level(net, content))
     objective = WeightedSum(objectives, {"tv": (tv_weight, variation)})
+    if tile is None:
+        fun = device_function(objective, net, content, engine, precision)
+        if fun is not None:
+            return fun
     return image_function(objective, walk, threads)
 
 

@@ -6,7 +6,7 @@ from unittest import mock
 import numpy as np
 
 from minicnn import priors
-from minicnn.kernels import calls
+from minicnn.kernels import calls, strips
 from minicnn.ops import avgpool2d, conv2d, im2col, maxpool2d, relu
 from minicnn.ops.shapes import out_size
 from minicnn.optimizers import vectors
@@ -80,7 +80,7 @@ def convolution(make):
         x, w = _values(rng, shape, dtype), _values(rng, (5, shape[1], *kernel), dtype)
         y, cache = conv2d.forward(x, w, None, **options)
         dy = _values(rng, y.shape, dtype)
-        with mock.patch.object(conv2d, "STRIP_BYTES", 1 << 10):
+        with mock.patch.object(strips, "_current", 1 << 10):
             _twice(make, lambda: conv2d.forward(x, w, None, **options)[0], close=True)  # noqa: B023
             _twice(make, lambda: conv2d.backward_data(dy, w, x.shape, **options), close=True)  # noqa: B023
             _twice(

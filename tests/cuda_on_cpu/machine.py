@@ -31,9 +31,6 @@ class HostMachine:
         self.captures += 1
         return run
 
-    def out_of_memory(self):
-        return MemoryError
-
     def release(self):
         self.released += 1
         self.xp.taken = 0
