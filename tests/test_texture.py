@@ -14,7 +14,8 @@ from minicnn.images import read_metadata
 from minicnn.layers import AvgPool2d, Concat, Conv2d, MaxPool2d, ReLU
 from minicnn.network import Network
 from minicnn.tasks import texture
-from minicnn.tasks.texture_setup import LAYERS, TextureSettings, prepare
+from minicnn.tasks.presets import texture_layers
+from minicnn.tasks.texture_setup import TextureSettings, prepare
 from minicnn.torus import on_torus, tv_on_torus
 
 PREPROCESS = {"channel_order": "RGB", "mean": [0.5] * 3, "std": [0.25] * 3, "scale": 1 / 255}
@@ -218,7 +219,7 @@ def test_a_sweep_has_a_row_for_every_layer_and_a_column_for_every_source(synthes
 
 def test_the_defaults_are_gatys(folder):
     job = prepare(TextureSettings([str(folder / "s.png")], weights="random"))
-    assert job.settings.layers == dict.fromkeys(LAYERS["minivgg"], 1.0)
+    assert job.settings.layers == texture_layers("minivgg")
     assert isinstance(job.net.layer("pool1"), AvgPool2d)
     assert (job.settings.normalize, job.nets[0]) == ("layers", job.net)
     job = prepare(replace(job.settings, normalize="channels"))
@@ -237,9 +238,11 @@ def test_values_stay_between_those_of_the_source(folder):
     assert low <= x.min() < x.max() <= high
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", models.names())
 def test_every_network_has_texture_layers(name):
-    assert set(LAYERS[name]) <= set(models.skeleton(name).layers)
+    found = texture_layers(name)
+    assert found
+    assert set(found) <= set(models.skeleton(name).layers)
 
 
 BAD = {

@@ -64,6 +64,17 @@ STYLE = {
     ),
 }
 
+POOLED = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
+# network -> the layers of a texture; minivgg's pool4 is a mean over the picture
+TEXTURE = {
+    "minivgg": ("relu1_1", "pool1", "pool2", "pool3", "relu4_1"),
+    "vgg16": POOLED,
+    "vgg19": POOLED,
+    "squeezenet": ("relu_conv1", "pool1", "fire3/concat", "pool4", "fire6/concat"),
+    "squeezenet1_1": ("relu_conv1", "pool1", "pool3", "pool5", "fire6/concat"),
+    "alexnet": ("relu1", "pool1", "pool2", "relu3", "relu4"),
+}
+
 # the same layers under the same names
 SAME_AS = {
     "minivgg-bn": "minivgg",
@@ -88,3 +99,9 @@ SEARCH = {
 def style_preset(network):
     """Return the row of a network, or None where there is none."""
     return STYLE.get(SAME_AS.get(network, network))
+
+
+def texture_layers(network):
+    """Return {layer: 1.0} of the layers of a texture, empty where the network has no row."""
+    names = TEXTURE.get(network) or TEXTURE.get(SAME_AS.get(network), ())
+    return dict.fromkeys(names, 1.0)

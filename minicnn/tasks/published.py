@@ -33,7 +33,7 @@ from minicnn.tasks import presets
 
 VGG_CONTENT = {"relu4_2": 1.0}
 VGG_STYLE = dict.fromkeys(presets.FIVE_BLOCKS, 1.0)
-VGG_TEXTURE = dict.fromkeys(("relu1_1", "pool1", "pool2", "pool3", "pool4"), 1.0)
+VGG_TEXTURE = presets.texture_layers("vgg19")
 FIXED = ("gram", "content_loss", "tv")  # settings that a preset decides
 
 
@@ -129,16 +129,18 @@ def _asks_for_content(settings):
 def style_of(settings, net):
     """Return the `presets.Style` of the settings: that of their preset, or of the network.
 
-    Where a network lacks layers of the preset, its own take their place.
+    But for a VGG, the network's own layers take the place of those of the preset.
     """
-    own = presets.style_preset(net.attrs["name"])
+    name = net.attrs["name"]
+    own = presets.style_preset(name) or presets.Style({}, {}, 1.0, 100.0, 1.0)
     if settings.preset is None:
-        return own or presets.Style({}, {}, 1.0, 100.0, 1.0)
+        return own
     loss = PUBLISHED[settings.preset].loss
-    if not {*loss.content_layers, *loss.style_layers} <= set(net.layers):
-        content = loss.content_layers and (own.content_layers if own else {})
-        loss = loss._replace(content_layers=content, style_layers=own.style_layers if own else {})
-    return loss
+    if name in ("vgg16", "vgg19"):
+        return loss
+    if not loss.content_layers:
+        return loss._replace(style_layers=presets.texture_layers(name))
+    return loss._replace(content_layers=own.content_layers, style_layers=own.style_layers)
 
 
 def network(net, preset):

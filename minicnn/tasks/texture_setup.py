@@ -18,20 +18,6 @@ from minicnn.tasks.sizes import check_size, least_side
 SOURCE_SIZE = 256  # long side in pixels
 ITERATIONS = {"lbfgs": 500, "lbfgs-device": 500}
 
-VGG = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
-ALEXNET = ("relu1", "pool1", "pool2", "relu3", "relu4")
-# network -> the layers that are compared by default; minivgg's pool4 is a mean over the picture
-LAYERS = {
-    "minivgg": ("relu1_1", "pool1", "pool2", "pool3", "relu4_1"),
-    "vgg16": VGG,
-    "vgg19": VGG,
-    "squeezenet": ("relu_conv1", "pool1", "fire3/concat", "pool4", "fire6/concat"),
-    "squeezenet1_1": ("relu_conv1", "pool1", "pool3", "pool5", "fire6/concat"),
-    "alexnet": ALEXNET,
-    "caffenet": ALEXNET,
-    "alexnet-torchvision": ALEXNET,
-    "zfnet": ALEXNET,
-}
 NORMALIZE = ("layers", "channels", "none")
 BOUNDS = ("source", "none")
 
@@ -206,13 +192,13 @@ def _layers(settings, net):
     if settings.layers:
         place = {layer: i for i, layer in enumerate(net.layers)}
         return {"layers": dict(sorted(settings.layers.items(), key=lambda e: place.get(e[0], 0)))}
-    name = net.attrs["name"].removesuffix("-bn")
-    if name not in LAYERS:
+    name = net.attrs["name"]
+    if not presets.texture_layers(name):
         raise MinicnnError(
             f"no default layers for the network {name}; name them with --layers, from "
             f"{', '.join(net.layers)}"
         )
-    return {"layers": dict.fromkeys(LAYERS[name], 1.0)}
+    return {"layers": presets.texture_layers(name)}
 
 
 def _normalized(net, source, how):
