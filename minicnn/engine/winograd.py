@@ -93,25 +93,66 @@ def correlate(x, U, b, padding, *, flipped=False, target=None, then=None):
     x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
     y = np.empty((N, P, Q, K), x.dtype) if target is None else None
 
-    def chunk(part):
-        pictures, rows = part
-        shape = (len(x[pictures]), rows[1] - rows[0], tiles[1])  # pictures, tile rows, columns
-        count = math.prod(shape)
-        blocks = -(-count * C * PANEL // SMALL_PRODUCT) if U.ndim == 4 else 1
-        V = _transform(
-            x[pictures], BT, m, rows, tiles[1], padding, "V", blocks * -(-count // blocks)
-        )
-        M = _multiply(V, U, blocks)
+    def transformed(where, blocks=1):
+        pictures, rows = where
+        count = (pictures.stop - pictures.start) * (rows[1] - rows[0]) * tiles[1]
+        size = blocks * -(-count // blocks)
+        return _transform(x[pictures], BT, m, rows, tiles[1], padding, "V", size)
+
+    def place(where, M):
+        pictures, rows = where
+        shape = (pictures.stop - pictures.start, rows[1] - rows[0], tiles[1])
         Z = _product(AT, M.reshape(m + 2, -1), "D")  # (column in tile; row frequency, tile, K)
-        Y = _product(AT, Z.reshape(m, m + 2, -1), "V").reshape(m, m, -1, K)
+        Y = _product(AT, Z.reshape(m, m + 2, -1), "E").reshape(m, m, -1, K)
         mine = slice(m * rows[0], min(m * rows[1], P))
         part = y[pictures, mine] if target is None else target(pictures, mine)
-        _place(Y[:, :, :count].reshape(m, m, *shape, K), part, b)
+        _place(Y[:, :, : math.prod(shape)].reshape(m, m, *shape, K), part, b)
         if then:
             then(part, pictures, mine)
 
-    parallel_map(chunk, _chunks(N, tiles, len(U) * max(C, K) * x.itemsize, U.nbytes))
+    def chunk(where):
+        count = (where[0].stop - where[0].start) * (where[1][1] - where[1][0]) * tiles[1]
+        blocks = -(-count * C * PANEL // SMALL_PRODUCT) if U.ndim == 4 else 1
+        place(where, _multiply(transformed(where, blocks), U, blocks))
+
+    count = N * tiles[0] * tiles[1]
+    if U.ndim == 3 and count * max(C, K) < U[0].size:
+        _in_stages(transformed, place, U, count, N, tiles)
+    else:
+        parallel_map(chunk, _chunks(N, tiles, len(U) * max(C, K) * x.itemsize, U.nbytes))
     return y.transpose(0, 3, 1, 2) if target is None else None
+
+
+def _in_stages(transformed, place, U, count, N, tiles):
+    """Do `correlate` for fewer tiles than filters: the products are shared out by frequency.
+
+    So a thread reads a share of the filters, not all of them for a share of the tiles.
+    """
+    F, C, K = U.shape
+    V, M = buffer("all V", (F, count, C), U.dtype), buffer("all M", (F, count, K), U.dtype)
+    step = -(-tiles[0] // 4)
+    starts = range(0, tiles[0], step)
+    parts = [(slice(n, n + 1), (t, min(t + step, tiles[0]))) for n in range(N) for t in starts]
+
+    def span(where):
+        first = (where[0].start * tiles[0] + where[1][0]) * tiles[1]
+        return slice(first, first + (where[1][1] - where[1][0]) * tiles[1])
+
+    def before(where):
+        V[:, span(where)] = transformed(where)
+
+    def between(f):
+        np.matmul(V[f], U[f], out=M[f])
+
+    def after(where):
+        mine = M[:, span(where)]
+        own = buffer("M", mine.shape, M.dtype)
+        np.copyto(own, mine)
+        place(where, own)
+
+    parallel_map(before, parts)
+    parallel_map(between, range(F))
+    parallel_map(after, parts)
 
 
 def filter_gradient(x, dy, padding):
