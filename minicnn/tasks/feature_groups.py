@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn.engine import winograd
 from minicnn.engine.conv2d import FastConvolution
+from minicnn.engine.plan import Plan
 from minicnn.engine.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess
@@ -160,13 +161,12 @@ class _Look:
         return sights, counts, broken
 
     def _forward(self, arrays):
-        if not hasattr(self.own, "net"):
-            self.own.net = self.net.replica()
-            self.own.net.convolution = self.convolution
         fill = [np.zeros_like(arrays[0])] * (self.settings.group - len(arrays))
         order = self.net.attrs["preprocess"]
         x = np.concatenate([preprocess(rgb, order) for rgb in [*arrays, *fill]])
-        return self.own.net.forward(x, self.taps, keep=False)
+        if not hasattr(self.own, "plan"):
+            self.own.plan = Plan(self.net, self.convolution, x.shape, self.taps, keep=False)
+        return self.own.plan.forward(x)
 
 
 def _read(pictures, number, size):
