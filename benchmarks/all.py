@@ -109,7 +109,7 @@ def main(argv=None):
     todo = [(c, able) for c, able in work if args.again or not old[c.name]]
     seconds = sum(plan.seconds(c, able, args.rounds, args.unit) for c, able in todo)
     _say(machine.line(here))
-    _say(f"{len(todo)} cases, {len(work) - len(todo)} of the file are used; {args.rounds} rounds")
+    _say(f"cases: {len(todo)}, and {len(work) - len(todo)} from the file; rounds: {args.rounds}")
     _say(f"about {_minutes(seconds)} on a quiet machine, up to three times that on a busy one")
     for name in missing:
         _say(f"{name}: no peer for it")
@@ -137,6 +137,8 @@ def _introduce(args):
     """Return {peer: what it says of itself} of those that take part."""
     known = {}
     for name in peers.names():
+        if args.peers and name not in ("ours", *args.peers) and "lbfgs" not in args.kinds:
+            continue
         _note(f"asking {name}")
         said = pairs.about(name)
         if said["why_not"]:

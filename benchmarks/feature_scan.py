@@ -6,7 +6,9 @@ network alone, on arrays that lie in memory ready to be used: all that ours does
 disadvantage. The check compares the strongest activation of every unit.
 """
 
+import atexit
 import io
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -71,7 +73,9 @@ def torchs(case, layout):
 
 @cache
 def _folder():
-    return tempfile.TemporaryDirectory()
+    path = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return Path(path)
 
 
 def picture_set(count):
@@ -85,7 +89,7 @@ def picture_set(count):
         memory = io.BytesIO()
         small.resize((256, 256), Image.Resampling.BICUBIC).save(memory, "JPEG", quality=90)
         encoded.append(memory.getvalue())
-    path = Path(_folder().name) / "set.h5"
+    path = _folder() / f"{count}.h5"
     with h5py.File(path, "w") as file:
         file["val/bytes"] = np.frombuffer(b"".join(encoded), np.uint8)
         file["val/offset"] = np.cumsum([0, *map(len, encoded)])

@@ -180,7 +180,8 @@ class Process:
             text=True,
         )
         self.pid, self._lines = self._process.pid, queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def ask(self, units):
         """Have `units` units of work done; return the answer."""
@@ -218,6 +219,8 @@ class Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._reader.join(timeout=1)
+        self._process.stdout.close()
         self._errors.close()
 
     def _read(self):

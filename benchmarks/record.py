@@ -15,7 +15,7 @@ def read(path):
     Raises
     ------
     Unusable
-        If a line is not a record. A last line that was cut off is passed over.
+        If a line is not a record. One that was cut off is passed over.
     """
     found = {}
     try:
@@ -31,7 +31,7 @@ def read(path):
                 found.pop(record["name"], None)
                 found[record["name"]] = record
         except (ValueError, KeyError, TypeError):
-            if number < len(lines):
+            if not line.startswith('{"name": '):
                 raise Unusable(f"{path}, line {number}, is no result of a benchmark") from None
     return list(found.values())
 

@@ -1,4 +1,4 @@
-"""The peers, one small file each: put a file here and it takes part.
+"""The peers, one small file each: put one here, or into the folder $MINICNN_PEERS.
 
 A peer NAME.py has
 
@@ -37,10 +37,14 @@ must be left out of the time, the result has "seconds" per unit, and those count
 Files that begin with an underscore are no peers, but what some of them share.
 """
 
+import os
 from pathlib import Path
+
+if os.environ.get("MINICNN_PEERS"):
+    __path__.append(os.environ["MINICNN_PEERS"])
 
 
 def names():
     """Return the names of all peers, ours first."""
-    found = [path.stem for path in Path(__file__).parent.glob("[!_]*.py")]
+    found = {path.stem for folder in __path__ for path in Path(folder).glob("[!_]*.py")}
     return sorted(found, key=lambda name: (not name.startswith("ours"), name))
