@@ -70,6 +70,7 @@ def torch_energy(torch, preset, net, x0, beta, layer="relu1"):
     n = math.prod(SHAPE)
     sigma = 27098.1157 * math.sqrt(n / (227 * 227 * 3))
     share = {"relu1": 2 / 4, "fc2": 1.0}[layer]
+    size = SHAPE[1] * SHAPE[2] / 227**2
 
     def value(x):
         down = F.pad(x[:, :, 1:] - x[:, :, :-1], (0, 0, 0, 1))
@@ -79,9 +80,10 @@ def torch_energy(torch, preset, net, x0, beta, layer="relu1"):
             pixels = SHAPE[1] * SHAPE[2]
             data = {0.5: 300, 1.0: 1}[share] * ((phi(x / 50) - ref) ** 2).sum() / (ref**2).sum()
             alpha = ((x**2).sum(1) ** 3).sum() / pixels / 80**6
-            return data + alpha + (6.5 / 80) ** beta * tv / pixels
+            return data + alpha + (6.5 / 80) ** beta * size ** (beta / 2) * tv / pixels
         data = ((phi(sigma * x / 50) - ref) ** 2).sum() / (ref**2).sum()
-        return data + 4e-10 * sigma**4 * (x**6).sum() + {0.5: 5, 1.0: 50}[share] * tv
+        smooth = {0.5: 5, 1.0: 50}[share] * size ** (beta - 1)
+        return data + 4e-10 * sigma**4 * (x**6).sum() + smooth * tv
 
     return value
 
@@ -102,6 +104,18 @@ def test_energy_and_gradient_are_those_of_torch(rng, preset, layer):
     assert sum(fun.terms.values()) == pytest.approx(value)
 
 
+def _tv_energy(preset, net, size, beta):
+    """The weighted total variation of a smooth picture of sines, shown at size x size."""
+    shape, t = (3, size, size), np.arange(size) / size
+    wave = 50 * np.sin(9 * t)[:, None] * np.cos(7 * t) * np.ones((1, 3, 1, 1))
+    weights = inversion.strengths(preset, net, "conv3", shape, beta)
+    target = {"conv3": np.ones((1, 1, 1, 1))}
+    terms = inversion.energy_terms(preset, target["conv3"], "conv3", weights, beta)
+    report = {}
+    terms(target, wave / inversion.unit(preset, shape), report)
+    return report["tv"]
+
+
 def test_the_numbers_of_the_papers():
     assert inversion.sigma((3, 227, 227)) == pytest.approx(27098.1157)
     net = models.skeleton("caffenet")
@@ -110,6 +124,10 @@ def test_the_numbers_of_the_papers():
     found = [inversion.strengths("cvpr15", net, name, (3, 227, 227)) for name in layers]
     assert [w.tv for w in found] == 6 * [0.5] + 6 * [5] + 8 * [50]
     assert found[0].alpha == pytest.approx(2.157e8, rel=1e-3)
+    for preset in ("cvpr15", "ijcv16"):  # one picture weighs the same at every size
+        for beta in (1.0, 1.5, 2.0):
+            energies = [_tv_energy(preset, net, size, beta) for size in (64, 128, 256)]
+            assert energies == pytest.approx([energies[0]] * 3, rel=0.05)
     late = inversion.strengths("ijcv16", net, "fc8", (3, 227, 227))
     assert late == (1, 80.0**-6, (6.5 / 80) ** 2)
     assert inversion.jitter_of(net, "conv5") == inversion.jitter_of(net, "relu4") == 4
@@ -313,7 +331,7 @@ BAD = {
     "layer": ("relu9", "", "no layer named 'relu9'; the layers are conv1_1"),
     "twice": ("pool1,pool1", "", "name at least one, each once"),
     "jitter": ("pool1", "--jitter 3", "has no jitter"),
-    "size": ("fc5,pool3", "--size 4", "does not reach layer fc5 .* made for --size 64x64"),
+    "size": ("fc5,pool3", "--size 4", "does not reach layer fc5 .* use --size 8 or more"),
     "data": ("pool1", "--data-weight 0", "nothing to invert"),
     "beta": ("pool1", "--tv-beta 0.5", "tv_beta = 0.5; use a number of at least 1"),
     "restarts": ("pool1", "--restarts 99", "restarts = 99; use a whole number from 1 to 64"),

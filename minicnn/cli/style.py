@@ -2,7 +2,7 @@
 
 import argparse
 
-from minicnn.cli import frames, painting, parser
+from minicnn.cli import frames, painting, parser, sweeping
 
 EXAMPLE = """
 minicnn demo
@@ -43,6 +43,7 @@ def add(verbs) -> None:
     painting.add_large_options(verb)
     painting.add_snapshot_options(verb)
     frames.add_options(verb)
+    sweeping.add_option(verb)
 
 
 def _add_formulas(verb):
@@ -188,6 +189,8 @@ def add_options(verb) -> None:
 
 def run(args) -> int:
     """Make the picture that the arguments ask for."""
+    if args.sweep:
+        return sweeping.run(settings(args), args)
     outputs = painting.Outputs(
         args.output,
         args.sheet,

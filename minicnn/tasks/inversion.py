@@ -29,6 +29,11 @@ ijcv16  Mahendran & Vedaldi 2016, arXiv 1512.02017
 lbfgs   the energy of cvpr15, minimised by L-BFGS: no rate, far lower energies in as many
         evaluations
 
+The λV of the papers are for pictures of 227 x 227. From pixel to pixel, a smaller picture of the
+same thing changes more, so that the same λV would leave a flat grey of it where it takes away the
+noise of a large one. We multiply λV by what makes the term the same at any size of one picture:
+(H W / 227²)^(β-1) for cvpr15, whose sum grows with the pixels, (H W / 227²)^(β/2) for ijcv16.
+
 The equation 3 of the lecture notes mixes two pictures in the total variation; see `priors`. Which
 layers are shallow, middle or deep was said for CaffeNet; we go by the share of a network's layers
 that lie before, which gives the same for CaffeNet's λV (6 and 12 of 20). The authors tried all four
@@ -47,7 +52,8 @@ from minicnn.layers import Dropout, Softmax
 from minicnn.objectives import ContentLoss
 from minicnn.weighted_sum import WeightedSum
 
-NORM = 27098.1157 / math.sqrt(227 * 227 * 3)  # grey levels: root mean square of natural pictures
+PIXELS = 227 * 227  # of the pictures that the constants are for
+NORM = 27098.1157 / math.sqrt(PIXELS * 3)  # grey levels: root mean square of natural pictures
 SPREAD, FARTHEST = 80.0, 160.0  # ijcv16: grey levels
 ALPHA = 6
 MOMENTUM, RATE = 0.9, 0.004  # cvpr15
@@ -90,11 +96,12 @@ def unit(preset, shape):
 
 def strengths(preset, net, layer, shape, beta=2.0):
     """Return the `Strengths` of a preset for a layer and pictures of `shape` (C, H, W)."""
-    share = depth(net, layer)
+    share, size = depth(net, layer), shape[1] * shape[2] / PIXELS
     if preset == "ijcv16":
-        weights = (_by(share, DATA_BY_DEPTH), SPREAD**-ALPHA, (6.5 / SPREAD) ** beta)
-        return Strengths(*weights)
-    return Strengths(1.0, 4e-10 * sigma(shape) ** 4, _by(share, TV_BY_DEPTH))
+        smooth = (6.5 / SPREAD) ** beta * size ** (beta / 2)
+        return Strengths(_by(share, DATA_BY_DEPTH), SPREAD**-ALPHA, smooth)
+    smooth = _by(share, TV_BY_DEPTH) * size ** (beta - 1)
+    return Strengths(1.0, 4e-10 * sigma(shape) ** 4, smooth)
 
 
 def depth(net, layer):

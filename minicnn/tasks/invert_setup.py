@@ -153,11 +153,26 @@ def _check_layers(settings, net):
     try:
         trunk.shapes((net.input_shape[0], settings.height, settings.width))
     except MinicnnError as error:
-        rows, columns = net.input_shape[1:]
         raise MinicnnError(
             f"a picture of {settings.width} x {settings.height} pixels does not reach layer "
-            f"{net.layers[last]} ({error}); {net.attrs['name']} is made for --size {columns}x{rows}"
+            f"{net.layers[last]} ({error}); {_size_that_does(trunk)}"
         ) from None
+
+
+def _size_that_does(trunk):
+    """Say the least size of pictures for a network; or the only one, which its weights ask for."""
+    channels, rows, columns = trunk.input_shape
+
+    def fits(side):
+        try:
+            return bool(trunk.shapes((channels, side, side)))
+        except MinicnnError:
+            return False
+
+    least = next(filter(fits, range(1, max(rows, columns) + 1)), None)
+    if least is None or not fits(2 * least):
+        return f"use --size {columns}x{rows}, which the network is made for"
+    return f"use --size {least} or more"
 
 
 def _check(s):
