@@ -1,0 +1,172 @@
+"""Compiled evaluations: the same numbers as the explicit network, for any mixture of layers."""
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import models
+from minicnn.engine.arena import Arena
+from minicnn.engine.walk import FastWalk
+from minicnn.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
+from minicnn.network import Network
+from minicnn.objectives import ChannelProduct
+from minicnn.weighted_sum import WeightedSum
+
+NETWORKS = {
+    "vgg19": (["relu1_1", "relu2_1", "pool2", "conv3_2", "relu4_2"], (37, 50)),
+    "minivgg": (["conv1_2", "relu1_2", "pool2", "relu4_1"], (45, 64)),
+    "squeezenet": (["relu_conv1", "fire3/concat", "fire6/relu_squeeze1x1", "pool4"], (67, 80)),
+    "alexnet": (["conv1", "norm1", "relu5"], (99, 120)),
+    "minialexnet": (["relu2", "fc7"], (64, 64)),
+}
+
+
+def cut(name, taps, pool=None, dtype="float64"):
+    """Return the network up to the last tap, with random weights: no fully connected ones."""
+    whole = models.skeleton(name).layers
+    net = models.skeleton(name, pool=pool, last=max(taps, key=whole.index))
+    net.params = models.random_params(net.param_shapes(), 0, dtype)
+    return net
+
+
+def relative(ours, theirs):
+    return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+
+
+def agree(net, taps, shape, rng, *, threads=2, rounds=2, tolerance=1e-10):
+    """Compare a replay with the network, several times on the same buffers."""
+    replay = FastWalk(net, threads).replay()
+    for _ in range(rounds):
+        x = rng.standard_normal(shape).astype(net.dtype)
+        acts = net.forward(x, taps)
+        dys = {k: rng.standard_normal(v.shape).astype(net.dtype) for k, v in acts.items()}
+        wanted = net.backward(dys)
+        found = replay.forward(x, taps)
+        assert list(found) == [name for name in net.layers if name in taps]
+        for name in taps:
+            assert relative(found[name], acts[name]) < tolerance, name
+        assert relative(replay.backward(dys), wanted) < tolerance
+
+
+@pytest.mark.parametrize("pool", [None, "average"])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_is_the_network(name, batch, pool, rng):
+    taps, size = NETWORKS[name]
+    net = cut(name, taps, pool)
+    agree(net, taps, (batch, 3, *size), rng)
+
+
+def random_network(rng):
+    """Return layers of a random kind, and the name of every one of them."""
+    table, channels = [], 3
+    for i in range(rng.integers(3, 7)):
+        kind = rng.choice(["block", "pool", "strided", "branch", "norm"])
+        if kind == "block":
+            channels = int(rng.choice([8, 12, 64]))
+            table.append((f"conv{i}", Conv2d(channels, 3, padding=int(rng.integers(0, 3)))))
+            table.append((f"relu{i}", ReLU()))
+        elif kind == "strided":
+            groups = 2 if channels % 2 == 0 else 1
+            channels = 10
+            conv = Conv2d(channels, (3, 2), stride=2, padding=1, groups=groups)
+            table += [(f"conv{i}", conv), (f"relu{i}", ReLU())]
+        elif kind == "pool":
+            layer = (MaxPool2d, AvgPool2d)[rng.integers(2)]
+            kernel, padding = int(rng.integers(2, 4)), int(rng.integers(0, 2))
+            ceil = bool(rng.integers(2))
+            table.append((f"pool{i}", layer(kernel, 2, padding=padding, ceil=ceil)))
+        elif kind == "norm":
+            table += [(f"norm{i}", LRN()), (f"drop{i}", Dropout(0.5))]
+        else:
+            source = (table[-1][0] if table else "input",)
+            table += [
+                (f"left{i}", Conv2d(8, 3, padding=1), source),
+                (f"relu_left{i}", ReLU()),
+                (f"right{i}", Conv2d(8, 1), source),
+                (f"both{i}", Concat(), (f"relu_left{i}", f"right{i}")),
+            ]
+            channels = 16
+    return table
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_random_networks_sizes_and_taps(seed):
+    rng = np.random.default_rng(seed)
+    table = random_network(rng)
+    size = tuple(int(n) for n in rng.integers(26, 45, 2))
+    net = Network(table, {}, (3, *size))
+    net.params = models.random_params(net.param_shapes(), seed, "float64")
+    taps = rng.choice(net.layers, min(3, len(net.layers)), replace=False)
+    agree(net, sorted(taps, key=net.layers.index), (int(rng.integers(1, 4)), 3, *size), rng)
+
+
+def test_the_number_of_threads_does_not_change_a_bit(rng):
+    taps = ["relu1_1", "relu4_1"]
+    net = cut("vgg19", taps, dtype="float32")
+    x = rng.standard_normal((1, 3, 70, 66)).astype(np.float32)
+    found = []
+    for threads in (1, 2, 3):
+        replay = FastWalk(net, threads).replay()
+        acts = replay.forward(x, taps)
+        found.append([a.copy() for a in acts.values()] + [replay.backward(acts)])
+    for other in found[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_forward_alone_gives_the_same_and_its_arrays_stay(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    walk, taps = FastWalk(net), ["relu2_2", "pool2"]
+    first, second = rng.standard_normal((2, 1, 3, 33, 40))
+    acts = walk.forward(first, taps, keep=False)
+    kept = {name: a.copy() for name, a in acts.items()}
+    walk.forward(second, taps, keep=False)
+    for name, a in net.forward(first, taps).items():
+        assert relative(acts[name], a) < 1e-10
+        assert np.array_equal(acts[name], kept[name])
+
+
+def test_other_sizes_and_taps_follow_each_other(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    replay = FastWalk(net).replay()
+    for shape, taps in (((1, 3, 20, 20), ["relu1_1"]), ((1, 3, 31, 24), ["relu2_1", "relu1_2"])):
+        x = rng.standard_normal(shape)
+        wanted = net.forward(x, taps)
+        found = replay.forward(x, taps)
+        assert all(relative(found[name], wanted[name]) < 1e-10 for name in taps)
+        assert relative(replay.backward(found), net.backward(wanted)) < 1e-10
+
+
+def test_a_product_of_channels_is_the_gradient_it_stands_for(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    replay, taps = FastWalk(net).replay(), ["relu1_1", "relu2_2", "pool2"]
+    acts = replay.forward(rng.standard_normal((2, 3, 30, 22)), taps)
+    products = {
+        name: ChannelProduct(rng.standard_normal((2, f.shape[1], f.shape[1])), f)
+        for name, f in acts.items()
+    }
+    wanted = replay.backward({name: product.dense() for name, product in products.items()})
+    assert relative(replay.backward(products), wanted) < 1e-12
+
+
+def test_gradients_are_deferred_only_where_nothing_is_added():
+    class Objective:
+        def __init__(self, *layers):
+            self.layers, self.deferred = list(layers), set()
+
+    one, two = Objective("a", "b"), Objective("b", "c")
+    WeightedSum({"one": (1.0, one), "two": (1.0, two)}).defer()
+    assert (one.deferred, two.deferred) == ({"a"}, {"c"})
+
+
+def test_the_arena_hands_out_what_was_given_back():
+    arena = Arena("float32", 100)
+    a, b = arena.take((10, 10)), arena.take((3,))
+    a[...], b[...] = 1, 2
+    assert (a == 1).all()  # two arrays share nothing
+    assert (b == 2).all()
+    arena.give(a)
+    arena.give(None)
+    assert arena.take((5, 5)).base is a.base  # it has been written far enough
+    arena.reset()
+    assert arena.take((2,)).base is b.base  # not farther than need be
