@@ -13,7 +13,7 @@ from minicnn.objectives import ChannelProduct
 from minicnn.weighted_sum import WeightedSum
 
 NETWORKS = {
-    "vgg19": (["relu1_1", "relu2_1", "pool2", "conv3_2", "relu4_2"], (37, 50)),
+    "vgg19": (["relu1_1", "relu2_1", "pool2", "conv3_2", "relu4_2"], (29, 38)),
     "minivgg": (["conv1_2", "relu1_2", "pool2", "relu4_1"], (45, 64)),
     "squeezenet": (["relu_conv1", "fire3/concat", "fire6/relu_squeeze1x1", "pool4"], (67, 80)),
     "alexnet": (["conv1", "norm1", "relu5"], (99, 120)),

@@ -20,7 +20,7 @@ from minicnn.sheets import grid, labelled
 from minicnn.tasks import inversion, series
 from minicnn.tasks.style import Outcome
 from minicnn.tasks.style_loss import grey_level
-from minicnn.tasks.walks import walk_of
+from minicnn.tasks.walks import replaying, walk_of
 
 
 def run(job, callback=None):
@@ -84,7 +84,7 @@ def _invert(job, walk, layer, target, seeds, callback=None):
     scale = grey_level(job.net, job.x) * job.x.dtype.type(u)
     weights = job.strengths(layer)
     terms = inversion.energy_terms(s.preset, target, layer, weights, s.tv_beta)
-    energy = partial(inversion.Energy, terms, walk, scale)
+    energy = partial(inversion.Energy, terms, replaying(walk), scale)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         if s.preset == "ijcv16":

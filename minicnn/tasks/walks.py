@@ -83,10 +83,15 @@ def image_function(objective, walk, threads=None):
         fun = TiledFunction(objective, walk)
     else:
         if isinstance(walk, FastWalk):
-            walk = walk.replay()
             objective.defer()
+        walk = replaying(walk)
         fun = ImageFunction(objective, walk.forward, walk.backward)
     return fun if threads is None else _OnThreads(fun, threads)
+
+
+def replaying(walk):
+    """Return what evaluates pictures of one size again and again fastest, see `engine.walk`."""
+    return walk.replay() if isinstance(walk, FastWalk) else walk
 
 
 def mean_grams(walk, x, layers, guides=None):
