@@ -10,7 +10,6 @@ import atexit
 import io
 import shutil
 import tempfile
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +70,6 @@ def torchs(case, layout):
     return scan
 
 
-@cache
-def _folder():
-    path = tempfile.mkdtemp()
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
-    return Path(path)
-
-
 def picture_set(count):
     """A data set of blurred noise, 256 x 256 as JPEG."""
     import h5py
@@ -89,7 +81,8 @@ def picture_set(count):
         memory = io.BytesIO()
         small.resize((256, 256), Image.Resampling.BICUBIC).save(memory, "JPEG", quality=90)
         encoded.append(memory.getvalue())
-    path = _folder() / f"{count}.h5"
+    path = Path(tempfile.mkdtemp()) / "set.h5"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
     with h5py.File(path, "w") as file:
         file["val/bytes"] = np.frombuffer(b"".join(encoded), np.uint8)
         file["val/offset"] = np.cumsum([0, *map(len, encoded)])
