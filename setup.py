@@ -31,7 +31,7 @@ setup(
         "minicnn": ["*/README.md", "tasks/*.html"],
         "minicnn.demo": ["*.png", "*.jpg", "*.webp", "*.json", "*.md"],
         "minicnn.kernels": ["*.cu", "*.cuh"],
-        "minicnn._weights": ["*.h5", "*.json", "*.md"],
+        "minicnn._weights": ["*.h5", "*.json", "*.md", "snapshots/*.h5"],
     },
     install_requires=[
         "numpy>=2",
