@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from features_testing import LAYERS, SIZE, small_network, write_set
 
+from minicnn.engine.walk import FastWalk
 from minicnn.errors import MinicnnError
 from minicnn.fields import Field
 from minicnn.images import preprocess
@@ -62,6 +63,27 @@ def test_a_tile_is_the_projection_of_the_whole_picture_cut_out(
             assert not pixels.any()
             count += 1
     assert count > 10
+
+
+def test_the_windows_of_many_units_go_as_one_batch(net, features, pictures):
+    class Counting(FastWalk):
+        up, down = [], []
+
+        def forward(self, x, *rest, **options):
+            self.up.append(len(x))
+            return super().forward(x, *rest, **options)
+
+        def backward(self, dys, *rest, **options):
+            self.down.append(len(dys["relu1"]))
+            return super().backward(dys, *rest, **options)
+
+    walk = Counting(net, 1)
+    tiles = tiles_of(net, features, pictures, "relu1", walk=walk)
+    count = sum(map(len, tiles.values()))
+    assert count > 15
+    assert len(walk.up) == 1
+    assert len(walk.down) <= 3  # once more for each further unit that shares a window
+    assert sum(walk.down) >= count
 
 
 def test_patches_come_from_the_same_box(net, features, pictures):

@@ -216,7 +216,7 @@ def test_results_of_another_scan_or_twice_the_same_are_not_merged(whole):
     with pytest.raises(MinicnnError, match=r"pictures from 0 on; give each shard once"):
         feature_file.merge(whole, whole)
     other = replace(whole, settings=replace(whole.settings, weights="0" * 64))
-    with pytest.raises(MinicnnError, match="weights differ"):
+    with pytest.raises(MinicnnError, match=r"weights differ .*; use the same options"):
         feature_file.merge(whole, other)
 
 
@@ -289,6 +289,8 @@ def test_a_folder_of_pictures(tmp_path, rng):
     assert [pictures.name(i) for i in range(3)] == ["a.png", "b/2.png", "b/c/1.png"]
     assert pictures.picture(1, 20).shape == (20, 20, 3)
     assert len(PictureSet(tmp_path, "b")) == 2
+    with pytest.raises(MinicnnError, match="has no folder 'a'; its folders: b"):
+        PictureSet(tmp_path, "a")
     assert len(PictureSet(tmp_path, limit=2)) == 2
     before = pictures.fingerprint()
     (tmp_path / "a.png").write_bytes(encoded(rng) + b"more")

@@ -81,7 +81,8 @@ class PictureSet:
     def _open_folder(self, split):
         self._data, self._root = None, self.path / (split or "")
         if not self._root.is_dir():
-            raise MinicnnError(f"{str(self.path)!r} has no folder {split!r}")
+            found = ", ".join(sorted(p.name for p in self.path.iterdir() if p.is_dir())) or "none"
+            raise MinicnnError(f"{str(self.path)!r} has no folder {split!r}; its folders: {found}")
         self._files = sorted(
             found.relative_to(self._root).as_posix()
             for found in self._root.rglob("*")
