@@ -126,11 +126,10 @@ class Job(jobs.Job):
         kept, rgb = self.settings.preserve_color, deprocess(x, self.net.attrs["preprocess"])
         if kept is None:
             return rgb
-        rgb = np.clip(rgb, 0, 255)
         content = resize(self.originals["content"], rgb.shape[:2])
-        if kept == "histogram":
+        if kept == "histogram":  # values beyond black and white are told apart until then
             return match_histogram(rgb, content)
-        return with_luminance(content, luminance(rgb))
+        return with_luminance(content, luminance(np.clip(rgb, 0, 255)))
 
     def row(self, outcome):
         """Return {label: picture} of the sheet."""
