@@ -127,13 +127,14 @@ def relative_error(a, b):
     return abs(a - b) / (max(abs(a), abs(b)) or 1.0)
 
 
-def run(op=None):
+def run(op=None, cases=CASES):
     """Check one operation or objective, or all of them.
 
     Parameters
     ----------
     op : str, optional
-        A key of `CASES`.
+        A key of `cases`.
+    cases : dict, name -> function of a random generator that yields cases
 
     Returns
     -------
@@ -144,12 +145,12 @@ def run(op=None):
     MinicnnError
         If there is no such operation.
     """
-    if op is not None and op not in CASES:
-        raise MinicnnError(f"no gradient check for {op!r}; there is {', '.join(CASES)}")
+    if op is not None and op not in cases:
+        raise MinicnnError(f"no gradient check for {op!r}; there is {', '.join(cases)}")
     return [
         _result(name, case.name, *measured)
-        for name in ([op] if op else CASES)
-        for case in CASES[name](np.random.default_rng(1))
+        for name in ([op] if op else cases)
+        for case in cases[name](np.random.default_rng(1))
         for measured in _measure(case, np.random.default_rng(2))
     ]
 

@@ -55,7 +55,7 @@ def _op(name, op, x, *args, linear=False, **options):
     )
 
 
-def _with_params(name, op, x, w, b, *, forward=None, sizes=(), **options):
+def with_params(name, op, x, w, b, *, forward=None, sizes=(), **options):
     """Two cases of a convolution or linear layer; `forward` are options of forward alone."""
     forward = {**options, **(forward or {})}
 
@@ -86,7 +86,7 @@ def _conv2d(rng):
         ("3 groups, stride 2", (2, 6, 8, 5), (3, 2, 3, 3), {"groups": 3, "stride": 2}),
     ]:
         x, w, b = (rng.standard_normal(shape) for shape in (x_shape, w_shape, w_shape[0]))
-        yield from _with_params(name, conv2d, x, w, b, sizes=(x_shape,), **options)
+        yield from with_params(name, conv2d, x, w, b, sizes=(x_shape,), **options)
 
 
 def _conv_transpose2d(rng):
@@ -100,7 +100,7 @@ def _conv_transpose2d(rng):
     ]:  # fmt: skip
         outputs = w_shape[1] * options.get("groups", 1)
         x, w, b = (rng.standard_normal(shape) for shape in (x_shape, w_shape, outputs))
-        yield from _with_params(name, conv_transpose2d, x, w, b, forward=forward, **options)
+        yield from with_params(name, conv_transpose2d, x, w, b, forward=forward, **options)
 
 
 def _im2col(rng):
@@ -160,7 +160,7 @@ def _prelu(rng):
 
 def _linear(rng):
     x, w, b = (rng.standard_normal(shape) for shape in ((3, 7), (5, 7), 5))
-    yield from _with_params("3x7 to 3x5", linear, x, w, b)
+    yield from with_params("3x7 to 3x5", linear, x, w, b)
 
 
 def _lrn(rng):

@@ -5,6 +5,7 @@ from minicnn.cli.report import Report
 
 EXAMPLE = """
 minicnn gradcheck --op conv2d
+minicnn gradcheck --op engine.plan
 """
 
 
@@ -20,8 +21,9 @@ def add(verbs) -> None:
 def run(args) -> int:
     """Print the table; fail if one gradient is wrong."""
     from minicnn import gradcheck
+    from minicnn.engine import checks
 
-    results = gradcheck.run(args.op)
+    results = gradcheck.run(args.op, {**gradcheck.CASES, **checks.CASES})
     report = Report(args.json)
     for result in results:
         report.event("check", **result._asdict())
