@@ -1,0 +1,242 @@
+"""Value and image gradient of the VGG-19 style objective on a GPU, ours against PyTorch's.
+
+    python benchmarks/gpu.py [--sizes 256 512 1024] [--seconds 2] [--budget 300] [--json F]
+
+Random weights: the time does not depend on them. Style at conv1_1 .. conv5_1, content at conv4_2,
+max pooling; the gradient is compared with PyTorch's in float32 without TF32. Times are medians of
+evaluations whose value is read by the host, as an optimizer does. First come the ceilings of the
+card: copy bandwidth and rates of matrix products. Where there is no GPU it ends with one line.
+"""
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import sys
+import time
+
+import numpy as np
+
+STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT = ("relu4_2",)
+WEIGHTS = {"content_weight": 1.0, "style_weight": 100.0, "tv_weight": 0.0}
+GEMM = 8192
+DEVICE = "cuda"
+
+
+class Clock:
+    """What may still be spent, and how a function is timed."""
+
+    def __init__(self, seconds, budget, wait):
+        self.seconds, self.wait = seconds, wait
+        self.end = time.perf_counter() + budget
+
+    @property
+    def left(self):
+        return self.end - time.perf_counter()
+
+    def milliseconds(self, work):
+        """Return the median of as many runs of work() as fit, after three that are not counted."""
+        for _ in range(3):
+            work()
+        self.wait()
+        times, end = [], time.perf_counter() + self.seconds
+        while time.perf_counter() < end or len(times) < 3:
+            started = time.perf_counter()
+            work()
+            self.wait()
+            times.append(time.perf_counter() - started)
+        return 1e3 * statistics.median(times)
+
+
+def network():
+    from minicnn import models
+    from minicnn.backend import to_device
+
+    net = models.build("vgg19", seed=0, pool="max")
+    net.params = {
+        name: to_device(value, DEVICE)
+        for name, value in net.params.items()
+        if name.startswith("conv")
+    }
+    return net
+
+
+def pictures(side):
+    rng = np.random.default_rng(side)
+    return [50 * rng.standard_normal((1, 3, side, side), dtype=np.float32) for _ in range(3)]
+
+
+def ours(net, side, **options):
+    """Return (work, gradient): an evaluation of ours, and what gives its gradient."""
+    from minicnn.backend import to_device
+    from minicnn.tasks.style_loss import style_objective
+
+    x, content, style = (to_device(picture, DEVICE) for picture in pictures(side))
+    layers = {"content_layers": CONTENT, "style_layers": STYLE}
+    fun = style_objective(net, content, style, **layers, **WEIGHTS, **options)
+    return (lambda: fun(x)[0]), lambda: fun(x)[1].get()
+
+
+def torchs(net, side, **options):
+    """Return (work, gradient) of PyTorch's."""
+    import gpu_torch
+
+    given = (net, pictures(side), CONTENT[0], STYLE, WEIGHTS, DEVICE)
+    return gpu_torch.evaluation(*given, **options)
+
+
+OURS = {
+    "minicnn tf32": {"precision": "auto"},
+    "minicnn fp16": {"precision": "fp16"},
+    "minicnn fp32": {"precision": "fp32"},
+    "minicnn explicit": {"engine": "explicit"},
+}
+TORCH = {
+    "torch eager": {},
+    "torch TF32 off": {"tf32": False},
+    "torch all TF32": {"matmul_tf32": True},
+    "torch channels_last": {"channels_last": True},
+    "torch CUDA graph": {"graph": True},
+    "torch CUDA graph channels_last": {"graph": True, "channels_last": True, "matmul_tf32": True},
+    "torch compile": {"compiled": True, "channels_last": True},
+}
+REFERENCE, BASELINE = "torch TF32 off", "torch eager"
+
+
+def measure(clock, sizes):
+    """Return {name: {side: {"ms", "error", "cosine"} or {"failed"}}}."""
+    net, found = network(), {name: {} for name in (*TORCH, *OURS)}
+    for side in sizes:
+        exact = None
+        for name in (REFERENCE, *(name for name in found if name != REFERENCE)):
+            if clock.left < 10 + 40 * (name == "torch compile"):
+                found[name][side] = {"failed": "no time left"}
+                continue
+            make, options = (torchs, TORCH) if name in TORCH else (ours, OURS)
+            try:
+                work, gradient = make(net, side, **options[name])
+                dx = gradient().astype(np.float64)
+                exact = dx if name == REFERENCE else exact
+                found[name][side] = {"ms": clock.milliseconds(work), **_compare(dx, exact)}
+            except Exception as error:  # one that fails must not take the others along
+                found[name][side] = {"failed": " ".join(f"{type(error).__name__}: {error}".split())}
+            work = gradient = None
+            _release()
+            print(
+                f"{name:<32}{side:>6} px  {_cell(found[name][side])}", file=sys.stderr, flush=True
+            )
+    return found
+
+
+def _compare(dx, exact):
+    if exact is None:
+        return {}
+    norm = math.sqrt((exact**2).sum())
+    cosine = (dx * exact).sum() / (norm * math.sqrt((dx**2).sum()))
+    return {"error": math.sqrt(((dx - exact) ** 2).sum()) / norm, "cosine": float(cosine)}
+
+
+def _release():
+    import cupy
+    import torch
+
+    cupy.get_default_memory_pool().free_all_blocks()
+    torch.cuda.empty_cache()
+
+
+def ceilings(clock):
+    """Return what the card can do: {"copy TB/s", "fp32 TFLOP/s", ...}, by PyTorch's calls."""
+    import torch
+
+    found = {}
+    x = torch.ones(1 << 28, device=DEVICE)
+    y = torch.empty_like(x)
+    found["copy TB/s"] = 2 * x.nbytes / clock.milliseconds(lambda: y.copy_(x)) / 1e9
+    x = y = None
+    rates = {"fp32": (torch.float32, False), "tf32": (torch.float32, True)}
+    rates |= {"fp16": (torch.float16, False), "bf16": (torch.bfloat16, False)}
+    for name, (dtype, tf32) in rates.items():
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        a, b = (torch.randn(GEMM, GEMM, device=DEVICE).to(dtype) for _ in range(2))
+        milliseconds = clock.milliseconds(lambda: a @ b)  # noqa: B023
+        found[f"{name} TFLOP/s"] = 2 * GEMM**3 / milliseconds / 1e9
+    torch.cuda.empty_cache()
+    return found
+
+
+def table(found, sizes):
+    """Return lines: milliseconds of each at each size, and their ratio to PyTorch's default."""
+    lines = [f"{'':<32}" + "".join(f"{side:>7} px     ratio  error" for side in sizes)]
+    for name, row in found.items():
+        cells = [_cell(row[side], found[BASELINE][side]) for side in sizes]
+        lines.append(f"{name:<32}" + "".join(f"{cell:>25}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _cell(result, baseline=None):
+    if "ms" not in result:
+        return "failed" if baseline else result["failed"][:100]
+    ratio = f"{result['ms'] / baseline['ms']:.2f}" if baseline and "ms" in baseline else ""
+    return f"{result['ms']:.3f} ms {ratio:>5} {result.get('error', math.nan):.0e}"
+
+
+def environment():
+    """Return device and versions."""
+    import cupy
+    import torch
+
+    from minicnn import __version__, backend
+
+    return {
+        "device": backend.devices()[0],
+        "minicnn": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "cupy": cupy.__version__,
+        "cuda": cupy.cuda.runtime.runtimeGetVersion(),
+        "driver": cupy.cuda.runtime.driverGetVersion(),
+        "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version(),
+    }
+
+
+def check():
+    """End the program with one line where this cannot run."""
+    from minicnn.backend import resolve_device
+    from minicnn.errors import MinicnnError
+
+    try:
+        resolve_device("cuda")
+        import torch
+    except MinicnnError as error:
+        sys.exit(f"no benchmark without a GPU: {error}")
+    except ImportError:
+        sys.exit("no benchmark without PyTorch for CUDA: pip install torch")
+    if not torch.cuda.is_available():
+        sys.exit(f"no benchmark: PyTorch {torch.__version__} does not see the GPU")
+    return torch
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each figure")
+    parser.add_argument("--budget", type=float, default=300.0, help="seconds for all of it")
+    parser.add_argument("--json", metavar="FILE")
+    args = parser.parse_args()
+    torch = check()
+    clock = Clock(args.seconds, args.budget, torch.cuda.synchronize)
+    found = {"environment": environment(), "ceilings": ceilings(clock)}
+    print(json.dumps(found["environment"], indent=1))
+    print("\n".join(f"{name:<14}{rate:8.1f}" for name, rate in found["ceilings"].items()))
+    found["evaluations"] = measure(clock, args.sizes)
+    print(table(found["evaluations"], args.sizes))
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(found, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
