@@ -127,7 +127,8 @@ def main(argv=None):
         return 130
     finally:
         order = {case.name: i for i, case in enumerate(cases)}
-        print(tables(sorted(results, key=lambda r: order[r["name"]])))
+        if results:
+            print(tables(sorted(results, key=lambda r: order[r["name"]])))
     _say(f"{_minutes(time.monotonic() - started)}; in {args.json}")
     failed = [r["name"] for r in results if any(p["failed"] for p in r["peers"].values())]
     return 1 if failed or not results else 0
@@ -204,4 +205,7 @@ _CLEAR = "\r\033[K" if sys.stderr.isatty() else ""
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -3,13 +3,13 @@
 import numpy as np
 
 SAMPLES = 65536  # values of an array that are compared, evenly spread
-# relative difference in norm that rounding may make (float32, Winograd's transforms, and maxima
-# that change places): measured 1e-6 to 1e-4. A forgotten term or layer makes 1e-2 and more.
-TOLERANCE = 1e-3
-# Below ten batch normalisations, ReLUs and max poolings a rounding decides which way a gradient
-# takes: against float64, PyTorch's is off by 1e-3 there, ours by 4e-3 (explicit)
-# and 1e-2 (fast).
-LOOSER = {"conv1_1.weight": 5e-2}
+# Relative differences in norm that rounding may make. Those of gradients are larger, since a
+# rounding decides on which side of a ReLU or a maximum a unit is: against float64, for VGG-16 at
+# 96 px, the explicit engine is off by 5e-7 and the fast one by 3e-4, for minivgg both by less than
+# 1e-6. Below ten batch normalisations and three max poolings PyTorch is off by 1e-3, our engines
+# by 4e-3 and 1e-2. What a peer leaves out shows in the value.
+TOLERANCE = 1e-4
+TOLERANCES = {"value": 1e-5, "gradient": 5e-3, "conv1_1.weight": 5e-2}
 
 
 def write_samples(file, result):
@@ -36,7 +36,7 @@ def differences(reference_file, file):
     ------
     ValueError
         If something is missing, of another shape, not finite, all zero, or further off than
-        `TOLERANCE` or, for that name, `LOOSER`.
+        rounding may make it.
     """
     with np.load(reference_file) as ours, np.load(file) as theirs:
         if set(ours) != set(theirs):
@@ -51,6 +51,6 @@ def differences(reference_file, file):
             if not (np.isfinite(a).all() and np.isfinite(b).all() and a.any()):
                 raise ValueError(f"{name} is not finite, or 0 everywhere")
             found[name] = float(np.linalg.norm(b - a) / np.linalg.norm(a))
-            if found[name] > LOOSER.get(name, TOLERANCE):
+            if found[name] > TOLERANCES.get(name, TOLERANCE):
                 raise ValueError(f"its {name} differs by {found[name]:.2g} from ours")
     return found

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -185,11 +186,9 @@ class Process:
 
     def ask(self, units):
         """Have `units` units of work done; return the answer."""
-        try:
+        with suppress(OSError):  # it has ended: the answer says so
             self._process.stdin.write(f"{units}\n")
             self._process.stdin.flush()
-        except OSError:
-            pass  # it has ended: the answer says so
         return self.answer(PATIENCE)
 
     def answer(self, seconds):
@@ -213,7 +212,8 @@ class Process:
 
     def end(self):
         """End the process, at once if it does not end by itself."""
-        self._process.stdin.close()
+        with suppress(OSError):  # it has ended already, with something unread
+            self._process.stdin.close()
         try:
             self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:

@@ -96,7 +96,7 @@ def _gradient(case, layout, wrap):
 
 
 def _forward(case, layout, wrap):
-    walk = wrap(Walk(network(case), case.taps, layout))
+    walk = wrap(Walk(network(case), case.taps, layout).__call__)
     x = laid(pictures(case)[2], layout)
 
     def run():
