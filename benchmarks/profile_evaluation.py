@@ -15,7 +15,7 @@ THREADS = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS
 os.environ.update(THREADS)
 
 from cases import OBJECTIVES, Case, pictures  # noqa: E402 - after the environment
-from profiler import THROUGH, Profile, best_of, by_operation, by_part  # noqa: E402
+from profiler import THROUGH, Profile, best_of, by_layer, by_operation, by_part  # noqa: E402
 
 from minicnn.errors import MinicnnError  # noqa: E402
 
@@ -31,7 +31,8 @@ def main(argv=None):
     parser.add_argument("--pool", default="", choices=("max", "average"))
     parser.add_argument("--engine", default="fast", choices=("fast", "explicit"))
     parser.add_argument("--repeats", type=int, default=5, help="evaluations timed, 5")
-    parser.add_argument("--parts", type=int, default=25, help="rows of the second table, 25")
+    parser.add_argument("--layers", action="store_true", help="a table by layer and direction too")
+    parser.add_argument("--parts", type=int, default=25, help="rows of the table of functions, 25")
     parser.add_argument(
         "--through",
         nargs="+",
@@ -63,6 +64,8 @@ def report(case, args):
     print(f"watching took another {found.watched_ms - found.ms:.1f} ms, which is in no row")
     print(f"of which the kernel {found.kernel_ms:.1f} ms, with {found.faults} page faults\n")
     print(table(by_operation(found, THROUGH + tuple(args.through)), found.ms, "operation"))
+    if args.layers:
+        print("\n" + table(by_layer(found), found.ms, "layer"))
     if args.parts:
         print("\n" + table(by_part(found)[: args.parts], found.ms, "part"))
 

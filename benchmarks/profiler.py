@@ -124,7 +124,7 @@ class Profile:
                 self._names[code] = _name(code)
             name = self._names[code]
             if name and event == "call":
-                self.enter(name)
+                self.enter(name + _layer(name, frame))
             elif name and self._above:
                 self.leave()
 
@@ -149,6 +149,19 @@ class _Call:
 
 def _nothing():
     pass
+
+
+def _layer(name, frame):
+    """Return "@conv1_1" for the function that does that layer, else ""."""
+    module, _, function = name.rpartition(".")
+    if function not in ("forward", "backward"):
+        return ""
+    if module.startswith("engine.units."):
+        return "@" + frame.f_locals["self"].name
+    if module.startswith("layers."):  # the walk of a network, or a unit that uses the layer
+        node = frame.f_back.f_locals.get("node")
+        return f"@{node.name}" if node else ""
+    return ""
 
 
 def _name(code):
@@ -203,17 +216,33 @@ def by_operation(found, through=THROUGH):
     def operation(chain):
         for name in chain:
             if name.startswith(OPERATIONS) and not name.startswith(tuple(through)):
-                return name
+                return name.partition("@")[0]
         return "walking the network"
 
-    return _grouped(found, operation, lambda chain: operation(chain) == chain[-1])
+    return _grouped(found, operation, lambda chain: operation(chain) == chain[-1].partition("@")[0])
+
+
+def by_layer(found):
+    """Return [(layer and direction, Row)]: a unit of the fast engine has the name of its last."""
+
+    def layer(chain):
+        for name in chain:
+            function, _, layer = name.partition("@")
+            if layer:
+                return f"{layer} {function.rpartition('.')[2]}"
+        return "in no layer"
+
+    def first(chain):
+        return "@" in chain[-1] and not any("@" in name for name in chain[:-1])
+
+    return _grouped(found, layer, first)
 
 
 def by_part(found):
     """Return [(function, Row)], with exclusive times, NumPy calls under their callers."""
 
     def part(chain):
-        inner = [name for name in chain if not name.startswith("np.")]
+        inner = [name.partition("@")[0] for name in chain if not name.startswith("np.")]
         called = [name for name in chain if name.startswith("np.")]
         return f"{inner[-1]}  {called[-1]}" if called else inner[-1]
 

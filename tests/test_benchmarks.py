@@ -380,10 +380,20 @@ def test_profile_knows_operations_parts_and_products(module):
     assert list(outside) == ["walking the network"]
 
 
-def test_profile_of_an_evaluation_is_a_table():
+@pytest.mark.parametrize(
+    ("engine", "layers"),
+    [
+        ("explicit", {"conv3_2 forward", "relu1_1 backward", "pool2 forward"}),
+        ("fast", {"relu3_1 forward", "relu4_1 backward"}),
+    ],
+)
+def test_profile_of_an_evaluation_has_operations_layers_and_functions(engine, layers):
     command = [sys.executable, str(BENCHMARKS / "profile_evaluation.py"), "--network", "minivgg"]
-    command += ["--size", "32", "--repeats", "1", "--engine", "explicit"]
+    command += ["--size", "32", "--repeats", "1", "--engine", engine, "--layers"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.split("\n") if "  " in line}
-    assert {"ops.conv2d.forward", "ops.conv2d.backward_data", "ops.avgpool2d.forward"} <= set(rows)
-    assert rows["ops.conv2d.forward"][2] == "8"
+    lines = re.findall(r"^(\S.*?) {2,}([\d.]+) +([\d.]+) +(\d+)", done.stdout, re.MULTILINE)
+    rows = {name: (float(share), int(calls)) for name, _, share, calls in lines}
+    assert layers < set(rows)
+    assert all(rows[layer][1] == 1 for layer in layers)
+    if engine == "explicit":
+        assert rows["ops.conv2d.forward"][1] == rows["ops.conv2d.backward_data"][1] == 8
