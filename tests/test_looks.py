@@ -1,3 +1,4 @@
+import importlib
 import json
 import shutil
 
@@ -6,7 +7,7 @@ import pytest
 from PIL import Image
 
 import minicnn
-from minicnn import models
+from minicnn import checkpoint, models
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.fields import Field
@@ -89,6 +90,21 @@ VERBS = {
     "occlusion": QUICK,
     "class-model": MODEL,
 }
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_example_works_with_the_embedded_network(verb, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    example = importlib.import_module(f"minicnn.cli.{verb.replace('-', '_')}").EXAMPLE
+    for line in example.strip().splitlines():
+        words = line.split()
+        if "--iterations" in words:
+            words[words.index("--iterations") + 1] = "1"
+        if words[1] == "demo":
+            words += ["--coarse-iterations", "1"]
+        assert main(words[1:]) == 0
+    told = read_metadata(words[words.index("-o") + 1])
+    assert told["weights"]["sha256"] == checkpoint.weights_hash(minicnn.load("minivgg"))
 
 
 def test_deconv_writes_a_picture_whose_zero_is_128_and_says_how_it_was_made(command):

@@ -3,7 +3,7 @@
 from minicnn.cli import estimating, looking, painting, parser
 
 EXAMPLE = """
-minicnn class-model --class 7 -o class7.png --iterations 20 --noise 10 --weights random
+minicnn class-model --class goldfish --jitter 4 --blur 0.7 --iterations 150 -o goldfish.png
 """
 
 
