@@ -24,7 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "minivgg.h5"
-    minicnn.save(minicnn.build("minivgg", seed=0), path)
+    net = minicnn.build("minivgg", seed=0)
+    net.attrs["classes"] = ["goldfish", *(f"thing {i}" for i in range(1, 200))]
+    minicnn.save(net, path)
     return path
 
 
