@@ -57,33 +57,46 @@ def correlate(x, W, b, kernel, size, *, stride, padding, dilation, target=None, 
 
 def correlate_adjoint(dy, W, kernel, x_shape, *, stride, padding, dilation):
     """Return dx, shape `x_shape`, for `dy` (N, K, P, Q): the adjoint of `correlate`."""
-    (u, v), (d, e), (ph, pw) = pair(stride), pair(dilation), pair(padding)
-    N, C, H, Wd = x_shape
-    (P, Q), (G, _, Kg) = dy.shape[2:], W.shape
     dy = _last(dy)
-    dx_pad = np.zeros((N, H + 2 * ph, Wd + 2 * pw, C), dy.dtype)
 
-    def strip(part):
-        pictures, (p0, p1) = part
-        mine = dy[pictures, p0:p1]
-        height = (p1 - p0 - 1) * u + (kernel[0] - 1) * d + 1
-        dx = np.zeros((len(mine), height, *dx_pad.shape[2:]), dy.dtype)
-        for g in range(G):
-            own = np.ascontiguousarray(mine[..., g * Kg : (g + 1) * Kg]).reshape(-1, Kg)
-            dX = buffer("columns", (len(own), W.shape[1]), dy.dtype)
-            dX = np.matmul(own, W[g].T, out=dX).reshape(*mine.shape[:3], *kernel, C // G)
-            channels = slice(g * (C // G), (g + 1) * (C // G))
-            for r in range(kernel[0]):
-                for s in range(kernel[1]):
-                    rows = slice(r * d, r * d + (p1 - p0 - 1) * u + 1, u)
-                    cols = slice(s * e, s * e + (Q - 1) * v + 1, v)
-                    dx[:, rows, cols, channels] += dX[:, :, :, r, s]
-        return pictures, p0 * u, dx
+    def strip(where):
+        pictures, (p0, p1) = where
+        how = {"stride": stride, "padding": padding, "dilation": dilation}
+        return pictures, p0, adjoint_strip(dy[pictures, p0:p1], W, kernel, x_shape, **how)
 
-    # the strips of a picture overlap: added here one by one, in their order
-    for pictures, top, dx in parallel_map(strip, _strips(N, P, Q, W)):
-        dx_pad[pictures, top : top + dx.shape[1]] += dx
-    return dx_pad[:, ph : ph + H, pw : pw + Wd].transpose(0, 3, 1, 2)
+    strips = parallel_map(strip, _strips(*dy.shape[:3], W))
+    return add_strips(strips, x_shape, stride=stride, padding=padding)
+
+
+def adjoint_strip(dy, W, kernel, x_shape, *, stride, padding, dilation):
+    """Return what some output rows dy (n, p, Q, K) give to the padded input, (n, rows, W, C)."""
+    (u, v), (d, e) = pair(stride), pair(dilation)
+    (p, Q), (G, _, Kg), Cg = dy.shape[1:3], W.shape, x_shape[1] // len(W)
+    width = x_shape[3] + 2 * pair(padding)[1]
+    dx = np.zeros((len(dy), (p - 1) * u + (kernel[0] - 1) * d + 1, width, G * Cg), dy.dtype)
+    for g in range(G):
+        own = np.ascontiguousarray(dy[..., g * Kg : (g + 1) * Kg]).reshape(-1, Kg)
+        dX = buffer("columns", (len(own), W.shape[1]), dy.dtype)
+        dX = np.matmul(own, W[g].T, out=dX).reshape(*dy.shape[:3], *kernel, Cg)
+        for r in range(kernel[0]):
+            for s in range(kernel[1]):
+                rows = slice(r * d, r * d + (p - 1) * u + 1, u)
+                cols = slice(s * e, s * e + (Q - 1) * v + 1, v)
+                dx[:, rows, cols, g * Cg : (g + 1) * Cg] += dX[:, :, :, r, s]
+    return dx
+
+
+def add_strips(strips, x_shape, *, stride, padding):
+    """Return dx, shape `x_shape`, the sum of [(pictures, first output row, `adjoint_strip`), ...].
+
+    Neighbouring strips overlap, so they are added one by one, in the order of the list.
+    """
+    (ph, pw), u = pair(padding), pair(stride)[0]
+    N, C, H, W = x_shape
+    dx = np.zeros((N, H + 2 * ph, W + 2 * pw, C), strips[0][2].dtype)
+    for pictures, p0, strip in strips:
+        dx[pictures, p0 * u : p0 * u + strip.shape[1]] += strip
+    return dx[:, ph : ph + H, pw : pw + W].transpose(0, 3, 1, 2)
 
 
 def filter_gradient(x, dy, w_shape, *, stride, padding, dilation, groups):

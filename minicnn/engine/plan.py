@@ -63,7 +63,7 @@ class Plan:
         # what a layer by itself has seen may be in its cache
         plain = [unit for unit in self.units if isinstance(unit, units.Plain)]
         self.pinned = {source for unit in plain for source in unit.inputs}
-        self.dys, self.pending, self.lent = {}, {}, {}
+        self.dys, self.pending, self.passed, self.lent = {}, {}, set(), {}
 
     def forward(self, x):
         """Return {tap: activation (N, C, H, W)}, valid until the next call."""
@@ -88,11 +88,11 @@ class Plan:
         dys : dict, tap -> array (N, C, H, W) or `objectives.ChannelProduct`
             The latter is multiplied part by part, never as a whole.
         """
-        self.dys = dys
+        self.dys, self.passed = dys, set()
         self.pending = {}
         for unit in reversed(self.units):
             parts = self.pending.pop(unit.name, [])
-            if not parts and unit.name not in dys:
+            if unit.name in self.passed or not (parts or unit.name in dys):
                 continue
             g = parts[0] if parts and parts[0].settled else self._settle(unit, parts)
             unit.backward(g.array.transpose(0, 3, 1, 2))
@@ -123,8 +123,11 @@ class Plan:
             return self._empty(source), None  # the caller's from now on
         N, C, H, W = self.shapes[source]
         out = self.arena.take((N, H, W, C))
-        if len(self.consumers[source]) > 1:
-            return out, None
+        alone = len(self.consumers[source]) == 1
+        return out, self.finisher(source) if alone else None
+
+    def finisher(self, source):
+        """Return finish(part, pictures, rows), which settles a part of the gradient of `source`."""
         unit, tap = self.by_name[source], self.dys.get(source)
 
         def finish(part, pictures, rows):
@@ -132,7 +135,11 @@ class Plan:
                 _add(part, tap, pictures, rows)
             unit.mask(part, pictures, rows)
 
-        return out, finish
+        return finish
+
+    def pass_by(self, name):
+        """Note that the unit `name` has handed its gradient on."""
+        self.passed.add(name)
 
     def contribute(self, source, array, *, owned=False, settled=False):
         """Note a gradient (N, H, W, C) of the activation `source`.

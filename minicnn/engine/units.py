@@ -117,20 +117,55 @@ class Convolution:
 
     def backward(self, g):
         """Hand down the gradient of the picture or activation below."""
-        (source,), filters = self.inputs, self.plan.convolution.filters
+        (source,) = self.inputs
         if self.suits and max(pair(self.layer.padding)) <= 2:
+            first = self.plan.by_name.get(source)
+            if isinstance(first, Convolution) and first.is_first():
+                self._backward_through(first, g)
+                return
             out, finish = self.plan.gradient_buffer(source)
-            _, U = filters.winograd(self.w)
-            border = tuple(2 - p for p in pair(self.layer.padding))
-            target = lambda *where: out[where]  # noqa: E731
-            winograd.correlate(g, U, None, border, flipped=True, target=target, then=finish)
+            self._correlate_back(g, lambda *where: out[where], finish)
             settled = finish is not None
             self.plan.contribute(source, out, owned=source != INPUT, settled=settled)
             return
-        W = filters.matrices(self.w, self.layer.groups)
+        W = self.plan.convolution.filters.matrices(self.w, self.layer.groups)
         shape = self.plan.shapes[source]
         dx = columns.correlate_adjoint(g, W, self.w.shape[2:], shape, **self.geometry, dilation=1)
         self.plan.contribute(source, dx.transpose(0, 2, 3, 1))
+
+    def is_first(self):
+        """Return whether this reads the picture by columns, and one other unit reads it."""
+        alone = len(self.plan.consumers[self.name]) == 1
+        return self.inputs == (INPUT,) and not self.suits and alone
+
+    def _correlate_back(self, g, target, then):
+        _, U = self.plan.convolution.filters.winograd(self.w)
+        border = tuple(2 - p for p in pair(self.layer.padding))
+        winograd.correlate(g, U, None, border, flipped=True, target=target, then=then)
+
+    def _backward_through(self, first, g):
+        """Hand the gradient down through the first convolution too, part by part."""
+        _, C, _, Q = first.shape
+        finish, strips = self.plan.finisher(first.name), []
+        W = self.plan.convolution.filters.matrices(first.w, first.layer.groups)
+        shape, how = self.plan.shapes[INPUT], {**first.geometry, "dilation": 1}
+
+        def target(pictures, rows):
+            size = (pictures.stop - pictures.start, rows.stop - rows.start, Q, C)
+            return buffer("first", size, first.w.dtype)
+
+        def then(part, pictures, rows):
+            finish(part, pictures, rows)
+            strip = columns.adjoint_strip(part, W, first.w.shape[2:], shape, **how)
+            strips.append((pictures, rows.start, strip))
+
+        self._correlate_back(g, target, then)
+        strips.sort(key=lambda strip: (strip[0].start, strip[1]))
+        dx = columns.add_strips(
+            strips, shape, stride=first.layer.stride, padding=first.layer.padding
+        )
+        self.plan.contribute(INPUT, dx.transpose(0, 2, 3, 1))
+        self.plan.pass_by(first.name)
 
     def mask(self, part, pictures, rows):
         """Put 0 where the ReLU did, in place."""
