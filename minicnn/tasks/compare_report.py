@@ -15,9 +15,9 @@ TILE = 44  # pixels, at least, that a filter is drawn with
 PATCH = 64
 COLUMNS = 8
 TITLES = {
-    "filters": "first filters, one scale for all",
-    "limited": "first filters, RMS limited to the median one",
-    "second": "second layer: projections beside the patches",
+    "filters": "First filters, one scale for all",
+    "limited": "First filters, RMS limited to the median one",
+    "second": "Second layer: projections beside the patches",
 }
 
 
@@ -202,7 +202,7 @@ def html(networks, drawn, found, data):
     title = " and ".join(called)
     head = "".join(f"<th>{name}</th>" for name in ("", *called))
     lines = "".join(f"<li>{escape(line)}</li>" for line in conclusions(networks, found))
-    parts = [f"<h1>{title}</h1><p>On {escape(data)}.</p><ul>{lines}</ul>"]
+    parts = [f"<h1>{title}</h1><p>On {escape(data)}.</p><ul>{lines}</ul><p>{WORDS}</p>"]
     for heading, rows in tables(networks).items():
         parts.append(f"<h2>{escape(heading)}</h2><table><tr>{head}</tr>")
         for row in rows:
@@ -215,6 +215,15 @@ def html(networks, drawn, found, data):
             parts.append(f"<figure><figcaption>{name}</figcaption>{image}</figure>")
         parts.append("</div>")
     return PAGE.replace("TITLE", title).replace("BODY", "\n".join(parts))
+
+
+WORDS = (
+    "In brackets 95 % intervals (Wilson); ± is the standard error of a mean over filters or units. "
+    "Dead: fires on none of the pictures. Low, mid, high: below 1/8, from 1/8, from 1/4 cycles per "
+    "pixel. Folded: the share of a filter's answer that its stride moves to a wrong frequency. "
+    "Harmonics: the share of a projection's power that repeats with the stride of the first layer, "
+    "and how much stronger that is than the frequencies around."
+)
 
 
 def _inline(picture):

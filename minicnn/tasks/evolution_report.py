@@ -28,22 +28,20 @@ def sheet(evolution):
     for layer, units in evolution.units.items():
         tiles = [t for unit in units for t in evolution.found[layer][unit] if t]
         shape = feature_pictures.block(tiles[:1], 1)[0].shape if tiles else (64, 128, 3)
-        cells, scales[layer] = [_head("", shape)], {}
-        cells += [_head(f"epoch {epoch}", shape) for epoch in evolution.epochs]
+        drawn, scales[layer] = {}, {}
         for unit in units:
-            cells.append(_head(f"unit {unit}", (shape[0], 56, 3)))
-            drawn = [
-                _cell(tile, jumped, shape)
-                for tile, jumped in zip(
-                    evolution.found[layer][unit], evolution.changed[layer][unit], strict=True
-                )
-            ]
-            cells += [picture for picture, _ in drawn]
-            scales[layer][unit] = [scale for _, scale in drawn]
+            pairs = zip(evolution.found[layer][unit], evolution.changed[layer][unit], strict=True)
+            cells = [_cell(tile, jumped, shape) for tile, jumped in pairs]
+            drawn[unit] = [picture for picture, _ in cells]
+            scales[layer][unit] = [scale for _, scale in cells]
+        # all cells are as wide as the widest, so that the epochs stand above theirs
+        wide = max(cell.shape[1] for cells in drawn.values() for cell in cells)
+        heads = ["", *(f"epoch {epoch}" for epoch in evolution.epochs)]
+        rows = [[_words(text, wide) for text in heads]]
+        rows += [[_words(f"unit {unit}", wide), *cells] for unit, cells in drawn.items()]
         title = f"{layer}: {len(units)} of {evolution.layers[layer]} units"
-        columns = 1 + len(evolution.epochs)
-        rows = [grid(cells[i : i + columns], columns, gap=4) for i in range(0, len(cells), columns)]
-        blocks.append(labelled(column(rows, gap=2), title, size=18))
+        stacked = column([grid(row, len(row), gap=4) for row in rows], gap=2)
+        blocks.append(labelled(stacked, title, size=18))
     legend = (
         f"{len(evolution.epochs)} snapshots, {evolution.pictures} pictures; below a cell: number "
         "of the picture, activation; orange frame: another picture than in the snapshot before"
@@ -51,10 +49,9 @@ def sheet(evolution):
     return labelled(column(blocks, gap=12), legend, size=14), scales
 
 
-def _head(text, shape):
-    """Return an empty cell with text in it, as low as the text alone."""
-    blank = np.full((1, shape[1], 3), 255, np.uint8)
-    return labelled(blank, text, size=14)
+def _words(text, width):
+    """Return a cell of some width with text in it, as low as the text alone."""
+    return labelled(np.full((1, width, 3), 255, np.uint8), text, size=14)
 
 
 def _cell(tile, jumped, shape):
