@@ -68,15 +68,22 @@ def pictures(side):
     return [50 * rng.standard_normal((1, 3, side, side), dtype=np.float32) for _ in range(3)]
 
 
-def ours(net, side, **options):
-    """Return (work, gradient): an evaluation of ours, and what gives its gradient."""
+def function_of(net, side, **options):
+    """Return our objective, and the picture at which it is evaluated."""
     from minicnn.backend import to_device
     from minicnn.tasks.style_loss import style_objective
 
     x, content, style = (to_device(picture, DEVICE) for picture in pictures(side))
     layers = {"content_layers": CONTENT, "style_layers": STYLE}
-    fun = style_objective(net, content, style, **layers, **WEIGHTS, **options)
-    return (lambda: fun(x)[0]), lambda: fun(x)[1].get()
+    return style_objective(net, content, style, **layers, **WEIGHTS, **options), x
+
+
+def ours(net, side, **options):
+    """Return (work, gradient): an evaluation of ours, and what gives its gradient."""
+    from minicnn.backend import to_host
+
+    fun, x = function_of(net, side, **options)
+    return (lambda: fun(x)[0]), lambda: to_host(fun(x)[1])
 
 
 def torchs(net, side, **options):
@@ -127,6 +134,26 @@ def measure(clock, sizes):
             print(
                 f"{name:<32}{side:>6} px  {_cell(found[name][side])}", file=sys.stderr, flush=True
             )
+    return found
+
+
+def iterations(clock, sizes):
+    """Return {side: what `gpu_iterations.measure` finds}."""
+    from functools import partial
+
+    import gpu_iterations
+
+    net, found = network(), {}
+    for side in sizes:
+        fun, x = function_of(net, side)
+        runs = {
+            f"minicnn {name}": partial(gpu_iterations.minicnn, name, fun, x)
+            for name in ("lbfgs-device", "lbfgs")
+        }
+        runs["torch.optim.LBFGS"] = torchs(net, side, iterate=True)
+        found[side] = gpu_iterations.measure(clock, runs)
+        fun = x = runs = None
+        _release()
     return found
 
 
@@ -233,6 +260,10 @@ def main():
     print("\n".join(f"{name:<14}{rate:8.1f}" for name, rate in found["ceilings"].items()))
     found["evaluations"] = measure(clock, args.sizes)
     print(table(found["evaluations"], args.sizes))
+    found["iterations"] = iterations(clock, args.sizes)
+    for side, rows in found["iterations"].items():
+        for name, row in rows.items():
+            print(f"{side:>5} px  {name:<24} {row.get('ms', math.nan):9.3f} ms an iteration")
     if args.json:
         with open(args.json, "w") as file:
             json.dump(found, file, indent=1)

@@ -1,8 +1,11 @@
 """PyTorch's evaluation of the objective of gpu.py, in the ways in which people run it."""
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from gpu_iterations import torch_lbfgs
 
 
 def evaluation(
@@ -18,6 +21,7 @@ def evaluation(
     channels_last=False,
     compiled=False,
     graph=False,
+    iterate=False,
 ):
     """Return (work, gradient): work() gives the value, gradient() the array.
 
@@ -28,6 +32,7 @@ def evaluation(
     content_layer, style_layers : names of ReLUs, the deepest one last
     weights : dict with "content_weight" and "style_weight"
     tf32, matmul_tf32 : bool, of convolutions and of products; the defaults are PyTorch's
+    iterate : bool, return run(iterations) of its L-BFGS instead, see `gpu_iterations`
     """
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cuda.matmul.allow_tf32 = matmul_tf32
@@ -71,6 +76,8 @@ def evaluation(
         return value
 
     function = torch.compile(loss, dynamic=False) if compiled else loss
+    if iterate:
+        return partial(torch_lbfgs, function, x)
 
     def evaluate():
         value = function(x)
