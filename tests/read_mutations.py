@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from mutations import MEMORY, mutate
 
-from minicnn import convert
+from minicnn import convert, hdf5
 from minicnn.errors import MinicnnError
+from minicnn.tasks import norm_folding
 
 SECONDS = 60
 
@@ -41,20 +42,27 @@ def main(paths, count, seed, folder, start):
 
 def reads(target):
     """Read a copy; return whether it was not refused. Anything but one clear line is a failure."""
-    try:
-        found = convert.read(target)
-    except MinicnnError as error:
-        said = str(error)
-    else:
-        said = None
-    if said is not None:
-        assert "\n" not in said
-        assert len(said) < 1000, said
+    if target.suffix == ".h5":
+        accepted(lambda: hdf5.load_arrays(target))  # as a file of our own
+    found = accepted(lambda: convert.read(target))
+    if found is None:
         return False
     for array in found.arrays.values():
         assert array.dtype.kind in "fiub"
         array.max(initial=0)  # the values are there
+    accepted(lambda: norm_folding.fold(found))
     return True
+
+
+def accepted(call):
+    """Return what `call` does, or None if it ends in one clear line."""
+    try:
+        return call()
+    except MinicnnError as error:
+        said = str(error)
+    assert "\n" not in said
+    assert len(said) < 1000, said
+    return None
 
 
 def watch(folder, opened):
