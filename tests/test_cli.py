@@ -14,6 +14,7 @@ from PIL import Image
 import minicnn
 from minicnn import checkpoint, models
 from minicnn.cli import _parser, main, parser, report
+from minicnn.errors import MinicnnError
 from minicnn.gradcheck import Result
 from minicnn.images import load_image, read_metadata, save_image
 from minicnn.tasks import demo, presets
@@ -214,8 +215,13 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     def large(*_, **__):
         raise MemoryError
 
+    def unknown(*_, **__):
+        raise MinicnnError("no short run was possible")
+
     monkeypatch.setattr("minicnn.tasks.style.run", large)
-    assert paint()[::2] == (1, "minicnn: error: out of memory; use a smaller size\n")
+    monkeypatch.setattr("minicnn.tasks.calibration.sample", unknown)
+    line = "minicnn: error: out of memory (no more could be had); use a smaller size\n"
+    assert paint()[::2] == (1, line)
 
 
 def test_demo(folder, weights, capfd, monkeypatch):

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minicnn import models
 from minicnn.cli import estimating, main
 from minicnn.errors import MinicnnError
 from minicnn.tasks import calibration, estimate, machine_memory
+from minicnn.tasks import presets as style_presets
 from minicnn.tasks.style_setup import StyleSettings
 from minicnn.tasks.train import TrainSettings
+from minicnn.tiles import TiledWalk
 
 
 @pytest.fixture
@@ -36,6 +39,7 @@ def linear(verb, settings, iterations, base=100e6, bytes_a_pixel=2000.0, seconds
     pixels = settings.size * settings.size * 3 // 4
     return {
         "pixels": pixels,
+        "shape": (settings.size * 3 // 4, settings.size),
         "seconds": 1e-3 + seconds_a_pixel * pixels,
         "setup": 0.5,
         "iterations": iterations,
@@ -107,16 +111,35 @@ def test_no_term_of_a_line_is_negative():
 
 def test_what_does_not_fit_gets_a_size_that_does(pictures, monkeypatch):
     monkeypatch.setattr(calibration, "sample", linear)
-    monkeypatch.setattr(machine_memory, "available", lambda: 1_000_000_000)
+    monkeypatch.setattr(machine_memory, "available", lambda: 4_000_000_000)
     found = estimate.picture(settings(pictures, size=2048))
     assert found.fits is False
     side = int(found.advice.split()[1])
-    assert found.advice == f"--size {side} would fit"
-    assert 100e6 + 2000 * side * side * 3 / 4 <= 0.9e9 < 100e6 + 2000 * (side + 2) ** 2 * 3 / 4
+    assert found.advice == f"--size {side} or --tile 512 would fit"
+    assert 100e6 + 2000 * side * side * 3 / 4 <= 3.6e9 < 100e6 + 2000 * (side + 2) ** 2 * 3 / 4
     monkeypatch.setattr(machine_memory, "available", lambda: 50_000_000)
     assert estimate.picture(settings(pictures, size=2048)).advice == "no size would fit"
     monkeypatch.setattr(machine_memory, "available", lambda: None)
     assert estimate.picture(settings(pictures, size=2048)).fits is None
+
+
+def test_tiles_take_longer_by_their_halos(pictures, monkeypatch):
+    monkeypatch.setattr(calibration, "sample", tiled)
+    wanted = settings(pictures, size=1024, tile=128, iterations=100)
+    found = estimate.picture(wanted)
+    seconds = 0.5 + 100 * 1.04 * tiled(None, wanted, 3)["seconds"]
+    assert found.seconds == pytest.approx(seconds, rel=0.01)
+
+
+def tiled(verb, s, iterations):
+    """A machine that takes its time for the pixels of the crops."""
+    shape = (s.size * 3 // 4, s.size)
+    layers = style_presets.STYLE["minivgg"]
+    names = [*layers.content_layers, *layers.style_layers]
+    cut = TiledWalk(models.skeleton("minivgg"), None, s.tile).tiles(names, (1, 3, *shape))
+    worked = sum(np.prod([b - a for a, b in tile.crop]) for tile in cut)
+    assert worked > 1.2 * np.prod(shape)
+    return {**linear(verb, s, iterations), "seconds": 1e-3 + 1e-6 * worked}
 
 
 def test_shares_of_sizes_stay(pictures):

@@ -84,6 +84,7 @@ def _picture(verb, settings, iterations):
     seconds = _median(pace[len(pace) // 2 :])
     return {
         "pixels": ends[-1][2][2] * ends[-1][2][3],
+        "shape": ends[-1][2][2:],
         "seconds": seconds,
         # before the first iteration's end, but for that evaluation, and after the last
         "setup": max(0.0, finished - started - (ends[-1][0] - ends[0][0]) - ends[0][1] * seconds),

@@ -11,6 +11,7 @@ the settings (the size of the style, of the source) are those of the wanted pict
 wanted picture is small enough, it is itself measured.
 
 The L-BFGS methods fill their memory pair by pair; what a short run has not filled yet is added.
+A picture in tiles works on more pixels than it has: those of the halos count in the time.
 """
 
 import math
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.tasks import calibration, machine_memory, texture
+from minicnn.tasks import calibration, machine_memory, texture, work
 
 SIDES = ("size", "style_size", "source_size", "width", "height")
 PIXELS = (128**2, 256**2, 512**2)  # of the short runs
@@ -29,6 +30,8 @@ SHARE = 0.02
 STEPS = (3, 13)  # evaluations of a short run: at least, and enough to fill a memory of 10 pairs
 PER_ITERATION = {"lbfgs": 1.04, "lbfgs-device": 1.03}  # evaluations, as benchmarks/lbfgs.py has it
 PAIR = {"lbfgs": 2 * 8, "lbfgs-device": 2 * 4}  # bytes of a pair for each number in the picture
+VECTORS = 120  # bytes of the optimizer's other vectors and of the pictures, likewise
+TILES = (1024, 512, 256, 128)  # sides that are advised
 SPARE = 0.9  # share of the available memory that a run is allowed
 
 
@@ -103,22 +106,31 @@ def _one(settings, files, available, parts):
     """Estimate a run on one set of layers, of so many."""
     job = settings.prepare(files)
     verb, s, pairs = job.verb, job.settings, _pairs(job)
-    stages = _stages(job)
+    stages, worked, largest = work.stages(job), work.worked(job), work.largest_crop(job)
     del job
     samples = _samples(verb, s, stages, SECONDS / parts)
-    pixels = max(area for _, area in stages)
+    shape = stages[-1][1]
+    pixels = math.prod(shape)
     areas = [sample["pixels"] for sample in samples]
-    pace = _line(areas, [sample["seconds"] for sample in samples])
+    pace = _line([worked(*x["shape"]) for x in samples], [x["seconds"] for x in samples])
     peak = _line(areas, [x["peak"] + _unfilled(x, s, pairs) for x in samples])
     per = PER_ITERATION.get(getattr(s, "optimizer", "lbfgs"), 1.0)
     evaluations = getattr(s, "evaluations", None) or math.inf
     seconds = _line(areas, [sample["setup"] for sample in samples])(pixels)
-    for iterations, area in stages:
-        seconds += min(iterations * per, evaluations) * pace(area)
+    for iterations, shape in stages:
+        seconds += min(iterations * per, evaluations) * pace(worked(*shape))
     found = Estimate(peak(pixels), seconds, available, [_named(x) for x in samples])
     if found.fits is not False:
         return found
-    return replace(found, advice=_advice(s, found, peak, pixels))
+    fitting = [_fitting_size(s, SPARE * available, peak, pixels)]
+    held = 3 * (pairs * PAIR.get(getattr(s, "optimizer", "lbfgs"), 0) + VECTORS)
+    for tile in TILES if largest else ():
+        crop = largest(tile, shape)
+        if crop < pixels and peak(crop) + held * (pixels - crop) <= SPARE * available:
+            fitting.append(f"--tile {tile}")
+            break
+    fitting = [option for option in fitting if option]
+    return replace(found, advice=f"{' or '.join(fitting) or 'no size'} would fit")
 
 
 def _pairs(job):
@@ -153,30 +165,18 @@ def repeated(verb, settings):
     return replace(found, advice=smaller) if found.fits is False else found
 
 
-def _stages(job):
-    """Return [(iterations, pixels)] of the runs of the optimizer that a job is made of."""
-    s = job.settings
-    if hasattr(job, "stages"):
-        return [(n, _area(stage.start)) for n, stage in job.stages()]
-    if hasattr(job, "start"):
-        return [(job.steps, _area(job.start))]
-    return [(job.steps, s.width * s.height)]
-
-
-def _area(x):
-    return x.shape[2] * x.shape[3]
-
-
 def _samples(verb, settings, stages, seconds):
     """Return the measures of short runs at sizes up to the wanted one, small ones first."""
-    wanted = max(area for _, area in stages)
+    wanted, tile = math.prod(stages[-1][1]), getattr(settings, "tile", None)
+    sizes = [(count * tile) ** 2 for count in (2, 3)] if tile else PIXELS
     samples, started = [], time.perf_counter()
-    for pixels in [*(size for size in PIXELS if size < 0.8 * wanted), wanted]:
-        small, steps = _resized(settings, math.sqrt(pixels / wanted)), STEPS[1]
+    for pixels in [*(size for size in sizes if size < 0.8 * wanted), wanted]:
+        small = _resized(settings, math.sqrt(pixels / wanted))
+        steps = STEPS[pixels <= PIXELS[-1]]
         if samples:
             last, passed = samples[-1], time.perf_counter() - started
             pace = last["seconds"] / last["pixels"]
-            whole = sum(iterations * area for iterations, area in stages) * pace
+            whole = sum(n * math.prod(shape) for n, shape in stages) * pace
             left = max(seconds, SHARE * whole) - passed - last["setup"]
             steps = min(STEPS[1], int(left / max(1e-9, pace * pixels)))
             if len(samples) > 1 and steps < STEPS[0]:
@@ -230,18 +230,15 @@ def _named(sample):
     return f"{sample['pixels']} pixels, {sample['seconds']:.3g} s an evaluation"
 
 
-def _advice(settings, found, peak, pixels):
-    """Return in words which size would fit."""
-    room, low, high = SPARE * found.available, 0.0, 1.0
+def _fitting_size(settings, room, peak, pixels):
+    """Return the option with the largest size that fits into `room` bytes, None if none does."""
+    low, high = 0.0, 1.0
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if peak(middle**2 * pixels) <= room else (low, middle)
-    names = {"size": "--size", "width": "--size", "source_size": "--source-size"}
-    for name, option in names.items():
+    for name, option in (("size", "--size"), ("width", "--size"), ("source_size", "--source-size")):
         side = getattr(settings, name, None)
         if side and int(side * low) > 0:
-            fitting = str(int(side * low))
-            if name == "width":
-                fitting += f"x{int(settings.height * low)}"
-            return f"{option} {fitting} would fit"
-    return "no size would fit"
+            height = f"x{int(settings.height * low)}" if name == "width" else ""
+            return f"{option} {int(side * low)}{height}"
+    return None
