@@ -36,4 +36,4 @@ def run(args) -> int:
     args.iterations = args.iterations or demo.ITERATIONS
     args.coarse_iterations = args.coarse_iterations or demo.COARSE_ITERATIONS
     settings = style.settings(args, content=str(content), style=str(painted))
-    return painting.paint(settings, outputs, painting.report(args))
+    return painting.run(settings, outputs, args)
