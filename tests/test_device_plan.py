@@ -1,5 +1,9 @@
 """The compiled evaluation, on the CPU (kernels by g++, products by NumPy), equals the network."""
 
+import gc
+import weakref
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from cuda_on_cpu.machine import HostMachine
@@ -8,11 +12,14 @@ from cuda_on_cpu.module import COMPILER
 from minicnn import models
 from minicnn.device import plan as compiled
 from minicnn.device import terms
+from minicnn.device.machine import Cuda
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
 from minicnn.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
 from minicnn.network import Network
 from minicnn.objectives import ClassScore
+from minicnn.optimizers import minimize
+from minicnn.tasks import walks
 from minicnn.tasks.style_loss import style_objective
 from minicnn.weighted_sum import WeightedSum
 
@@ -49,15 +56,23 @@ def network(pool=MaxPool2d, **options):
     return net
 
 
-def drawn(net, **options):
-    """Return (explicit function of the picture, its objective, pictures)."""
+def pictures(net):
+    """Return three pictures: where, content, style."""
     rng = np.random.default_rng(1)
-    x, content, style = (
-        (40 * rng.standard_normal((1, *net.input_shape))).astype(np.float32) for _ in range(3)
-    )
-    given = {**WEIGHTS, **LAYERS, **options}
-    fun = style_objective(net, content, style, engine="explicit", **given)
-    return fun, fun.objective, x
+    shape = (3, 1, *net.input_shape)
+    return (40 * rng.standard_normal(shape)).astype(np.float32)
+
+
+def drawn_function(net, **options):
+    """Return the style objective."""
+    _, content, style = pictures(net)
+    return style_objective(net, content, style, **{**WEIGHTS, **LAYERS, **options})
+
+
+def drawn(net, **options):
+    """Return (explicit function of the picture, its objective, where)."""
+    fun = drawn_function(net, engine="explicit", **options)
+    return fun, fun.objective, pictures(net)[0]
 
 
 def compile_on(machine, net, objective, x, strip=STRIP):
@@ -224,3 +239,80 @@ def test_what_cannot_be_compiled_says_why():
     assert "pool1 does not follow on the one before it" in reason(net=fork)
     net.params = {name: value.astype("f8") for name, value in net.params.items()}
     assert "float64" in reason()
+
+
+@needs_compiler
+def test_a_plan_is_freed_when_it_is_not_needed_any_more():
+    net = network()
+    _, objective, x = drawn(net)
+    fun = compile_on(HostMachine(), net, objective, x)
+    fun(x)
+    fun(x)
+    seen = weakref.ref(fun)
+    gc.disable()
+    try:
+        del fun
+        assert seen() is None, "a cycle keeps its memory until the next collection"
+    finally:
+        gc.enable()
+
+
+@needs_compiler
+def test_style_on_a_device_is_compiled(monkeypatch):
+    net = network()
+    explicit, _, x = drawn(net)
+    monkeypatch.setattr(walks, "array_module", lambda x: None)  # as if arrays were CuPy's
+    monkeypatch.setattr(walks, "Cuda", lambda precision: HostMachine("fp32"))
+    fun = drawn_function(net)
+    assert isinstance(fun, compiled.Plan)
+    assert not isinstance(drawn_function(net, engine="explicit"), compiled.Plan)
+    assert not isinstance(drawn_function(net, tv="absolute"), compiled.Plan)
+    with pytest.raises(MinicnnError, match="cannot be computed in fp16: its prior is not"):
+        drawn_function(net, tv="absolute", precision="fp16")
+    with pytest.raises(MinicnnError, match="no precision 'fp8'; use auto, fp32, tf32, fp16"):
+        drawn_function(net, precision="fp8")
+    ours = minimize("lbfgs-device", fun, x, iterations=12)
+    theirs = minimize("lbfgs-device", explicit, x, iterations=12)
+    assert ours.value < 0.5 * fun(x)[0]
+    assert ours.value == pytest.approx(theirs.value, rel=0.02)
+
+
+class Stream:
+    """CuPy's, as far as a capture needs it."""
+
+    def __init__(self, fails=None):
+        self.did, self.fails = [], fails
+
+    def __enter__(self):
+        self.did.append("enter")
+
+    def __exit__(self, *error):
+        self.did.append("exit")
+
+    def begin_capture(self):
+        self.did.append("begin")
+
+    def end_capture(self):
+        self.did.append("end")
+        if self.fails:
+            raise RuntimeError("the capture was invalidated")
+        return SimpleNamespace(launch=lambda stream: stream.did.append("launch"))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_capture_and_its_failure(fails):
+    stream, machine = Stream(fails), Cuda.__new__(Cuda)
+    machine.xp = SimpleNamespace(cuda=SimpleNamespace(Stream=lambda: stream))
+
+    def run():
+        stream.did.append("run")
+        if fails:
+            raise NotImplementedError("cuBLAS is called in a capture")
+
+    launch = machine.captured(run)
+    assert stream.did == ["enter", "begin", "run", "end", "exit"]
+    if fails:
+        assert launch is None
+    else:
+        launch()
+        assert stream.did[-1] == "launch"

@@ -51,7 +51,7 @@ class Cuda:
         return cublaslt.Products(self._library, buffers, tf32=self._tf32, stream=stream)
 
     def captured(self, run):
-        """Return a function that does what run() does, as one CUDA graph if that can be had.
+        """Return a function that does what run() does, as one CUDA graph; None if it cannot be had.
 
         run() has been called before, so that everything in it is compiled. It must not allocate,
         nor wait for the device.
@@ -66,7 +66,7 @@ class Cuda:
                 graph = stream.end_capture()
             except Exception:  # what cannot be captured is run step by step
                 _abandon(stream)
-                return run
+                return None
         return partial(graph.launch, stream)
 
     def release(self):

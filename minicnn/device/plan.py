@@ -114,7 +114,7 @@ class Plan:
         self._arrays = _Arrays(net, objective, shape, machine.half, strip_bytes, buffers)
         self._run = Run(machine.kernels, machine.products(buffers), self._arrays.columns)
         self._machine, self._parts = machine, _part_names(objective)
-        self._evaluate, self._calls = self._step_by_step, 0
+        self._graph, self._calls = None, 0
         self.bytes, self.terms = buffers.bytes, {}
 
     def __call__(self, x):
@@ -122,9 +122,9 @@ class Plan:
         arrays = self._arrays
         arrays.x[...] = x
         if self._calls == 1:  # the first call has compiled everything
-            self._evaluate = self._machine.captured(self._step_by_step)
+            self._graph = self._machine.captured(self._step_by_step)
         self._calls += 1
-        self._evaluate()
+        (self._graph or self._step_by_step)()
         values = dict(zip(arrays.names, _read(arrays.totals), strict=True))
         self.terms = {
             name: values[name] if name in values else sum(values[part] for part in parts)
