@@ -4,6 +4,9 @@ Windows that do not overlap make bands that do not either; else the gradients of
 share rows and are added one after the other.
 """
 
+import numpy as np
+
+from minicnn.engine.scratch import buffer
 from minicnn.engine.threads import parallel_map
 from minicnn.ops import avgpool2d, maxpool2d
 from minicnn.ops.shapes import pair
@@ -102,3 +105,52 @@ def _bands(x, P, u):
         for n in range(len(x))
         for p in range(0, P, step)
     ]
+
+
+class Unpooled:
+    """The gradient of what a pooling of 2x2 windows reads, made row by row when it is wanted.
+
+    Parameters
+    ----------
+    dy : array (N, C, P, Q)
+    shape : (int, int, int, int)
+        Of the input, (N, C, H, W).
+    found : array (N, C, P, Q) of switches, or (P, Q) of counts
+        What the pooling has kept: see `maxpool2d.Cache`, `avgpool2d.Cache`.
+    bits : uint8 array (N, H, bytes), optional
+        Where the input is positive; the gradient is 0 elsewhere.
+    """
+
+    def __init__(self, dy, shape, found, bits=None):
+        self.dy, self.shape, self.found, self.bits = dy, shape, found, bits
+        self.dtype, self.itemsize = dy.dtype, dy.itemsize
+
+    def rows(self, pictures, first, count):
+        """Return rows first .. first + count, (n, count, W, C); zeros beyond the input."""
+        _, C, H, W = self.shape
+        low, high = max(0, first), min(H, first + count)
+        p0, p1 = low // 2, min(-(-high // 2), self.dy.shape[2])
+        out = buffer("unpooled", (pictures.stop - pictures.start, count, W, C), self.dtype)
+        dy = self.dy[pictures, :, p0:p1]
+        size = (len(dy), C, min(2 * p1, H) - 2 * p0, W)
+        geometry = (size, (2, 2), (2, 2), (0, 0))
+        if self.found.ndim == 4:
+            cache = maxpool2d.Cache(self.found[pictures, :, p0:p1], *geometry)
+            dx = maxpool2d.unpool(dy, cache)
+        else:
+            dx = avgpool2d.backward(dy, avgpool2d.Cache(self.found[p0:p1], *geometry))
+        dx = dx.transpose(0, 2, 3, 1)[:, low - 2 * p0 : high - 2 * p0]
+        end = low - first + dx.shape[1]  # a last odd row is in no window
+        out[:, : low - first], out[:, end:] = 0, 0
+        part = out[:, low - first : end]
+        if self.bits is None:
+            part[...] = dx
+        else:
+            bits = self.bits[pictures, low : low + dx.shape[1]]
+            np.multiply(dx, positive(bits, part.shape), out=part)
+        return out
+
+
+def positive(bits, shape):
+    """Return the bits of a ReLU as bool (n, rows, W, C)."""
+    return np.unpackbits(bits, axis=-1, count=shape[2] * shape[3]).view(bool).reshape(shape)

@@ -175,9 +175,7 @@ class Convolution:
             positive = buffer("positive", part.shape, bool)
             np.greater(self.y[pictures, rows], 0, out=positive)
         else:
-            count = part.shape[2] * part.shape[3]
-            positive = np.unpackbits(self.bits[pictures, rows], axis=-1, count=count)
-            positive = positive.view(bool).reshape(part.shape)
+            positive = pooling.positive(self.bits[pictures, rows], part.shape)
         part *= positive
 
     def _no_bits(self):
@@ -191,13 +189,16 @@ class PooledConvolution(Convolution):
     def __init__(self, plan, node, relu, pool, params):
         super().__init__(plan, node, relu, pool, params)
         self.pool, self.largest = pool.layer, type(pool.layer) is MaxPool2d
-        self.masks, self.caches = False, []
-        # of max pooling, the windows that are not positive have no switch
-        self.bits = self._no_bits() if plan.keep and not self.largest else None
+        self.masks, self.found, self.bits = False, None, None
+        N, K, P, Q = plan.shapes[self.name]
+        if plan.keep and self.largest:  # windows that are not positive have no switch
+            self.found = np.empty((N, P, Q, K), np.uint8).transpose(0, 3, 1, 2)
+        elif plan.keep:
+            self.found, self.bits = np.empty((P, Q), self.w.dtype), self._no_bits()
 
     def forward(self, xs):
         """Compute the activation."""
-        out, caches = self.plan.buffer(self.name), []
+        out = self.plan.buffer(self.name)
 
         def target(pictures, rows):
             n, height = pictures.stop - pictures.start, rows.stop - rows.start
@@ -211,25 +212,17 @@ class PooledConvolution(Convolution):
             y, cache = pooling.pool(part, self.pool, largest=self.largest, drop=self.plan.keep)
             mine = slice(rows.start // 2, rows.start // 2 + y.shape[2])
             out[pictures, mine] = y.transpose(0, 2, 3, 1)
-            caches.append((pictures, mine, cache))
+            if self.plan.keep and self.largest:
+                self.found[pictures, :, mine] = cache.switches
+            elif self.plan.keep:
+                self.found[mine] = cache.count
 
         self.correlate(xs[0], target, then)
-        self.caches = caches if self.plan.keep else []
         return out.transpose(0, 3, 1, 2)
 
     def backward(self, g):
         """Hand down the gradient of the picture or activation below."""
-        N, K, P, Q = self.shape
-        dy = self.plan.arena.take((N, P, Q, K))
-        then = None if self.largest else self._mask_bits
-        pooling.backward(g, self.pool, self.caches, dy, largest=self.largest, then=then)
-        super().backward(dy.transpose(0, 3, 1, 2))
-        self.plan.arena.give(dy)
-
-    def _mask_bits(self, part, pictures, rows):
-        count = part.shape[2] * part.shape[3]
-        positive = np.unpackbits(self.bits[pictures, rows], axis=-1, count=count)
-        part *= positive.view(bool).reshape(part.shape)
+        super().backward(pooling.Unpooled(g, self.shape, self.found, self.bits))
 
 
 class Pooling:

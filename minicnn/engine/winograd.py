@@ -15,6 +15,7 @@ matrix product over long contiguous runs.
 """
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -69,7 +70,8 @@ def correlate(x, U, b, padding, *, flipped=False, target=None, then=None):
 
     Parameters
     ----------
-    x : array (N, C, H, W)
+    x : array (N, C, H, W), or `pooling.Unpooled`
+        What has `rows` instead of numbers makes them when they are read.
     U : array ((m + 2)², C, K), or its `panels`
         The filters w, from `transform_filters`; its last two axes exchanged if `flipped`.
     b : array (K,) or None
@@ -90,14 +92,15 @@ def correlate(x, U, b, padding, *, flipped=False, target=None, then=None):
     P, Q = H + 2 * padding[0] - 2, W + 2 * padding[1] - 2
     AT, BT = _data_matrices(m, flipped, x.dtype)
     tiles = (-(-P // m), -(-Q // m))
-    x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    read = x.rows if hasattr(x, "rows") else partial(_rows, _channels_last(x))
     y = np.empty((N, P, Q, K), x.dtype) if target is None else None
 
     def transformed(where, blocks=1):
         pictures, rows = where
         count = (pictures.stop - pictures.start) * (rows[1] - rows[0]) * tiles[1]
         size = blocks * -(-count // blocks)
-        return _transform(x[pictures], BT, m, rows, tiles[1], padding, "V", size)
+        found = read(pictures, m * rows[0] - padding[0], m * (rows[1] - rows[0]) + 2)
+        return _transform(found, BT, m, tiles[1], padding[1], "V", size)
 
     def place(where, M):
         pictures, rows = where
@@ -162,12 +165,14 @@ def filter_gradient(x, dy, padding):
     AT, G, BT = (M.astype(x.dtype) for M in matrices(m))
     A = np.ascontiguousarray(AT.T)
     tiles = (-(-P // m), -(-Q // m))
-    x, dy = (np.ascontiguousarray(z.transpose(0, 2, 3, 1)) for z in (x, dy))
+    x, dy = _channels_last(x), _channels_last(dy)
     dU = np.zeros(((m + 2) ** 2, C, K), dy.dtype)
     product = np.empty_like(dU)
     for pictures, rows in _chunks(N, tiles, len(dU) * max(C, K) * x.itemsize, dU.nbytes):
-        V = _transform(x[pictures], BT, m, rows, tiles[1], padding, "V", None)
-        M = _transform(dy[pictures], A, m, rows, tiles[1], (0, 0), "M", None)
+        count = m * (rows[1] - rows[0])
+        seen = _rows(x, pictures, m * rows[0] - padding[0], count + 2)
+        V = _transform(seen, BT, m, tiles[1], padding[1], "V", None)
+        M = _transform(_rows(dy, pictures, m * rows[0], count), A, m, tiles[1], 0, "M", None)
         dU += np.matmul(V.transpose(0, 2, 1), M, out=product)
     # (9, n n) @ (n n, C K): the taps in the order (column, row), as the frequencies
     taps = np.kron(G, G).T @ dU.reshape(-1, C * K)
@@ -229,8 +234,14 @@ def _place(Y, y, b):
                 np.add(source, b, out=target)
 
 
-def _rows(x, first, count):
-    """Return rows first .. first + count of x (N, H, W, C), zeros where there are none."""
+def _channels_last(x):
+    """Return x (N, C, H, W) as a contiguous (N, H, W, C)."""
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def _rows(x, pictures, first, count):
+    """Return rows first .. first + count of some pictures of x (N, H, W, C); zeros beyond them."""
+    x = x[pictures]
     N, H, W, C = x.shape
     if 0 <= first and first + count <= H:
         return x[:, first : first + count]
@@ -257,21 +268,20 @@ def _multiply(V, U, blocks):
     return M
 
 
-def _transform(x, L, m, rows, columns, padding, name, tiles):
-    """Return (L d Lᵀ) of the tiles d in some rows, as (frequencies (column, row), tiles, C).
+def _transform(x, L, m, columns, left, name, tiles):
+    """Return (L d Lᵀ) of the tiles d, as (frequencies (column, row), tiles, C).
 
-    `x` is (N, H, W, C), taken with `padding` zeros around it; `L` is (n, k): tiles of k x k
-    pixels, m apart; `rows` is (first, last + 1), in tiles. Tiles of zeros are added behind, up to
-    the number `tiles` if there is one.
+    `x` is (N, rows, W, C), whole rows of tiles, and has `left` columns of zeros before it; `L` is
+    (n, k): tiles of k x k pixels, m apart. Tiles of zeros are added behind, up to the number
+    `tiles` if there is one.
     """
     n, k = L.shape
-    N, _, W, C = x.shape
-    count, item, width = rows[1] - rows[0], x.itemsize, m * (columns - 1) + k
-    x = _rows(x, m * rows[0] - padding[0], m * (count - 1) + k)
+    N, height, W, C = x.shape
+    count, item, width = (height - k) // m + 1, x.itemsize, m * (columns - 1) + k
     sN, sH = x.strides[:2]
     strips = as_strided(x, (N, count, k, W * C), (sN, m * sH, sH, item))
     E = buffer("E", (N, count, n, width * C), x.dtype)  # (N, tile row, row frequency, width C)
-    left, right = padding[1] * C, min(padding[1] + W, width) * C
+    left, right = left * C, min(left + W, width) * C
     E[..., :left] = 0
     E[..., right:] = 0
     np.matmul(L, strips[..., : right - left], out=E[..., left:right])
