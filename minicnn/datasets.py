@@ -36,12 +36,15 @@ class Dataset:
         read(i) returns the encoded bytes of picture i.
     name : str
         Where it comes from, for messages.
+    files : list of Path, optional
+        Where picture i is a file.
     """
 
     labels: np.ndarray
     class_names: list
     read: object
     name: str
+    files: list | None = None
 
     def __len__(self):
         return len(self.labels)
@@ -56,13 +59,14 @@ class Dataset:
         """
         from PIL import Image, UnidentifiedImageError
 
+        which = f"{self.name}: picture {i}" if self.files is None else str(self.files[i])
         try:
             with Image.open(io.BytesIO(self.read(i))) as image:
                 return np.asarray(image.convert("RGB"))
         except UnidentifiedImageError:
-            raise MinicnnError(f"{self.name}: picture {i} cannot be read (no picture)") from None
+            raise MinicnnError(f"{which} cannot be read (no picture)") from None
         except Exception as error:  # decoders of damaged files raise almost anything
-            raise MinicnnError(f"{self.name}: picture {i} cannot be read ({error})") from None
+            raise MinicnnError(f"{which} cannot be read ({error})") from None
 
     def pictures(self, size, *, progress=iter):
         """Return all as uint8 (N, size, size, 3): shorter side to `size`, the centre cut out."""
@@ -124,7 +128,7 @@ def _open_folder(path, split):
         files += found
         labels += [label] * len(found)
     return Dataset(
-        np.array(labels, dtype=np.int64), classes, lambda i: files[i].read_bytes(), str(root)
+        np.array(labels, dtype=np.int64), classes, lambda i: files[i].read_bytes(), str(root), files
     )
 
 

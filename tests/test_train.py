@@ -91,6 +91,13 @@ def test_resuming_refuses_other_settings_and_other_data(data, tmp_path, rng):
         train.run(settings(data, tmp_path / "run"), resume=True)
 
 
+def test_a_rate_that_is_far_too_high_ends_in_one_line(data, tmp_path):
+    """For real, and without a warning of NumPy's, which the tests take for an error."""
+    chosen = settings(data, tmp_path / "run", network="minizfnet", size=64, crop=64, rate=1e6)
+    with pytest.raises(MinicnnError, match=r"diverged: the loss is \w+ at epoch 1, step \d"):
+        train.run(chosen)
+
+
 def test_the_rate_may_be_lowered_by_hand(data, tmp_path):
     train.run(settings(data, tmp_path / "run", epochs=1, schedule="constant"))
     chosen = settings(data, tmp_path / "run", epochs=2, schedule="constant", rate=0.002)

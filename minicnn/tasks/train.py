@@ -203,7 +203,9 @@ class _Run:
             mine = chosen[g * s.group : (g + 1) * s.group]
             rng = np.random.default_rng([s.seed, self.epoch, self.step, g])
             x = augment(pictures[mine], s.crop, s.border, s.flip, rng, self.net.attrs["preprocess"])
-            return loss_and_gradients(self.replicas[g], x, self.labels[mine], s.smoothing, rng)
+            # what is not finite ends in the loss, which is looked at below
+            with np.errstate(over="ignore", invalid="ignore"):
+                return loss_and_gradients(self.replicas[g], x, self.labels[mine], s.smoothing, rng)
 
         results = list(pool.map(group, range(len(self.replicas))))
         loss = float(np.mean([r[0] for r in results]))
