@@ -106,6 +106,7 @@ def _one(settings, files, available, parts):
     """Estimate a run on one set of layers, of so many."""
     job = settings.prepare(files)
     verb, s, pairs = job.verb, job.settings, _pairs(job)
+    elsewhere = [] if job.device == "cpu" else [f"memory of {job.device} is not counted"]
     stages, worked, largest = work.stages(job), work.worked(job), work.largest_crop(job)
     del job
     samples = _samples(verb, s, stages, SECONDS / parts)
@@ -119,7 +120,7 @@ def _one(settings, files, available, parts):
     seconds = _line(areas, [sample["setup"] for sample in samples])(pixels)
     for iterations, shape in stages:
         seconds += min(iterations * per, evaluations) * pace(worked(*shape))
-    found = Estimate(peak(pixels), seconds, available, [_named(x) for x in samples])
+    found = Estimate(peak(pixels), seconds, available, [*map(_named, samples), *elsewhere])
     if found.fits is not False:
         return found
     fitting = [_fitting_size(s, SPARE * available, peak, pixels)]
