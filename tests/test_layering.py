@@ -21,7 +21,7 @@ ORDER = """
         | histograms colours | hdf5 | convert | downloads | datasets | optimizers | objectives priors weighted_sum guidance
     gradcheck gradcheck_ops gradcheck_objectives
         | network layers fields folding torus edges tiles tiled_function
-        | sheets overlays
+        | sheets sheet_table overlays
     engine | device
     models architectures
     checkpoint

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn import images, sheets
+from minicnn import images, sheet_table, sheets
 from minicnn.errors import MinicnnError
 
 
@@ -209,3 +209,23 @@ def test_real_pictures_make_a_sheet(tmp_path, shared_data):
     with Image.open(tmp_path / "sheet.png") as written:
         assert written.size == (row.shape[1], row.shape[0])
     np.testing.assert_array_equal(row[-content.shape[0] :, :120], content)
+
+
+def test_a_table_lines_up_whatever_is_written_above(rng):
+    pictures = rng.integers(0, 200, (5, 20, 90, 3), np.uint8)
+    sheet = sheet_table.table(
+        list(pictures), ["one", "two"], ["a", "b b b b b b b b b b b b b", ""]
+    )
+    width, tops = (sheet.shape[1] - 8) // 3, []
+    for j, picture in enumerate(pictures[:3]):
+        x = j * (width + 4) + (width - 90) // 2
+        column = sheet[:, x : x + 90]
+        tops += [i for i in range(len(sheet) - 19) if (column[i : i + 20] == picture).all()]
+        below = pictures[3 + j] if j < 2 else np.full_like(picture, 255)
+        np.testing.assert_array_equal(column[-20:], below)
+    assert len(tops) == 3
+    assert len(set(tops)) == 1
+    plain = sheet_table.table(list(pictures[:2]), [""], ["", ""], gap=0)
+    np.testing.assert_array_equal(plain, np.concatenate(pictures[:2], axis=1))
+    with pytest.raises(MinicnnError, match="5 pictures for a table of 2 x 2 cells"):
+        sheet_table.table(list(pictures), ["", ""], ["", ""])

@@ -1,5 +1,7 @@
 """Tiles: the same value and gradient as the whole picture, whatever the tiles."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -240,3 +242,17 @@ def test_a_texture_in_tiles_is_the_texture(rng, seamless):
     tiled = texture_objective(net, source, **options, relative=True, tile=16)
     close(tiled(x), whole(x), 1e-11)
     assert tiled.terms == pytest.approx(whole.terms, rel=1e-11)
+
+
+def test_tiles_take_less_memory(rng):
+    net = network(AvgPool2d, dtype="float32")
+    x = rng.standard_normal((1, 3, 192, 160), dtype=np.float32)
+    loss = objective(net, x, x[:, :, ::-1].copy())
+    tiled = TiledFunction(loss, TiledWalk(net, net.replica(), 32))
+    peaks = []
+    for fun in (ImageFunction(loss, net.forward, net.backward), tiled):
+        tracemalloc.start()
+        fun(x)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 0.3 * peaks[0], peaks

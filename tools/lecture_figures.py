@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from minicnn.images import fit, load_image, save_image
+from minicnn.sheet_table import table
 from minicnn.sheets import grid, labelled
 from minicnn.tasks import demo
 from minicnn.tasks.invert_setup import InvertSettings
@@ -31,7 +32,7 @@ from minicnn.tasks.texture_setup import TextureSettings
 RESTARTS = 5
 KEPT = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_3", "fc5")  # of minivgg, figure 14
 DEEP = "fc5"  # figure 9: the layer before the softmax
-RATIOS = (1.0, 10.0, 100.0)  # of the style's weight to the default
+RATIOS = (0.01, 0.1, 1.0, 10.0)  # of the style's weight to the default
 SHOWN = 128  # pixels to which small reconstructions are enlarged
 
 
@@ -67,23 +68,22 @@ def figure_13(args):
     known = settings.prepare().settings
     rows = steps_of_sweep(known.style_layers)
     rows = [rows[i] for i in sorted({round(k * (len(rows) - 1) / 3) for k in range(4)})]
-    cells = []
-    for number, layers in enumerate(rows):
-        for column, ratio in enumerate(RATIOS):
-            weight = known.style_weight * ratio
+    made = []
+    for layers in rows:
+        for ratio in RATIOS:
             one = StyleSettings(
                 args.picture,
                 args.style,
                 size=args.size,
                 iterations=args.iterations,
                 style_layers=layers,
-                style_weight=weight,
+                style_weight=known.style_weight * ratio,
                 **network_of(args),
             )
-            top = f"style / content {weight / known.content_weight:g}" if not number else " "
-            side = f"up to {list(layers)[-1]}" if not column else " "
-            cells.append(labelled(one.prepare().run().picture, f"{top}\n{side}"))
-    return grid(cells, len(RATIOS))
+            made.append(one.prepare().run().picture)
+    ratios = [known.style_weight * ratio / known.content_weight for ratio in RATIOS]
+    columns = [f"beta/alpha {ratio:g}" for ratio in ratios]
+    return table(made, [f"up to {list(layers)[-1]}" for layers in rows], columns)
 
 
 def figure_14(args):

@@ -11,6 +11,7 @@ from pathlib import Path
 from minicnn.cli import painting, parser
 from minicnn.errors import MinicnnError
 from minicnn.images import check_output, load_image, save_image
+from minicnn.sheet_table import table
 
 MOST = 100  # pictures of a sweep
 LAYERS = "style-layers"  # with no values: the layers of the style, added one by one
@@ -110,9 +111,10 @@ def run(settings, args) -> int:
         if code == painting.INTERRUPTED:
             break
     pictures = [load_image(name)[0] for name in made]
-    columns = len({axes[-1] for axes, _ in cells})
+    labels = [list(dict.fromkeys(axes[i] for axes, _ in cells)) for i in range(len(args.sweep))]
+    rows, columns = labels if len(labels) == 2 else ([""], labels[0])
     metadata = {"verb": "style --sweep", "pictures": [str(name) for name in made]}
-    rgb = sheet_of(pictures, [axes for axes, _ in cells], columns)
+    rgb = table(pictures, rows, columns)
     save_image(sheet, rgb, metadata=metadata, force=force)
     report.result(
         f"{sheet}: {len(made)} of {len(cells)} pictures",
@@ -122,30 +124,6 @@ def run(settings, args) -> int:
         height=rgb.shape[0],
     )
     return code
-
-
-def sheet_of(pictures, labels, columns):
-    """Return the sheet uint8 (H, W, 3): a row, or a table with labels at its left and top edge.
-
-    Parameters
-    ----------
-    pictures : list of uint8 (H, W, 3)
-        Row by row; fewer than there are labels leave empty cells.
-    labels : list of (str,) or of (label of the row, label of the column)
-    columns : int
-    """
-    from minicnn.sheets import grid, labelled
-
-    cells = []
-    for i, label in enumerate(labels):
-        if i >= len(pictures):
-            cells.append(None)
-            continue
-        text = label[-1] if i < columns else " "
-        if len(label) == 2:
-            text = f"{label[0] if i % columns == 0 else ' '}\n{text}"
-        cells.append(labelled(pictures[i], text))
-    return grid(cells, columns)
 
 
 def _cells(settings, args):
