@@ -278,6 +278,9 @@ def test_other_networks_get_their_own_layers(files):
     assert list(filled.content_layers) == ["relu4_1"]
     assert "relu1_2" in filled.style_layers
     assert (filled.style_weight, filled.tv) == (100.0, "neural-style")
+    (note,) = ready(files, "neural-style", size=96).notes
+    assert "are for the activations of VGG-19; minivgg has others" in note
+    assert published.notes("neural-style", "vgg19") == published.notes(None, "minivgg") == []
 
 
 def test_what_a_preset_has_can_be_changed(files):

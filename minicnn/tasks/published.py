@@ -34,6 +34,7 @@ from minicnn.tasks import presets
 VGG_CONTENT = {"relu4_2": 1.0}
 VGG_STYLE = dict.fromkeys(presets.FIVE_BLOCKS, 1.0)
 VGG_TEXTURE = presets.texture_layers("vgg19")
+VGG = ("vgg16", "vgg19")
 FIXED = ("gram", "content_loss", "tv")  # settings that a preset decides
 
 
@@ -136,11 +137,21 @@ def style_of(settings, net):
     if settings.preset is None:
         return own
     loss = PUBLISHED[settings.preset].loss
-    if name in ("vgg16", "vgg19"):
+    if name in VGG:
         return loss
     if not loss.content_layers:
         return loss._replace(style_layers=presets.texture_layers(name))
     return loss._replace(content_layers=own.content_layers, style_layers=own.style_layers)
+
+
+def notes(preset, network):
+    """Return what is to be said of a preset on a network: a list of lines."""
+    if preset is None or network in VGG:
+        return []
+    return [
+        f"the weights of the preset {preset} are for the activations of VGG-19; {network} has "
+        "others, so its terms may need other weights: see the losses of the result"
+    ]
 
 
 def network(net, preset):

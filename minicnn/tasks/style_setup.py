@@ -147,7 +147,7 @@ def prepare(settings, files=None):
         x,
         painted,
         start,
-        reader.notes,
+        [*reader.notes, *published.notes(settings.preset, settings.network)],
         reader.inputs,
         pictures,
         device,
