@@ -417,7 +417,7 @@ def test_the_class_model_says_where_no_pixel_matters(command):
     code, stdout, _ = command("class-model", "--class", "7", "-o", "out.png")
     assert code == 0
     assert "thing 7 (7): score 0" in stdout
-    assert "try --noise 10" in stdout
+    assert "try --noise 30" in stdout
 
 
 def test_classes_are_found_by_number_name_and_part():

@@ -123,7 +123,7 @@ class ClassModelOutcome(Outcome):
             f"{found['probability']:.2%}"
         )
         if self.result.status == "converged" and not self.result.iterations:
-            text += "; no pixel changes the score where the search starts: try --noise 10"
+            text += "; no pixel changes the score where the search starts: try --noise 30"
         return text
 
 
