@@ -39,6 +39,17 @@ class Outputs:
             (check_npz if name == "npz" else check_output)(path, self.force)
 
 
+def add_image_and_class(verb) -> None:
+    """Declare the picture, and which of its classes is meant."""
+    verb.add_argument("image", metavar="IMAGE", help="picture to look at")
+    verb.add_argument(
+        "--class",
+        dest="wanted_class",
+        metavar="C",
+        help="number from 0, or name (default: the most probable)",
+    )
+
+
 def add_options(verb) -> None:
     """Declare the options that all these verbs share."""
     verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")

@@ -13,13 +13,7 @@ def add(verbs) -> None:
     verb = parser.add_verb(
         verbs, "occlusion", run, "cover a picture here and there, and map what is lost", EXAMPLE
     )
-    verb.add_argument("image", metavar="IMAGE", help="picture to look at")
-    verb.add_argument(
-        "--class",
-        dest="wanted_class",
-        metavar="C",
-        help="number from 0, or name (default: the most probable)",
-    )
+    looking.add_image_and_class(verb)
     verb.add_argument(
         "--layer", metavar="NAME", help="whose activation is mapped (default: the last of maps)"
     )

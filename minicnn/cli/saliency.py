@@ -13,13 +13,7 @@ def add(verbs) -> None:
     verb = parser.add_verb(
         verbs, "saliency", run, "show which pixels decide the score of a class", EXAMPLE
     )
-    verb.add_argument("image", metavar="IMAGE", help="picture to look at")
-    verb.add_argument(
-        "--class",
-        dest="wanted_class",
-        metavar="C",
-        help="number from 0, or name (default: the most probable)",
-    )
+    looking.add_image_and_class(verb)
     verb.add_argument(
         "--rule",
         choices=("gradient", "guided", "deconvnet"),
