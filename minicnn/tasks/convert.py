@@ -112,7 +112,7 @@ def _about(folded, eps):
     if not folded:
         return ["there is no batch normalisation in the file that could be folded"]
     values = ", ".join(f"{value:g}" for value in sorted({value for _, value in folded.values()}))
-    source = "" if eps is not None else ", as the file says or else its kind of file has it"
+    source = "" if eps is not None else " (what the file says, or the default of its format)"
     return [f"folded {len(folded)} batch normalisations; epsilon {values}{source}"]
 
 
