@@ -164,6 +164,9 @@ def _able(case, known):
 
 def _time(case, able, args, here):
     """Time a case, write it to the file, say how it went, return the record."""
+    now = machine.facts()
+    if now["source"] != here["source"]:
+        _say("the sources are not what they were when the run began: cases cannot be compared")
     outcome = pairs.run(
         case,
         able,
@@ -174,7 +177,7 @@ def _time(case, able, args, here):
         note=_note,
     ).as_dict()
     found = {"name": case.name, "case": case._asdict(), "time": time.strftime("%F %T")}
-    found |= {"machine": here, "limit": args.limit, "unit": args.unit, **outcome}
+    found |= {"machine": now, "limit": args.limit, "unit": args.unit, **outcome}
     found["summary"] = summarize(outcome, args.limit)
     record.append(args.json, found)
     ratios = ", ".join(f"{n} {f['ratio']:.2f}" for n, f in found["summary"]["peers"].items())

@@ -10,9 +10,13 @@ from pathlib import Path
 import minicnn
 
 
-@cache
 def facts():
-    """Return {name: value} of processor, memory, system, Python, BLAS and the source's commit."""
+    """Return {name: value} of processor, memory, system, Python, BLAS and the sources of now."""
+    return {**_machine(), "commit": _commit(), "source": _source()}
+
+
+@cache
+def _machine():
     return {
         "processor": _processor(),
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
@@ -20,8 +24,6 @@ def facts():
         "system": platform.platform(),
         "python": platform.python_version(),
         "blas": _blas(),
-        "commit": _commit(),
-        "source": _source(),
     }
 
 
