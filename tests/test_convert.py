@@ -10,9 +10,13 @@ import pytest
 
 from minicnn import convert
 from minicnn.convert import deep_compression, mat5
+from minicnn.convert.names import Naming
 from minicnn.errors import MinicnnError
 from minicnn.folding import fold_batch_norm
 from minicnn.limits import Budget
+from minicnn.network import Network
+from minicnn.tasks import norm_folding
+from minicnn.tasks.fit_arrays import parameters
 
 TOOL = Path(__file__).parent.parent / "tools" / "small_networks.py"
 SPEC = importlib.util.spec_from_file_location("small_networks", TOOL)
@@ -70,6 +74,29 @@ def test_the_batch_normalisations_of_a_real_network_fold(shared_data):
     with h5py.File(folder / "reference_outputs.h5") as file:
         x, expected = file["dncnn_input"][:][None, None], file["keras/dncnn_sigma25_keras222"][:]
     found = small_networks.output(folded, x)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
+
+
+def test_the_file_of_that_network_folds_without_its_architecture(shared_data):
+    """As `weights convert --fold --eps 1e-4` does: the weights alone do not tell the epsilon."""
+    folder = shared_data / "weights"
+    row = small_networks.ROWS["keras2-dncnn"]
+    foreign, folded = norm_folding.fold(convert.read(folder / row.file), eps=1e-4)
+    assert folded["bn4"] == ("conv3", 1e-4)
+    assert folded["bn46"] == ("conv45", 1e-4)
+    assert len(folded) == 15
+    places = {"conv1": "conv1", **{f"conv{i}": f"conv{3 * i - 3}" for i in range(2, 18)}}
+    foreign.arrays["conv48/bias"] = np.zeros(1, "f4")
+    names = {
+        f"{ours}.{kind}": f"{theirs}/{spelt}"
+        for ours, theirs in places.items()
+        for kind, spelt in (("weight", "kernel"), ("bias", "bias"))
+    }
+    net = Network(small_networks.ROWS["matlab73-dncnn"].layers, {}, (1, 40, 40), {})
+    net.params = parameters(net, foreign, Naming("", names, "own", set()), row.file)
+    with h5py.File(folder / "reference_outputs.h5") as file:
+        x, expected = file["dncnn_input"][:][None, None], file["keras/dncnn_sigma25_keras222"][:]
+    found = small_networks.output(net, x)
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
 
 
