@@ -61,7 +61,7 @@ def add(verbs) -> None:
 def run(args) -> int:
     """Look at both networks, and write the page, the sheet and the numbers."""
     from minicnn.images import save_image
-    from minicnn.tasks import compare, compare_report
+    from minicnn.tasks import accuracy, compare, compare_report
     from minicnn.tasks.compare_verdict import verdicts
     from minicnn.tasks.outputs import results_folder, write_bytes
     from minicnn.tasks.picture_set import PictureSet
@@ -70,13 +70,14 @@ def run(args) -> int:
     networks = [compare.open_network(name, args.seed) for name in args.networks]
     layers = compare.choose_layers(networks, args.layers)
     pictures = PictureSet(args.data, args.split, args.limit)
-    labelled = compare.labelled_pictures(pictures, args.data, args.split)
+    labelled = accuracy.labelled_pictures(pictures, args.data, args.split)
     folder = results_folder(args.output, FILES, args.force)
-    with report.progress(2 * len(pictures)) as progress:
+    each = len(pictures) * (1 if isinstance(labelled, str) else 2)  # scanned, and classified
+    with report.progress(2 * each) as progress:
         for turn, (network, own) in enumerate(zip(networks, layers, strict=True)):
 
             def show(done, *_, turn=turn):
-                progress.update(turn * len(pictures) + done, {})
+                progress.update(turn * each + done, {})
 
             compare.look(
                 network,

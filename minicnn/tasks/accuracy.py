@@ -1,11 +1,14 @@
 """How often a network is right about labelled pictures; each is prepared as `classify` does it."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 
+from minicnn.datasets import open_dataset
 from minicnn.errors import MinicnnError
 from minicnn.tasks.classify import class_scores, network_input
+from minicnn.tasks.proportions import wilson
 from minicnn.tasks.walks import walk_of
 
 TOP = 5
@@ -65,3 +68,50 @@ def measure(net, data, *, limit=None, side=None, batch=8, threads=None, progress
         "top5": float((place < TOP).mean()),
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def labelled_pictures(pictures, path, split):
+    """Return the `Dataset` with the labels of a `PictureSet`, or why it has none."""
+    if Path(path).is_dir():
+        try:
+            return open_dataset(path, split or "all")
+        except MinicnnError as error:
+            return f"no labels: {error}"
+    return open_dataset(path, pictures.split)
+
+
+def with_intervals(net, labelled, limit, threads=None, progress=None):
+    """Return the accuracy as plain values with 95 % intervals, or why there is none.
+
+    Parameters
+    ----------
+    net : Network
+    labelled : datasets.Dataset, or str
+        The pictures, or why they have no labels.
+    limit : int
+        So many pictures at most.
+    threads : int, optional
+    progress : callable, progress(limit + pictures done), optional
+
+    Returns
+    -------
+    dict
+        "measured" and "why", or "measured", "pictures", "top1" and "top5" (`proportions.Share`).
+    """
+    if isinstance(labelled, str):
+        return {"measured": False, "why": labelled}
+
+    def counted(steps):
+        for first in steps:
+            if progress:
+                progress(limit + first)
+            yield first
+
+    options = {"limit": min(limit, len(labelled)), "threads": threads, "progress": counted}
+    try:
+        found = measure(net, labelled, **options)
+    except MinicnnError as error:
+        return {"measured": False, "why": str(error)}
+    n = found["pictures"]
+    told = {name: wilson(round(found[name] * n), n)._asdict() for name in ("top1", "top5")}
+    return {"measured": True, "pictures": n, **told}

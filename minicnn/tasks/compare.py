@@ -10,12 +10,10 @@ levels, is below a tenth of that of the strongest one.
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from minicnn import checkpoint, models
-from minicnn.datasets import open_dataset
 from minicnn.engine.walk import FastWalk
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess
@@ -138,7 +136,8 @@ def look(network, layers, pictures, labelled, *, seed=0, units=UNITS, threads=No
     units : int
         Of the second layer that are drawn.
     threads : int, optional
-    progress : callable, progress(pictures done), optional
+    progress : callable, progress(pictures done, ...), optional
+        A picture counts once when it is scanned, and once more when it is classified.
     """
     net, walk = network.net, FastWalk(network.net, threads)
     size, rng = net.input_shape[1], np.random.default_rng(seed)
@@ -154,7 +153,7 @@ def look(network, layers, pictures, labelled, *, seed=0, units=UNITS, threads=No
         "dead": [_dead(name, features.layers[name]) for name in layers],
         "first": _first(network, pictures, features.skipped, rng),
         "second": {"layer": network.second},
-        "accuracy": _accuracy(net, labelled, len(pictures), threads),
+        "accuracy": accuracy.with_intervals(net, labelled, len(pictures), threads, progress),
         "costs": costs(net, walk),
     }
     dead = features.layers[network.second].dead
@@ -250,25 +249,3 @@ def limited(w):
     if radius > 0:
         limit_rms(w, radius)
     return w, radius
-
-
-def labelled_pictures(pictures, path, split):
-    """Return the `Dataset` with the labels of a `PictureSet`, or why it has none."""
-    if Path(path).is_dir():
-        try:
-            return open_dataset(path, split or "all")
-        except MinicnnError as error:
-            return f"no labels: {error}"
-    return open_dataset(path, pictures.split)
-
-
-def _accuracy(net, labelled, limit, threads):
-    if isinstance(labelled, str):
-        return {"measured": False, "why": labelled}
-    try:
-        found = accuracy.measure(net, labelled, limit=min(limit, len(labelled)), threads=threads)
-    except MinicnnError as error:
-        return {"measured": False, "why": str(error)}
-    n = found["pictures"]
-    told = {name: wilson(round(found[name] * n), n)._asdict() for name in ("top1", "top5")}
-    return {"measured": True, "pictures": n, **told}
