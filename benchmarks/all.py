@@ -6,7 +6,6 @@ Every case is written to a file as soon as it is done. A run that was interrupte
 there when it is started again; README.md says how to read what it prints.
 """
 
-import argparse
 import os
 import sys
 import time
@@ -18,6 +17,7 @@ import peers
 import plan
 import record
 from cases import OBJECTIVES
+from options import Parser
 from summary import DISTURBED, summarize
 from table import tables
 
@@ -28,17 +28,9 @@ FILE = Path("runs/benchmarks.jsonl")
 ROUNDS, QUICK_ROUNDS, QUICK_UNIT = 9, 3, 0.02
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message):
-        self.exit(2, f"{Path(sys.argv[0]).name}: {message}\n")
-
-
 def parse(argv=None):
     parser = Parser(
         description=__doc__.partition("\n\n")[0],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python benchmarks/all.py --quick --networks minivgg --kinds gradient",
     )
     add = parser.add_argument
@@ -82,9 +74,13 @@ def _checked(args):
     args.sizes = args.sizes or ([64] if args.quick else [256, 512, 1024])
     args.rounds = args.rounds or (QUICK_ROUNDS if args.quick else ROUNDS)
     args.unit = QUICK_UNIT if args.quick else pairs.UNIT
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(args.json if args.json.exists() else args.json.parent, os.W_OK):
-        raise ValueError(f"cannot write to {args.json}")
+    try:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--json {args.json}: no folder for it: {error.strerror}") from None
+    there = args.json if args.json.exists() else args.json.parent
+    if args.json.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"--json {args.json}: use a file that can be written")
     return args
 
 

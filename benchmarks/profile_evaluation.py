@@ -7,7 +7,6 @@ so that a busy machine disturbs little; of several evaluations the fastest is sh
 (`a @ b`, `a += b`, `a[...] = b`) cannot be told from the function around it and counts there.
 """
 
-import argparse
 import os
 import sys
 
@@ -15,15 +14,15 @@ THREADS = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS
 os.environ.update(THREADS)
 
 from cases import OBJECTIVES, Case, pictures  # noqa: E402 - after the environment
+from options import Parser  # noqa: E402
 from profiler import THROUGH, Profile, best_of, by_layer, by_operation, by_part  # noqa: E402
 
 from minicnn.errors import MinicnnError  # noqa: E402
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__.partition("\n\n")[0],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python benchmarks/profile_evaluation.py --network minivgg --size 128",
     )
     parser.add_argument("--network", default="vgg19", choices=sorted(OBJECTIVES))

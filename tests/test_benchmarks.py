@@ -252,6 +252,8 @@ def test_the_whole_run_is_what_the_page_says(module):
         (["--limit", "nan"], "--limit nan: use a number above 0"),
         (["--threads", "0"], "threads must be a number from 1 to 256, not '0'"),
         (["--fast"], "unrecognized arguments: --fast"),
+        (["--json", f"{__file__}/results.jsonl"], "no folder for it: File exists"),
+        (["--json", str(BENCHMARKS)], "use a file that can be written"),
     ],
 )
 def test_bad_options_are_one_line(module, capsys, options, words):
@@ -397,3 +399,16 @@ def test_profile_of_an_evaluation_has_operations_layers_and_functions(engine, la
     assert all(rows[layer][1] == 1 for layer in layers)
     if engine == "explicit":
         assert rows["ops.conv2d.forward"][1] == rows["ops.conv2d.backward_data"][1] == 8
+
+
+def test_bad_options_of_the_profile_are_one_line():
+    command = [sys.executable, str(BENCHMARKS / "profile_evaluation.py"), "--network", "minivgg"]
+    for options, code, words in (
+        (["--size", "0"], 2, "--size and --repeats are whole numbers from 1"),
+        (["--engine", "quick"], 2, "invalid choice: 'quick'"),
+        (["--size", "2"], 1, "use a larger picture"),
+    ):
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+        assert done.returncode == code
+        assert words in done.stderr
+        assert done.stderr.count("\n") == 1
