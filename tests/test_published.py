@@ -277,7 +277,8 @@ def test_other_networks_get_their_own_layers(files):
     filled = ready(files, "neural-style", size=96).settings
     assert list(filled.content_layers) == ["relu4_1"]
     assert "relu1_2" in filled.style_layers
-    assert (filled.style_weight, filled.tv) == (100.0, "neural-style")
+    assert (filled.style_weight, filled.tv, filled.tv_weight) == (100.0, "neural-style", 0.0)
+    assert ready(files, "neural-style", size=96, tv_weight=1e-6).settings.tv_weight == 1e-6
     (note,) = ready(files, "neural-style", size=96).notes
     assert "are for the activations of VGG-19; minivgg has others" in note
     assert published.notes("neural-style", "vgg19") == published.notes(None, "minivgg") == []

@@ -17,9 +17,10 @@ neural-style pools with `ceil` and adds the gradient of the total variation with
 value; a line search needs both.
 
 A preset fixes the formulas; weights, layers, sizes and budgets of what it has can be changed. All
-were made for VGG-19: other networks get their own layers, and their activations are of another
-size, so there the weights need a trial. Total variation and the noise to start from are measured
-in the network's own units, as in the programs.
+were made for VGG-19. Other networks get their own layers, and no total variation unless a weight is
+given: theirs was set against the activations of VGG-19 (in the thousands), and leaves nothing but
+grey where activations are about 1. Total variation and the noise to start from are measured in the
+network's own units, as in the programs.
 """
 
 import math
@@ -130,7 +131,8 @@ def _asks_for_content(settings):
 def style_of(settings, net):
     """Return the `presets.Style` of the settings: that of their preset, or of the network.
 
-    But for a VGG, the network's own layers take the place of those of the preset.
+    But for a VGG, the network's own layers take the place of those of the preset, and there is
+    no total variation by default.
     """
     name = net.attrs["name"]
     own = presets.style_preset(name) or presets.Style({}, {}, 1.0, 100.0, 1.0)
@@ -141,7 +143,9 @@ def style_of(settings, net):
         return loss
     if not loss.content_layers:
         return loss._replace(style_layers=presets.texture_layers(name))
-    return loss._replace(content_layers=own.content_layers, style_layers=own.style_layers)
+    return loss._replace(
+        content_layers=own.content_layers, style_layers=own.style_layers, tv_weight=0.0
+    )
 
 
 def notes(preset, network):
@@ -150,7 +154,7 @@ def notes(preset, network):
         return []
     return [
         f"the weights of the preset {preset} are for the activations of VGG-19; {network} has "
-        "others, so its terms may need other weights: see the losses of the result"
+        "others: its terms may need other weights, and total variation is left out without one"
     ]
 
 
