@@ -18,9 +18,9 @@ value; a line search needs both.
 
 A preset fixes the formulas; weights, layers, sizes and budgets of what it has can be changed. All
 were made for VGG-19. Other networks get their own layers, and no total variation unless a weight is
-given: theirs was set against the activations of VGG-19 (in the thousands), and leaves nothing but
-grey where activations are about 1. Total variation and the noise to start from are measured in the
-network's own units, as in the programs.
+given: theirs was set against the activations of VGG-19, and on minivgg, where they are about 1, it
+leaves nothing but grey. Total variation and the noise to start from are measured in the network's
+own units, as in the programs.
 """
 
 import math
