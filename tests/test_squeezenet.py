@@ -125,14 +125,23 @@ def test_scores_and_probabilities(activations, oracle):
 # Gradients with respect to the picture
 
 
-def test_the_class_gradient_by_the_fast_walk(net, x, gradients):
-    walk, dy = FastWalk(net), np.zeros((1, 1000, 1, 1), np.float32)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_class_gradient_by_the_fast_walk(net, x, gradients, dtype):
+    twin = net.replica()
+    twin.params = {key: array.astype(dtype) for key, array in net.params.items()}
+    walk, dy = FastWalk(twin), np.zeros((1, 1000, 1, 1), dtype)
     dy[0, gradients["dlogit_dinput_image0"].attrs["class_index"]] = 1
-    walk.forward(x[:1], ["pool10"])
+    walk.forward(x[:1].astype(dtype), ["pool10"])
     dx = walk.backward({"pool10": dy})
     expected = gradients["dlogit_dinput_image0"][:]
-    # float32 turns a switch or a ReLU now and then, which changes a few pixels
-    assert np.linalg.norm(dx - expected) < 1e-3 * np.linalg.norm(expected)
+    if dtype == "float64":
+        assert np.linalg.norm(dx - expected) < 1e-6 * np.linalg.norm(expected)
+    # the oracle is of float64; in float32 a ReLU whose input is 0 but for the rounding may turn,
+    # which changes the pixels under it and no others
+    same = np.abs(dx - expected) < 1e-3 * np.abs(expected).max()
+    assert same.mean() > 0.995
+    error = np.linalg.norm((dx - expected)[same])
+    assert error < 1e-3 * np.linalg.norm(expected)
 
 
 @pytest.fixture(scope="module")
