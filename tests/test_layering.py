@@ -24,6 +24,7 @@ ORDER = """
         | sheets sheet_table overlays
     engine | device
     models architectures
+    gradcheck_engine
     checkpoint
     tasks
     cli __main__

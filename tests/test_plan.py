@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import gradcheck, models
-from minicnn.engine import checks, units
+from minicnn import gradcheck, gradcheck_engine, models
+from minicnn.engine import units
 from minicnn.engine.arena import Arena
 from minicnn.engine.walk import FastWalk
 from minicnn.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
@@ -174,7 +174,7 @@ def test_the_arena_hands_out_what_was_given_back():
 
 
 def test_gradcheck_covers_the_fast_path_and_would_see_an_error(monkeypatch):
-    assert all(result.ok for result in gradcheck.run(cases=checks.CASES))
+    assert all(result.ok for result in gradcheck.run(cases=gradcheck_engine.CASES))
     exact = units.Convolution.mask
     monkeypatch.setattr(units.Convolution, "mask", lambda *a: (exact(*a), a[1].__imul__(1.001))[0])
-    assert not any(result.ok for result in gradcheck.run("engine.plan", checks.CASES))
+    assert not any(result.ok for result in gradcheck.run("engine.plan", gradcheck_engine.CASES))

@@ -20,10 +20,9 @@ def add(verbs) -> None:
 
 def run(args) -> int:
     """Print the table; fail if one gradient is wrong."""
-    from minicnn import gradcheck
-    from minicnn.engine import checks
+    from minicnn import gradcheck, gradcheck_engine
 
-    results = gradcheck.run(args.op, {**gradcheck.CASES, **checks.CASES})
+    results = gradcheck.run(args.op, {**gradcheck.CASES, **gradcheck_engine.CASES})
     report = Report(args.json)
     for result in results:
         report.event("check", **result._asdict())
