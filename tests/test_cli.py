@@ -89,7 +89,9 @@ def test_json_gives_a_line_for_every_iteration_and_the_result(paint):
 
 
 def test_what_was_done_to_a_picture_is_said(paint, folder):
-    Image.new("RGBA", (40, 40), (255, 0, 0, 99)).save(folder / "style.png")
+    with Image.open(folder / "style.png") as opaque:
+        opaque.putalpha(99)
+        opaque.save(folder / "style.png")
     _, stdout, stderr = paint("--json")
     assert "style.png: " in stderr
     assert "white" in stderr
@@ -287,7 +289,7 @@ def test_gradcheck_fails_when_a_gradient_is_wrong(capfd, monkeypatch):
     assert main(["gradcheck", "--op", "relu"]) == 0
     assert "0 failed" in capfd.readouterr().out
     wrong = Result("relu", "planted", "vjp x", 1e-3, 1e-6, False)
-    monkeypatch.setattr("minicnn.gradcheck.run", lambda op: [wrong])
+    monkeypatch.setattr("minicnn.gradcheck.run", lambda *_: [wrong])
     assert main(["gradcheck"]) == 1
     assert "1 failed" in capfd.readouterr().out
     assert main(["gradcheck", "--json"]) == 1

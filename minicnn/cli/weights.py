@@ -61,13 +61,7 @@ def _add_change(action, name):
             help="long side above which pictures are made smaller (default: 256)",
         )
     action.add_argument("-o", "--output", metavar="OUT", required=True, help="HDF5 file to write")
-    action.add_argument(
-        "--dtype",
-        choices=("float32", "float16"),
-        default="float32",
-        help="of the numbers in the file (default: float32)",
-    )
-    action.add_argument("--force", action="store_true", help="replace a file that exists")
+    weights_convert.add_file_options(action)
 
 
 def info(args) -> int:

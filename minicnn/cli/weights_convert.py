@@ -40,6 +40,13 @@ def add(actions) -> None:
         metavar="HOW",
         help="caffe (BGR, 0 to 255), torchvision or rgb-mean; by default as the names tell",
     )
+    add_file_options(action)
+    action.add_argument("--json", action="store_true", help="as one JSON object")
+    action.set_defaults(usage_error=action.error)
+
+
+def add_file_options(action) -> None:
+    """Declare how a weight file is written."""
     action.add_argument(
         "--dtype",
         choices=("float32", "float16"),
@@ -47,8 +54,6 @@ def add(actions) -> None:
         help="of the numbers in the file (default: float32)",
     )
     action.add_argument("--force", action="store_true", help="replace a file that exists")
-    action.add_argument("--json", action="store_true", help="as one JSON object")
-    action.set_defaults(usage_error=action.error)
 
 
 def run(args) -> int:
