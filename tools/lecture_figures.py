@@ -1,7 +1,8 @@
 """Remake figures 9, 12, 13 and 14 of the lecture notes from any picture, with any network.
 
     figure 9    a picture, and what one layer keeps of it, reconstructed from five seeds
-    figure 12   textures: layers added one by one downwards, a column for each source
+    figure 12   textures: layers added one by one downwards, a column for each source; the last one
+                is a picture without texture
     figure 13   style transfer: layers added one by one downwards, the weight of the style rising
                 to the right (figure 3 of Gatys et al. 2015, arXiv 1508.06576)
     figure 14   a picture as each layer keeps it: the reconstruction from one layer after another,
@@ -51,7 +52,7 @@ def figure_9(args):
 def figure_12(args):
     """Textures from more and more layers."""
     settings = TextureSettings(
-        [args.style, *args.texture],
+        [args.style, *(args.texture or [args.picture])],
         source_size=args.size,
         sweep=True,
         iterations=args.iterations,
@@ -136,7 +137,12 @@ def arguments():
     parser.add_argument("--figures", default="9,12,13,14", help="numbers (default: all four)")
     parser.add_argument("--picture", help="content (default: the demo's)")
     parser.add_argument("--style", help="style, and first texture (default: the demo's)")
-    parser.add_argument("--texture", nargs="*", default=[], help="more columns of figure 12")
+    parser.add_argument(
+        "--texture",
+        nargs="*",
+        default=[],
+        help="further columns of figure 12 (default: the content)",
+    )
     parser.add_argument("--network", help="default: minivgg")
     parser.add_argument("--weights", help="file of weights")
     parser.add_argument("--deep", default=DEEP, help="layer of figure 9")
