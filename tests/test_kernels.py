@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import cache, partial
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -170,6 +171,36 @@ def test_an_evaluation_without_memory_is_begun_again_with_smaller_strips(monkeyp
     with pytest.raises(MemoryError):
         fun(np.ones((1, 1, 2, 2)))
     assert seen[3:] == [4 << 20, 1 << 20]
+
+
+def test_what_cupy_is_asked_to_launch(monkeypatch):
+    launched, got = [], []
+
+    class RawModule:
+        def __init__(self, code, options):
+            assert "-DREAL=float" in options
+            assert 'extern "C" __global__ void' in code
+
+        def get_function(self, name):
+            got.append(name)
+            return lambda *launch: launched.append((name, *launch))
+
+    cupy = ModuleType("cupy")
+    cupy.RawModule = RawModule
+    cupy.cuda = SimpleNamespace(runtime=SimpleNamespace(getDevice=lambda: 0))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    run = loader.Module("float32")
+    y, b = np.zeros((200, 3), np.float32), np.zeros(3, np.float32)
+    for _ in range(2):
+        run.each("bias_relu", y.size, y, b, 3)
+    run.each("bias_relu", 0, y[:0], b, 3)
+    (name, grid, block, values), _ = launched
+    assert (name, grid, block, got) == ("bias_relu", (3,), (256,), ["bias_relu"])
+    assert [type(value) for value in values[2:]] == [np.int32, np.uint32]
+    run.blocks("windows", 7, y, None, None, y, None, 1.0, *[4] * 9, 12)
+    assert launched[-1][1] == (7,)
+    assert launched[-1][3][1] == 0
+    assert launched[-1][3][1].dtype.itemsize == 8, "a pointer to nothing"
 
 
 def test_arguments_are_compared_with_the_signature():

@@ -79,7 +79,7 @@ def arguments(name, parameters, given):
 
 
 class Module:
-    """The kernels, compiled by CuPy for the current device."""
+    """The kernels, compiled by CuPy for each device on which they are first called."""
 
     def __init__(self, dtype="float32", half_columns=False):
         import cupy
@@ -87,7 +87,8 @@ class Module:
         text = source()
         self._signatures = signatures(text, dtype, half_columns)
         options = ("-std=c++17", *definitions(dtype, half_columns))
-        self._code = cupy.RawModule(code=text, options=options)
+        self._code, self._functions = cupy.RawModule(code=text, options=options), {}
+        self._device = cupy.cuda.runtime.getDevice
 
     def each(self, name, n, *given):
         """Run a kernel on n elements; n is its last argument."""
@@ -98,7 +99,10 @@ class Module:
         """Run a kernel with so many blocks."""
         values = arguments(name, self._signatures[name], given)
         values = [np.uint64(0) if value is None else value for value in values]
-        self._code.get_function(name)((count,), (THREADS,), tuple(values))
+        key = (self._device(), name)
+        if key not in self._functions:
+            self._functions[key] = self._code.get_function(name)
+        self._functions[key]((count,), (THREADS,), tuple(values))
 
 
 @cache
