@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +48,13 @@ def found(home):
 def test_snapshots_are_sorted_by_their_epochs(found):
     assert found.epochs == [1, 2, 3]
     assert [row["epoch"] for row in found.rows] == [1] * 3 + [2] * 3 + [3] * 3
+
+
+@pytest.mark.parametrize("name", ["minialexnet", "minizfnet"])
+def test_the_snapshots_of_the_repository_are_of_one_run(name):
+    folder = Path(__file__).resolve().parents[1] / "weights"
+    files = [folder / f"{name}.h5", *sorted((folder / "snapshots").glob(f"{name}-*.h5"))]
+    assert [s.epoch for s in snapshots.read_snapshots(files)] == [1, 2, 5, 10, 20, 30, 40, 64]
 
 
 def test_distances_are_those_of_what_has_changed(found):
