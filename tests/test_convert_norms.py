@@ -473,10 +473,11 @@ def moved(old, new):
             "features.4 has 9 channels, features.3 in front of it 4",
         ),
         (lambda a: a.update({"features.4.running_mean": np.ones(9, "f4")}), "differ in their size"),
+        (lambda a: a.update({"features.3.bias": np.ones(9, "f4")}), "bias features.3.bias is"),
         (lambda a: a.update({"features.4.running_var": -np.ones(4, "f4")}), "not positive"),
         (lambda a: a.update({"features.4.running_var": np.ones(4, "i4")}), "floating-point"),
     ],
-    ids=["behind-a-relu", "channels", "sizes", "negative", "integers"],
+    ids=["behind-a-relu", "channels", "sizes", "bias", "negative", "integers"],
 )  # fmt: skip
 def test_what_cannot_be_folded(change, message, tmp_path):
     with pytest.raises(MinicnnError, match=message) as caught:

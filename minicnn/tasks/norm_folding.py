@@ -55,6 +55,8 @@ def fold(foreign, eps=None):
                 f"the batch normalisation {norm.name} has {len(norm.mean)} channels, {conv} in "
                 f"front of it {len(w)}"
             )
+        if b is not None and b.shape != (len(w),):
+            raise MinicnnError(f"the bias {bias} is {b.shape}, its weights have {len(w)} channels")
         parts = (norm.gamma, norm.beta, norm.mean, norm.var)
         full = w.reshape(len(w), -1, 1, 1).astype(np.float64)
         full, b = batchnorm.fold(full, b, *parts, eps=norm.eps)
