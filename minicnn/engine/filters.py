@@ -34,6 +34,17 @@ class FilterBanks:
     def _both_directions(w):
         U = winograd.transform_filters(w, TILE, w.dtype)
         exchanged = U.transpose(0, 2, 1)
-        if w.shape[0] * w.shape[1] > SMALL or any(n % winograd.PANEL for n in w.shape[:2]):
+        if not _in_panels(w.shape):
             return U, exchanged
         return winograd.panels(U), winograd.panels(exchanged)
+
+
+def bank_bytes(w_shape, itemsize=4):
+    """Return how many bytes `FilterBanks.winograd` keeps of filters (K, C, 3, 3)."""
+    copies = 2 if _in_panels(w_shape) else 1
+    return copies * (TILE + 2) ** 2 * w_shape[0] * w_shape[1] * itemsize
+
+
+def _in_panels(w_shape):
+    K, C = w_shape[:2]
+    return K * C <= SMALL and not (K % winograd.PANEL or C % winograd.PANEL)

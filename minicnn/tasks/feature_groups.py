@@ -12,9 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from minicnn.engine import winograd
+from minicnn.engine import filters, winograd
 from minicnn.engine.conv2d import FastConvolution
-from minicnn.engine.plan import Plan
 from minicnn.engine.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess
@@ -93,21 +92,21 @@ def memory(net, features, *, batch=None, threads=None):
     shapes |= trunk_shapes(net, [*settings.layers, *features.pools], settings.size)
     nodes = [node for node in net.nodes if node.name in shapes]
     sizes = {name: 4 * settings.group * int(np.prod(shape)) for name, shape in shapes.items()}
-    filters = [_filter_bytes(node, shapes) for node in nodes if isinstance(node.layer, Conv2d)]
+    banks = [_filter_bytes(node, shapes) for node in nodes if isinstance(node.layer, Conv2d)]
     # a convolution's padded input, and pieces of its transformed one, which grow with the filters
-    scratch = max(sizes.values()) + 4 * max(winograd.CHUNK_BYTES, *filters, 0) // 4
+    scratch = max(sizes.values()) + max([4 * winograd.CHUNK_BYTES, *banks])
     records = sum(a.nbytes for r in features.layers.values() for a in vars(r).values())
     held = held_groups(settings, batch, threads) * settings.group * 3 * settings.size**2
     alive = _alive(nodes, sizes, {*settings.layers, *features.pools})
-    return records + held + sum(filters) + thread_count(threads) * (alive + scratch)
+    return records + held + sum(banks) + thread_count(threads) * (alive + scratch)
 
 
 def _filter_bytes(node, shapes):
     """Return how many bytes the engine's copy of a convolution's filters takes."""
-    layer, (K, P, Q) = node.layer, shapes[node.name]
-    w = (K, shapes[node.inputs[0]][0] // layer.groups, *pair(layer.kernel))
+    layer = node.layer
+    w = (layer.channels, shapes[node.inputs[0]][0] // layer.groups, *pair(layer.kernel))
     if winograd.suits(w, layer.stride, 1, layer.groups):
-        return 4 * w[0] * w[1] * (winograd.tile_size(P, Q) + 2) ** 2
+        return filters.bank_bytes(w)
     return 4 * int(np.prod(w))
 
 
@@ -164,9 +163,10 @@ class _Look:
         fill = [np.zeros_like(arrays[0])] * (self.settings.group - len(arrays))
         order = self.net.attrs["preprocess"]
         x = np.concatenate([preprocess(rgb, order) for rgb in [*arrays, *fill]])
-        if not hasattr(self.own, "plan"):
-            self.own.plan = Plan(self.net, self.convolution, x.shape, self.taps, keep=False)
-        return self.own.plan.forward(x)
+        if not hasattr(self.own, "net"):
+            self.own.net = self.net.replica()
+            self.own.net.convolution = self.convolution
+        return self.own.net.forward(x, self.taps, keep=False)
 
 
 def _read(pictures, number, size):
