@@ -113,7 +113,7 @@ def seed(t, x, f, content, styles, blend):
         n, m = f[name][0].numel(), f[name].shape[0]
         assert m > 1
         difference = t.gram(styles[0][name]) - t.gram(f[name])
-        loss = loss + 0.01 * 0.2 * (difference**2).sum() / (4 * n**2)
+        loss = loss + 100 * 0.2 * (difference**2).sum() / (4 * n**2)
     return loss
 
 

@@ -1,7 +1,7 @@
 """Style transfer as others have published it, to the letter: losses, pixels, sizes, budgets.
 
     name             content            style, per layer          total variation    white is
-    seed             Σ ΔF²              λ/400 · Σ ΔG²             none               255
+    seed             Σ ΔF²              100 · λ/4 · Σ ΔG²         none               255
     gatys            mean ΔF²           1000 · Σ ΔG² / C⁴         none               255
     neural-style     5 · mean ΔF²       100 · Σ ΔG² / C⁴          1e-3 · ½ Σ d²+r²   256
     neural-style-pt  5 · mean ΔF²       100 · Σ ΔG² / C⁴          1e-3 · Σ |d|+|r|   255
@@ -57,7 +57,7 @@ class Published(NamedTuple):
 PUBLISHED = {
     "seed": Published(
         presets.Style(
-            VGG_CONTENT, dict.fromkeys(presets.FIVE_BLOCKS, 0.2), 1.0, 0.01, 0.0,
+            VGG_CONTENT, dict.fromkeys(presets.FIVE_BLOCKS, 0.2), 1.0, 100.0, 0.0,
             gram="lecture", pool="average", content_loss="sum",
         ),
         evaluations=500,
