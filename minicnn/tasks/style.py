@@ -13,7 +13,7 @@ That is done at a small size first, then at twice the size from there, up to the
 
 Gatys, Ecker & Bethge 2015, arXiv 1508.06576 (equations 1 to 7; equations 1, 2 and 4 to 8 of the
 lecture notes). They give every layer a factor 1/(4 C²) in the place of 1/C⁴: `gram="gatys"`.
-`tasks.style_setup` turns settings and files into the arrays that meet here.
+`tasks.style_loss` builds J, `tasks.style_setup` turns settings and files into its arrays.
 """
 
 from dataclasses import dataclass, field, replace
