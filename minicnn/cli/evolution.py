@@ -9,6 +9,8 @@ from minicnn.cli.features import names
 from minicnn.cli.report import Report, table
 
 EXAMPLE = """
+minicnn demo
+minicnn evolution minizfnet --data minicnn-demo --sample 2 -o evolution-demo
 minicnn train pictures -o run --epochs 10 --snapshots 1,2,5,10
 minicnn evolution run/epoch-001.h5 run/epoch-010.h5 --data pictures/val -o evolution
 """
@@ -24,7 +26,7 @@ def add(verbs) -> None:
         "snapshots",
         metavar="SNAPSHOT",
         nargs="+",
-        help="weight files of one training run, in any order",
+        help="weight files of one training run, in any order; or minialexnet, minizfnet",
     )
     verb.add_argument(
         "--data", metavar="DATASET", required=True, help="folder of pictures or HDF5 file"

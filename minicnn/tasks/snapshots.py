@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from minicnn import checkpoint
+from minicnn import checkpoint, places
 from minicnn.errors import MinicnnError
 from minicnn.tasks.train import BY_HAND
 
@@ -19,8 +19,19 @@ class Snapshot:
     run: dict
 
 
+def embedded(name):
+    """Return the paths of the snapshots that come with minicnn for a network; none for others."""
+    folder = places.installed()
+    paths = sorted((folder / "snapshots").glob(f"{name}-epoch-*.h5")) if folder else []
+    return [*paths, folder / f"{name}.h5"] if paths else []
+
+
 def read_snapshots(paths):
     """Return the `Snapshot`s of weight files, sorted by epoch; each file is read whole once.
+
+    Parameters
+    ----------
+    paths : list of path, or [name of a network whose snapshots come with minicnn]
 
     Raises
     ------
@@ -28,8 +39,13 @@ def read_snapshots(paths):
         If there are fewer than two, one is broken, says no epoch, has the epoch of another, or is
         of another network or training run.
     """
+    if len(paths) == 1:
+        paths = embedded(paths[0]) or paths
     if len(paths) < 2:
-        raise MinicnnError("an evolution takes at least two snapshots of one training run")
+        raise MinicnnError(
+            "an evolution takes at least two snapshots of one training run, or the name of a "
+            "network whose snapshots come with minicnn: minialexnet, minizfnet"
+        )
     found = sorted((_snapshot(path) for path in paths), key=lambda snapshot: snapshot.epoch)
     for one, other in pairwise(found):
         if one.epoch == other.epoch:
