@@ -82,6 +82,8 @@ def test_layers_are_added_one_by_one(folder):
         (["--every", "2"], 1, "--every is for --frames and --gif"),
         (["--gif", "x.png"], 1, "unknown suffix '.png'; use one of .gif"),
         (["--frames", "content.png"], 1, "cannot make the folder 'content.png'"),
+        (["--frames", "content.png/way"], 1, "cannot make the folder 'content.png/way'"),
+        (["--frames", "way", "--size", "9"], 1, "too small for the layers"),
         (["--bits", "16", "-o", "out.jpg"], 1, "only .png holds them"),
         (["--bits", "12"], 2, "invalid choice: 12"),
         (["--tile", "0"], 2, "'0' is not a whole number of at least 1"),

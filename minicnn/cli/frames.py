@@ -74,9 +74,18 @@ class Frames:
         return files + ([self.path(i) for i in self.steps(iterations)] if self.folder else [])
 
     def check(self, iterations: int) -> None:
-        """Raise `MinicnnError` if a file cannot be written; make the folder."""
+        """Raise `MinicnnError` if a file cannot be written."""
         if self.gif:
             check_gif(self.gif, self.force)
+        if self.folder is None or not Path(self.folder).exists():
+            return
+        if not Path(self.folder).is_dir():
+            raise MinicnnError(f"cannot make the folder {self.folder!r}: there is a file")
+        for iteration in self.steps(iterations):
+            check_output(self.path(iteration), self.force)
+
+    def begin(self) -> None:
+        """Make the folder."""
         if self.folder is None:
             return
         try:
@@ -85,8 +94,6 @@ class Frames:
             raise MinicnnError(
                 f"cannot make the folder {self.folder!r}: {error.strerror}; give another one"
             ) from None
-        for iteration in self.steps(iterations):
-            check_output(self.path(iteration), self.force)
 
     def add(self, iteration: int, rgb, size) -> None:
         """Take a picture uint8 (H, W, 3) of an iteration; `size` is that of the last, in pixels."""

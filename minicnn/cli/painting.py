@@ -210,6 +210,8 @@ class _Watch:
         self.started = started
         self.snapshots = {job.lead + i for i in outputs.snapshots(job.steps - job.lead)}
         self.frames = outputs.frames
+        if self.frames:
+            self.frames.begin()
         self.shown = set(self.frames.steps(job.steps)[:-1]) if self.frames else set()
 
     def __call__(self, iteration, x, value, info):
