@@ -227,7 +227,7 @@ class Network:
         return self.nodes[: self._find(list(taps)) + 1]
 
     def own_params(self, node: Node) -> dict:
-        """Return the parameters of a layer by their short names, as {"weight": ..., "bias": ...}."""
+        """Return a layer's parameters by their short names, {"weight": ..., "bias": ...}."""
         prefix = node.name + "."
         return {
             name: self.params[prefix + name]
