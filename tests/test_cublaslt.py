@@ -29,9 +29,20 @@ def library(tmp_path_factory):
     return ctypes.CDLL(str(path))
 
 
-@pytest.fixture
-def products(library):
-    return cublaslt.Products(library, Buffers(np), tf32=True, stream=lambda: 0x57)
+def products_of(library, buffers=None, tf32=True, stream=0x57):
+    def bias_relu(y, bias):
+        y[...] = np.maximum(y + bias, 0)
+
+    given = {"tf32": tf32, "stream": lambda: stream, "bias_relu": bias_relu}
+    return cublaslt.Products(library, buffers or Buffers(np), **given)
+
+
+@pytest.fixture(params=[1, 0], ids=["with-epilogues", "without"])
+def products(library, request):
+    has = ctypes.c_int.in_dll(library, "has_epilogues")
+    has.value = request.param
+    yield products_of(library)
+    has.value = 1
 
 
 @needs_compiler
@@ -59,7 +70,7 @@ def test_products_of_rows(products, rng, transpose, dtype):
 def test_a_plan_on_these_products(library, monkeypatch, precision):
     class Machine(HostMachine):
         def products(self, buffers):
-            return cublaslt.Products(library, buffers, tf32=False, stream=lambda: 0x57)
+            return products_of(library, buffers, tf32=False)
 
     for part in (terms, plan):
         monkeypatch.setattr(part, "SUM_BLOCKS", 3)
@@ -76,7 +87,7 @@ def test_a_plan_on_these_products(library, monkeypatch, precision):
 
 @needs_compiler
 def test_a_refusal_gets_one_line(library, rng):
-    products = cublaslt.Products(library, Buffers(np), tf32=True, stream=lambda: 0)
+    products = products_of(library, stream=0)
     a = rng.standard_normal((4, 4)).astype("f4")
     with pytest.raises(MinicnnError, match="cuBLASLt: Matmul ended with status 7"):
         products(a, a, np.empty((4, 4), "f4"))

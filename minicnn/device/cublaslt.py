@@ -22,6 +22,7 @@ EPILOGUE_DEFAULT, EPILOGUE_RELU_BIAS = 1, 2 | 4
 PREF_MAX_WORKSPACE_BYTES, PREF_MIN_ALIGNMENT = 1, (5, 6, 7, 8)  # the latter of A, B, C, D
 ALIGNMENT = 16  # bytes; a strip of the output begins anywhere in its array
 WORKSPACE = 32 << 20  # bytes; what NVIDIA advises for Hopper, more than enough before it
+OK, NOT_SUPPORTED = 0, 15  # cublasStatus_t
 POINTERS = ctypes.c_void_p
 
 
@@ -48,10 +49,13 @@ class Products:
         Whether float32 factors may be rounded to TF32.
     stream : callable
         Returns the address of the current stream.
+    bias_relu : callable, (y, bias)
+        Does y = max(y + bias, 0), where cuBLASLt has no algorithm that does it on the way.
     """
 
-    def __init__(self, library, buffers, *, tf32, stream):
+    def __init__(self, library, buffers, *, tf32, stream, bias_relu):
         self._library, self._stream, self._plans = library, stream, {}
+        self._bias_relu = bias_relu
         self._float_compute = COMPUTE_32F_FAST_TF32 if tf32 else COMPUTE_32F
         self._workspace = buffers.new(WORKSPACE, np.uint8)
         self._zero, self._one = buffers.filled([0.0]), buffers.filled([1.0])
@@ -76,7 +80,7 @@ class Products:
         key = (*out.shape, k, a.dtype.name, transpose, address(bias))
         if key not in self._plans:
             self._plans[key] = self._plan(*out.shape, k, a.dtype.name, transpose, bias)
-        description, first, second, result, found = self._plans[key]
+        description, first, second, result, found, fused = self._plans[key]
         self._call(
             "Matmul",
             self._handle,
@@ -96,9 +100,11 @@ class Products:
             ctypes.c_size_t(WORKSPACE),
             POINTERS(self._stream()),
         )
+        if bias is not None and not fused:
+            self._bias_relu(out, bias)
 
     def _plan(self, m, n, k, dtype, transpose, bias):
-        """Return (description, layouts of b, a and out, algorithm)."""
+        """Return (description, layouts of b, a and out, algorithm, whether it adds the bias)."""
         compute = COMPUTE_32F if dtype == "float16" else self._float_compute
         description = ctypes.c_void_p()
         self._call("MatmulDescCreate", ctypes.byref(description), compute, R_32F)
@@ -116,14 +122,13 @@ class Products:
         kind = R_16F if dtype == "float16" else R_32F
         first = self._layout(kind, *((n, k) if transpose[1] else (k, n)))
         second = self._layout(kind, *((k, m) if transpose[0] else (m, k)))
-        result = self._layout(R_32F, m, n)
-        return (
-            description,
-            first,
-            second,
-            result,
-            self._algorithm(description, first, second, result),
-        )
+        layouts = (first, second, self._layout(R_32F, m, n))
+        found = self._algorithm(description, *layouts)
+        if found is None and bias is not None:
+            return (*self._plan(m, n, k, dtype, transpose, None)[:-1], False)
+        if found is None:
+            raise MinicnnError("cuBLASLt has no algorithm for a product; use --engine explicit")
+        return description, *layouts, found, bias is not None
 
     def _layout(self, kind, rows, columns):
         """Describe a contiguous row-major matrix (rows, columns)."""
@@ -133,7 +138,7 @@ class Products:
         return layout
 
     def _algorithm(self, description, first, second, result):
-        """Return what cuBLASLt thinks best, within our workspace."""
+        """Return what cuBLASLt thinks best, within our workspace; None if there is nothing."""
         preference = ctypes.c_void_p()
         self._call("MatmulPreferenceCreate", ctypes.byref(preference))
         wishes = {PREF_MAX_WORKSPACE_BYTES: ctypes.c_uint64(WORKSPACE)}
@@ -144,16 +149,13 @@ class Products:
         found, count = Heuristic(), ctypes.c_int()
         layouts = (first, second, result, result)
         outputs = (1, ctypes.byref(found), ctypes.byref(count))
-        self._call(
-            "MatmulAlgoGetHeuristic", self._handle, description, *layouts, preference, *outputs
-        )
-        if not count.value:
-            raise MinicnnError("cuBLASLt has no algorithm for this product; use --engine explicit")
-        return found
+        given = (self._handle, description, *layouts, preference, *outputs)
+        self._call("MatmulAlgoGetHeuristic", *given, allowed=(OK, NOT_SUPPORTED))
+        return found if count.value else None
 
-    def _call(self, name, *arguments):
+    def _call(self, name, *arguments, allowed=(OK,)):
         status = getattr(self._library, f"cublasLt{name}")(*arguments)
-        if status:
+        if status not in allowed:
             raise MinicnnError(f"cuBLASLt: {name} ended with status {status}")
 
 

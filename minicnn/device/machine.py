@@ -48,7 +48,11 @@ class Cuda:
         def stream():
             return self.xp.cuda.get_current_stream().ptr
 
-        return cublaslt.Products(self._library, buffers, tf32=self._tf32, stream=stream)
+        def bias_relu(y, bias):
+            self.kernels.each("bias_relu", y.size, y, bias, bias.size)
+
+        given = {"tf32": self._tf32, "stream": stream, "bias_relu": bias_relu}
+        return cublaslt.Products(self._library, buffers, **given)
 
     def captured(self, run):
         """Return a function that does what run() does, as one CUDA graph; None if it cannot be had.
