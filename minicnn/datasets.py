@@ -76,9 +76,9 @@ class Dataset:
         return out
 
     def fingerprint(self):
-        """Return a hash of the labels and of the bytes of up to 1000 pictures spread over all."""
+        """Return a hash of the labels and of the bytes of every picture."""
         digest = hashlib.sha256(np.ascontiguousarray(self.labels, dtype=np.int64).tobytes())
-        for i in np.unique(np.linspace(0, len(self) - 1, 1000).astype(int)):
+        for i in range(len(self)):
             digest.update(self.read(i))
         return digest.hexdigest()
 
