@@ -143,6 +143,15 @@ def test_a_file_with_a_part_of_the_convolutions_needs_until(vgg, tmp_path):
     assert convert_file(tmp_path / "a.pth", "vgg19", until="relu4_1").layers[-1] == "relu4_1"
 
 
+@pytest.mark.parametrize("classifier", [True, False])
+def test_vgg19_is_no_vgg16(classifier, vgg, tmp_path):
+    """All layers of VGG-16 are in it, under the same names: the rest must not go in silence."""
+    layers = vgg[0] if classifier else vgg[1]
+    save_torch(tmp_path / "a.pth", state_dict(layers, list(layers)))
+    with pytest.raises(MinicnnError, match=r"more layers than vgg16 \(conv3_4.bias, .*like vgg19"):
+        convert_file(tmp_path / "a.pth", "vgg16")
+
+
 def test_squeezenet_without_its_last_convolution(tmp_path):
     net = models.build("squeezenet1_1")
     arrays = {key: a for key, a in net.params.items() if not key.startswith("conv10")}

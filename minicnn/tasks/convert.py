@@ -77,6 +77,8 @@ def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=
     used = {key: prefix + naming.names[key] for key in wanted.params}
     if not fold:
         _refuse_norms(foreign, {prefix + name for name in naming.names.values()}, network, path)
+    if until is None and foreign.arrays.keys() >= set(used.values()):
+        _refuse_larger(foreign.arrays, naming, prefix, network, path)
     last, outputs = wanted.attrs["last"], None
     if last is None:
         outputs = _outputs(foreign.arrays, used, wanted)
@@ -124,6 +126,19 @@ def _refuse_norms(foreign, known, network, path):
             f"{path} has batch normalisations ({some(left)}), {network} has none; --fold folds "
             "them in"
         )
+
+
+def _refuse_larger(arrays, naming, prefix, network, path):
+    """Refuse a file with all the layers of this network and those of another: VGG-19 as VGG-16."""
+    own = {name for name in naming.names.values() if prefix + name in arrays}
+    for other in models.names():
+        for theirs in namings(other, list(models.skeleton(other).params)):
+            found = {name for name in theirs.names.values() if prefix + name in arrays}
+            if theirs.family == naming.family and found > own:
+                raise MinicnnError(
+                    f"{path} has more layers than {network} ({some(sorted(found - own))}): it is "
+                    f"like {other}; use --network {other}, or --until LAYER for a part of it"
+                )
 
 
 def _missing_top(net, naming, prefix, arrays):
