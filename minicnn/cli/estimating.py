@@ -3,6 +3,8 @@
 from minicnn.cli.report import duration
 from minicnn.errors import MinicnnError
 
+PATIENCE = 20  # seconds for each short run, once memory has been short
+
 
 def add_option(verb) -> None:
     """Declare the option."""
@@ -62,7 +64,7 @@ def out_of_memory(settings, files, error: str) -> MinicnnError:
 
     text = lack(error)
     try:
-        found = estimate.picture(settings, files)
+        found = estimate.picture(settings, files, patience=PATIENCE)
     except (MinicnnError, MemoryError):
         return MinicnnError(f"{text}; use a smaller size")
     text += f": the run needs about {machine_memory.spelled(found.peak)}"

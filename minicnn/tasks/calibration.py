@@ -26,11 +26,15 @@ PICTURES = {
     "class-model": ("class_model", "ClassModelSettings"),
 }
 STEPS = 4  # of a training, groups of a scan a thread: after the first, which also allocates
+PATIENCE = 600
 LOOKED_AT = 256  # validation pictures
 
 
-def sample(verb, settings, **request):
+def sample(verb, settings, *, patience=None, **request):
     """Return what a short run of a verb took, from a process of its own: a dict, see `MEASURES`.
+
+    It is given up after `patience` seconds, `PATIENCE` by default: where memory is short, OpenBLAS
+    tries again for ever to get some.
 
     Raises
     ------
@@ -40,7 +44,15 @@ def sample(verb, settings, **request):
     settings = asdict(settings) if is_dataclass(settings) else settings
     text = json.dumps({"verb": verb, "settings": settings, **request})
     command = [sys.executable, "-m", __name__]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    patience = patience or PATIENCE
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, check=False, timeout=patience
+        )
+    except subprocess.TimeoutExpired:
+        raise MinicnnError(
+            f"cannot estimate, a short run did not end in {patience:.0f} s"
+        ) from None
     lines = done.stdout.splitlines()
     answer = json.loads(lines[-1]) if lines and done.returncode == 0 else {}
     if "error" in answer:

@@ -61,7 +61,7 @@ class Estimate:
         return None if self.available is None else self.peak <= SPARE * self.available
 
 
-def picture(settings, files=None):
+def picture(settings, files=None, patience=None):
     """Estimate the run of a verb that searches for a picture.
 
     Parameters
@@ -69,6 +69,8 @@ def picture(settings, files=None):
     settings : of style, texture, invert or class-model
     files : dict, optional
         See `jobs`.
+    patience : float, optional
+        Seconds that a short run may take; see `calibration.sample`.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def picture(settings, files=None):
     """
     available = machine_memory.available()
     parts = _parts(settings)
-    found = [_one(part, files, available, len(parts)) for part in parts]
+    found = [_one(part, files, available, len(parts), patience) for part in parts]
     worst = max(found, key=lambda estimate: estimate.peak)
     return replace(worst, seconds=sum(estimate.seconds for estimate in found))
 
@@ -102,14 +104,14 @@ def _parts(settings):
     ]
 
 
-def _one(settings, files, available, parts):
+def _one(settings, files, available, parts, patience):
     """Estimate a run on one set of layers, of so many."""
     job = settings.prepare(files)
     verb, s, pairs = job.verb, job.settings, _pairs(job)
     elsewhere = [] if job.device == "cpu" else [f"memory of {job.device} is not counted"]
     stages, worked, largest = work.stages(job), work.worked(job), work.largest_crop(job)
     del job
-    samples = _samples(verb, s, stages, SECONDS / parts)
+    samples = _samples(verb, s, stages, SECONDS / parts, patience)
     shape = stages[-1][1]
     pixels = math.prod(shape)
     areas = [sample["pixels"] for sample in samples]
@@ -166,7 +168,7 @@ def repeated(verb, settings):
     return replace(found, advice=smaller) if found.fits is False else found
 
 
-def _samples(verb, settings, stages, seconds):
+def _samples(verb, settings, stages, seconds, patience):
     """Return the measures of short runs at sizes up to the wanted one, small ones first."""
     wanted, tile = math.prod(stages[-1][1]), getattr(settings, "tile", None)
     sizes = [(count * tile) ** 2 for count in (2, 3)] if tile else PIXELS
@@ -183,7 +185,8 @@ def _samples(verb, settings, stages, seconds):
             if len(samples) > 1 and steps < STEPS[0]:
                 break
         try:
-            took = calibration.sample(verb, small, iterations=max(STEPS[0], steps))
+            steps = max(STEPS[0], steps)
+            took = calibration.sample(verb, small, patience=patience, iterations=steps)
         except MinicnnError:
             if pixels == wanted and not samples:
                 raise

@@ -58,15 +58,17 @@ def fold(foreign, eps=None):
         if b is not None and b.shape != (len(w),):
             raise MinicnnError(f"the bias {bias} is {b.shape}, its weights have {len(w)} channels")
         parts = (norm.gamma, norm.beta, norm.mean, norm.var)
-        full = w.reshape(len(w), -1, 1, 1).astype(np.float64)
-        full, b = batchnorm.fold(full, b, *parts, eps=norm.eps)
+        with np.errstate(all="ignore"):  # what is not finite is refused when it is converted
+            full = w.reshape(len(w), -1, 1, 1).astype(np.float64)
+            full, b = batchnorm.fold(full, b, *parts, eps=norm.eps)
         arrays[weight], arrays[bias] = full.reshape(w.shape), b
         for key in (*norm.keys, norm.name + COUNTER):
             arrays.pop(key, None)
         folded[norm.name] = (conv, norm.eps)
     for conv in {conv for conv, _ in folded.values()}:  # rounded once, behind a chain of them
         for key in convs[conv]:
-            arrays[key] = arrays[key].astype(np.float32)
+            with np.errstate(all="ignore"):
+                arrays[key] = arrays[key].astype(np.float32)
     return foreign._replace(arrays=arrays), folded
 
 
