@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 from cuda_on_cpu import sanitized as sanitized_script
-from cuda_on_cpu.cases import CASES, operations_on
+from cuda_on_cpu.kernel_cases import CASES, operations_on
 from cuda_on_cpu.module import COMPILER, CpuModule
 from test_ops_gpu import OPS, results
 

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from minicnn.backend import array_module
+from minicnn.engine.threads import one_blas_thread
 from minicnn.optimizers import MEMORIES, WITHOUT_RATE, minimize
 
 
@@ -38,7 +39,8 @@ def search(settings, fun, start, level, *, memory=None, pairs=None, iterations=N
         options["maxcor"] = pairs
     if memory is not None:
         options["memory"] = memory
-    with warnings.catch_warnings():
+    # between evaluations BLAS threads would only spin: an optimizer's sums are short
+    with warnings.catch_warnings(), one_blas_thread():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         return minimize(
             name,

@@ -6,7 +6,8 @@ from threadpoolctl import ThreadpoolController
 from minicnn.backend import array_module
 from minicnn.device.machine import PRECISIONS, Cuda
 from minicnn.device.plan import compile_objective, obstacle
-from minicnn.engine.walk import FastWalk
+from minicnn.engine.threads import thread_count
+from minicnn.engine.walk import FastWalk, Replay
 from minicnn.errors import MinicnnError
 from minicnn.guidance import guided_gram
 from minicnn.objectives import style_targets
@@ -86,7 +87,9 @@ def image_function(objective, walk, threads=None):
             objective.defer()
         walk = replaying(walk)
         fun = ImageFunction(objective, walk.forward, walk.backward)
-    return fun if threads is None else _OnThreads(fun, threads)
+    # a crew's workers each have one BLAS thread; BLAS threads beside them would be in their way
+    crew = isinstance(getattr(walk, "walk", walk), (FastWalk, Replay))
+    return _OnThreads(fun, 1 if crew else thread_count(threads))
 
 
 def replaying(walk):

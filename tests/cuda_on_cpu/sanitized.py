@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cuda_on_cpu.cases import CASES
+from cuda_on_cpu.kernel_cases import CASES
 from cuda_on_cpu.module import COMPILER, CpuModule
 
 from minicnn.kernels import loader
