@@ -16,7 +16,7 @@ from minicnn.engine.scratch import buffer
 from minicnn.engine.threads import parallel_map
 from minicnn.ops.shapes import pair
 
-STRIP_BYTES = 1 << 20  # of X
+STRIP_BYTES = 2 << 20  # of X
 
 
 def filter_matrices(w, groups, dtype):
