@@ -102,7 +102,8 @@ class Convolution:
         if self.suits:
             U, _ = filters.winograd(self.w)
             padding = pair(self.layer.padding)
-            winograd.correlate(x, U, self.b, padding, target=target, then=then)
+            how = {"target": target, "then": then, "size": winograd.LARGE_CHUNK_BYTES}
+            winograd.correlate(x, U, self.b, padding, **how)
             return
         W = filters.matrices(self.w, self.layer.groups)
         how = {**self.geometry, "dilation": 1, "target": target, "then": then}
@@ -141,7 +142,8 @@ class Convolution:
     def _correlate_back(self, g, target, then):
         _, U = self.plan.convolution.filters.winograd(self.w)
         border = tuple(2 - p for p in pair(self.layer.padding))
-        winograd.correlate(g, U, None, border, flipped=True, target=target, then=then)
+        how = {"target": target, "then": then, "size": winograd.LARGE_CHUNK_BYTES}
+        winograd.correlate(g, U, None, border, flipped=True, **how)
 
     def _backward_through(self, first, g):
         """Hand the gradient down through the first convolution too, part by part."""

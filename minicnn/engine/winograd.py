@@ -29,7 +29,8 @@ from minicnn.ops.shapes import pair
 TILES = (4, 6)
 PANEL = 64  # output channels of a panel of filters
 SMALL_PRODUCT = 1_000_000  # rows, columns, depth of a product that OpenBLAS does without packing
-CHUNK_BYTES = 2 << 20  # of transformed input at a time: less costs calls, more leaves the cache
+CHUNK_BYTES = 512 << 10  # of transformed input at a time, so that a chunk stays in the cache
+LARGE_CHUNK_BYTES = 2 << 20  # where several threads share a picture: they wait for calls more
 
 
 def suits(w_shape, stride, dilation, groups):
@@ -65,7 +66,7 @@ def panels(U):
     return np.ascontiguousarray(U.reshape(F, C, K // PANEL, PANEL).transpose(0, 2, 1, 3))
 
 
-def correlate(x, U, b, padding, *, flipped=False, target=None, then=None):
+def correlate(x, U, b, padding, *, flipped=False, target=None, then=None, size=None):
     """Return y[n,k] = b[k] + Σ_c w[k,c] * x[n,c], stride 1, any padding.
 
     Parameters
@@ -82,6 +83,8 @@ def correlate(x, U, b, padding, *, flipped=False, target=None, then=None):
         Where a part of y goes, a slice of pictures and one of rows.
     then : callable, then(part, pictures, rows), optional
         Called for every finished part of y while it is in the cache.
+    size : int, optional
+        Bytes of a chunk, `CHUNK_BYTES` by default.
 
     Returns
     -------
@@ -122,7 +125,8 @@ def correlate(x, U, b, padding, *, flipped=False, target=None, then=None):
     if U.ndim == 3 and count * max(C, K) < U[0].size:
         _in_stages(transformed, place, U, count, N, tiles)
     else:
-        parallel_map(chunk, _chunks(N, tiles, len(U) * max(C, K) * x.itemsize, U.nbytes))
+        per_tile = len(U) * max(C, K) * x.itemsize
+        parallel_map(chunk, _chunks(N, tiles, per_tile, U.nbytes, size or CHUNK_BYTES))
     return y.transpose(0, 3, 1, 2) if target is None else None
 
 
@@ -168,7 +172,8 @@ def filter_gradient(x, dy, padding):
     x, dy = _channels_last(x), _channels_last(dy)
     dU = np.zeros(((m + 2) ** 2, C, K), dy.dtype)
     product = np.empty_like(dU)
-    for pictures, rows in _chunks(N, tiles, len(dU) * max(C, K) * x.itemsize, dU.nbytes):
+    per_tile = len(dU) * max(C, K) * x.itemsize
+    for pictures, rows in _chunks(N, tiles, per_tile, dU.nbytes, CHUNK_BYTES):
         count = m * (rows[1] - rows[0])
         seen = _rows(x, pictures, m * rows[0] - padding[0], count + 2)
         V = _transform(seen, BT, m, tiles[1], padding[1], "V", None)
@@ -303,13 +308,13 @@ def _product(L, x, name):
     return np.matmul(L, x, out=buffer(name, (*x.shape[:-2], len(L), x.shape[-1]), x.dtype))
 
 
-def _chunks(N, tiles, bytes_per_tile, bytes_of_filters):
+def _chunks(N, tiles, bytes_per_tile, bytes_of_filters, size):
     """Cut the work into [(slice of pictures, (first, last + 1) tile row), ...].
 
     Whole pictures if several fit into the cache, else rows of one; more where every chunk must
     pass over many filters.
     """
-    wanted = max(CHUNK_BYTES, bytes_of_filters // 4) // (tiles[1] * bytes_per_tile)
+    wanted = max(size, bytes_of_filters // 4) // (tiles[1] * bytes_per_tile)
     step = max(1, wanted // tiles[0])
     if step > 1:
         return [(slice(i, min(i + step, N)), (0, tiles[0])) for i in range(0, N, step)]
