@@ -34,7 +34,7 @@ def settings(pictures, **changes):
     return StyleSettings(*pictures, **{**base, **changes})
 
 
-def linear(verb, settings, iterations, base=100e6, bytes_a_pixel=2000.0, seconds_a_pixel=1e-6):
+def linear(verb, settings, iterations, base=100e6, bytes_a_pixel=2000.0, seconds_a_pixel=1e-6, patience=None):
     """A machine on which everything is a straight line."""
     pixels = settings.size * settings.size * 3 // 4
     return {
@@ -53,7 +53,7 @@ def linear(verb, settings, iterations, base=100e6, bytes_a_pixel=2000.0, seconds
 def test_straight_lines_are_followed(pictures, monkeypatch):
     asked = []
 
-    def watched(verb, s, iterations):
+    def watched(verb, s, iterations, patience=None):
         asked.append((s.size, s.style_size, s.scales, iterations))
         return linear(verb, s, iterations)
 
@@ -75,14 +75,16 @@ def test_straight_lines_are_followed(pictures, monkeypatch):
 def test_a_small_picture_is_measured_itself(pictures, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        calibration, "sample", lambda v, s, iterations: asked.append(s) or linear(v, s, iterations)
+        calibration,
+        "sample",
+        lambda v, s, iterations, patience: asked.append(s) or linear(v, s, iterations),
     )
     estimate.picture(settings(pictures, size=100))
     assert [s.size for s in asked] == [100]
 
 
 def test_pairs_not_yet_remembered_are_counted(pictures, monkeypatch):
-    def slow(verb, s, iterations):
+    def slow(verb, s, iterations, patience=None):
         return {**linear(verb, s, iterations), "seconds": 100.0, "iterations": 3}
 
     monkeypatch.setattr(calibration, "sample", slow)
@@ -131,7 +133,7 @@ def test_tiles_take_longer_by_their_halos(pictures, monkeypatch):
     assert found.seconds == pytest.approx(seconds, rel=0.01)
 
 
-def tiled(verb, s, iterations):
+def tiled(verb, s, iterations, patience=None):
     """A machine that takes its time for the pixels of the crops."""
     shape = (s.size * 3 // 4, s.size)
     layers = style_presets.STYLE["minivgg"]
