@@ -34,7 +34,15 @@ def settings(pictures, **changes):
     return StyleSettings(*pictures, **{**base, **changes})
 
 
-def linear(verb, settings, iterations, base=100e6, bytes_a_pixel=2000.0, seconds_a_pixel=1e-6, patience=None):
+def linear(
+    verb,
+    settings,
+    iterations,
+    base=100e6,
+    bytes_a_pixel=2000.0,
+    seconds_a_pixel=1e-6,
+    patience=None,
+):
     """A machine on which everything is a straight line."""
     pixels = settings.size * settings.size * 3 // 4
     return {
