@@ -133,7 +133,6 @@ class _OnThreads:
         with self.blas.limit(limits=self.threads, user_api="blas"):
             return self.fun(x)
 
-    @property
-    def terms(self):
-        """Those of the function at the last picture evaluated."""
-        return self.fun.terms
+    def __getattr__(self, name):
+        """Return what the function has under this name: its `terms`, its `objective`."""
+        return getattr(self.fun, name)
