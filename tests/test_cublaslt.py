@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cuda_on_cpu.machine import HostMachine
+from cuda_on_cpu.host_machine import HostMachine
 from cuda_on_cpu.module import COMPILER
 from test_device_plan import compile_on, drawn, network
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cuda_on_cpu.machine import HostMachine
+from cuda_on_cpu.host_machine import HostMachine
 from cuda_on_cpu.module import COMPILER
 
 from minicnn import models
