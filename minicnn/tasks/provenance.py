@@ -26,20 +26,15 @@ def versions(device="cpu", threads=None):
 
 
 def blas():
-    """Return the BLAS of NumPy and SciPy in words: kind, version, kernels, threads."""
+    """Return the BLAS of NumPy and SciPy in words: kind, version, kernels.
+
+    Not how many threads they may use, which is less while a picture is searched for.
+    """
     import scipy.linalg  # noqa: F401 - loads the BLAS that SciPy brings along
 
+    keys = ("internal_api", "version", "architecture")
     found = {
-        " ".join(
-            [
-                *(
-                    str(lib[key])
-                    for key in ("internal_api", "version", "architecture")
-                    if lib.get(key)
-                ),
-                f"{lib['num_threads']} threads",
-            ]
-        )
+        " ".join(str(lib[key]) for key in keys if lib.get(key))
         for lib in threadpool_info()
         if lib["user_api"] == "blas"
     }
