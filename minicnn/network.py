@@ -8,6 +8,7 @@ rule over that graph: the gradient of a layer's output is the sum of what its co
 and of what the caller feeds in at its name.
 """
 
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ class Network:
         self.attrs = dict(attrs or {})
         self.convolution = conv2d  # or another module with the same three functions
         self._index = {node.name: i for i, node in enumerate(self.nodes)}
-        self._caches, self._outputs, self._trained = {}, {}, False
+        self.forget()
 
     @property
     def layers(self) -> list[str]:
@@ -120,7 +121,8 @@ class Network:
             )
         mode = Mode(training, rng, self.convolution, drop_zero_windows)
         last_use = {source: i for i, node in enumerate(self.nodes) for source in node.inputs}
-        self._caches, self._outputs, self._trained = {}, {}, training
+        self.forget()
+        self._trained = training
         outputs, acts = {INPUT: x}, {}
         for i, node in enumerate(self.nodes[: last + 1]):
             xs = [outputs[source] for source in node.inputs]
@@ -138,6 +140,10 @@ class Network:
                 if last_use[source] == i:
                     outputs.pop(source, None)
         return acts
+
+    def forget(self) -> None:
+        """Let go of what the last forward pass has kept; `backward` needs another one then."""
+        self._caches, self._outputs, self._trained = {}, {}, False
 
     def backward(
         self,
@@ -212,15 +218,18 @@ class Network:
         twin.attrs, twin.convolution = self.attrs, self.convolution
         return twin
 
-    def shapes(self, input_shape: tuple | None = None) -> dict:
+    def shapes(self, input_shape: tuple | None = None, taps: list | None = None) -> dict:
         """Return {layer: (C, H, W) of its output} for an input of `input_shape` (C, H, W).
+
+        Of the layers that `forward` computes for `taps`, all by default.
 
         Raises
         ------
         MinicnnError
             If a layer's window, or the parameters that it has, do not fit.
         """
-        return {name: out for name, _, out in self._shapes(input_shape)}
+        count = len(self.nodes) if taps is None else len(self.nodes_until(taps))
+        return {name: out for name, _, out in islice(self._shapes(input_shape), count)}
 
     def nodes_until(self, taps: list) -> list:
         """Return the `Node`s that `forward` computes for `taps`."""

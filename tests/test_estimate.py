@@ -15,7 +15,7 @@ from minicnn.errors import MinicnnError
 from minicnn.tasks import calibration, estimate, machine_memory
 from minicnn.tasks import presets as style_presets
 from minicnn.tasks.style_setup import StyleSettings
-from minicnn.tasks.train import TrainSettings
+from minicnn.tasks.train_settings import TrainSettings
 from minicnn.tiles import TiledWalk
 
 

@@ -8,6 +8,7 @@ from minicnn import gradcheck, gradcheck_engine, models
 from minicnn.engine import units
 from minicnn.engine.arena import Arena
 from minicnn.engine.walk import FastWalk
+from minicnn.errors import MinicnnError
 from minicnn.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
 from minicnn.network import Network
 from minicnn.objectives import ChannelProduct
@@ -158,6 +159,35 @@ def test_gradients_are_deferred_only_where_nothing_is_added():
     one, two = Objective("a", "b"), Objective("b", "c")
     WeightedSum({"one": (1.0, one), "two": (1.0, two)}).defer()
     assert (one.deferred, two.deferred) == ({"a"}, {"c"})
+
+
+def test_what_does_not_belong_to_the_last_forward_pass_is_refused(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    walk, x = FastWalk(net), rng.standard_normal((1, 3, 20, 22))
+    replay = walk.replay()
+    acts = replay.forward(x, ["relu1_2"])
+    with pytest.raises(MinicnnError, match="no tap 'relu1_1'; the taps are relu1_2"):
+        replay.backward({"relu1_1": acts["relu1_2"]})
+    with pytest.raises(MinicnnError, match="layer relu1_2: the gradient is"):
+        replay.backward({"relu1_2": acts["relu1_2"][:, :, 1:]})
+    with pytest.raises(MinicnnError, match="layer pool2: a window of 2 px does not fit"):
+        replay.forward(x[:, :, :3, :3], ["relu4_1"])
+    wanted = net.forward(x, ["relu1_2"])["relu1_2"]
+    assert relative(replay.forward(x, ["relu1_2"])["relu1_2"], wanted) < 1e-10  # goes on
+    walk.forward(x, ["relu1_2"])
+    walk.forward(x, ["relu1_2"], keep=False)
+    with pytest.raises(MinicnnError, match="no forward pass with keep=True"):
+        walk.backward(acts)
+
+
+def test_pictures_of_another_precision_are_taken_in_that_of_the_network(rng):
+    net = minicnn.build("minivgg")
+    x = rng.standard_normal((1, 3, 20, 22))
+    acts = FastWalk(net).replay().forward(x, ["relu2_1"])
+    assert acts["relu2_1"].dtype == np.float32
+    assert (
+        relative(acts["relu2_1"], net.forward(x.astype(np.float32), ["relu2_1"])["relu2_1"]) < 1e-5
+    )
 
 
 def test_the_arena_hands_out_what_was_given_back():

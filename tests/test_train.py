@@ -11,6 +11,7 @@ from minicnn import checkpoint, cli
 from minicnn.errors import MinicnnError
 from minicnn.ops import softmax
 from minicnn.tasks import schedules, train, train_step
+from minicnn.tasks.train_settings import TrainSettings
 
 torch_missing = "PyTorch is the oracle"
 
@@ -34,7 +35,7 @@ def data(tmp_path):
 def settings(data, output, **changes):
     output.mkdir(exist_ok=True)
     base = {"epochs": 3, "batch": 16, "group": 8, "size": 12, "crop": 10, "rate": 0.02}
-    return train.TrainSettings(data=str(data), output=str(output), **{**base, **changes})
+    return TrainSettings(data=str(data), output=str(output), **{**base, **changes})
 
 
 def test_it_learns(data, tmp_path):

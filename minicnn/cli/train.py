@@ -1,6 +1,7 @@
 """The verb `train`."""
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from minicnn.cli import estimating, parser
@@ -97,9 +98,10 @@ def epochs(text: str) -> list:
 def run(args) -> int:
     """Train, or go on training."""
     from minicnn.tasks import train
+    from minicnn.tasks.train_settings import TrainSettings
 
     report = Report(args.json, args.quiet)
-    settings = train.TrainSettings(**{name: getattr(args, name) for name in _names(train)})
+    settings = TrainSettings(**{f.name: getattr(args, f.name) for f in fields(TrainSettings)})
     if args.estimate:
         return estimating.repeated("train", settings, report)
     Path(args.output).mkdir(parents=True, exist_ok=True)
@@ -126,7 +128,3 @@ def run(args) -> int:
     weights = Path(args.output) / "last.h5"
     report.result(f"wrote {weights}", output=str(weights))
     return 0
-
-
-def _names(train):
-    return train.TrainSettings.__dataclass_fields__

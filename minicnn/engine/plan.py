@@ -16,6 +16,7 @@ from minicnn.engine import pooling, units
 from minicnn.engine.arena import Arena
 from minicnn.engine.scratch import buffer
 from minicnn.engine.threads import parallel_map
+from minicnn.errors import MinicnnError
 from minicnn.network import INPUT
 from minicnn.objectives import ChannelProduct
 
@@ -48,9 +49,8 @@ class Plan:
         nodes = net.nodes_until(taps)
         self.taps, self.keep, self.convolution = frozenset(taps), keep, convolution
         self.shapes = {INPUT: shape}
-        for node in nodes:
-            sources = [self.shapes[source][1:] for source in node.inputs]
-            self.shapes[node.name] = (shape[0], *node.layer.out_shape(*sources))
+        for name, (C, H, W) in net.shapes(shape[1:], taps).items():
+            self.shapes[name] = (shape[0], C, H, W)
         self.consumers = {}
         for node in nodes:
             for source in node.inputs:
@@ -66,7 +66,11 @@ class Plan:
         self.dys, self.pending, self.passed, self.lent = {}, {}, set(), {}
 
     def forward(self, x):
-        """Return {tap: activation (N, C, H, W)}, valid until the next call."""
+        """Return {tap: activation (N, C, H, W)}, valid until the next call.
+
+        The pictures x (N, C, H, W) are taken in the dtype of the network.
+        """
+        x = np.asarray(x, self.arena.dtype)
         self.arena.reset()
         self.lent.clear()
         values, acts = {INPUT: x}, {}
@@ -87,7 +91,19 @@ class Plan:
         ----------
         dys : dict, tap -> array (N, C, H, W) or `objectives.ChannelProduct`
             The latter is multiplied part by part, never as a whole.
+
+        Raises
+        ------
+        MinicnnError
+            If there is no tap of some name, or a gradient has another shape than its activation.
         """
+        for name, dy in dys.items():
+            if name not in self.held:
+                raise MinicnnError(f"no tap {name!r}; the taps are {', '.join(sorted(self.held))}")
+            if dy.shape != self.shapes[name]:
+                raise MinicnnError(
+                    f"layer {name}: the gradient is {dy.shape}, its activation {self.shapes[name]}"
+                )
         self.dys, self.passed = dys, set()
         self.pending = {}
         for unit in reversed(self.units):

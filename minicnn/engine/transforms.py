@@ -47,6 +47,30 @@ def matrices(m):
     return AT, G * scale[:, None], BT / scale[:, None]
 
 
+@cache
+def data_matrices(m, flipped):
+    """Return (Aᵀ, Bᵀ) of F(m, 3) as float64, for filters that are `flipped` in r and s if so.
+
+    The points are closed under a -> 1/a, 0 and infinity included, so the transform of the flipped
+    filters is that of the filters in another order, up to factors: G[i, ::-1] = f[i] G[order[i]].
+    One bank of filters serves both directions when Aᵀ and Bᵀ take that order and those factors.
+    """
+    AT, G, BT = matrices(m)
+    if flipped:
+        order = [_multiple_of(row, G) for row in G[:, ::-1]]
+        factors = abs(G[:, ::-1]).sum(axis=1) / abs(G[order]).sum(axis=1)
+        signs = np.sign((G[:, ::-1] * G[order]).sum(axis=1))
+        back = np.argsort(order)
+        AT, BT = AT[:, back], (BT * (factors * signs)[:, None])[back]
+    return np.ascontiguousarray(AT), np.ascontiguousarray(BT)
+
+
+def _multiple_of(row, G):
+    """Return the index of the row of G that `row` is a multiple of."""
+    cosines = abs(G @ row) / np.linalg.norm(G, axis=1)
+    return int(cosines.argmax())
+
+
 def _coefficients(roots):
     """Coefficients of Π (t - root), the constant first."""
     c = [Fraction(1)]

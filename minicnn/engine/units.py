@@ -13,7 +13,6 @@ from minicnn.engine.scratch import buffer
 from minicnn.errors import MinicnnError
 from minicnn.layers import AvgPool2d, Conv2d, MaxPool2d, Mode, ReLU, Rule
 from minicnn.network import INPUT
-from minicnn.ops import conv2d
 from minicnn.ops.shapes import pair
 
 
@@ -78,9 +77,7 @@ class Convolution:
         self.shape = plan.shapes[(relu or node).name]  # before the pooling
         self.w, self.b = params["weight"], params.get("bias")
         self.geometry = {"stride": node.layer.stride, "padding": node.layer.padding}
-        groups = node.layer.groups
-        conv2d.out_shape(plan.shapes[node.inputs[0]], self.w.shape, groups=groups, **self.geometry)
-        self.suits = winograd.suits(self.w.shape, node.layer.stride, 1, groups)
+        self.suits = winograd.suits(self.w.shape, node.layer.stride, 1, node.layer.groups)
         behind = plan.consumers.get(self.name, [])
         # a max pooling alone behind it drops the windows that are not positive
         dropped = len(behind) == 1 and drops(behind[0].layer) and self.name not in plan.taps
@@ -88,7 +85,7 @@ class Convolution:
         self.y = None
         self.bits = None  # of a tap, its sign will do
         if self.masks and self.name not in plan.taps:
-            self.bits = self._no_bits()
+            self.bits = self._empty_bits()
 
     def forward(self, xs):
         """Compute the activation."""
@@ -180,7 +177,7 @@ class Convolution:
             positive = pooling.positive(self.bits[pictures, rows], part.shape)
         part *= positive
 
-    def _no_bits(self):
+    def _empty_bits(self):
         N, K, P, Q = self.shape
         return np.empty((N, P, -(-Q * K // 8)), np.uint8)
 
@@ -196,7 +193,7 @@ class PooledConvolution(Convolution):
         if plan.keep and self.largest:  # windows that are not positive have no switch
             self.found = np.empty((N, P, Q, K), np.uint8).transpose(0, 3, 1, 2)
         elif plan.keep:
-            self.found, self.bits = np.empty((P, Q), self.w.dtype), self._no_bits()
+            self.found, self.bits = np.empty((P, Q), self.w.dtype), self._empty_bits()
 
     def forward(self, xs):
         """Compute the activation."""

@@ -25,6 +25,7 @@ class FastWalk:
         """Compute activations; see `Network.forward`."""
         with self._crew.at_work():
             if options == {"keep": False}:
+                self._net.forget()
                 plan = Plan(self._net, self._net.convolution, x.shape, taps, keep=False)
                 acts = plan.forward(x)
                 plan.dissolve()
@@ -68,6 +69,7 @@ class Replay:
         if key != self._key:
             if self._plan:
                 self._plan.dissolve()
+            self._key = self._plan = None
             self._plan = Plan(self._net, self._net.convolution, *key[:2], keep=keep)
             self._key = key
         with self._crew.at_work():

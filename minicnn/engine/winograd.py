@@ -23,7 +23,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from minicnn.engine.scratch import buffer
 from minicnn.engine.threads import parallel_map
-from minicnn.engine.transforms import matrices
+from minicnn.engine.transforms import data_matrices, matrices
 from minicnn.ops.shapes import pair
 
 TILES = (4, 6)
@@ -93,7 +93,7 @@ def correlate(x, U, b, padding, *, flipped=False, target=None, then=None, size=N
     N, C, H, W = x.shape
     K, m = U[0].size // C, round(len(U) ** 0.5) - 2
     P, Q = H + 2 * padding[0] - 2, W + 2 * padding[1] - 2
-    AT, BT = _data_matrices(m, flipped, x.dtype)
+    AT, BT = (M.astype(x.dtype) for M in data_matrices(m, flipped))
     tiles = (-(-P // m), -(-Q // m))
     read = x.rows if hasattr(x, "rows") else partial(_rows, _channels_last(x))
     y = np.empty((N, P, Q, K), x.dtype) if target is None else None
@@ -101,9 +101,9 @@ def correlate(x, U, b, padding, *, flipped=False, target=None, then=None, size=N
     def transformed(where, blocks=1):
         pictures, rows = where
         count = (pictures.stop - pictures.start) * (rows[1] - rows[0]) * tiles[1]
-        size = blocks * -(-count // blocks)
+        wanted = blocks * -(-count // blocks)
         found = read(pictures, m * rows[0] - padding[0], m * (rows[1] - rows[0]) + 2)
-        return _transform(found, BT, m, tiles[1], padding[1], "V", size)
+        return _transform(found, BT, m, tiles[1], padding[1], "V", wanted)
 
     def place(where, M):
         pictures, rows = where
@@ -184,29 +184,6 @@ def filter_gradient(x, dy, padding):
     return np.ascontiguousarray(taps.reshape(3, 3, C, K).transpose(3, 2, 1, 0))
 
 
-def _data_matrices(m, flipped, dtype):
-    """Return (Aᵀ, Bᵀ), for filters that are `flipped` in r and s if so.
-
-    The points are closed under a -> 1/a, 0 and infinity included, so the transform of the flipped
-    filters is that of the filters in another order, up to factors: G[i, ::-1] = f[i] G[order[i]].
-    One bank serves both directions when Aᵀ and Bᵀ take that order and those factors.
-    """
-    AT, G, BT = matrices(m)
-    if flipped:
-        order = [_multiple_of(row, G) for row in G[:, ::-1]]
-        factors = abs(G[:, ::-1]).sum(axis=1) / abs(G[order]).sum(axis=1)
-        signs = np.sign((G[:, ::-1] * G[order]).sum(axis=1))
-        back = np.argsort(order)
-        AT, BT = AT[:, back], (BT * (factors * signs)[:, None])[back]
-    return np.ascontiguousarray(AT, dtype), np.ascontiguousarray(BT, dtype)
-
-
-def _multiple_of(row, G):
-    """Return the index of the row of G that `row` is a multiple of."""
-    cosines = abs(G @ row) / np.linalg.norm(G, axis=1)
-    return int(cosines.argmax())
-
-
 def _place(Y, y, b):
     """Write tiles Y (column, row in the tile; picture, tile row, tile column, K) into their pixels.
 
@@ -214,10 +191,8 @@ def _place(Y, y, b):
     """
     m, (n, rows, Q, K) = len(Y), y.shape
     whole = rows // m
-    bands = [
-        (0, whole, m),
-        (whole, whole + 1, rows % m),
-    ]  # full tiles, and what is left of the last
+    # full tiles, and what is left of the last ones
+    bands = [(0, whole, m), (whole, whole + 1, rows % m)]
     for first, last, height in [band for band in bands if band[1] > band[0] and band[2]]:
         part = y[:, first * m : first * m + (last - first) * height]
         part = part.reshape(n, last - first, height, Q, K)

@@ -115,6 +115,7 @@ def _train(verb, settings):
     from minicnn.engine.conv2d import FastConvolution
     from minicnn.engine.threads import one_blas_thread, thread_count
     from minicnn.tasks import train
+    from minicnn.tasks.train_settings import TrainSettings
 
     ends, started = [], time.perf_counter()
 
@@ -124,7 +125,7 @@ def _train(verb, settings):
             raise _EnoughError
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = train.TrainSettings(**{**settings, "output": folder})
+        settings = TrainSettings(**{**settings, "output": folder})
         try:
             train.run(settings, progress=watch)
         except _EnoughError:

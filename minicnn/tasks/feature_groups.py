@@ -123,10 +123,8 @@ def _alive(nodes, sizes, taps):
 
 def trunk_shapes(net, layers, size):
     """Return {layer: (C, H, W)} up to the last of `layers` for pictures of size x size pixels."""
-    last = max(net.layers.index(name) for name in layers)
-    trunk = type(net)([tuple(n) for n in net.nodes[: last + 1]], net.params, net.input_shape)
     try:
-        return trunk.shapes((net.input_shape[0], size, size))
+        return net.shapes((net.input_shape[0], size, size), layers)
     except MinicnnError as error:
         raise MinicnnError(
             f"pictures of {size} x {size} pixels do not fit {net.attrs['name']}: {error}; "

@@ -145,27 +145,23 @@ def resolve(settings, net):
 
 def _check_layers(settings, net):
     """Refuse layers that are not there, or that a picture of this size does not reach."""
-    for name in settings.layers:
-        if name not in net.layers:
-            raise MinicnnError(f"no layer named {name!r}; the layers are {', '.join(net.layers)}")
-    last = max(net.layers.index(name) for name in settings.layers)
-    trunk = Network([tuple(node) for node in net.nodes[: last + 1]], net.params, net.input_shape)
+    last = net.nodes_until(settings.layers)[-1].name
     try:
-        trunk.shapes((net.input_shape[0], settings.height, settings.width))
+        net.shapes((net.input_shape[0], settings.height, settings.width), settings.layers)
     except MinicnnError as error:
         raise MinicnnError(
             f"a picture of {settings.width} x {settings.height} pixels does not reach layer "
-            f"{net.layers[last]} ({error}); {_size_that_does(trunk)}"
+            f"{last} ({error}); {_size_that_does(net, settings.layers)}"
         ) from None
 
 
-def _size_that_does(trunk):
-    """Say the least size of pictures for a network; or the only one, which its weights ask for."""
-    channels, rows, columns = trunk.input_shape
+def _size_that_does(net, layers):
+    """Say the least size of pictures for layers; or the only one, which the weights ask for."""
+    channels, rows, columns = net.input_shape
 
     def fits(side):
         try:
-            return bool(trunk.shapes((channels, side, side)))
+            return bool(net.shapes((channels, side, side), layers))
         except MinicnnError:
             return False
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minicnn.errors import MinicnnError
+from minicnn.tasks import plots
 
 COUNTS = ("run", "iteration", "evaluations")
 INCHES, DOTS = (8, 5), 120
@@ -27,13 +28,11 @@ def columns(trace):
 
 def check():
     """Raise `MinicnnError` if there is nothing to draw with; call it before a long run."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
+    if not plots.available():
         raise MinicnnError(
             "drawing the losses needs matplotlib; install the extra plot "
             "(pip install 'minicnn[plot]'), or leave out --plot"
-        ) from None
+        )
 
 
 def draw(table, title=""):
@@ -43,12 +42,8 @@ def draw(table, title=""):
     picture) begins a new line. Only values above 0 can be shown.
     """
     check()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(INCHES, dpi=DOTS, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    figure, [[axes]] = plots.pyplot_figure(1, 1, INCHES)
+    figure.set_dpi(DOTS)
     x, runs = np.asarray(table["evaluations"], float), np.asarray(table["run"])
     x = np.insert(x, _breaks(runs), np.nan)
     for number, name in enumerate(name for name in table if name not in COUNTS):
@@ -71,8 +66,8 @@ def draw(table, title=""):
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="small", ncols=2)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
 def _breaks(runs):

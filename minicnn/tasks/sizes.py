@@ -3,7 +3,6 @@
 import math
 
 from minicnn.errors import MinicnnError
-from minicnn.network import Network
 
 LEAST_MAP = 4  # rows and columns below which a Gram matrix says nothing about a texture
 
@@ -24,28 +23,21 @@ def least_side(net, layers):
             raise MinicnnError(
                 f"layer {name} has no positions left, it sees the whole picture; use one before it"
             )
-    last = max((net.layers.index(name) for name in layers), default=-1)
-    trunk = Network([tuple(node) for node in net.nodes[: last + 1]], {}, net.input_shape)
     side = LEAST_MAP
-    while not _fits(trunk, layers, side):
+    while layers and not _fits(net, layers, side):
         side += 1
     return side
 
 
 def layer_shapes(net, layers, shape):
     """Return {layer: (C, P, Q)} for a picture (C, H, W), whatever comes behind the last of them."""
-    for name in layers:
-        if name not in net.layers:
-            raise MinicnnError(f"no layer named {name!r}; the layers are {', '.join(net.layers)}")
-    last = max(net.layers.index(name) for name in layers)
-    trunk = Network([tuple(node) for node in net.nodes[: last + 1]], {}, net.input_shape)
-    shapes = trunk.shapes(tuple(shape))
+    shapes = net.shapes(tuple(shape), layers)
     return {name: shapes[name] for name in layers}
 
 
-def _fits(trunk, layers, side):
+def _fits(net, layers, side):
     try:
-        shapes = trunk.shapes((trunk.input_shape[0], side, side))
+        shapes = net.shapes((net.input_shape[0], side, side), layers)
     except MinicnnError:
         return False
     return all(min(shapes[name][1:]) >= LEAST_MAP for name in layers)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from minicnn import checkpoint, places
 from minicnn.errors import MinicnnError
-from minicnn.tasks.train import BY_HAND
+from minicnn.tasks.train_settings import BY_HAND
 
 
 @dataclass(frozen=True)

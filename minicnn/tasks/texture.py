@@ -23,7 +23,6 @@ Two ways to go on from a texture: `torus` makes it one that repeats without a se
 `histograms` gives it the tones of the source to the letter.
 """
 
-
 import numpy as np
 
 from minicnn import priors
