@@ -149,7 +149,7 @@ def _open_hdf5(path, split):
             )
         data, offset = group["bytes"], group["offset"][:].astype(np.int64)
         labels = group["label"][:].astype(np.int64)
-        names = [str(name) for name in file.attrs.get("class_names", [])]
+        names = [str(name) for name in heaps.attribute(file.attrs, "class_names", [])]
     except OSError as error:
         raise MinicnnError(f"{path} is no readable HDF5 file ({error})") from None
     if len(offset) != len(labels) + 1 or (np.diff(offset) < 0).any() or offset[-1] > len(data):

@@ -94,7 +94,7 @@ def _read(path, check, *, arrays):
     heaps.check_file(path)
     try:
         with h5py.File(path, "r") as file:
-            attrs = {name: _decode(name, file.attrs[name]) for name in file.attrs}
+            attrs = {n: _decode(n, heaps.attribute(file.attrs, n)) for n in file.attrs}
             datasets = _datasets(file)
             found = {name: (data.shape, data.dtype) for name, data in datasets.items()}
             if check is not None:

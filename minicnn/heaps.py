@@ -1,4 +1,6 @@
-"""The heaps of texts in an HDF5 file, checked: on a damaged one libhdf5 can loop without end.
+"""Texts in an HDF5 file, checked before they are read: on damaged ones libhdf5 loops or crashes.
+
+A heap holds the texts of attributes:
 
     "GCOL", version 1 (4 bytes), size of all (uint64), then objects: index (uint16; 0 is free
     space), references (uint16), 4 bytes, size (uint64); a multiple of 8 bytes with 16 of header
@@ -10,8 +12,11 @@ import mmap
 import os
 import struct
 
+import h5py
+
 from minicnn.errors import MinicnnError
 
+NUMBERS_AND_BYTES = "fiubS"
 HEAP = b"GCOL\1\0\0\0"
 
 
@@ -39,6 +44,25 @@ def check_heaps(data) -> None:
                 raise MinicnnError("a heap of texts with objects of impossible sizes")
             place += own if index == 0 else 16 + own + -own % 8
         at = data.find(HEAP, at + 8)
+
+
+def attribute(attrs, name, default=None):
+    """Return an attribute of numbers or texts, or `default` where there is none.
+
+    Only its type is looked at first: on a text whose type is damaged into a sequence of nothing in
+    particular, libhdf5 crashes while it reads.
+
+    Raises
+    ------
+    MinicnnError
+        If it is of another type.
+    """
+    if name not in attrs:
+        return default
+    dtype = attrs.get_id(name).dtype
+    if dtype.kind not in NUMBERS_AND_BYTES and h5py.check_string_dtype(dtype) is None:
+        raise MinicnnError(f"attribute {name!r} has a type that is not read ({dtype})")
+    return attrs[name]
 
 
 def check_file(path) -> None:

@@ -347,6 +347,21 @@ READERS = {
 }
 
 
+def test_a_text_of_a_type_on_which_libhdf5_crashes(net, tmp_path):
+    """One damaged byte: a text became a sequence of a kind that there is not."""
+    path = tmp_path / "net.h5"
+    checkpoint.save(net, path)
+    whole = bytearray(path.read_bytes())
+    at = whole.index(b"architecture\0")
+    at = whole.index(bytes.fromhex("190101"), at) + 1
+    whole[at] = 5
+    path.write_bytes(whole)
+    run = [sys.executable, "-c", "import minicnn, sys; minicnn.load(sys.argv[1])", str(path)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "attribute 'architecture' has a type that is not read" in done.stderr
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_a_heap_of_texts_on_which_libhdf5_hangs(reader, copy):
     """In a process of its own: what fails here never comes back, and hears no signal."""

@@ -18,6 +18,7 @@ import re
 import h5py
 import numpy as np
 
+from minicnn import heaps
 from minicnn.convert import norms
 from minicnn.convert.h5 import values, walk
 from minicnn.errors import MinicnnError
@@ -56,7 +57,7 @@ def read(file, budget) -> dict:
         If two layers come out under the same name, or Theano's kernels are in the file.
     """
     root = file["model_weights"] if "model_weights" in file else file
-    if root.attrs.get("backend") in ("theano", b"theano"):
+    if heaps.attribute(root.attrs, "backend") in ("theano", b"theano"):
         raise MinicnnError(
             "saved with Keras on Theano, whose kernels are turned by 180 degrees; save the "
             "weights with Keras on TensorFlow"
@@ -86,12 +87,12 @@ def layers(file, config: str | bytes | None = None) -> list[norms.Layer]:
         The JSON of the model, where it is not in the file: of a .keras archive.
     """
     root = file["model_weights"] if "model_weights" in file else file
-    config = file.attrs.get("model_config", config)
+    config = heaps.attribute(file.attrs, "model_config", config)
     if isinstance(config, (str, bytes)):
         return _described(json.loads(config))
     names = [
         name.decode() if isinstance(name, bytes) else str(name)
-        for name in np.ravel(root.attrs.get("layer_names", []))
+        for name in np.ravel(heaps.attribute(root.attrs, "layer_names", []))
     ]
     befores = [None, *names]
     return [norms.Layer(name, "", before) for name, before in zip(names, befores, strict=False)]
@@ -155,7 +156,7 @@ def _layer_and_kind(parts):
 
 def _by_number(root, path, arrays):
     """Yield (layer, kind, data set) of vars/0, 1, ..., named by their number in the layer."""
-    name = root[f"{path}/vars"].attrs.get("name", "")
+    name = heaps.attribute(root[f"{path}/vars"].attrs, "name", "")
     name = name.decode() if isinstance(name, bytes) else name
     layer = name if isinstance(name, str) and name else path.rpartition("/")[2]
     kinds = COUNTED.get(len(arrays), ())

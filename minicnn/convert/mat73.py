@@ -10,6 +10,7 @@ Source: the files themselves; the attributes MATLAB_class, MATLAB_empty and MATL
 import h5py
 import numpy as np
 
+from minicnn import heaps
 from minicnn.convert import h5
 from minicnn.errors import MinicnnError
 from minicnn.limits import MAX_DEPTH
@@ -44,9 +45,9 @@ def _value(file, member, budget, depth):
         raise MinicnnError(f"cells that are nested too deeply, or in a circle, at {member.name}")
     if isinstance(member, h5py.Group):
         return _struct(file, member, budget, depth)
-    kind = member.attrs.get("MATLAB_class", b"")
+    kind = heaps.attribute(member.attrs, "MATLAB_class", b"")
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
-    if member.attrs.get("MATLAB_empty", 0):
+    if heaps.attribute(member.attrs, "MATLAB_empty", 0):
         return [] if kind in ("cell", "struct") else "" if kind == "char" else np.zeros((0, 0))
     if h5py.check_ref_dtype(member.dtype) is h5py.Reference:
         return [_value(file, at, budget, depth - 1) for at in _targets(file, member, budget)]
