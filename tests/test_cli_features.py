@@ -8,7 +8,7 @@ from features_testing import encoded, equal, write_set
 
 import minicnn
 from minicnn.cli import main
-from minicnn.tasks import feature_file, feature_scan
+from minicnn.tasks import feature_cluster, feature_file, feature_scan
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +162,19 @@ def test_bad_input_ends_in_one_line(features, done, home, arguments, layers, cod
     assert message in stderr
     assert stderr.count("\n") == 1
     shutil.rmtree(home / "x", ignore_errors=True)
+
+
+def test_a_scan_that_cannot_begin_leaves_no_results(features, home, done, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(feature_cluster, "TIMEOUT", 1)
+    before = (done / "features.h5").read_bytes()
+    nobody = ["--scheduler", "tcp://127.0.0.1:9"]
+    for options in (["-o", "nothing"], ["-o", "done", "--force"]):
+        code, _, stderr = features("set.h5", *options, *nobody)
+        assert code == 1
+        assert "no Dask scheduler at 'tcp://127.0.0.1:9'" in stderr
+    assert list((home / "nothing").iterdir()) == []
+    assert (done / "features.h5").read_bytes() == before
 
 
 def test_other_weights_or_pictures_than_those_of_the_scan(features, home, done, capfd):

@@ -1,5 +1,6 @@
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,31 +40,53 @@ def begun(net, pictures):
     return feature_scan.begin(net, settings)
 
 
-def test_a_killed_worker_changes_no_bit(net, pictures, cluster):
+@pytest.mark.parametrize("killed", [1, 2])
+def test_killed_workers_change_no_bit(net, pictures, cluster, killed):
+    """Also where all are killed, and the network with them."""
     wanted = begun(net, pictures)
     feature_scan.scan(wanted, net, pictures)
     with distributed.Client(cluster) as client:
-        processes = list(client.run(os.getpid).values())
+        client.wait_for_workers(2)
+        processes = list(client.run(os.getpid).values())[:killed]
     told, saved = [], []
 
-    def kill_one(done, total, skipped):
+    def kill(done, total, skipped):
         told.append((done, total))
         if len(told) == 1:
-            os.kill(processes[0], signal.SIGKILL)
+            for process in processes:
+                os.kill(process, signal.SIGKILL)
 
     found = feature_cluster.scan(
         begun(net, pictures),
         net,
         cluster.scheduler_address,
         blocks_a_part=1,
-        progress=kill_one,
+        progress=kill,
         save=saved.append,
     )
     with distributed.Client(cluster) as client:
-        assert processes[0] not in client.run(os.getpid).values()
+        assert not set(processes) & set(client.run(os.getpid).values())
     assert equal(found, wanted)
     assert told[-1] == (60, 60)
     assert saved[-1] is found
+
+
+def test_what_a_worker_raises_is_one_line(net, pictures, cluster, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("of two\nlines")
+
+    monkeypatch.setattr(feature_cluster, "_part", fail)
+    features, saved = begun(net, pictures), []
+    with pytest.raises(MinicnnError, match="did not finish: RuntimeError: of two lines; see"):
+        feature_cluster.scan(features, net, cluster.scheduler_address, save=saved.append)
+    assert saved == [features]
+
+
+def test_a_data_set_that_workers_do_not_find(net, pictures, cluster):
+    features = begun(net, pictures)
+    moved = replace(features, settings=replace(features.settings, data="/absent.h5"))
+    with pytest.raises(MinicnnError, match="all workers need the data set under this path"):
+        feature_cluster.scan(moved, net, cluster.scheduler_address)
 
 
 def test_strict_stops_there_too(net, pictures, cluster):

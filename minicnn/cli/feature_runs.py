@@ -1,6 +1,7 @@
 """What the verb `features` does: scan, merge the files of shards, draw."""
 
 import math
+import tempfile
 import time
 from functools import reduce
 from pathlib import Path
@@ -40,12 +41,11 @@ def scan(args, report) -> int:
         report.note(f"{path}: {features.seen} of {settings.pictures} pictures are done")
     else:
         features = feature_scan.begin(net, settings)
-        feature_file.save(features, path)  # a folder that cannot be written is noticed now
     blocks = feature_scan.shard_blocks(settings, args.shard or (1, 1))
     features = _run_scan(args, report, features, net, pictures, blocks, path)
     if features.complete:
         _name(features, pictures)
-        feature_file.save(features, path)
+    feature_file.save(features, path)
     return _finish(args, report, features, net, pictures, path)
 
 
@@ -53,9 +53,12 @@ def _run_scan(args, report, features, net, pictures, blocks, path):
     todo = sum(len(features.settings.block(b)) for b in blocks if not features.done[b])
     if not todo:
         return features
-    how = {"batch": args.batch, "threads": args.threads}
+    how = {"batch": args.batch, "threads": 1 if args.scheduler else args.threads}
     memory = feature_groups.memory(net, features, **how) / 2**20
-    report.note(f"{todo} pictures to scan, about {memory:.0f} MiB of memory besides the network's")
+    where = " a worker" if args.scheduler else ""
+    report.note(
+        f"{todo} pictures to scan, about {memory:.0f} MiB of memory{where} besides the network's"
+    )
     known, started, told = set(features.skipped), time.monotonic(), -EVENT_SECONDS
     with report.progress(todo) as progress:
 
@@ -73,7 +76,7 @@ def _run_scan(args, report, features, net, pictures, blocks, path):
         options = {
             "blocks": blocks,
             "strict": args.strict,
-            "save": lambda found: feature_file.save(found, path),
+            "save": lambda found: found.done.any() and feature_file.save(found, path),
             "progress": show,
         }
         try:
@@ -82,7 +85,8 @@ def _run_scan(args, report, features, net, pictures, blocks, path):
             else:
                 feature_scan.scan(features, net, pictures, **how, **options)
         except feature_scan.Interrupted:
-            report.note(f"interrupted; what is done is in {path}, go on with --resume")
+            kept = f"what is done is in {path}, go on with --resume"
+            report.note(f"interrupted; {kept if path.exists() else 'nothing was done yet'}")
             raise SystemExit(INTERRUPTED) from None
     seconds = time.monotonic() - started
     report.note(f"{todo} pictures in {duration(seconds)}, {todo / seconds:.1f} a second")
@@ -141,6 +145,12 @@ def _output(args, name):
             f"{taken[0]} exists already; go on with --resume, replace it with --force, or give "
             "another folder"
         )
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # noticed before the scan, not at its first save
+    except OSError as error:
+        raise MinicnnError(
+            f"cannot write to the folder {args.output!r}: {error.strerror}"
+        ) from None
     return folder / name
 
 

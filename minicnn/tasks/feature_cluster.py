@@ -1,11 +1,15 @@
 """The scan of `feature_scan` on a Dask cluster: parts go out, what they find is merged.
 
 A part is a run of blocks, done as a shard does them, so the result is that of a single process bit
-for bit where the machines round alike. A part whose worker dies is done again elsewhere. All
-workers must find the data set under the same path; the network is sent to them.
+for bit where the machines round alike. A part whose worker dies is done again elsewhere; the
+network is kept by the scheduler, so that a lone worker may die and come back. All workers must find
+the data set under the same path.
 """
 
+import logging
 import time
+import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,7 +55,8 @@ def scan(
     Raises
     ------
     MinicnnError
-        If Dask is not installed, there is no scheduler or it has no workers, or a part fails.
+        If Dask is not installed, there is no scheduler or it has no workers, a part fails, or the
+        scheduler goes away; what has been found was saved.
     feature_scan.Interrupted
         On Ctrl-C, after what has been found was saved.
     """
@@ -64,10 +69,10 @@ def scan(
     saved = time.monotonic()
     # a relative path means another folder to a worker
     there = replace(settings, data=str(Path(settings.data).resolve()))
-    with _client(address) as client:
+    with _client(address) as client, _failures_told(address, lambda: save(features)):
         from distributed import as_completed
 
-        sent = client.scatter(_packed(net), broadcast=True)
+        sent = _sent(client, net)
         futures = {
             client.submit(_part, sent, there, part, strict, pure=False, retries=RETRIES): part
             for part in parts
@@ -75,11 +80,7 @@ def scan(
         try:
             for future in as_completed(futures):
                 part = futures.pop(future)
-                try:
-                    features = feature_file.merge(features, future.result())
-                except MinicnnError:
-                    save(features)
-                    raise
+                features = feature_file.merge(features, future.result())
                 count += sum(len(settings.block(b)) for b in part)
                 future.release()
                 if progress:
@@ -87,14 +88,31 @@ def scan(
                 if time.monotonic() - saved > feature_scan.SAVE_SECONDS:
                     save(features)
                     saved = time.monotonic()
-        except KeyboardInterrupt:
-            save(features)
-            raise feature_scan.Interrupted from None
         finally:
             client.cancel(list(futures))
     feature_scan.check_some(features)
     save(features)
     return features
+
+
+@contextmanager
+def _failures_told(address, save):
+    """Save, and say in one line what went wrong, whatever comes from the cluster."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        save()
+        raise feature_scan.Interrupted from None
+    except MinicnnError:
+        save()
+        raise
+    except Exception as error:  # whatever a worker raises is raised here
+        save()
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise MinicnnError(
+            f"the cluster at {address} did not finish: {reason}; see that it runs, with this "
+            "version of minicnn on its workers, then go on with --resume"
+        ) from None
 
 
 def _client(address):
@@ -104,6 +122,8 @@ def _client(address):
         raise MinicnnError(
             "--scheduler needs Dask; install it with: pip install 'minicnn[distributed]'"
         ) from None
+    # pages of what it tried when the scheduler went away; `_failures_told` has the one line
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=TIMEOUT)
     except (OSError, ValueError, TimeoutError) as error:
@@ -115,15 +135,26 @@ def _client(address):
     return client
 
 
-def _packed(net):
-    """Return what a network is made of, which pickles."""
-    return [tuple(node) for node in net.nodes], dict(net.params), net.input_shape, net.attrs
+def _sent(client, net):
+    """Return a future of what a network is made of, which pickles."""
+    packed = [tuple(node) for node in net.nodes], dict(net.params), net.input_shape, net.attrs
+    with warnings.catch_warnings():
+        # advises to scatter, but what is scattered is lost with the last worker that has it
+        warnings.filterwarnings("ignore", "Sending large graph")
+        return client.submit(_itself, packed, pure=False, retries=RETRIES)
+
+
+def _itself(packed):
+    return packed
 
 
 def _part(packed, settings, blocks, strict):
     """Scan some blocks on a worker."""
     net = Network(*packed)
     features = feature_scan.begin(net, settings)
-    pictures = PictureSet(settings.data, settings.split, settings.pictures)
+    try:
+        pictures = PictureSet(settings.data, settings.split, settings.pictures)
+    except MinicnnError as error:
+        raise MinicnnError(f"{error}; all workers need the data set under this path") from None
     feature_scan.scan(features, net, pictures, blocks=blocks, strict=strict, threads=1)
     return features
