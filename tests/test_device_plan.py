@@ -11,8 +11,9 @@ from cuda_on_cpu.module import COMPILER
 
 from minicnn import models
 from minicnn.device import plan as compiled
-from minicnn.device import terms
+from minicnn.device import steps, terms
 from minicnn.device.machine import Cuda
+from minicnn.device.steps import Form
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
 from minicnn.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
@@ -100,6 +101,23 @@ def test_the_plan_equals_the_explicit_network(pool, strip):
         assert list(fun.terms) == list(explicit.terms)
         for name, term in explicit.terms.items():
             assert fun.terms[name] == pytest.approx(term, rel=1e-5)
+
+
+@needs_compiler
+@pytest.mark.parametrize(("precision", "close"), [("fp32", 2e-6), ("tf32", 5e-3), ("fp16", 5e-3)])
+def test_the_plan_without_columns(precision, close, monkeypatch):
+    monkeypatch.setattr(steps, "NARROWEST", 4)
+    net = network(AvgPool2d)
+    explicit, objective, x = drawn(net)
+    value, gradient = explicit(x)
+    machine = HostMachine(precision, implicit=True)
+    fun = compile_on(machine, net, objective, x)
+    found, dx = fun(x)
+    assert found == pytest.approx(value, rel=close)
+    assert np.linalg.norm(dx - gradient) < 3 * close * np.linalg.norm(gradient)
+    with_columns = compile_on(HostMachine(precision), net, objective, x)
+    assert fun.bytes < with_columns.bytes
+    assert found != with_columns(x)[0], "it went the other way"
 
 
 @needs_compiler
@@ -192,7 +210,7 @@ def test_bytes_are_counted_before_they_are_taken(precision):
     _, objective, x = drawn(net)
     machine = HostMachine(precision)
     fun = compile_on(machine, net, objective, x)
-    counted = compiled.bytes_needed(net, objective, x.shape, machine.half, STRIP)
+    counted = compiled.bytes_needed(net, objective, x.shape, Form(machine.half, False, STRIP))
     assert counted == fun.bytes == machine.xp.taken
 
 
@@ -202,7 +220,7 @@ def test_memory_that_is_short_is_answered_by_smaller_strips(monkeypatch):
     net.input_shape = (3, 200, 200)
     _, objective, x = drawn(net)
     needed = [
-        compiled.bytes_needed(net, objective, x.shape, strip_bytes=strip)
+        compiled.bytes_needed(net, objective, x.shape, Form(strip_bytes=strip))
         for strip in (strips.LARGEST, 16 << 20, 4 << 20, strips.SMALLEST)
     ]
     assert sorted(needed, reverse=True) == needed

@@ -83,6 +83,21 @@ PLANTED = {
         ADDING.replace("half)", "half) {") + " __syncthreads(); }",
         "content",
     ),
+    "a-part-that-is-overwritten": (
+        "w_words + own_n, g, t);\n            __syncthreads();",
+        "w_words + own_n, g, t);",
+        "convolution_without_columns",
+    ),
+    "the-last-part-is-left-out": (
+        "j0 + DEPTH < J",
+        "j0 + 2 * DEPTH < J",
+        "convolution_without_columns",
+    ),
+    "words-in-the-wrong-lane": (
+        "[j + i % 4 / 2 * 4]",
+        "[j + i % 2 * 4]",
+        "convolution_without_columns",
+    ),
     "half-of-the-block": (
         "half = blockDim.x / 2;",
         "half = blockDim.x / 4;",
@@ -100,6 +115,11 @@ OVERRUNS = {
         "y[i] = c < C ? x[c * pixels + t] : 0.0f;",
         "y[i] = x[c * pixels + t] * (c < C);",
         "pictures_there_and_back",
+    ),
+    "results-behind-the-end": (
+        "m >= M || k >= K",
+        "m > M || k >= K",
+        "convolution_without_columns",
     ),
     "writes-behind-the-end": (
         "y[i] = value <= 0 ? 0.0f : value;",

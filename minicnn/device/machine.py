@@ -11,6 +11,9 @@ from minicnn.kernels import loader
 
 PRECISIONS = ("auto", "fp32", "tf32", "fp16")
 FIRST_WITH_TF32 = 80  # compute capability times 10: Ampere
+# Whether convolutions make no columns, see kernels/convolve.cu. Which way is faster has not been
+# measured on a GPU yet; benchmarks/gpu.py times both, for every layer and as a whole.
+IMPLICIT = False
 
 
 class Cuda:
@@ -21,15 +24,18 @@ class Cuda:
     precision : {"auto", "fp32", "tf32", "fp16"}
         Of the factors of matrix products; sums are float32. auto takes tf32 where there is such
         a thing, as PyTorch does, else fp32. fp16 has as many bits as tf32 and half the bytes.
+    implicit : bool, optional
+        Whether convolutions make no columns; `IMPLICIT` by default.
 
     Attributes
     ----------
     xp : module, cupy
     kernels : has `each` and `blocks`, see `kernels.loader.Module`
     half : bool, whether the columns are float16
+    convolve : str, the kernel of convolutions without columns
     """
 
-    def __init__(self, precision="auto"):
+    def __init__(self, precision="auto", implicit=None):
         import cupy
 
         self.xp = cupy
@@ -40,7 +46,9 @@ class Cuda:
             )
         self.half = precision == "fp16"
         self.kernels = loader.module("float32", self.half)
-        self._library, self._tf32 = cublaslt.load(), new and precision != "fp32"
+        self.implicit = IMPLICIT if implicit is None else implicit
+        self._library, self._tf32 = cublaslt.load(), new and precision in ("auto", "tf32")
+        self.convolve = "convolve_by_tensor_cores" if self._tf32 or self.half else "convolve"
 
     def products(self, buffers):
         """Return the function that multiplies matrices, see `cublaslt.Products`."""

@@ -5,8 +5,9 @@
 
 w' is w flipped in r and s, input and output channels exchanged: for stride 1 the gradient of the
 data is again a convolution, with padding R - 1 - pad, and needs no col2im. Windows are made for a
-strip of output rows at a time. In half precision they are scaled by a power of two, found on the
-device, so that neither small nor large numbers leave the range of float16.
+strip of output rows at a time; or never, where `kernels/convolve.cu` does it all (`implicit`). In
+half precision they are scaled by a power of two, found on the device, so that neither small nor
+large numbers leave the range of float16.
 """
 
 import math
@@ -16,15 +17,40 @@ import numpy as np
 
 from minicnn.backend import to_host
 from minicnn.device.machine import column_dtype
+from minicnn.kernels import strips
 from minicnn.ops.shapes import pair
+
+NARROWEST = 16  # output channels, below which a tile of the implicit convolution is mostly empty
+
+
+class Form(NamedTuple):
+    """How convolutions are computed.
+
+    Attributes
+    ----------
+    half : bool
+        Whether columns and filters are float16.
+    implicit : bool
+        Whether those of enough output channels go without columns in memory.
+    strip_bytes : int
+        About what the columns of a strip may take.
+    """
+
+    half: bool = False
+    implicit: bool = False
+    strip_bytes: int = strips.LARGEST
 
 
 class Run(NamedTuple):
-    """What the steps compute with: kernels, matrix products, and the columns that they share."""
+    """What the steps compute with: kernels, matrix products, and the columns that they share.
+
+    `convolve` is the name of the kernel of implicit convolutions.
+    """
 
     kernels: object
     product: object
     columns: object
+    convolve: str = "convolve"
 
 
 class Convolution:
@@ -36,20 +62,17 @@ class Convolution:
     shape : (H, W, C), C a multiple of 4
     layer : layers.Conv2d
     w, b : its parameters (K, c, R, S) and (K,), with c <= C: the other channels of x are 0
-    half : bool
-        Whether columns and filters are float16.
-    strip_bytes : int
-        About what the windows of a strip may take.
+    form : Form
     """
 
-    def __init__(self, buffers, shape, layer, w, b, half, strip_bytes):
+    def __init__(self, buffers, shape, layer, w, b, form):
         H, W, C = shape
         K, c, R, S = w.shape
         self.shape, self.pad = shape, pair(layer.padding)
         self.out_shape = (H + 2 * self.pad[0] - R + 1, W + 2 * self.pad[1] - S + 1, K)
-        self.kernel, self._strip_bytes = (R, S), strip_bytes
+        self.kernel, self._form = (R, S), form
         self.y = buffers.new(self.out_shape)
-        self._half, self._scale = half, 1.0
+        half, self._scale = form.half, 1.0
         w = np.pad(to_host(w), ((0, 0), (0, C - c), (0, 0), (0, 0)))
         if half:
             self._scale = _scale_for(w)
@@ -65,12 +88,10 @@ class Convolution:
     @property
     def column_size(self):
         """The number of elements of the widest strip of windows, of either direction."""
+        directions = ((self.shape, self.out_shape), (self.out_shape, self.shape))
         return max(
-            self._rows(shape) * self._window(shape) * width
-            for shape, width in (
-                (self.shape, self.out_shape[1]),
-                (self.out_shape, self.shape[1]),
-            )
+            0 if self._implicit(out) else self._rows(shape) * self._window(shape) * out[1]
+            for shape, out in directions
         )
 
     def forward(self, run, x):
@@ -87,6 +108,10 @@ class Convolution:
         P, Q, K = y.shape
         x = x.reshape(shape)
         largest, alpha = self._range(run, direction, x)
+        if self._implicit(y.shape):
+            given = (x, active, largest, w, bias, y, self._scale, *shape, *self.kernel, *pad)
+            run.kernels.tiles(run.convolve, P * Q, K, *given, P, Q, K)
+            return
         width = self._window(shape)
         step = self._rows(shape)
         for p0 in range(0, P, step):
@@ -100,12 +125,15 @@ class Convolution:
 
     def _range(self, run, direction, x):
         """Find the largest magnitude of x, and return where it and the product's factor stand."""
-        if not self._half:
+        if not self._form.half:
             return None, None
         largest = self._largest[direction : direction + 1]
         largest.fill(0)
         run.kernels.each("find_largest", x.size, x, largest)
         return largest, self._alpha[direction : direction + 1]
+
+    def _implicit(self, out_shape):
+        return self._form.implicit and out_shape[2] >= NARROWEST
 
     def _window(self, shape):
         return self.kernel[0] * self.kernel[1] * shape[2]
@@ -113,8 +141,8 @@ class Convolution:
     def _rows(self, shape):
         """Output rows of a strip of windows of a map of this shape."""
         P, Q = (self.out_shape if shape is self.shape else self.shape)[:2]
-        per_row = Q * self._window(shape) * np.dtype(column_dtype(self._half)).itemsize
-        return max(1, min(P, self._strip_bytes // per_row))
+        per_row = Q * self._window(shape) * np.dtype(column_dtype(self._form.half)).itemsize
+        return max(1, min(P, self._form.strip_bytes // per_row))
 
 
 class Pooling:

@@ -16,10 +16,11 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 
-FILES = ("common.cuh", "im2col.cu", "pooling.cu", "sums.cu", "plan.cu")
+FILES = ("common.cuh", "im2col.cu", "pooling.cu", "sums.cu", "plan.cu", "convolve.cu")
 THREADS = 256  # in a block
 SUM_BLOCKS = 512  # of a kernel that sums: fixed, so that the order of the sum is
 MOST_BLOCKS = 1 << 20
+TILE_THREADS, TILE = 128, (128, 64)  # of `convolve.cu`: threads of a block, results of a tile
 REAL = {"float32": "float", "float64": "double"}
 C_TYPES = {
     "float": np.float32,
@@ -95,14 +96,19 @@ class Module:
         if n:
             self.blocks(name, min(-(-n // THREADS), MOST_BLOCKS), *given, n)
 
-    def blocks(self, name, count, *given):
+    def tiles(self, name, rows, columns, *given):
+        """Run a kernel that fills a matrix of so many rows and columns in tiles."""
+        count = -(-rows // TILE[0]) * -(-columns // TILE[1])
+        self.blocks(name, min(count, MOST_BLOCKS), *given, threads=TILE_THREADS)
+
+    def blocks(self, name, count, *given, threads=THREADS):
         """Run a kernel with so many blocks."""
         values = arguments(name, self._signatures[name], given)
         values = [np.uint64(0) if value is None else value for value in values]
         key = (self._device(), name)
         if key not in self._functions:
             self._functions[key] = self._code.get_function(name)
-        self._functions[key]((count,), (THREADS,), tuple(values))
+        self._functions[key]((count,), (threads,), tuple(values))
 
 
 @cache

@@ -38,6 +38,21 @@ KERNEL find_largest(const float* __restrict__ x, unsigned* __restrict__ largest,
     if (mine) atomicMax(largest, mine);
 }
 
+// 4 channels from c of the pixel (h, w) of x (H, W, C), scaled; 0 beside the picture, and where `active`, of
+// the same shape, is not above 0: then x is a gradient behind a ReLU.
+__device__ inline four_columns window_part(const float* x, const float* active, float scale, int h, int w,
+                                           int c, int H, int W, int C)
+{
+    four_columns out = {};
+    if (inside(h, w, H, W)) {
+        unsigned where = (h * W + w) * C + c;
+        four in = *(const four*)(x + where);
+        four gate = active ? *(const four*)(active + where) : in;
+        for (int k = 0; k < 4; ++k) out.c[k] = as_column(!active || gate.c[k] > 0 ? in.c[k] * scale : 0.0f);
+    }
+    return out;
+}
+
 // Twin: ops/im2col.py, im2col, of output rows p0 .. with windows as rows and channels last; a thread
 // copies 4 channels, n counts them. rows[p,q,r,s,c] = x[p + r - pad, q + s - pad, c]; with `active`, of x's
 // shape, the gradient x is let through where active > 0: ops/relu.py, backward. With `largest` the
@@ -53,15 +68,7 @@ KERNEL windows(const float* __restrict__ x, const float* __restrict__ active,
         unsigned t = i;
         int c = 4 * take(t, C / 4), s = take(t, S), r = take(t, R), q = take(t, Q);
         int h = p0 + int(t) + r - pad_h, w = q + s - pad_w;
-        four_columns out = {};
-        if (inside(h, w, H, W)) {
-            unsigned where = (h * W + w) * C + c;
-            four in = *(const four*)(x + where);
-            four gate = active ? *(const four*)(active + where) : in;
-            for (int k = 0; k < 4; ++k)
-                out.c[k] = as_column(!active || gate.c[k] > 0 ? in.c[k] * scale : 0.0f);
-        }
-        ((four_columns*)rows)[i] = out;
+        ((four_columns*)rows)[i] = window_part(x, active, scale, h, w, c, H, W, C);
     }
 }
 

@@ -2,7 +2,7 @@
 // of blocks; each leaves one partial sum, and `total` adds those up.
 
 // Add up one number of each thread of the block; thread 0 gets the sum. The block has a power of two.
-__device__ inline double block_sum(double mine)
+static __device__ inline double block_sum(double mine)
 {
     __shared__ double sums[THREADS];
     sums[threadIdx.x] = mine;

@@ -3,6 +3,7 @@
 from functools import cache
 
 import numpy as np
+from cuda_on_cpu.kernel_cases import as_tf32
 from cuda_on_cpu.module import CpuModule
 
 module = cache(CpuModule)
@@ -16,10 +17,14 @@ class HostMachine:
     precision : {"fp32", "tf32", "fp16"}
     memory : int, optional
         Bytes, beyond which an allocation fails.
+    implicit : bool
+        Convolutions without columns.
     """
 
-    def __init__(self, precision="fp32", memory=None):
+    def __init__(self, precision="fp32", memory=None, implicit=False):
         self.half, self._tf32 = precision == "fp16", precision != "fp32"
+        self.implicit = implicit
+        self.convolve = "convolve_by_tensor_cores" if self._tf32 else "convolve"
         self.kernels = module("float32", self.half)
         self.xp = LimitedNumpy(memory)
         self.captures = self.released = 0
@@ -67,9 +72,3 @@ class LimitedNumpy:
         x = np.empty(shape, dtype)
         x.fill(np.nan if x.dtype.kind == "f" else 99)
         return x
-
-
-def as_tf32(x):
-    """Return float32 numbers rounded to the 10 bits of TF32's mantissa."""
-    bits = np.ascontiguousarray(x).view(np.uint32)
-    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)

@@ -111,6 +111,57 @@ def windows_as_rows(make):
             np.testing.assert_array_equal(rows, expected.astype(rows.dtype))
 
 
+def convolution_without_columns(make):
+    for name, half in (
+        ("convolve", False),
+        ("convolve_by_tensor_cores", False),
+        ("convolve", True),
+    ):
+        rounded = _rounding(name, half)
+        for seed, (P, Q, C, K, R, S) in enumerate(
+            ((7, 9, 4, 4, 3, 3), (1, 3, 8, 12, 1, 2), (9, 15, 12, 36, 3, 3), (5, 2, 20, 8, 2, 3))
+        ):
+            rng = np.random.default_rng(seed)
+            pad = [int(rng.integers(0, k)) for k in (R, S)]
+            H, W = P + R - 1 - 2 * pad[0], Q + S - 1 - 2 * pad[1]
+            x, active = _values(rng, (2, max(H, 1), max(W, 1), C))
+            H, W = x.shape[:2]
+            P, Q = (out_size(side, k, 1, p) for side, k, p in zip((H, W), (R, S), pad, strict=True))
+            w, b = _values(rng, (K, R, S, C)), _values(rng, K)
+            active[rng.random(active.shape) < 0.2] = 0
+            behind = seed % 2 == 0  # a gradient behind a ReLU; else forward, with a ReLU of its own
+            a = np.where(active > 0, x, 0) if behind else x
+            exact = conv2d.forward(
+                rounded(a).astype("f8").transpose(2, 0, 1)[None],
+                rounded(w).astype("f8").transpose(0, 3, 1, 2),
+                padding=tuple(pad),
+            )[0][0].transpose(1, 2, 0)
+            if not behind:
+                exact = np.maximum(exact + b, 0)
+            largest = abs(x).max().reshape(1).view(np.uint32) if half else None
+            column = (w * np.float32(64 if half else 1)).astype(np.float16 if half else np.float32)
+            y = np.full((P, Q, K), np.nan, np.float32)
+            given = (x, active if behind else None, largest, column, None if behind else b, y)
+            size = (64 if half else 1, H, W, C, R, S, *pad, P, Q, K)
+            make("float32", half).tiles(name, P * Q, K, *given, *size)
+            np.testing.assert_allclose(y, exact, rtol=1e-5, atol=1e-5 * abs(exact).max())
+
+
+def _rounding(name, half):
+    """Return what the kernel does with the numbers that it multiplies."""
+    if half:
+        return lambda x: x.astype(np.float16)
+    if name == "convolve":
+        return np.asarray
+    return as_tf32
+
+
+def as_tf32(x):
+    """Return float32 numbers rounded to the 10 bits of TF32's mantissa."""
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
 def windows_in_half_precision_keep_their_range(make):
     run = make("float32", True)
     rng = np.random.default_rng(0)
@@ -207,6 +258,7 @@ CASES = {
         average_pooling,
         convolution,
         windows_as_rows,
+        convolution_without_columns,
         windows_in_half_precision_keep_their_range,
         bias_and_relu,
         content,

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
 THREADS, BLOCKS = 32, 5  # few, so that threads take several elements
 OPTIONS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-w")
-SANITIZER = ("-fsanitize=address", "-fno-omit-frame-pointer")
+SANITIZER = ("-fsanitize=address", "-fsanitize-sections=cpu_shared", "-fno-omit-frame-pointer")
 
 
 class CpuModule:
@@ -48,6 +48,10 @@ class CpuModule:
         """Run a kernel on n elements; n is its last argument."""
         if n:
             self.blocks(name, min(-(-n // THREADS), BLOCKS), *given, n)
+
+    def tiles(self, name, rows, columns, *given):
+        """Run a kernel that fills a matrix in tiles."""
+        self.blocks(name, 2, *given)
 
     def blocks(self, name, count, *given):
         """Run a kernel with so many blocks."""
@@ -86,7 +90,7 @@ def _wrappers(text):
 
 def _has_barrier(rest):
     body = rest.split("\n}")[0]  # what follows belongs to the next functions
-    return "block_sum(" in body or "__syncthreads" in body
+    return any(word in body for word in ("block_sum(", "__syncthreads", "_tiles<"))
 
 
 def _names(parameters):

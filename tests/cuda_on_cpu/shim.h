@@ -162,6 +162,31 @@ static int launch(unsigned blocks, unsigned threads, int barriers, int backward,
     return 0;
 }
 
+// d += a w, what mma.sync does with a warp: m16n8k8 of tf32, m16n8k16 of float16 (PTX ISA, "matrix
+// fragments"). Every lane lays down its words, all meet, every lane computes what it holds of d.
+static float half_value(unsigned bits)
+{
+    float value = std::ldexp(float(bits & 0x3ff | (bits & 0x7c00 ? 0x400 : 0)), max<int>(bits >> 10 & 31, 1) - 25);
+    return bits & 0x8000 ? -value : value;
+}
+
+static void mma(float* d, const unsigned* a, const unsigned* w, bool halves)
+{
+    static unsigned left[16][8], right[8][8];
+    int g = current % 32 / 4, t = current % 4;
+    for (int i = 0; i < 4; ++i) left[g + 8 * (i % 2)][t + i / 2 * 4] = a[i];
+    for (int i = 0; i < 2; ++i) right[g][t + i * 4] = w[i];
+    barrier(__LINE__);
+    for (int i = 0; i < 4; ++i)
+        for (int j = 0; j < 8; ++j) {
+            unsigned one = left[g + i / 2 * 8][j], other = right[2 * t + i % 2][j];
+            if (!halves) d[i] += __uint_as_float(one) * __uint_as_float(other);
+            for (int part = 0; halves && part < 32; part += 16)
+                d[i] += half_value(one >> part & 0xffff) * half_value(other >> part & 0xffff);
+        }
+    barrier(__LINE__);
+}
+
 }  // namespace cpu
 
 #define __syncthreads() cpu::barrier(__LINE__)
