@@ -158,6 +158,18 @@ def test_a_browser_shows_the_pictures_of_a_unit(folder, features):
     assert "<b>dog</b>" not in text  # a name is text
 
 
+def test_a_browser_goes_from_unit_to_unit(folder, tmp_path):
+    """Unit 3 is dead and has nothing to show, so the one behind 2 is 4."""
+    press = "document.dispatchEvent(new KeyboardEvent('keydown', { key: '%s' }));"
+    script = "<script>" + press % "ArrowRight" * 2 + press % "ArrowLeft" + "</script></body>"
+    page = tmp_path / "index.html"
+    page.write_text((folder / "index.html").read_text().replace("</body>", script))
+    text = dom(page, "#layer=relu2&unit=2")
+    assert "relu2, unit 4<" in text
+    assert "<button>previous</button>" in text
+    assert '<button disabled="">next</button>' in dom(folder / "index.html", "#find=7,8&unit=8")
+
+
 def test_many_units_stay_quick(folder, tmp_path):
     data = data_of(folder / "index.html")
     unit = data["layers"][0]["units"][0]
