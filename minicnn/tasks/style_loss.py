@@ -89,7 +89,7 @@ def style_objective(
         raise MinicnnError(f"no total variation {tv!r}; use {', '.join(TV)}")
     styles = list(style) if isinstance(style, list | tuple) else [style]
     check_counts(len(styles), blend, content_masks, style_masks)
-    walk = walk_of(net, engine, threads, tile)
+    walk = walk_of(net, engine, threads, tile, precision=precision)
     objectives = {}
     if content_weight:
         weights = layer_weights(content_layers)

@@ -35,7 +35,7 @@ from minicnn.tasks import series
 from minicnn.tasks.search import search
 from minicnn.tasks.style import Outcome
 from minicnn.tasks.style_loss import grey_level
-from minicnn.tasks.walks import image_function, layer_weights, mean_grams, walk_of
+from minicnn.tasks.walks import device_function, image_function, layer_weights, mean_grams, walk_of
 from minicnn.torus import tv_on_torus
 from minicnn.weighted_sum import WeightedSum
 
@@ -55,6 +55,8 @@ def texture_objective(
     engine="auto",
     threads=None,
     tile=None,
+    shape=None,
+    precision="auto",
 ):
     """Return J as a function of the picture, fun(x) -> (value, gradient).
 
@@ -78,6 +80,10 @@ def texture_objective(
         them with dark lines only.
     engine, threads, tile
         See `walks`.
+    shape : (1, 3, H, W), optional
+        Of x; that of the source by default. Only a function compiled for a GPU must know it.
+    precision : {"auto", "fp32", "tf32", "fp16"}
+        Of the factors of matrix products on a GPU, see `walks.device_function`.
 
     Returns
     -------
@@ -85,10 +91,10 @@ def texture_objective(
         `fun.terms` has "style", "style.relu1_1", ..., "tv".
     """
     weights = layer_weights(layers)
-    walk = walk_of(net, engine, threads, tile)
+    walk = walk_of(net, engine, threads, tile, precision=precision)
     if seamless:
         targets = style_targets(_without_edges(net, walk, source, list(weights)))
-        walk = walk_of(net, engine, threads, tile, torus=True)
+        walk = walk_of(net, engine, threads, tile, torus=True, precision=precision)
     else:
         targets = mean_grams(walk, source, list(weights))
     if relative:
@@ -98,6 +104,11 @@ def texture_objective(
     terms = {"style": (weight, GramStyleLoss(targets, weights, gram))}
     variation = priors.PixelTV(grey_level(net, source), tv_on_torus if seamless else priors.tv)
     objective = WeightedSum(terms, {"tv": (tv_weight, variation)})
+    if tile is None and not seamless:
+        x = source if shape is None else array_module(source).empty(shape, source.dtype)
+        fun = device_function(objective, net, x, engine, precision)
+        if fun is not None:
+            return fun
     return image_function(objective, walk, threads)
 
 
@@ -145,6 +156,7 @@ def synthesise(job, number, layers, callback=None):
         engine=s.engine,
         threads=s.threads,
         tile=s.tile,
+        shape=job.start.shape,
     )
     level = grey_level(job.net, job.start)
     bounds = job.bounds(number)

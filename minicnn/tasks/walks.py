@@ -1,11 +1,14 @@
 """How a task's function of the picture walks the network: explicit or fast, whole or in tiles."""
 
+from functools import partial
+
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from minicnn.backend import array_module
 from minicnn.device.machine import PRECISIONS, Cuda
 from minicnn.device.plan import compile_objective, obstacle
+from minicnn.device.walk import DeviceWalk
 from minicnn.engine.threads import thread_count
 from minicnn.engine.walk import FastWalk, Replay
 from minicnn.errors import MinicnnError
@@ -20,30 +23,33 @@ from minicnn.weighted_sum import ImageFunction
 ENGINES = {"explicit": lambda net, threads: net, "fast": FastWalk}
 
 
-def walk_of(net, engine="auto", threads=None, tile=None, torus=False):
+def walk_of(net, engine="auto", threads=None, tile=None, torus=False, precision="auto"):
     """Return what has `forward(x, taps)` and `backward(dys)`, as `Network` has.
 
     Parameters
     ----------
     net : Network
     engine : {"auto", "explicit", "fast"}
-        explicit is `Network` itself, fast is `engine.walk` on the CPU, on the GPU `Network` again
-        (see `device_function`); auto takes the fast one where it can.
+        explicit is `Network` itself, fast is `engine.walk` on the CPU, `device.walk` on the GPU
+        (see `device_function` too); auto takes the fast one where it can.
     threads : int, optional
     tile : int, optional
         Pixels a side of the tiles that the picture is done in, see `tiles`; all at once by default.
     torus : bool
         The picture goes on at its opposite edge, see `torus`.
+    precision : {"auto", "fp32", "tf32", "fp16"}
+        Of the factors of matrix products on a GPU, see `device.machine`; what `Network` itself
+        computes is float32.
     """
     if tile is not None:
         return TiledWalk(net, walk_of(net, engine, threads), tile, torus=torus)
     net = on_torus(net) if torus else net
     on_cpu = all(array_module(array) is np for array in net.params.values())
     name = "fast" if engine == "auto" else engine
-    if name == "fast" and not on_cpu:
-        name = "explicit"
     if name not in ENGINES:
         raise MinicnnError(f"no engine {engine!r}; use auto, {', '.join(ENGINES)}")
+    if name == "fast" and not on_cpu:
+        return DeviceWalk(net, partial(Cuda, precision))
     return ENGINES[name](net, threads)
 
 
@@ -94,7 +100,7 @@ def image_function(objective, walk, threads=None):
 
 def replaying(walk):
     """Return what evaluates pictures of one size again and again fastest, see `engine.walk`."""
-    return walk.replay() if isinstance(walk, FastWalk) else walk
+    return walk.replay() if isinstance(walk, FastWalk | DeviceWalk) else walk
 
 
 def mean_grams(walk, x, layers, guides=None):
