@@ -1,4 +1,4 @@
-"""Textures, inversions and class scores on the device's layers, run on the CPU, equal the network."""
+"""Textures, inversions and class scores on the device's layers, run on the CPU."""
 
 import numpy as np
 import pytest
