@@ -7,7 +7,7 @@ import pytest
 from features_testing import encoded, equal, write_set
 
 import minicnn
-from minicnn.cli import main
+from minicnn.cli import feature_runs, main
 from minicnn.tasks import feature_cluster, feature_file, feature_scan
 
 
@@ -138,6 +138,17 @@ def test_a_folder_of_pictures(features, home, rng):
     assert "(--strict stops here)" in stderr
 
 
+def write_damaged(done, home):
+    """An empty folder, results that are cut short, and some with fewer units than the network."""
+    for name in ("empty", "cut", "other"):
+        (home / name).mkdir(exist_ok=True)
+    (home / "cut" / "features.h5").write_bytes((done / "features.h5").read_bytes()[:-2000])
+    fewer = feature_file.load(done / "features.h5")
+    for key, array in vars(fewer.layers["relu1_1"]).items():
+        setattr(fewer.layers["relu1_1"], key, array[:7])
+    feature_file.save(fewer, home / "other" / "features.h5")
+
+
 @pytest.mark.parametrize(
     ("arguments", "layers", "code", "message"),
     [
@@ -150,6 +161,16 @@ def test_a_folder_of_pictures(features, home, rng):
         (["set.h5", "-o", "done"], "relu1_1", 1, "exists already"),
         (["set.h5", "-o", "done", "--resume"], "relu1_2", 1, "layers differ"),
         (["set.h5", "-o", "set.h5"], "relu1_1", 1, "cannot make the folder 'set.h5'"),
+        (["empty", "-o", "x"], "relu1_1", 1, "no pictures in 'empty'; give a folder or a data set"),
+        (
+            ["set.h5", "-o", "cut", "--resume"],
+            "relu1_1",
+            1,
+            "cut/features.h5 is truncated or damaged",
+        ),
+        (["set.h5", "-o", "other", "--resume"], "relu1_1", 1, "is damaged: layer relu1_1 is"),
+        (["set.h5", "-o", "x", "--data", "set.h5"], "relu1_1", 1, "is for merge"),
+        (["merge", "done/features.h5", "-o", "x", "--limit", "3"], None, 1, "takes no --limit"),
         (["merge", "-o", "x"], None, 1, "name the files to merge"),
         (["merge", "weights.h5", "-o", "x"], None, 1, "holds no features"),
         (["merge", "absent.h5", "-o", "x"], None, 1, "cannot read absent.h5"),
@@ -157,6 +178,7 @@ def test_a_folder_of_pictures(features, home, rng):
     ],
 )
 def test_bad_input_ends_in_one_line(features, done, home, arguments, layers, code, message):
+    write_damaged(done, home)
     found, stdout, stderr = features(*arguments, layers=layers)
     assert (found, stdout) == (code, "")
     assert message in stderr
@@ -175,6 +197,19 @@ def test_a_scan_that_cannot_begin_leaves_no_results(features, home, done, monkey
         assert "no Dask scheduler at 'tcp://127.0.0.1:9'" in stderr
     assert list((home / "nothing").iterdir()) == []
     assert (done / "features.h5").read_bytes() == before
+
+
+def test_what_would_fail_after_the_scan_is_said_before(home, monkeypatch, capfd):
+    def no_room(**_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.chdir(home)
+    command = ["features", "set.h5", "-o", "x", "--weights", "weights.h5"]
+    assert main([*command, "--tile", "5000"]) == 1
+    assert "tile = 5000; use at most 1024 pixels a patch" in capfd.readouterr().err
+    monkeypatch.setattr(feature_runs.tempfile, "TemporaryFile", no_room)
+    assert main(command) == 1
+    assert "cannot write to the folder 'x': Read-only file system" in capfd.readouterr().err
 
 
 def test_other_weights_or_pictures_than_those_of_the_scan(features, home, done, capfd):

@@ -1,3 +1,4 @@
+import json
 import signal
 import tracemalloc
 from dataclasses import replace
@@ -11,7 +12,7 @@ from features_testing import LAYERS, SIZE, encoded, equal, small_network, write_
 import minicnn
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess
-from minicnn.tasks import feature_file, feature_groups, feature_scan
+from minicnn.tasks import feature_file, feature_groups, feature_scan, topk
 from minicnn.tasks.picture_set import PictureSet
 
 
@@ -254,18 +255,82 @@ def damage_settings(file):
     file.attrs["settings"] = "json:{}"
 
 
+def damage_skipped(file):
+    rewrite(file, "skipped", json.dumps({"30": "outside"}))
+
+
+def damage_unseen(file):
+    file["done"][2] = 0
+
+
+def damage_order(file):
+    file["layers/relu2/value"][0] = file["layers/relu2/value"][0][::-1]
+
+
+def damage_empty_slot(file):
+    file["layers/relu2/row"][3, 1] = 2  # of a dead unit
+
+
+def damage_broken(file):
+    file["layers/relu2/picture"][0, 0] = 4  # could not be read
+
+
+def damage_histogram(file):
+    file["layers/both/histogram"][1, 0] += 1
+
+
+def damage_fired(file):
+    file["layers/both/fired"][1] += 1
+
+
+def damage_pools(file):
+    rewrite(file, "pools/pool1", "no counts")
+
+
+def rewrite(file, name, text):
+    del file[name]
+    file[name] = np.frombuffer(text.encode(), np.uint8)
+
+
 @pytest.mark.parametrize(
-    "damage",
-    [damage_picture, damage_shape, damage_missing, damage_done, damage_text, damage_settings],
+    ("damage", "reason"),
+    [
+        (damage_picture, "relu2/picture has entries outside 0 to 29"),
+        (damage_shape, r"relu2/value is float32 \(2, 4\)|relu2/"),
+        (damage_missing, "KeyError: 'layers/both/row'"),
+        (damage_done, "blocks, 8 wanted"),
+        (damage_text, "UnicodeDecodeError"),
+        (damage_settings, "TypeError"),
+        (damage_skipped, "skipped pictures or names are outside 0 to 29"),
+        (damage_unseen, "relu1/"),
+        (damage_order, "relu2/value does not descend"),
+        (damage_empty_slot, "relu2/row has entries in empty slots"),
+        (damage_broken, "relu2/picture has pictures that have not been scanned"),
+        (damage_histogram, "both/histogram does not count the 28 scanned pictures"),
+        (damage_fired, "both/fired or positive do not fit"),
+        (damage_pools, "pools/pool1 holds no two counts"),
+    ],
+    ids=lambda part: getattr(part, "__name__", ""),
 )
-def test_a_corrupt_results_file_ends_in_one_line(whole, tmp_path, damage):
+def test_a_corrupt_results_file_ends_in_one_line(whole, tmp_path, damage, reason):
     path = tmp_path / "f.h5"
     feature_file.save(whole, path)
     with h5py.File(path, "r+") as file:
         damage(file)
-    with pytest.raises(MinicnnError, match=r"f.h5 is damaged") as error:
+    with pytest.raises(MinicnnError, match=rf"f.h5 is damaged.*({reason})") as error:
         feature_file.load(path)
     assert "\n" not in str(error.value)
+
+
+def test_results_that_fit_each_other_but_no_network(net, data):
+    one, other = begun(net, PictureSet(data)), begun(net, PictureSet(data))
+    other.layers["relu2"] = topk.empty(5, 4)
+    with pytest.raises(
+        MinicnnError, match=r"damaged: layer relu2 is \(9, 7, 7\) in one, \(5, 7, 7"
+    ):
+        feature_file.merge(one, other)
+    with pytest.raises(MinicnnError, match="poolings differ"):
+        feature_file.merge(one, replace(one, pools={}))
 
 
 def test_truncated_and_foreign_files(whole, tmp_path):

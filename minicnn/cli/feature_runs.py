@@ -22,6 +22,8 @@ from minicnn.tasks.picture_set import PictureSet
 
 INTERRUPTED = 130
 FILE = "features.h5"
+OF_SCANS = ("layers", "split", "limit", "size", "batch", "shard", "scheduler", "strict")
+LARGEST_TILE = 1024
 EVENT_SECONDS = 1.0  # between two JSON lines of progress
 
 
@@ -29,6 +31,9 @@ def scan(args, report) -> int:
     """Scan a data set, or one shard of it, and draw; return the exit code."""
     if len(args.data) > 1:
         raise MinicnnError(f"one data set at a time, not {' and '.join(args.data)}")
+    _check_options(args)
+    if args.moved:
+        raise MinicnnError(f"--data {args.moved} is for merge; the data set is {args.data[0]}")
     net = load_network(args.network, args.weights, args.pool or "own")
     layers = feature_scan.choose_layers(net, args.layers)
     pictures = PictureSet(args.data[0], args.split, args.limit)
@@ -38,6 +43,7 @@ def scan(args, report) -> int:
     if args.resume and path.exists():
         features = feature_file.load(path)
         feature_file.check_settings(features.settings, settings, str(path), "what is asked for")
+        feature_file.check_shapes(features, feature_scan.begin(net, settings), f"{path} is damaged")
         report.note(f"{path}: {features.seen} of {settings.pictures} pictures are done")
     else:
         features = feature_scan.begin(net, settings)
@@ -98,6 +104,10 @@ def merge(args, report) -> int:
     files = args.data[1:]
     if not files:
         raise MinicnnError("name the files to merge: minicnn features merge DIR/*.h5 -o DIR")
+    _check_options(args)
+    for name in OF_SCANS:
+        if getattr(args, name):
+            raise MinicnnError(f"merge takes no --{name}: the files say how they were scanned")
     path = _output(args, FILE)
     features = reduce(feature_file.merge, map(feature_file.load, files))
     settings = features.settings
@@ -111,9 +121,16 @@ def merge(args, report) -> int:
     net = load_network(name, args.weights, settings.pool or "own")
     pictures = PictureSet(args.moved or settings.data, settings.split, settings.pictures)
     _check_same(settings, net, pictures)
+    feature_file.check_shapes(features, feature_scan.begin(net, settings), "the files are damaged")
     _name(features, pictures)
     feature_file.save(features, path)
     return _finish(args, report, features, net, pictures, path)
+
+
+def _check_options(args):
+    """Notice before the scan what would fail after it."""
+    if args.tile > LARGEST_TILE:
+        raise MinicnnError(f"tile = {args.tile}; use at most {LARGEST_TILE} pixels a patch")
 
 
 def _check_same(settings, net, pictures):

@@ -20,7 +20,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.hdf5 import load_arrays, save_arrays
-from minicnn.tasks import topk
+from minicnn.tasks import feature_checks, topk
 
 FORMAT, VERSION = "minicnn-features", 2
 
@@ -130,9 +130,10 @@ def merge(one, other):
     Raises
     ------
     MinicnnError
-        If they are shards of different scans, or have pictures in common.
+        If they are shards of different scans, have pictures in common, or one is damaged.
     """
     check_settings(one.settings, other.settings, "the results", "the others")
+    check_shapes(one, other, "the results are damaged")
     twice = np.flatnonzero(one.done & other.done)
     if len(twice):
         raise MinicnnError(
@@ -165,6 +166,22 @@ def check_settings(theirs, ours, what, than):
         )
 
 
+def check_shapes(one, other, what):
+    """Raise `MinicnnError` where two `Features` of the same settings differ in units or maps."""
+    for name, records in one.layers.items():
+        shapes = [
+            (len(r.value), *f.maps[name]) for f, r in ((one, records), (other, other.layers[name]))
+        ]
+        if shapes[0] != shapes[1]:
+            raise MinicnnError(
+                f"{what}: layer {name} is {shapes[0]} in one, {shapes[1]} in the other"
+            )
+    if set(one.pools) != set(other.pools):
+        raise MinicnnError(
+            f"{what}: their poolings differ ({list(one.pools)}, {list(other.pools)})"
+        )
+
+
 def save(features, path):
     """Write a file, replacing one that is there when all is written."""
     arrays = {"done": features.done.astype(np.uint8)}
@@ -190,7 +207,7 @@ def load(path):
     arrays, attrs = load_arrays(path, check=lambda found, attrs: _check_header(attrs))
     try:
         features = _assembled(arrays, ScanSettings(**attrs["settings"]))
-        _check_content(features)
+        feature_checks.check_content(features)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise MinicnnError(f"{path} is damaged: its parts do not fit ({reason})") from None
@@ -218,26 +235,3 @@ def _assembled(arrays, settings):
         told[name] = {int(key): str(value) for key, value in text.items()}
     pools = {key[len("pools/") :]: array for key, array in arrays.items() if key[:6] == "pools/"}
     return Features(settings, layers, maps, arrays["done"].astype(bool), pools, **told)
-
-
-def _check_content(features):
-    """Raise ValueError unless shapes, types and ranges are those that a scan writes."""
-    settings = features.settings
-    if not all(type(n) is int and n > 0 for n in (settings.pictures, settings.top, settings.group)):
-        raise ValueError("numbers of pictures must be positive")
-    if features.done.shape != (settings.blocks,):
-        raise ValueError(f"{features.done.shape} blocks, {settings.blocks} wanted")
-    for name, records in features.layers.items():
-        wanted = vars(topk.empty(len(records.value), settings.top))
-        for key, array in vars(records).items():
-            if array.shape != wanted[key].shape or array.dtype != wanted[key].dtype:
-                raise ValueError(f"{name}/{key} is {array.dtype} {array.shape}")
-        held = records.picture != topk.EMPTY
-        for key, limit in zip(
-            ("picture", "row", "column"), (settings.pictures, *features.maps[name]), strict=True
-        ):
-            array = getattr(records, key)[held]
-            if ((array < 0) | (array >= limit)).any():
-                raise ValueError(f"{name}/{key} has entries outside 0 to {limit - 1}")
-        if not np.isfinite(records.value).all():
-            raise ValueError(f"{name}/value is not finite")
