@@ -33,6 +33,19 @@ def to_host(x):
     return x.get() if array_module(x) is not np else x
 
 
+def host_buffer(like):
+    """Return an array on the host for copies of arrays like `like`, which holds anything.
+
+    Where `like` is on a device, its memory is pinned: the device reads and writes it by itself,
+    without the detour through a buffer of the driver.
+    """
+    if array_module(like) is np:
+        return np.empty(like.shape, like.dtype)
+    import cupyx
+
+    return cupyx.empty_pinned(like.shape, like.dtype)
+
+
 def to_device(x, device):
     """Return `x` on `device`, "cpu" or "cuda" or "cuda:1".
 
