@@ -23,8 +23,8 @@ from minicnn import priors
 from minicnn.backend import array_module, seeded_rng, to_device, to_host
 from minicnn.errors import MinicnnError
 from minicnn.objectives import ClassScore
-from minicnn.optimizers import METHODS, WITHOUT_RATE, minimize
-from minicnn.tasks import checks, classes, jobs, looks
+from minicnn.optimizers import WITHOUT_RATE, minimize
+from minicnn.tasks import checks, classes, jobs, looks, opening
 from minicnn.tasks.blur_and_jitter import Blurred, Rolled, blurred
 from minicnn.tasks.style import Outcome, picture
 from minicnn.tasks.style_loss import grey_level, pixel_tv
@@ -33,8 +33,8 @@ from minicnn.weighted_sum import WeightedSum
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassModelSettings:
-    """Everything that decides the picture.
+class ClassModelSettings(opening.SearchSettings):
+    """Everything that decides the picture, beside `opening.SearchSettings`.
 
     Attributes
     ----------
@@ -44,14 +44,9 @@ class ClassModelSettings:
     jitter : int, pixels
     blur : float, standard deviation in pixels
     noise : float, standard deviation in grey levels of what the search starts from
-    optimizer : a row of `optimizers.METHODS`
-    learning_rate : float, grey levels of 0..255; not for lbfgs
     """
 
     wanted_class: str
-    network: str | None = None
-    weights: str | None = None
-    pool: str | None = None
     size: int | None = None
     l2_weight: float = 0.01
     tv_weight: float = 0.0
@@ -59,13 +54,7 @@ class ClassModelSettings:
     blur: float = 0.0
     noise: float = 0.0
     optimizer: str = "adam"
-    learning_rate: float | None = None
     iterations: int = 200
-    evaluations: int | None = None
-    seed: int = 0
-    engine: str = "auto"
-    device: str = "auto"
-    threads: int | None = None
 
     def inputs(self):
         """Return {role: picture file}: none."""
@@ -73,8 +62,8 @@ class ClassModelSettings:
 
     def prepare(self, files=None):
         """Return the `ClassModelJob`; raises `MinicnnError` for whatever would make it fail."""
-        self._check()
-        net, walk, device = looks.open_network(self)
+        opened, walk = looks.open_network(self)
+        net, device = opened.net, opened.device
         side = self.size or net.input_shape[1]
         layer = classes.scores_layer(net, (side, side))
         count = net.shapes((net.input_shape[0], side, side))[layer][0]
@@ -86,26 +75,17 @@ class ClassModelSettings:
         start = to_device(start, device)
         return ClassModelJob(self, net, walk, layer, index, start, device)
 
-    def _check(self):
-        if self.optimizer not in METHODS:
-            raise MinicnnError(f"no optimizer {self.optimizer!r}; use {', '.join(METHODS)}")
-        for name in ("l2_weight", "tv_weight", "blur", "jitter", "noise"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise MinicnnError(
-                    f"{name} = {getattr(self, name)}; use a finite number that is not negative"
-                )
-        checks.counts(self, {"iterations": None, "evaluations": None})
-        if self.optimizer in WITHOUT_RATE and self.learning_rate is not None:
-            raise MinicnnError(
-                f"{self.optimizer} takes no learning rate; leave it out, or use adam"
-            )
+    def check(self):
+        """Refuse what no run can have."""
+        super().check()
+        names = ("l2_weight", "tv_weight", "blur", "jitter", "noise")
+        checks.not_negative({name: getattr(self, name) for name in names})
+        checks.counts(self, {"iterations": None})
         if self.optimizer in WITHOUT_RATE and self.jitter:
             raise MinicnnError(
                 f"{self.optimizer} needs a function that stays the same, and jitter changes it "
                 "with every evaluation; use adam"
             )
-        if self.learning_rate is not None and not 0 < self.learning_rate < np.inf:
-            raise MinicnnError(f"learning_rate = {self.learning_rate}; use a positive number")
 
 
 @dataclass(frozen=True)

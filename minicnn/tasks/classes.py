@@ -83,6 +83,20 @@ def find_class(net, wanted, count):
     raise MinicnnError(f"{len(found)} classes have {text!r} in their name: {some}{more}; give one")
 
 
+def wanted_or_top(net, scores, wanted=None):
+    """Return the number of the class that is meant, and the `ranking` of all.
+
+    Parameters
+    ----------
+    net : Network
+    scores : array (K,)
+    wanted : int or str, optional
+        See `find_class`; by default the most probable class.
+    """
+    top = ranking(net, scores)
+    return top[0]["class"] if wanted is None else find_class(net, wanted, len(scores)), top
+
+
 def softmax(scores):
     """Return the probabilities of scores (..., K), float64."""
     scores = np.asarray(to_host(scores), np.float64)

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minicnn.backend import resolve_device, to_device, to_host
+from minicnn.backend import to_device, to_host
 from minicnn.datasets import centre
-from minicnn.engine.threads import thread_count
 from minicnn.errors import MinicnnError
 from minicnn.images import deprocess, fit, preprocess, resize
-from minicnn.tasks import jobs
-from minicnn.tasks.networks import OWN, load_network
+from minicnn.tasks import checks, jobs, opening
+from minicnn.tasks.networks import OWN
 from minicnn.tasks.walks import walk_of
 
 FITS = ("crop", "stretch", "whole")
@@ -22,31 +21,20 @@ LARGEST = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookSettings:
+class LookSettings(opening.Settings):
     """The settings that all these verbs have.
 
     Attributes
     ----------
     image : str, picture file
-    network : str, name of an embedded network, or of the one that `weights` must hold
-    weights : str, HDF5 file, or "random" for untrained weights from the seed
-    pool : "max" or "average", instead of the network's own
     size : int, pixels; by default the side that the network was made for
     fit : how the picture comes to that size: "crop" scales its short side and cuts the centre out,
         "stretch" makes it square without cutting, "whole" scales its long side
-    seed : int, of whatever is random
     """
 
     image: str
-    network: str | None = None
-    weights: str | None = None
-    pool: str | None = None
     size: int | None = None
     fit: str = "crop"
-    seed: int = 0
-    engine: str = "auto"
-    device: str = "auto"
-    threads: int | None = None
 
     def inputs(self):
         """Return {role: picture file}."""
@@ -111,33 +99,21 @@ def prepare(settings, kind, files=None):
     MinicnnError
         For whatever would make it fail, in one line.
     """
-    if settings.fit not in FITS:
-        raise MinicnnError(f"no fit {settings.fit!r}; use {', '.join(FITS)}")
-    reader = jobs.Reader(settings.inputs(), files)
-    rgb = reader.read("image")
-    net, walk, device = open_network(settings)
-    rgb = fitted(rgb, settings.size or net.input_shape[1], settings.fit)
+    checks.one_of([(settings.fit, FITS, "fit")])
+    opened, walk = open_network(settings, files)
+    net, reader, device = opened.net, opened.reader, opened.device
+    rgb = fitted(opened.pictures["image"], settings.size or net.input_shape[1], settings.fit)
     x = to_device(preprocess(rgb, net.attrs["preprocess"]), device)
     x = x.astype(net.dtype, copy=False)
     return kind(settings, net, walk, rgb, x, reader.notes, reader.inputs, device)
 
 
-def open_network(settings):
-    """Return (net, walk, device) of settings, which are checked as far as all verbs share them."""
-    if settings.size is not None and not 1 <= settings.size <= LARGEST:
-        raise MinicnnError(f"size = {settings.size}; use a whole number from 1 to {LARGEST}")
-    if settings.seed < 0:
-        raise MinicnnError(f"seed {settings.seed}; use a whole number that is not negative")
-    thread_count(settings.threads)
-    device = resolve_device(settings.device)
-    net = load_network(
-        settings.network,
-        settings.weights,
-        settings.pool or OWN,
-        seed=settings.seed,
-        device=device,
-    )
-    return net, walk_of(net, settings.engine, settings.threads), device
+def open_network(settings, files=None):
+    """Return (`opening.Opened`, walk) of settings, which are checked as far as verbs share them."""
+    settings.check()
+    checks.counts(settings, {"size": LARGEST})
+    opened = opening.open_all(settings, files, pool=OWN)
+    return opened, walk_of(opened.net, settings.engine, settings.threads)
 
 
 def fitted(rgb, size, how):

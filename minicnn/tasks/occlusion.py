@@ -95,10 +95,7 @@ class OcclusionJob(looks.LookJob):
         scores = to_host(acts[scores_at])[0, :, 0, 0]
         totals = to_host(acts[layer].sum(axis=(2, 3), dtype="float64"))[0]
         unit = self._unit(totals, layer)
-        top = classes.ranking(net, scores)
-        index = top[0]["class"]
-        if self.settings.wanted_class is not None:
-            index = classes.find_class(net, self.settings.wanted_class, len(scores))
+        index, top = classes.wanted_or_top(net, scores, self.settings.wanted_class)
         maps = occlude(
             self.walk,
             self.x,

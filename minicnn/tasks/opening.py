@@ -1,4 +1,4 @@
-"""What style, texture and inversion open alike: pictures, network, device, and noise."""
+"""What the verbs that make or look at a picture open alike: pictures, network, device, noise."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

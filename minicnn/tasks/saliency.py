@@ -84,10 +84,7 @@ class SaliencyJob(looks.LookJob):
         s, net = self.settings, self.net
         layer = classes.scores_layer(net, self.x.shape[2:])
         scores = to_host(self.walk.forward(self.x, [layer], keep=False)[layer])[0, :, 0, 0]
-        top = classes.ranking(net, scores)
-        index = top[0]["class"]
-        if s.wanted_class is not None:
-            index = classes.find_class(net, s.wanted_class, len(scores))
+        index, top = classes.wanted_or_top(net, scores, s.wanted_class)
         w, m = averaged(
             lambda x: class_gradient(self.walk, x, layer, index, s.rule),
             self.x,
