@@ -46,6 +46,27 @@ def im2col_and_adjoint(make):
         _twice(make, adjoint)
 
 
+def rows_of_windows_and_adjoint(make):
+    for rng, dtype in _rounds():
+        (N, C, H, W), options = _geometry(rng, dilation=True)
+        kernel, padding = options["kernel"], options["padding"]
+        x, run = _values(rng, (N, H, W, C), dtype), make(dtype)
+        expected = im2col.im2col(x.transpose(0, 3, 1, 2), **options)  # (N, C, R, S, P, Q)
+        size = (H, W, C, *kernel, *options["stride"], *options["dilation"], *padding)
+        size = (*size, *expected.shape[4:])
+        expected = expected.transpose(0, 4, 5, 2, 3, 1)
+        rows = np.full_like(expected, np.nan, order="C")
+        run.each("window_rows", rows.size, x, rows, *size)
+        np.testing.assert_array_equal(rows, expected)
+        drawn, dx = _values(rng, rows.shape, dtype), np.full_like(x, np.nan)
+        run.each("add_window_rows", dx.size, drawn, dx, *size)
+        cols = drawn.transpose(0, 5, 3, 4, 1, 2)
+        exact = im2col.col2im(
+            cols, (N, C, H, W), **{k: v for k, v in options.items() if k != "kernel"}
+        )
+        np.testing.assert_array_equal(dx, exact.transpose(0, 2, 3, 1))
+
+
 def max_pooling(make):
     for rng, dtype in _rounds():
         shape, options = _geometry(rng)
@@ -254,6 +275,7 @@ CASES = {
     case.__name__: case
     for case in (
         im2col_and_adjoint,
+        rows_of_windows_and_adjoint,
         max_pooling,
         average_pooling,
         convolution,
