@@ -156,6 +156,18 @@ def replace_projection(tile, projection):
     return tile._replace(projection=projection)
 
 
+def test_dead_units_keep_their_place_in_a_sheet():
+    """Unit 1 is dead; below its words there is nothing."""
+    block = np.zeros((20, 160, 3), np.uint8)
+    sheet = feature_pictures.sheet({0: block, 2: block}, dead=[1], columns=3)
+    width, gap = 160, 14
+    shown = [sheet[-20:, i * (width + gap) : i * (width + gap) + width] for i in range(3)]
+    assert [part.max() == 0 for part in shown] == [True, False, True]
+    assert (shown[1] == 255).all()
+    label = sheet[:-20, width + gap : 2 * width + gap]
+    assert (label < 128).sum() > (sheet[:-20, :width] < 128).sum()  # "1 DEAD", not "1"
+
+
 def test_tiles_keep_whole_pixels():
     rgb = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
     assert feature_pictures.scaled(rgb, 64).shape == (63, 63, 3)

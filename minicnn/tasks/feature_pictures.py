@@ -183,7 +183,12 @@ def _scale(projections):
     return 127.0 / peak if peak > 1e-30 else None
 
 
-def sheet(blocks, columns=8):
-    """Return one sheet of {unit: block picture}, each with its unit's number above."""
-    cells = [labelled(picture, str(unit), size=14) for unit, picture in blocks.items()]
-    return grid(cells, columns, gap=14)
+def sheet(blocks, dead=(), columns=8):
+    """Return one sheet of {unit: block picture}, each with its unit's number above.
+
+    Units that are `dead` have their place too, with nothing in it.
+    """
+    nothing = np.full_like(next(iter(blocks.values())), 255)
+    cells = {unit: labelled(picture, str(unit), size=14) for unit, picture in blocks.items()}
+    cells |= {unit: labelled(nothing, f"{unit} DEAD", size=14) for unit in dead}
+    return grid([cells[unit] for unit in sorted(cells)], columns, gap=14)

@@ -142,7 +142,8 @@ def folder_name(layer):
 
 def _save_sheet(path, blocks, metadata):
     results_folder(path.parent, [])
-    save_image(path, feature_pictures.sheet(blocks), metadata=metadata, force=True)
+    drawn = feature_pictures.sheet(blocks, metadata["dead"])
+    save_image(path, drawn, metadata=metadata, force=True)
     return path
 
 
