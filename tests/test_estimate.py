@@ -12,7 +12,7 @@ from PIL import Image
 from minicnn import models
 from minicnn.cli import estimating, main
 from minicnn.errors import MinicnnError
-from minicnn.tasks import calibration, estimate, machine_memory
+from minicnn.tasks import calibration, estimate, machine_memory, short_runs
 from minicnn.tasks import presets as style_presets
 from minicnn.tasks.style_setup import StyleSettings
 from minicnn.tasks.train_settings import TrainSettings
@@ -75,7 +75,7 @@ def test_straight_lines_are_followed(pictures, monkeypatch):
     seconds = 0.5 + sum(n * per * (1e-3 + 1e-6 * a) for n, a in zip(counts, areas, strict=True))
     assert found.seconds == pytest.approx(seconds, rel=0.01)
     assert found.peak == pytest.approx(100e6 + 2000 * 2048 * 1536, rel=0.01)
-    assert 2 <= len(asked) <= len(estimate.PIXELS)
+    assert 2 <= len(asked) <= len(short_runs.PIXELS)
     assert all(side == style and scales == 1 for side, style, scales, _ in asked)
     assert max(side for side, *_ in asked) < 1000
 
@@ -152,8 +152,28 @@ def tiled(verb, s, iterations, patience=None):
     return {**linear(verb, s, iterations), "seconds": 1e-3 + 1e-6 * worked}
 
 
+def test_runs_of_equal_cost_are_measured_once(pictures, monkeypatch):
+    asked = []
+
+    def watched(verb, s, iterations, patience=None):
+        asked.append(s)
+        return linear(verb, s, iterations)
+
+    monkeypatch.setattr(calibration, "sample", watched)
+    small, large = (settings(pictures, size=size, iterations=20) for size in (48, 100))
+    many = [replace(s, style_weight=w) for s in (small, large) for w in (1.0, 10.0)]
+    found = estimate.pictures(many)
+    assert len(asked) == 2
+    alone = [estimate.picture(s) for s in (small, large)]
+    assert found.seconds == pytest.approx(2 * sum(e.seconds for e in alone))
+    assert found.peak == max(e.peak for e in alone)
+    asked.clear()  # without a content term the layers for it are not computed
+    estimate.pictures([small, replace(small, content_weight=0.0)])
+    assert len(asked) == 2
+
+
 def test_shares_of_sizes_stay(pictures):
-    half = estimate._resized(settings(pictures, size=400, style_size=[200, 100], scales=2), 0.5)
+    half = short_runs.resized(settings(pictures, size=400, style_size=[200, 100], scales=2), 0.5)
     assert (half.size, half.style_size, half.scales) == (200, [100, 50], 1)
 
 

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from test_png16 import decode
 
 from minicnn import checkpoint, models
 from minicnn.cli import main
@@ -207,7 +208,7 @@ def test_a_window_spreads_where_it_looked(rng):
     assert seen.shape == (2, 3, 8, 12)
     spread = window.spread(seen)
     assert float((spread * x).sum()) == pytest.approx(float((seen**2).sum()))
-    np.testing.assert_array_equal(window.middle(x), x[:, :, 1:9, 1:13])
+    np.testing.assert_array_equal(inversion.middle(x, (8, 12)), x[:, :, 1:9, 1:13])
 
 
 def test_jitter_does_not_drift(rng):
@@ -327,6 +328,27 @@ def test_the_verb_and_rerun(inverted, tmp_path, layers, options, count):
     assert (tmp_path / "out-rerun.png").read_bytes() == (tmp_path / "out.png").read_bytes()
 
 
+@pytest.mark.parametrize("preset", ["lbfgs", "ijcv16"])
+def test_a_fine_picture_and_frames(inverted, tmp_path, preset):
+    options = f"--preset {preset} --jitter 3" if preset == "ijcv16" else f"--preset {preset}"
+    options = [*options.split(), "--iterations", 3]
+    assert inverted("pool1", *options)[0] == 0
+    rough = np.array(Image.open("out.png"))
+    fine = ["--bits", 16, "--gif", "search.gif", "--frames", "way", "--force"]
+    assert inverted("pool1", *options, *fine)[0] == 0
+    exact, _ = decode((tmp_path / "out.png").read_bytes())
+    assert np.abs(exact / 257 - rough).max() <= 0.51
+    assert len(np.unique(exact)) > 256
+    assert sorted(path.name for path in (tmp_path / "way").iterdir()) == [
+        "0001.png", "0002.png", "0003.png"
+    ]  # fmt: skip
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "way" / "0003.png")), rough)
+    with Image.open("search.gif") as movie:
+        assert (movie.n_frames, movie.size) == (3, rough.shape[1::-1])
+    assert main(["rerun", "out.png", "--quiet"]) == 0
+    assert (tmp_path / "out-rerun.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+
+
 BAD = {
     "layer": ("relu9", "", "no layer named 'relu9'; the layers are conv1_1"),
     "twice": ("pool1,pool1", "", "name at least one, each once"),
@@ -334,6 +356,8 @@ BAD = {
     "size": ("fc5,pool3", "--size 4", "does not reach layer fc5 .* use --size 8 or more"),
     "data": ("pool1", "--data-weight 0", "nothing to invert"),
     "beta": ("pool1", "--tv-beta 0.5", "tv_beta = 0.5; use a number of at least 1"),
+    "bits": ("pool1,fc5", "--bits 16", "a sheet of several pictures has 8 bits a channel"),
+    "gif": ("pool1", "--restarts 2 --gif x.gif", "show one search; name one --layer"),
     "restarts": ("pool1", "--restarts 99", "restarts = 99; use a whole number from 1 to 64"),
 }
 

@@ -46,6 +46,15 @@ def test_columns_have_every_term_and_gaps_where_a_run_has_it_not():
     assert loss_plot.columns([])["total"] == []
 
 
+def test_the_course_has_the_ends_of_each_run():
+    trace = series.summary(results()).trace
+    course = loss_plot.course(trace)
+    assert course["iterations"] == [2, 3]
+    assert course["first"] == [25.0, trace[3]["value"]]
+    assert course["last"] == [trace[2]["value"], trace[-1]["value"]]
+    assert loss_plot.course([]) == {"iterations": [], "first": [], "last": []}
+
+
 def test_without_matplotlib_it_is_one_clear_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MinicnnError, match="needs matplotlib; install the extra plot"):
@@ -101,7 +110,12 @@ def test_evaluations_are_a_budget_at_each_size(pictures, tmp_path, capsys, optim
         assert all(value >= 0 for value in trace[name])
     parts = zip(trace["content"], trace["style"], trace["tv"], strict=True)
     assert [sum(terms) for terms in parts] == pytest.approx(trace["total"], rel=1e-6)
-    assert read_metadata(out)["settings"]["evaluations"] == 4
+    kept = read_metadata(out)
+    assert kept["settings"]["evaluations"] == 4
+    ends = {"first": [trace["run"].index(0), trace["run"].index(1)]}
+    ends["last"] = [ends["first"][1] - 1, -1]
+    for end, places in ends.items():
+        assert kept["result"]["course"][end] == [trace["total"][i] for i in places]
 
 
 def test_memory_is_carried_from_size_to_size(pictures, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from minicnn.cli import main, sweeping
 from minicnn.cli.frames import Frames
 from minicnn.errors import MinicnnError
 from minicnn.images import read_metadata
+from minicnn.tasks import calibration
 
 SMALL = ("--size", "48", "--scales", "1", "--iterations", "2", "--quiet")
 
@@ -141,6 +142,26 @@ def test_tiles_change_the_rounding_alone(folder):
     whole = pixels("out.png").astype(float)
     assert style("--tile", "16", "--force") == 0
     assert np.abs(pixels("out.png") - whole).mean() < 0.5
+
+
+def test_a_sweep_is_estimated_as_all_its_pictures(folder, monkeypatch, capfd):
+    """Pictures that differ in a weight alone are measured once."""
+    before, asked = sorted(folder.iterdir()), []
+
+    def sample(verb, settings, **request):
+        asked.append(settings)
+        shape = (settings.size * 40 // 48, settings.size)
+        pixels = shape[0] * shape[1]
+        return {"pixels": pixels, "shape": shape, "seconds": 0.5, "setup": 1.0, "peak": 1e8,
+                "iterations": 3}  # fmt: skip
+
+    monkeypatch.setattr(calibration, "sample", sample)
+    sweep = ("--sweep", "style-weight=1,10,100", "--sweep", "size=40,48", "--estimate", "--json")
+    assert style(*sweep) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert sorted(s.size for s in asked) == [40, 48]
+    assert found["seconds"] == pytest.approx(6 * (1.0 + 2 * 1.04 * 0.5), abs=0.05)
+    assert sorted(folder.iterdir()) == before
 
 
 def test_too_many_pictures_are_refused():

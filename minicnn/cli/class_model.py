@@ -78,8 +78,5 @@ def run(args) -> int:
     """Search for the picture, and write it."""
     from minicnn.tasks.class_model import ClassModelSettings
 
-    outputs = painting.Outputs(
-        args.output, args.sheet, args.save_every, args.force, args.npz, args.plot
-    )
     settings = parser.settings_of(ClassModelSettings, args)
-    return painting.run(settings, outputs, args)
+    return painting.run(settings, painting.Outputs.of(args), args)

@@ -15,11 +15,11 @@ def add_option(verb) -> None:
     )
 
 
-def picture(settings, report) -> int:
-    """Say what the search for a picture takes; return the exit code."""
+def pictures(many, report) -> int:
+    """Say what the searches for pictures of a list of settings take; return the exit code."""
     from minicnn.tasks import estimate
 
-    return _tell(estimate.picture(settings), report)
+    return _tell(estimate.pictures(many), report)
 
 
 def repeated(verb, settings, report) -> int:

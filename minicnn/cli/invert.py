@@ -1,6 +1,6 @@
 """The verb `invert`."""
 
-from minicnn.cli import painting, parser
+from minicnn.cli import frames, painting, parser
 
 EXAMPLE = """
 minicnn demo --iterations 1
@@ -81,14 +81,21 @@ def add(verbs) -> None:
         type=parser.count,
         help="places of the moving window, for ijcv16 (default: a quarter of the stride)",
     )
+    painting.add_bits_option(verb)
     painting.add_run_options(verb, pool="max", search=False)
+    frames.add_options(verb)
 
 
 def run(args) -> int:
     """Make the reconstructions that the arguments ask for."""
+    from minicnn.errors import MinicnnError
     from minicnn.tasks.invert_setup import InvertSettings
 
+    several = len(args.layers) > 1 or args.restarts > 1
+    if several and (args.frames or args.gif):
+        raise MinicnnError(
+            "--frames and --gif show one search; name one --layer, and leave out --restarts"
+        )
     width, height = args.size
     settings = parser.settings_of(InvertSettings, args, width=width, height=height)
-    outputs = painting.Outputs(args.output, args.sheet, force=args.force, plot=args.plot)
-    return painting.run(settings, outputs, args)
+    return painting.run(settings, painting.Outputs.of(args), args)

@@ -1,19 +1,21 @@
 """Make one stylised picture: check where it goes, run with progress, write it. For three verbs."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from minicnn.cli import estimating, parser
 from minicnn.cli.frames import Frames
 from minicnn.cli.report import Report, duration
+from minicnn.cli.watching import Watch, main_losses, pixels_of
 from minicnn.errors import MinicnnError
-from minicnn.images import check_output, save_image, to_uint16
+from minicnn.images import check_output, save_image
 from minicnn.npz_writer import check_npz, save_npz
 from minicnn.picture_writer import check_bits
 from minicnn.tasks import loss_plot
 
 INTERRUPTED, FAILED = 130, 1
+OPTIONS = ("sheet", "save_every", "force", "npz", "plot")  # of a verb, as of `Outputs`
 BROKEN = ("not-finite", "diverged")  # ends of a run whose picture is saved but not what was wanted
 
 
@@ -62,6 +64,11 @@ def add_large_options(verb) -> None:
         type=parser.count,
         help="compute in tiles of N x N pixels: in less memory and more time, the same loss",
     )
+    add_bits_option(verb)
+
+
+def add_bits_option(verb) -> None:
+    """Declare the depth of the picture's colours."""
     verb.add_argument(
         "--bits",
         metavar="8|16",
@@ -83,6 +90,13 @@ class Outputs:
     npz: str | None = None
     plot: str | None = None
     frames: Frames | None = None
+
+    @classmethod
+    def of(cls, args):
+        """Return those that the arguments of a verb ask for, of the options that it has."""
+        own = {name: getattr(args, name) for name in OPTIONS if hasattr(args, name)}
+        frames = Frames.of(args) if hasattr(args, "frames") else None
+        return cls(args.output, frames=frames, **own)
 
     def snapshot(self, iteration: int) -> Path:
         """Return the name of the snapshot of an iteration."""
@@ -121,7 +135,7 @@ def report(args) -> Report:
 def run(settings, outputs: Outputs, args) -> int:
     """Do what the arguments of a verb ask for: estimate, or make the picture."""
     if args.estimate:
-        return estimating.picture(settings, report(args))
+        return estimating.pictures([settings], report(args))
     return paint(settings, outputs, report(args))
 
 
@@ -157,7 +171,7 @@ def _paint(settings, outputs, report, files, weights):
         report.note(note)
     started = time.monotonic()
     with report.progress(job.steps) as progress:
-        watch = _Watch(job, outputs, report, progress, started)
+        watch = Watch(job, outputs, report, progress, started)
         outcome = job.run(watch)
         watch.finish(outcome)
     seconds = time.monotonic() - started
@@ -196,72 +210,6 @@ def _paint(settings, outputs, report, files, weights):
     return 0
 
 
-def main_losses(losses: dict) -> dict:
-    """Return the losses without those of single layers, the total first."""
-    names = ["total", *(name for name in losses if name != "total" and "." not in name)]
-    return {name: losses[name] for name in names if name in losses}
-
-
-class _Watch:
-    """The callback of the optimizer: progress, JSON trace, snapshots."""
-
-    def __init__(self, job, outputs, report, progress, started):
-        self.job, self.outputs, self.report, self.progress = job, outputs, report, progress
-        self.started = started
-        self.snapshots = {job.lead + i for i in outputs.snapshots(job.steps - job.lead)}
-        self.frames = outputs.frames
-        if self.frames:
-            self.frames.begin()
-        self.shown = set(self.frames.steps(job.steps)[:-1]) if self.frames else set()
-
-    def __call__(self, iteration, x, value, info):
-        losses = {"total": value, **info["terms"]}
-        self.progress.update(iteration, main_losses(losses))
-        self.report.event(
-            "progress",
-            iteration=iteration,
-            iterations=self.job.steps,
-            evaluations=info["evaluations"],
-            losses=losses,
-            seconds=round(time.monotonic() - self.started, 3),
-        )
-        if iteration in self.snapshots:
-            self._snapshot(iteration, x, losses, info["evaluations"])
-        if iteration in self.shown:
-            self.frames.add(iteration, self.job.snapshot(x), self.job.size)
-
-    def finish(self, outcome):
-        """Add the last picture, which is the result, and write the animation."""
-        if self.frames and outcome.result.value == outcome.result.value:
-            self.frames.add(self.job.steps, outcome.picture, outcome.picture.shape[:2])
-            self.frames.finish()
-
-    def _snapshot(self, iteration, x, losses, evaluations):
-        """Write the picture as a run of so many iterations would end."""
-        ended = {
-            "losses": losses,
-            "iterations": iteration,
-            "evaluations": evaluations,
-            "status": "budget",
-            "reason": f"all {iteration} iterations are done",
-        }
-        counted = iteration - self.job.lead
-        settings = replace(self.job.settings, iterations=counted)
-        path = self.outputs.snapshot(counted)
-        save_image(
-            path,
-            _pixels(self.job, self.job.snapshot(x), x),
-            metadata=self.job.metadata(ended, settings),
-            force=self.outputs.force,
-        )
-        self.report.event("snapshot", output=str(path), iteration=iteration)
-
-
-def _pixels(job, picture, x):
-    """Return the picture uint8 of x as it goes into the file, of 8 or of 16 bits a channel."""
-    return to_uint16(job.colours(x)) if getattr(job.settings, "bits", 8) == 16 else picture
-
-
 def _save(job, outputs, outcome):
     from minicnn.sheets import side_by_side
 
@@ -269,10 +217,11 @@ def _save(job, outputs, outcome):
     ended = {
         "losses": outcome.losses,
         **{k: getattr(result, k) for k in ("iterations", "evaluations", "status", "reason")},
+        "course": loss_plot.course(result.trace),
         **outcome.findings,
     }
     metadata = job.metadata(ended)
-    pixels = _pixels(job, outcome.picture, result.x)
+    pixels = pixels_of(job, outcome.picture, result.x)
     save_image(outputs.picture, pixels, metadata=metadata, force=outputs.force)
     if outputs.sheet:
         row = job.row(outcome)

@@ -191,15 +191,7 @@ def run(args) -> int:
     """Make the picture that the arguments ask for."""
     if args.sweep:
         return sweeping.run(settings(args), args)
-    outputs = painting.Outputs(
-        args.output,
-        args.sheet,
-        args.save_every,
-        args.force,
-        plot=args.plot,
-        frames=frames.Frames.of(args),
-    )
-    return painting.run(settings(args), outputs, args)
+    return painting.run(settings(args), painting.Outputs.of(args), args)
 
 
 def settings(args, **files):

@@ -8,7 +8,7 @@ import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from minicnn.cli import painting, parser
+from minicnn.cli import estimating, painting, parser
 from minicnn.errors import MinicnnError
 from minicnn.images import check_output, load_image, save_image
 from minicnn.sheet_table import table
@@ -96,6 +96,8 @@ def run(settings, args) -> int:
     """
     report = painting.report(args)
     cells = _cells(settings, args)
+    if args.estimate:
+        return estimating.pictures([replace(settings, **values) for _, values in cells], report)
     sheet, force = args.output, args.force
     check_output(sheet, force)
     names = [_name(sheet, axes) for axes, _ in cells]
@@ -130,7 +132,7 @@ def _cells(settings, args):
     """Return [((label, ...), {setting: value})] of every picture, row by row."""
     if len(args.sweep) > 2 or len({axis.option for axis in args.sweep}) < len(args.sweep):
         raise MinicnnError("--sweep takes one option, or two different ones for a table")
-    for name in ("sheet", "save_every", "plot", "frames", "gif", "estimate"):
+    for name in ("sheet", "save_every", "plot", "frames", "gif"):
         if getattr(args, name, None):
             option = name.replace("_", "-")
             raise MinicnnError(f"--sweep writes a sheet of many pictures; leave out --{option}")

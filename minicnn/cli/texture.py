@@ -98,12 +98,4 @@ def run(args) -> int:
         )
     width, height = args.size
     settings = parser.settings_of(TextureSettings, args, width=width, height=height)
-    outputs = painting.Outputs(
-        args.output,
-        args.sheet,
-        args.save_every,
-        args.force,
-        plot=args.plot,
-        frames=frames.Frames.of(args),
-    )
-    return painting.run(settings, outputs, args)
+    return painting.run(settings, painting.Outputs.of(args), args)

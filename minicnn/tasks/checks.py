@@ -17,10 +17,14 @@ def counts(settings, most):
             raise MinicnnError(f"{name} = {value}; use a whole number {allowed}")
 
 
-def bits(settings):
-    """Refuse a depth of colour that no picture file has."""
+def bits(settings, sheet=False):
+    """Refuse a depth of colour that no picture file has, or none that is a `sheet` of several."""
     if settings.bits not in (8, 16):
         raise MinicnnError(f"bits = {settings.bits}; use 8 or 16")
+    if sheet and settings.bits == 16:
+        raise MinicnnError(
+            "a sheet of several pictures has 8 bits a channel; leave out the 16 bits"
+        )
 
 
 def not_negative(values):

@@ -15,19 +15,13 @@ A picture in tiles works on more pixels than it has: those of the halos count in
 """
 
 import math
-import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from minicnn.errors import MinicnnError
-from minicnn.tasks import calibration, machine_memory, texture, work
+from minicnn.tasks import calibration, machine_memory, short_runs, texture, work
 
-SIDES = ("size", "style_size", "source_size", "width", "height")
-PIXELS = (128**2, 256**2, 512**2)  # of the short runs
-SECONDS = 8.0  # that all short runs may take, about; a share of the run if that is long
-SHARE = 0.02
-STEPS = (3, 13)  # evaluations of a short run: at least, and enough to fill a memory of 10 pairs
+SECONDS = 8.0  # that all short runs may take, about
 PER_ITERATION = {"lbfgs": 1.04, "lbfgs-device": 1.03}  # evaluations, as benchmarks/lbfgs.py has it
 PAIR = {"lbfgs": 2 * 8, "lbfgs-device": 2 * 4}  # bytes of a pair for each number in the picture
 VECTORS = 120  # bytes of the optimizer's other vectors and of the pictures, likewise
@@ -81,11 +75,30 @@ def picture(settings, files=None, patience=None):
     MinicnnError
         If the settings are unfit.
     """
+    return pictures([settings], files, patience)
+
+
+def pictures(many, files=None, patience=None):
+    """Estimate several such runs, one after another; those of equal cost are measured once."""
     available = machine_memory.available()
-    parts = _parts(settings)
-    found = [_one(part, files, available, len(parts), patience) for part in parts]
+    kinds = {}
+    for part in (part for settings in many for part in _parts(settings)):
+        kinds.setdefault(_cost(part), []).append(part)
+    found = [_one(part, files, available, len(kinds), patience) for part, *_ in kinds.values()]
     worst = max(found, key=lambda estimate: estimate.peak)
-    return replace(worst, seconds=sum(estimate.seconds for estimate in found))
+    counts = map(len, kinds.values())
+    return replace(worst, seconds=sum(n * e.seconds for n, e in zip(counts, found, strict=True)))
+
+
+def _cost(settings):
+    """Return what decides how long a run takes: of a weight only whether it is 0."""
+    values = {**asdict(settings), **dict.fromkeys(("seed", "noise_ratio", "learning_rate"))}
+    return repr(
+        {
+            name: value != 0 if name.endswith("_weight") and value is not None else value
+            for name, value in values.items()
+        }
+    )
 
 
 def _parts(settings):
@@ -111,7 +124,7 @@ def _one(settings, files, available, parts, patience):
     elsewhere = [] if job.device == "cpu" else [f"memory of {job.device} is not counted"]
     stages, worked, largest = work.stages(job), work.worked(job), work.largest_crop(job)
     del job
-    samples = _samples(verb, s, stages, SECONDS / parts, patience)
+    samples = short_runs.measure(verb, s, stages, SECONDS / parts, patience)
     shape = stages[-1][1]
     pixels = math.prod(shape)
     areas = [sample["pixels"] for sample in samples]
@@ -166,50 +179,6 @@ def repeated(verb, settings):
     found = Estimate(took["peak"], seconds, available, [what])
     smaller = "use a smaller --group and --batch" if verb == "train" else "use a smaller --batch"
     return replace(found, advice=smaller) if found.fits is False else found
-
-
-def _samples(verb, settings, stages, seconds, patience):
-    """Return the measures of short runs at sizes up to the wanted one, small ones first."""
-    wanted, tile = math.prod(stages[-1][1]), getattr(settings, "tile", None)
-    sizes = [(count * tile) ** 2 for count in (2, 3)] if tile else PIXELS
-    samples, started = [], time.perf_counter()
-    for pixels in [*(size for size in sizes if size < 0.8 * wanted), wanted]:
-        small = _resized(settings, math.sqrt(pixels / wanted))
-        steps = STEPS[pixels <= PIXELS[-1]]
-        if samples:
-            last, passed = samples[-1], time.perf_counter() - started
-            pace = last["seconds"] / last["pixels"]
-            whole = sum(n * math.prod(shape) for n, shape in stages) * pace
-            left = max(seconds, SHARE * whole) - passed - last["setup"]
-            steps = min(STEPS[1], int(left / max(1e-9, pace * pixels)))
-            if len(samples) > 1 and steps < STEPS[0]:
-                break
-        try:
-            steps = max(STEPS[0], steps)
-            took = calibration.sample(verb, small, patience=patience, iterations=steps)
-        except MinicnnError:
-            if pixels == wanted and not samples:
-                raise
-            continue  # too small for the layers
-        if not samples or took["pixels"] > samples[-1]["pixels"]:
-            samples.append(took)
-        if took["pixels"] >= wanted:
-            break
-    return samples
-
-
-def _resized(settings, factor):
-    """Return the settings for a picture whose sides are `factor` times as long, at one size."""
-    changes = {}
-    for name in SIDES:
-        side = getattr(settings, name, None)
-        if isinstance(side, list):
-            changes[name] = [max(1, round(one * factor)) for one in side]
-        elif side:
-            changes[name] = max(1, round(side * factor))
-    if hasattr(settings, "scales"):
-        changes["scales"] = 1
-    return replace(settings, **changes)
 
 
 def _unfilled(sample, settings, pairs):

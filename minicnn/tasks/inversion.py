@@ -187,17 +187,17 @@ class Window:
             canvas[n][self._place(n)] = dx[n]
         return canvas
 
-    def middle(self, x):
-        """Return what is seen in the middle."""
-        first, spare = (self.jitter - 1) // 2, self.jitter - 1
-        rows, columns = (side - spare for side in x.shape[2:])
-        return x[:, :, first : first + rows, first : first + columns]
-
     def _place(self, n):
         top, left = self.places[n]
         spare = self.jitter - 1
         rows, columns = (side - spare for side in self.shape[2:])
         return slice(None), slice(top, top + rows), slice(left, left + columns)
+
+
+def middle(canvas, size):
+    """Return what a window of `size` = (rows, columns) sees in the middle of a canvas."""
+    top, left = ((have - side) // 2 for have, side in zip(canvas.shape[2:], size, strict=True))
+    return canvas[:, :, top : top + size[0], left : left + size[1]]
 
 
 def noise(preset, shape, seeds, dtype=np.float32):

@@ -19,7 +19,6 @@ from minicnn.optimizers import minimize
 from minicnn.sheets import grid, labelled
 from minicnn.tasks import inversion, series
 from minicnn.tasks.style import Outcome
-from minicnn.tasks.style_loss import grey_level
 from minicnn.tasks.walks import replaying, walk_of
 
 
@@ -80,8 +79,7 @@ def _batches(settings):
 
 def _invert(job, walk, layer, target, seeds, callback=None):
     s, shape = job.settings, job.x.shape[1:]
-    u = inversion.unit(s.preset, shape)
-    scale = grey_level(job.net, job.x) * job.x.dtype.type(u)
+    scale = job.scale
     weights = job.strengths(layer)
     terms = inversion.energy_terms(s.preset, target, layer, weights, s.tv_beta)
     energy = partial(inversion.Energy, terms, replaying(walk), scale)
@@ -136,7 +134,7 @@ def _with_jitter(job, layer, energy, seeds, callback):
             learning_rate=rate,
             **options,
         )
-        state["x"] = window.middle(result.x)
+        state["x"] = inversion.middle(result.x, job.size)
         return _Inverted(None, result)
 
     def second(watch):

@@ -7,10 +7,11 @@ import numpy as np
 
 from minicnn.backend import to_device
 from minicnn.errors import MinicnnError
-from minicnn.images import preprocess, resize
+from minicnn.images import deprocess, preprocess, resize, to_uint8
 from minicnn.network import Network
 from minicnn.optimizers import WITHOUT_RATE
 from minicnn.tasks import checks, inversion, invert, jobs, opening
+from minicnn.tasks.style_loss import grey_level
 
 MOST = 64  # restarts
 
@@ -31,6 +32,7 @@ class InvertSettings(opening.Settings):
     data_weight, alpha_weight, tv_weight : float, w, λα and λV of `inversion`
     tv_beta : float, β
     jitter : int, places of the window in each direction; ijcv16 alone
+    bits : 8 or 16, a channel of the picture file; 16 for a single reconstruction
     """
 
     image: str
@@ -47,6 +49,7 @@ class InvertSettings(opening.Settings):
     tv_weight: float | None = None
     tv_beta: float = 2.0
     jitter: int | None = None
+    bits: int = 8
 
     def inputs(self):
         """Return {role: picture file}."""
@@ -94,6 +97,26 @@ class Job(jobs.Job):
     def run(self, callback=None):
         """Return the outcome, see `invert.run`."""
         return invert.run(self, callback)
+
+    @property
+    def size(self):
+        """Rows and columns of a reconstruction."""
+        return self.x.shape[2:]
+
+    @property
+    def scale(self):
+        """One unit of the x' that is searched for, in the network's: float32 (1, 3, 1, 1)."""
+        unit = inversion.unit(self.settings.preset, self.x.shape[1:])
+        return grey_level(self.net, self.x) * self.x.dtype.type(unit)
+
+    def snapshot(self, x):
+        """Return the picture of x'."""
+        return to_uint8(self.colours(x))
+
+    def colours(self, x):
+        """Return the same before it is rounded and clipped, float64 in 0..255."""
+        seen = inversion.middle(x, self.size)
+        return deprocess(seen * self.scale, self.net.attrs["preprocess"])
 
     def row(self, outcome):
         """Return {label: picture} of the sheet."""
@@ -174,6 +197,7 @@ def _size_that_does(net, layers):
 def _check(s):
     if not s.layers or len(set(s.layers)) < len(s.layers):
         raise MinicnnError(f"layers {', '.join(s.layers) or 'none'}; name at least one, each once")
+    checks.bits(s, sheet=len(s.layers) > 1 or s.restarts > 1)
     counts = {"width": checks.LARGEST, "height": checks.LARGEST, "restarts": MOST}
     checks.counts(s, {**counts, **dict.fromkeys(("iterations", "evaluations", "jitter"))})
     weights = ("data_weight", "alpha_weight", "tv_weight")

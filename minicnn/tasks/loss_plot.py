@@ -26,6 +26,23 @@ def columns(trace):
     return table | {name: [entry["terms"].get(name) for entry in trace] for name in terms}
 
 
+def course(trace):
+    """Return what a picture keeps of a trace: of each run its iterations, first and last total.
+
+    Returns
+    -------
+    dict of lists, one entry for each run
+    """
+    runs = {}
+    for entry in trace:
+        runs.setdefault(entry.get("run", 0), []).append(entry)
+    return {
+        "iterations": [run[-1]["iteration"] - run[0]["iteration"] for run in runs.values()],
+        "first": [run[0]["value"] for run in runs.values()],
+        "last": [run[-1]["value"] for run in runs.values()],
+    }
+
+
 def check():
     """Raise `MinicnnError` if there is nothing to draw with; call it before a long run."""
     if not plots.available():

@@ -242,9 +242,7 @@ def _check(s):
     side = checks.LARGEST
     sides = dict.fromkeys(("source_size", "width", "height", "tile"), side)
     checks.counts(s, {**sides, "iterations": None})
-    checks.bits(s)
-    if s.bits == 16 and s.sweep:
-        raise MinicnnError("a sweep is a sheet of 8 bits a channel; leave out the 16 bits")
+    checks.bits(s, sheet=s.sweep)
     weights = {f"weight of layer {name}": value for name, value in (s.layers or {}).items()}
     checks.not_negative({"tv_weight": s.tv_weight, **weights})
     s.check()
