@@ -127,7 +127,7 @@ def style(f, target, factor):
     return value, df.dense()
 
 
-def deferred_style(f, target, factor):
+def deferred_style(f, target, factor, mean_gram=mean_gram):
     """Return the value of `style` and its gradient as a `ChannelProduct`."""
     difference = mean_gram(f)
     difference -= target
@@ -195,10 +195,12 @@ class GramStyleLoss:
     ----------
     deferred : set of layer names
         Their gradients are handed out as `ChannelProduct`; empty unless somebody can take those.
+    mean_gram : callable
+        The function of this name, or one that does the same faster.
     """
 
     def __init__(self, targets, layer_weights=None, normalisation="mean"):
-        self.deferred = set()
+        self.deferred, self.mean_gram = set(), mean_gram
         factor = _row(STYLE, normalisation, "style")
         self.weights = _layer_weights(targets, layer_weights, "style")
         self.targets = {name: targets[name] for name in self.weights}
@@ -211,8 +213,8 @@ class GramStyleLoss:
 
     def term(self, name, f, factor):
         """Return (value, df) of a layer."""
-        kind = deferred_style if name in self.deferred else style
-        return kind(f, self.targets[name], factor)
+        value, df = deferred_style(f, self.targets[name], factor, self.mean_gram)
+        return value, df if name in self.deferred else df.dense()
 
     def check(self, name, f):
         """Refuse an activation that cannot be compared with the target."""

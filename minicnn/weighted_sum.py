@@ -44,13 +44,20 @@ class WeightedSum:
         named = [name for _, objective in self.objectives.values() for name in objective.layers]
         self.layers = list(dict.fromkeys(named))
 
-    def defer(self):
-        """Have Gram gradients handed out as `objectives.ChannelProduct`, where nothing is added."""
+    def defer(self, mean_gram):
+        """Have Gram gradients handed out as `objectives.ChannelProduct`, where nothing is added.
+
+        Parameters
+        ----------
+        mean_gram : callable
+            Computes Gram matrices instead of `objectives.mean_gram`.
+        """
         read = [name for _, objective in self.objectives.values() for name in objective.layers]
         alone = {name for name in read if read.count(name) == 1}
         for _, objective in self.objectives.values():
             if hasattr(objective, "deferred"):
                 objective.deferred = alone & set(objective.layers)
+                objective.mean_gram = mean_gram
 
     def __call__(self, acts, x=None, report=None):
         """Evaluate every term.

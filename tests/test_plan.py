@@ -11,7 +11,7 @@ from minicnn.engine.walk import FastWalk
 from minicnn.errors import MinicnnError
 from minicnn.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
 from minicnn.network import Network
-from minicnn.objectives import ChannelProduct
+from minicnn.objectives import ChannelProduct, mean_gram
 from minicnn.weighted_sum import WeightedSum
 
 NETWORKS = {
@@ -157,8 +157,16 @@ def test_gradients_are_deferred_only_where_nothing_is_added():
             self.layers, self.deferred = list(layers), set()
 
     one, two = Objective("a", "b"), Objective("b", "c")
-    WeightedSum({"one": (1.0, one), "two": (1.0, two)}).defer()
+    WeightedSum({"one": (1.0, one), "two": (1.0, two)}).defer(mean_gram)
     assert (one.deferred, two.deferred) == ({"a"}, {"c"})
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 21, 13), (2, 16, 3, 4), (1, 5, 1, 1)])
+def test_gram_matrices_of_the_crew(shape, rng):
+    f = rng.standard_normal(shape)
+    found = [FastWalk(minicnn.build("minivgg"), n).replay().mean_gram(f) for n in (1, 2, 3)]
+    assert relative(found[0], mean_gram(f)) < 1e-13
+    assert all(np.array_equal(found[0], other) for other in found[1:])
 
 
 def test_what_does_not_belong_to_the_last_forward_pass_is_refused(rng):
@@ -206,5 +214,10 @@ def test_the_arena_hands_out_what_was_given_back():
 def test_gradcheck_covers_the_fast_path_and_would_see_an_error(monkeypatch):
     assert all(result.ok for result in gradcheck.run(cases=gradcheck_engine.CASES))
     exact = units.Convolution.mask
-    monkeypatch.setattr(units.Convolution, "mask", lambda *a: (exact(*a), a[1].__imul__(1.001))[0])
+
+    def wrong(unit, calls, part, *where):
+        exact(unit, calls, part, *where)
+        calls.add(np.multiply, part, 1.001, out=part)
+
+    monkeypatch.setattr(units.Convolution, "mask", wrong)
     assert not any(result.ok for result in gradcheck.run("engine.plan", gradcheck_engine.CASES))

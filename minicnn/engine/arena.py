@@ -21,7 +21,8 @@ class Arena:
 
     def __init__(self, dtype, size):
         self.dtype, self.size = np.dtype(dtype), size
-        self._free, self._lent = [], {}  # [flat, numbers written], id of the array -> the same
+        self._held = []  # [flat, numbers written] of every buffer
+        self._free, self._lent = [], {}  # some of them, id of the array -> (it, one of them)
 
     def take(self, shape):
         """Return an uninitialised array."""
@@ -33,6 +34,7 @@ class Arena:
             held = max(self._free, key=lambda held: held[1], default=None)
         if held is None:
             held = [np.empty(self.size, self.dtype), 0]
+            self._held.append(held)
         else:
             self._free = [other for other in self._free if other is not held]
         held[1] = max(held[1], count)
@@ -46,6 +48,11 @@ class Arena:
             self._free.append(self._lent.pop(id(array))[1])
 
     def reset(self):
-        """Take back everything."""
-        self._free += [held for _, held in self._lent.values()]
+        """Take back everything: the same wishes will get the same memory."""
+        self._free = list(self._held)
         self._lent.clear()
+
+    @property
+    def buffers(self):
+        """The flat arrays of which all arrays are views."""
+        return [flat for flat, _ in self._held]

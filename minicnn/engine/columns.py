@@ -9,14 +9,18 @@ of S C neighbours, which copies fast, and for 1x1 kernels X is x itself. X is ma
 output rows, or for a few small pictures, at a time, so that it stays in the cache.
 """
 
+from functools import partial
+
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minicnn.engine.scratch import buffer
-from minicnn.engine.threads import parallel_map
+from minicnn.engine import products
+from minicnn.engine.calls import Calls, share
+from minicnn.engine.threads import at_hand
 from minicnn.ops.shapes import pair
 
-STRIP_BYTES = 2 << 20  # of X
+STRIP_BYTES = 512 << 10  # of X
+FEW_CHANNELS = 4
 
 
 def filter_matrices(w, groups, dtype):
@@ -26,77 +30,150 @@ def filter_matrices(w, groups, dtype):
     return np.ascontiguousarray(matrices, dtype).reshape(groups, -1, K // groups)
 
 
-def correlate(x, W, b, kernel, size, *, stride, padding, dilation, target=None, then=None):
-    """Return y (N, K, P, Q); `W` is from `filter_matrices`, `size` is (P, Q).
+def correlate(x, W, b, kernel, size, *, stride, padding, dilation):
+    """Return y (N, K, P, Q); `W` is from `filter_matrices`, `size` is (P, Q)."""
+    y = np.empty((len(x), *size, W.shape[0] * W.shape[2]), x.dtype)
+    how = {"stride": stride, "padding": padding, "dilation": dilation}
+    crew = at_hand()
+    there = Correlation(x, W, b, kernel, size, **how, target=lambda calls, *where: y[where])
+    crew.play(there.program(crew.scratches))
+    return y.transpose(0, 3, 1, 2)
 
-    `target` and `then` are those of `winograd.correlate`.
+
+class Correlation:
+    """What `correlate` computes, part by part, as a program of `engine.calls`.
+
+    `target` and `then` are those of `winograd.Correlation`.
     """
-    geometry = kernel, pair(stride), pair(dilation)
-    x_pad = _padded(x, padding)
-    (N, (P, Q)), (G, _, Kg) = (len(x), size), W.shape
-    y = np.empty((N, P, Q, G * Kg), x.dtype) if target is None else None
 
-    def strip(where):
+    def __init__(self, x, W, b, kernel, size, *, stride, padding, dilation, target, then=None):
+        self.x, self.W, self.b = x.transpose(0, 2, 3, 1), W, b
+        self.geometry, self.padding = (kernel, pair(stride), pair(dilation)), pair(padding)
+        self.size, self.target, self.then = size, target, then
+
+    def program(self, scratches):
+        """Return the stages."""
+        (N, H, W, C), (ph, pw) = self.x.shape, self.padding
+        strips = _strips(N, *self.size, self.W)
+        if (ph, pw) == (0, 0) and self.x.flags.c_contiguous:
+            return [share(scratches, strips, partial(self._strip, self.x))]
+        x_pad = np.zeros((N, H + 2 * ph, W + 2 * pw, C), self.x.dtype)
+        inside = x_pad[:, ph : ph + H, pw : pw + W]
+        bands = [(slice(None), slice(H * i // 4, H * (i + 1) // 4)) for i in range(4)]
+
+        def pad(calls, where):
+            calls.add(np.copyto, inside[where], self.x[where])
+
+        return [
+            share(scratches, bands, pad),
+            share(scratches, strips, partial(self._strip, x_pad)),
+        ]
+
+    def _strip(self, x_pad, calls, where):
         pictures, rows = where
-        mine = slice(*rows)
-        part = y[pictures, mine] if target is None else target(pictures, mine)
+        (G, _, Kg), mine = self.W.shape, slice(*rows)
+        part = self.target(calls, pictures, mine)
         for g in range(G):
-            X = _columns(x_pad[pictures], g, G, geometry, rows, Q)
+            X = _columns(calls, x_pad[pictures], g, G, self.geometry, rows, self.size[1])
             if G == 1:
-                np.matmul(X, W[0], out=part.reshape(-1, Kg))
+                products.by(calls, X[None], self.W, part.reshape(1, -1, Kg))
             else:
-                part[..., g * Kg : (g + 1) * Kg] = (X @ W[g]).reshape(*part.shape[:3], Kg)
-        if b is not None:
-            part += b
-        if then:
-            then(part, pictures, mine)
-
-    parallel_map(strip, _strips(N, P, Q, W))
-    return y.transpose(0, 3, 1, 2) if target is None else None
+                own = calls.buffer("group", (1, len(X), Kg), part.dtype)
+                products.by(calls, X[None], self.W[g : g + 1], own)
+                wanted = part[..., g * Kg : (g + 1) * Kg]
+                calls.add(np.copyto, wanted, own.reshape(wanted.shape))
+        if self.b is not None:
+            calls.add(np.add, part, self.b, out=part)
+        if self.then:
+            self.then(calls, part, pictures, mine)
 
 
 def correlate_adjoint(dy, W, kernel, x_shape, *, stride, padding, dilation):
     """Return dx, shape `x_shape`, for `dy` (N, K, P, Q): the adjoint of `correlate`."""
-    dy = _last(dy)
-
-    def strip(where):
-        pictures, (p0, p1) = where
-        how = {"stride": stride, "padding": padding, "dilation": dilation}
-        return pictures, p0, adjoint_strip(dy[pictures, p0:p1], W, kernel, x_shape, **how)
-
-    strips = parallel_map(strip, _strips(*dy.shape[:3], W))
-    return add_strips(strips, x_shape, stride=stride, padding=padding)
+    adjoint = Adjoint(W, kernel, x_shape, stride=stride, padding=padding, dilation=dilation)
+    crew = at_hand()
+    crew.play(adjoint.program(crew.scratches, dy))
+    return adjoint.dx
 
 
-def adjoint_strip(dy, W, kernel, x_shape, *, stride, padding, dilation):
-    """Return what some output rows dy (n, p, Q, K) give to the padded input, (n, rows, W, C)."""
-    (u, v), (d, e) = pair(stride), pair(dilation)
-    (p, Q), (G, _, Kg), Cg = dy.shape[1:3], W.shape, x_shape[1] // len(W)
-    width = x_shape[3] + 2 * pair(padding)[1]
-    dx = np.zeros((len(dy), (p - 1) * u + (kernel[0] - 1) * d + 1, width, G * Cg), dy.dtype)
-    for g in range(G):
-        own = np.ascontiguousarray(dy[..., g * Kg : (g + 1) * Kg]).reshape(-1, Kg)
-        dX = buffer("columns", (len(own), W.shape[1]), dy.dtype)
-        dX = np.matmul(own, W[g].T, out=dX).reshape(*dy.shape[:3], *kernel, Cg)
-        for r in range(kernel[0]):
-            for s in range(kernel[1]):
-                rows = slice(r * d, r * d + (p - 1) * u + 1, u)
-                cols = slice(s * e, s * e + (Q - 1) * v + 1, v)
-                dx[:, rows, cols, g * Cg : (g + 1) * Cg] += dX[:, :, :, r, s]
-    return dx
+class Adjoint:
+    """The gradient of the data, strip by strip of output rows.
 
-
-def add_strips(strips, x_shape, *, stride, padding):
-    """Return dx, shape `x_shape`, the sum of [(pictures, first output row, `adjoint_strip`), ...].
-
-    Neighbouring strips overlap, so they are added one by one, in the order of the list.
+    Neighbouring strips overlap in the padded input, so each has an array of its own, and `sum`
+    adds them one by one, from the top to the bottom. With a few channels, as a picture has, these
+    are (n, C, rows, W), else (n, rows, W, C).
     """
-    (ph, pw), u = pair(padding), pair(stride)[0]
-    N, C, H, W = x_shape
-    dx = np.zeros((N, H + 2 * ph, W + 2 * pw, C), strips[0][2].dtype)
-    for pictures, p0, strip in strips:
-        dx[pictures, p0 * u : p0 * u + strip.shape[1]] += strip
-    return dx[:, ph : ph + H, pw : pw + W].transpose(0, 3, 1, 2)
+
+    def __init__(self, W, kernel, x_shape, *, stride, padding, dilation):
+        self.W, self.kernel, self.x_shape = W, kernel, x_shape
+        self.stride, self.padding, self.dilation = pair(stride), pair(padding), pair(dilation)
+        (N, C, H, width), (ph, pw) = x_shape, self.padding
+        self.planes = C <= FEW_CHANNELS
+        size = (N, H + 2 * ph, width + 2 * pw, C)
+        self._dx = np.empty([size[i] for i in self._order], W.dtype)
+        self._strips = []
+
+    @property
+    def dx(self):
+        """The gradient, (N, C, H, W), once `sum` has been called."""
+        (_, _, H, W), (ph, pw) = self.x_shape, self.padding
+        dx = self._dx if self.planes else self._dx.transpose(0, 3, 1, 2)
+        return dx[:, :, ph : ph + H, pw : pw + W]
+
+    @property
+    def _order(self):
+        return (0, 3, 1, 2) if self.planes else (0, 1, 2, 3)
+
+    def program(self, scratches, dy):
+        """Return the stages for dy (N, K, P, Q)."""
+        dy = _last(dy)
+
+        def strip(calls, where):
+            pictures, (first, last) = where
+            self.strip(calls, dy[pictures, first:last], pictures, first)
+
+        return [share(scratches, _strips(*dy.shape[:3], self.W), strip), self.sum()]
+
+    def strip(self, calls, dy, pictures, first):
+        """Note what the output rows dy (n, p, Q, K) from row `first` on give to the input."""
+        (u, v), (d, e), (G, taps, Kg) = self.stride, self.dilation, self.W.shape
+        (n, p, Q, _), (R, S) = dy.shape, self.kernel
+        Cg, width = self.x_shape[1] // G, self.x_shape[3] + 2 * self.padding[1]
+        size = (n, (p - 1) * u + (R - 1) * d + 1, width, G * Cg)
+        mine = np.empty([size[i] for i in self._order], dy.dtype)
+        self._strips.append((pictures, first * u, mine))
+        calls.add(mine.fill, 0)
+        mine = mine.transpose(np.argsort(self._order))
+        for g in range(G):
+            own = dy.reshape(-1, G * Kg)
+            if G > 1:
+                own = calls.buffer("group", (len(own), Kg), dy.dtype)
+                calls.add(np.copyto, own.reshape(n, p, Q, Kg), dy[..., g * Kg : (g + 1) * Kg])
+            if self.planes:
+                dX = calls.buffer("columns", (taps, len(own)), dy.dtype)
+                calls.add(np.matmul, self.W[g], own.T, out=dX)
+                dX = dX.reshape(R, S, Cg, n, p, Q).transpose(3, 4, 5, 0, 1, 2)
+            else:
+                dX = calls.buffer("columns", (len(own), taps), dy.dtype)
+                products.by(calls, own[None], self.W[g : g + 1].transpose(0, 2, 1), dX[None])
+                dX = dX.reshape(n, p, Q, R, S, Cg)
+            for r in range(R):
+                for s in range(S):
+                    rows = slice(r * d, r * d + (p - 1) * u + 1, u)
+                    cols = slice(s * e, s * e + (Q - 1) * v + 1, v)
+                    there = mine[:, rows, cols, g * Cg : (g + 1) * Cg]
+                    calls.add(np.add, there, dX[:, :, :, r, s], out=there)
+
+    def sum(self):
+        """Return the stage that adds the strips."""
+        calls = Calls()
+        calls.add(self._dx.fill, 0)
+        rows = self._dx if not self.planes else self._dx.transpose(0, 2, 3, 1)
+        for pictures, first, strip in sorted(self._strips, key=lambda s: (s[0].start, s[1])):
+            strip = strip.transpose(0, 2, 3, 1) if self.planes else strip
+            there = rows[pictures, first : first + strip.shape[1]]
+            calls.add(np.add, there, strip, out=there)
+        return [calls]
 
 
 def filter_gradient(x, dy, w_shape, *, stride, padding, dilation, groups):
@@ -108,7 +185,9 @@ def filter_gradient(x, dy, w_shape, *, stride, padding, dilation, groups):
     for pictures, rows in _strips(len(x), *dy.shape[1:3], dW):
         mine = dy[pictures, rows[0] : rows[1]]
         for g in range(groups):
-            X = _columns(x_pad[pictures], g, groups, geometry, rows, dy.shape[2])
+            calls = Calls()
+            X = _columns(calls, x_pad[pictures], g, groups, geometry, rows, dy.shape[2])
+            calls()
             own = np.ascontiguousarray(mine[..., g * Kg : (g + 1) * Kg]).reshape(-1, Kg)
             dW[g] += X.T @ own
     dw = dW.reshape(groups, R, S, Cg, Kg).transpose(0, 4, 3, 1, 2)
@@ -130,8 +209,8 @@ def _padded(x, padding):
     return x_pad
 
 
-def _columns(x_pad, group, groups, geometry, rows, Q):
-    """Return X (pixels, R S C/G) of the output rows `rows` (first, last + 1)."""
+def _columns(calls, x_pad, group, groups, geometry, rows, Q):
+    """Return X (pixels, R S C/G) of the output rows `rows` (first, last + 1), once called."""
     (R, S), (u, v), (d, e) = geometry
     N, _, _, C = x_pad.shape
     p0, p1 = rows
@@ -145,8 +224,8 @@ def _columns(x_pad, group, groups, geometry, rows, Q):
     else:
         shape, inner = (R, S, Cg), (d * sH, e * sW, item)
     windows = as_strided(first, (N, p1 - p0, Q, *shape), (sN, u * sH, v * sW, *inner))
-    X = buffer("columns", windows.shape, x_pad.dtype)
-    np.copyto(X, windows)
+    X = calls.buffer("columns", windows.shape, x_pad.dtype)
+    calls.add(np.copyto, X, windows)
     return X.reshape(-1, R * S * Cg)
 
 

@@ -1,6 +1,6 @@
 """The weights of a network that stand still, as the fast convolutions want them, each made once."""
 
-from minicnn.engine import columns, winograd
+from minicnn.engine import columns, products, winograd
 
 TILE = 4  # F(6x6) saves little more, and its filters take 1.8 times the memory
 SMALL = 256 * 256  # C K of a bank that is kept in panels
@@ -36,7 +36,7 @@ class FilterBanks:
         exchanged = U.transpose(0, 2, 1)
         if not _in_panels(w.shape):
             return U, exchanged
-        return winograd.panels(U), winograd.panels(exchanged)
+        return products.panels(U), products.panels(exchanged)
 
 
 def bank_bytes(w_shape, itemsize=4):
@@ -47,4 +47,4 @@ def bank_bytes(w_shape, itemsize=4):
 
 def _in_panels(w_shape):
     K, C = w_shape[:2]
-    return K * C <= SMALL and not (K % winograd.PANEL or C % winograd.PANEL)
+    return K * C <= SMALL and not (K % products.PANEL or C % products.PANEL)

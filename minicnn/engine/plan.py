@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.engine import pooling, units
+from minicnn.engine import pooling, products, units
 from minicnn.engine.arena import Arena
-from minicnn.engine.scratch import buffer
-from minicnn.engine.threads import parallel_map
+from minicnn.engine.calls import share
+from minicnn.engine.threads import at_hand
 from minicnn.errors import MinicnnError
 from minicnn.network import INPUT
 from minicnn.objectives import ChannelProduct
@@ -64,13 +64,15 @@ class Plan:
         plain = [unit for unit in self.units if isinstance(unit, units.Plain)]
         self.pinned = {source for unit in plain for source in unit.inputs}
         self.dys, self.pending, self.passed, self.lent = {}, {}, set(), {}
+        self.programs, self.copies = {}, {}  # see `play`, `_copied`
 
     def forward(self, x):
         """Return {tap: activation (N, C, H, W)}, valid until the next call.
 
         The pictures x (N, C, H, W) are taken in the dtype of the network.
         """
-        x = np.asarray(x, self.arena.dtype)
+        x = self._copied(INPUT, x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        self.dys = {}
         self.arena.reset()
         self.lent.clear()
         values, acts = {INPUT: x}, {}
@@ -104,7 +106,7 @@ class Plan:
                 raise MinicnnError(
                     f"layer {name}: the gradient is {dy.shape}, its activation {self.shapes[name]}"
                 )
-        self.dys, self.passed = dys, set()
+        self.dys, self.passed = {name: self._tap(name, dy) for name, dy in dys.items()}, set()
         self.pending = {}
         for unit in reversed(self.units):
             parts = self.pending.pop(unit.name, [])
@@ -112,10 +114,10 @@ class Plan:
                 continue
             g = parts[0] if parts and parts[0].settled else self._settle(unit, parts)
             unit.backward(g.array.transpose(0, 3, 1, 2))
-            if not isinstance(unit, units.Plain):  # such a one may hand on views of its argument
+            if not unit.hands_on:
                 self.arena.give(g.buffer)
         parts = [part.array for part in self.pending.pop(INPUT, [])]
-        return sum(parts[1:], parts[0]).transpose(0, 3, 1, 2) if parts else None
+        return sum(parts[1:], parts[0].copy()).transpose(0, 3, 1, 2) if parts else None
 
     def dissolve(self):
         """Let go of the units, which know the plan, so that its memory is free at once."""
@@ -132,8 +134,8 @@ class Plan:
     def gradient_buffer(self, source):
         """Return (buffer for the gradient of `source`, finish).
 
-        The unit that fills it calls finish(part, pictures, rows) for each part when it is done
-        with it, or nothing where finish is None.
+        The unit that fills it notes finish(calls, part, pictures, rows) for each part when it is
+        done with it, or nothing where finish is None.
         """
         if source == INPUT:
             return self._empty(source), None  # the caller's from now on
@@ -143,15 +145,40 @@ class Plan:
         return out, self.finisher(source) if alone else None
 
     def finisher(self, source):
-        """Return finish(part, pictures, rows), which settles a part of the gradient of `source`."""
-        unit, tap = self.by_name[source], self.dys.get(source)
+        """Return finish(calls, part, pictures, rows), which settles a part of a gradient."""
 
-        def finish(part, pictures, rows):
-            if tap is not None:
-                _add(part, tap, pictures, rows)
-            unit.mask(part, pictures, rows)
+        def finish(calls, part, pictures, rows):
+            self._add_tap(calls, source, part, pictures, rows)
+            self.by_name[source].mask(calls, part, pictures, rows)
 
         return finish
+
+    def play(self, key, arrays, make):
+        """Run the program make(scratches) of these arrays; it is made anew only if need be.
+
+        Everything that it reads and writes must lie where it lay before: the arrays, which may do
+        so or not, the scratch memory of the workers, which may have grown, and what the plan and
+        its units own. The same gradients of taps must come, in the same form.
+        """
+        crew = at_hand()
+
+        def stamp():
+            where = tuple(_address(array) for array in arrays)
+            taps = {name: type(dy) for name, dy in self.dys.items()}
+            return where, tuple(scratch.grown for scratch in crew.scratches), id(crew), taps
+
+        before, program = self.programs.get(key, (None, None))
+        if before != stamp():
+            program = make(crew.scratches)
+            self.programs[key] = (stamp(), program)
+        crew.play(program)
+
+    def steady(self, name, x):
+        """Return x (N, C, H, W) where it will lie the next time too, in a copy if need be."""
+        flat = x.transpose(0, 2, 3, 1)
+        if not (flat.flags.c_contiguous and self._is_own(x)):
+            flat = self._copied(name, flat)
+        return flat.transpose(0, 3, 1, 2)
 
     def pass_by(self, name):
         """Note that the unit `name` has handed its gradient on."""
@@ -172,33 +199,70 @@ class Plan:
             return parts[0]
         N, C, H, W = self.shapes[unit.name]
         out = self.arena.take((N, H, W, C))
+        arrays = [
+            array if self._is_own(array) else self._copied(f"{unit.name} part {i}", array)
+            for i, array in enumerate(arrays)
+        ]
 
-        def band(where):
+        def band(calls, where):
             mine = out[where]
-            np.copyto(mine, arrays[0][where] if arrays else 0)
+            calls.add(np.copyto, mine, arrays[0][where] if arrays else mine.dtype.type(0))
             for other in arrays[1:]:
-                mine += other[where]
-            if tap is not None:
-                _add(mine, tap, *where)
-            unit.mask(mine, *where)
+                calls.add(np.add, mine, other[where], out=mine)
+            self._add_tap(calls, unit.name, mine, *where)
+            unit.mask(calls, mine, *where)
 
-        parallel_map(band, pooling.row_bands(out))
+        def make(scratches):
+            return [share(scratches, pooling.row_bands(out), band)]
+
+        self.play((unit.name, "settle"), (out, *arrays), make)
         for part in parts:
             self.arena.give(part.buffer)
         return Gradient(out, out)
+
+    def _tap(self, name, dy):
+        """Return the gradient of a tap in the form in which the parts take it."""
+        if not isinstance(dy, ChannelProduct):
+            return dy
+        if _address(dy.f) != _address(self.held[name]) or dy.f.shape != self.shapes[name]:
+            return dy.dense()  # of an activation that is not the last one
+        matrix = dy.matrix.transpose(0, 2, 1)
+        if products.wants_panels(matrix.shape):
+            matrix = products.panels(matrix)
+        self._copied(name + " matrix", matrix)
+        return dy
+
+    def _add_tap(self, calls, name, part, pictures, rows):
+        """Note that the gradient of a tap, if it is one, is added to a part (n, rows, W, C)."""
+        tap = self.dys.get(name)
+        if isinstance(tap, ChannelProduct):
+            f = self.held[name][pictures, rows]
+            f = f.reshape(len(f), -1, f.shape[-1])
+            product = calls.buffer("product", f.shape, part.dtype)
+            products.by(calls, f, self.copies[name + " matrix"][pictures], product)
+            calls.add(np.add, part, product.reshape(part.shape), out=part)
+        elif tap is not None:
+            calls.add(self._add_array, name, part, pictures, rows)
+
+    def _add_array(self, name, part, pictures, rows):
+        part += self.dys[name][pictures, :, rows].transpose(0, 2, 3, 1)
+
+    def _copied(self, name, array):
+        """Return a copy of an array, always in the same place."""
+        if name not in self.copies:
+            self.copies[name] = np.empty(array.shape, self.arena.dtype)
+        np.copyto(self.copies[name], array)
+        return self.copies[name]
+
+    def _is_own(self, array):
+        owner = array if array.base is None else array.base
+        own = (*self.arena.buffers, *self.held.values(), *self.copies.values())
+        return any(owner is mine for mine in own)
 
     def _empty(self, name):
         N, C, H, W = self.shapes[name]
         return np.empty((N, H, W, C), self.arena.dtype)
 
 
-def _add(part, tap, pictures, rows):
-    """Add a part of the gradient of a tap to `part` (n, rows, W, C)."""
-    if not isinstance(tap, ChannelProduct):
-        part += tap[pictures, :, rows].transpose(0, 2, 3, 1)
-        return
-    f = tap.f[pictures, :, rows].transpose(0, 2, 3, 1)
-    f = f.reshape(len(f), -1, f.shape[-1])
-    matrix = tap.matrix[pictures].transpose(0, 2, 1)
-    product = np.matmul(f, matrix, out=buffer("product", f.shape, part.dtype))
-    part += product.reshape(part.shape)
+def _address(array):
+    return array.__array_interface__["data"][0]

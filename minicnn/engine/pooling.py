@@ -6,7 +6,7 @@ share rows and are added one after the other.
 
 import numpy as np
 
-from minicnn.engine.scratch import buffer
+from minicnn.engine.calls import at_once
 from minicnn.engine.threads import parallel_map
 from minicnn.ops import avgpool2d, maxpool2d
 from minicnn.ops.shapes import pair
@@ -59,7 +59,7 @@ def pool(x, layer, *, largest, drop=False):
 def backward(dy, layer, caches, out, *, largest, then=None):
     """Write the gradient of the input into `out` (N, H, W, C) for dy (N, C, P, Q).
 
-    `then(part, pictures, rows)` is called for every part of `out` that is finished.
+    `then(calls, part, pictures, rows)` notes what is to be done with each finished part of `out`.
     """
     (R, _), (u, _) = pair(layer.kernel), pair(layer.stride)
     overlapping = R > u
@@ -77,7 +77,7 @@ def backward(dy, layer, caches, out, *, largest, then=None):
         out[pictures, top : top + dx.shape[1]] = dx
         out[pictures, top + dx.shape[1] : end] = 0
         if then:
-            then(out[pictures, top:end], pictures, slice(top, end))
+            at_once(then, out[pictures, top:end], pictures, slice(top, end))
         return None
 
     parts = parallel_map(band, caches)
@@ -85,7 +85,7 @@ def backward(dy, layer, caches, out, *, largest, then=None):
         for pictures, rows, dx in parts:
             out[pictures, rows] += dx
         if then:
-            parallel_map(lambda where: then(out[where], *where), row_bands(out))
+            parallel_map(lambda where: at_once(then, out[where], *where), row_bands(out))
 
 
 def row_bands(x):
@@ -107,50 +107,120 @@ def _bands(x, P, u):
     ]
 
 
-class Unpooled:
-    """The gradient of what a pooling of 2x2 windows reads, made row by row when it is wanted.
+class Halving:
+    """A pooling of 2x2 windows of what a ReLU has made, and its gradient, for parts of rows.
+
+    Of both kinds all that the gradient needs is one bit for each input: of the mean whether it is
+    positive, of the maximum whether it is the first largest one of its window too. The gradient is
+    that of the window, over the count of the mean, where there is a bit.
 
     Parameters
     ----------
-    dy : array (N, C, P, Q)
-    shape : (int, int, int, int)
-        Of the input, (N, C, H, W).
-    found : array (N, C, P, Q) of switches, or (P, Q) of counts
-        What the pooling has kept: see `maxpool2d.Cache`, `avgpool2d.Cache`.
-    bits : uint8 array (N, H, bytes), optional
-        Where the input is positive; the gradient is 0 elsewhere.
+    x_shape, y_shape : (int, int, int, int), (N, C, H, W) before and after
+    layer : MaxPool2d or AvgPool2d
+    largest : bool
+        Maxima, else means.
+    keep : bool
+        Whether `Unpooled` will be made of this.
+    dtype : numpy dtype
     """
 
-    def __init__(self, dy, shape, found, bits=None):
-        self.dy, self.shape, self.found, self.bits = dy, shape, found, bits
-        self.dtype, self.itemsize = dy.dtype, dy.itemsize
+    def __init__(self, x_shape, y_shape, layer, *, largest, keep, dtype):
+        self.x_shape, self.largest = x_shape, largest
+        N, C, self.P, self.Q = y_shape
+        self.bits = np.empty((N, 2 * self.P, -(-2 * self.Q * C // 8)), np.uint8) if keep else None
+        self.per_count = None  # 1 / count, (P, Q, 1)
+        if not largest:
+            zeros = np.zeros((1, 1, *x_shape[2:]), dtype)
+            self.per_count = 1 / pool(zeros, layer, largest=False)[1].count[:, :, None]
 
-    def rows(self, pictures, first, count):
-        """Return rows first .. first + count, (n, count, W, C); zeros beyond the input."""
-        _, C, H, W = self.shape
-        low, high = max(0, first), min(H, first + count)
-        p0, p1 = low // 2, min(-(-high // 2), self.dy.shape[2])
-        out = buffer("unpooled", (pictures.stop - pictures.start, count, W, C), self.dtype)
-        dy = self.dy[pictures, :, p0:p1]
-        size = (len(dy), C, min(2 * p1, H) - 2 * p0, W)
-        geometry = (size, (2, 2), (2, 2), (0, 0))
-        if self.found.ndim == 4:
-            cache = maxpool2d.Cache(self.found[pictures, :, p0:p1], *geometry)
-            dx = maxpool2d.unpool(dy, cache)
-        else:
-            dx = avgpool2d.backward(dy, avgpool2d.Cache(self.found[p0:p1], *geometry))
-        dx = dx.transpose(0, 2, 3, 1)[:, low - 2 * p0 : high - 2 * p0]
-        end = low - first + dx.shape[1]  # a last odd row is in no window
-        out[:, : low - first], out[:, end:] = 0, 0
-        part = out[:, low - first : end]
+    def forward(self, calls, x, out, pictures, rows):
+        """Note the pooling of the rows `rows` of x, an array (n, rows, W, C), into (n, p, Q, C)."""
+        (n, p, Q, C), height = out.shape, 2 * out.shape[1]
+        if x.shape[1] < height or x.shape[2] < 2 * Q:  # windows hang over the edge: a ReLU's zeros
+            even = calls.buffer("even", (n, height, 2 * Q, C), x.dtype)
+            there = even[:, : x.shape[1], : x.shape[2]]
+            calls.add(even.fill, 0)
+            calls.add(np.copyto, there, x[:, :height, : 2 * Q])
+            x = even
+        x = x[:, :height, : 2 * Q]
+        left, right = x[:, :, ::2], x[:, :, 1::2]
+        pairs = calls.buffer("pairs", left.shape, x.dtype)
+        join = np.maximum if self.largest else np.add
+        calls.add(join, left, right, out=pairs)
+        calls.add(join, pairs[:, ::2], pairs[:, 1::2], out=out)
+        mine = slice(rows.start // 2, rows.start // 2 + p)
+        if not self.largest:
+            calls.add(np.multiply, out, self.per_count[mine], out=out)
         if self.bits is None:
-            part[...] = dx
+            return
+        zero, bits = x.dtype.type(0), calls.buffer("bits", x.shape, bool)
+        if self.largest:
+            _winners(calls, left, right, pairs, out, bits)
         else:
-            bits = self.bits[pictures, low : low + dx.shape[1]]
-            np.multiply(dx, positive(bits, part.shape), out=part)
-        return out
+            calls.add(np.greater, x, zero, out=bits)
+        calls.add(pack, bits, self.bits[pictures, 2 * mine.start : 2 * mine.stop])
 
 
-def positive(bits, shape):
-    """Return the bits of a ReLU as bool (n, rows, W, C)."""
-    return np.unpackbits(bits, axis=-1, count=shape[2] * shape[3]).view(bool).reshape(shape)
+def _winners(calls, left, right, pairs, y, bits):
+    """Note which inputs are the first largest, in row-major order, of windows with y > 0."""
+    n, p, Q, C = y.shape
+    in_left = calls.buffer("in left", left.shape, bool)
+    above = calls.buffer("above", y.shape, bool)
+    positive = calls.buffer("positive", y.shape, bool)
+    in_row = calls.buffer("in row", (n, p, 2, Q, C), bool)
+    calls.add(np.greater_equal, left, right, out=in_left)
+    calls.add(np.greater_equal, pairs[:, ::2], pairs[:, 1::2], out=above)
+    calls.add(np.greater, y, y.dtype.type(0), out=positive)
+    calls.add(np.logical_and, positive, above, out=in_row[:, :, 0])
+    calls.add(np.greater, positive, above, out=in_row[:, :, 1])  # and not above
+    in_row = in_row.reshape(in_left.shape)
+    calls.add(np.logical_and, in_row, in_left, out=bits[:, :, ::2])
+    calls.add(np.greater, in_row, in_left, out=bits[:, :, 1::2])
+
+
+class Unpooled:
+    """The gradient of what a `Halving` reads, made row by row when it is wanted.
+
+    Parameters
+    ----------
+    dy : array (N, C, P, Q), channels last in memory
+    halving : Halving
+    """
+
+    def __init__(self, dy, halving):
+        self.dy, self.halving = dy.transpose(0, 2, 3, 1), halving
+        self.shape, self.dtype = halving.x_shape, dy.dtype
+
+    def read(self, calls, pictures, first, last):
+        """Return rows first .. last, (n, last - first, W, C)."""
+        (_, C, _, W), P, Q = self.shape, self.halving.P, self.halving.Q
+        p0, p1 = first // 2, min(-(-last // 2), P)
+        dy = self.dy[pictures, p0:p1]
+        n, p = dy.shape[:2]
+        rows = calls.buffer("unpooled", (n, last + 1 - 2 * p0, max(W, 2 * Q), C), self.dtype)
+        for nowhere in (rows[:, 2 * p :], rows[:, : 2 * p, 2 * Q :]):  # in no window
+            if nowhere.size:
+                calls.add(nowhere.fill, 0)
+        if not p:
+            return rows[:, first - 2 * p0 : last - 2 * p0, :W]
+        if self.halving.per_count is not None:
+            scaled = calls.buffer("scaled", dy.shape, self.dtype)
+            calls.add(np.multiply, dy, self.halving.per_count[p0:p1], out=scaled)
+            dy = scaled
+        windows = rows[:, : 2 * p, : 2 * Q].reshape(n, p, 2, Q, 2, C)
+        bits = self.halving.bits[pictures, 2 * p0 : 2 * p1]
+        calls.add(keep, dy[:, :, None, :, None], bits, windows)
+        return rows[:, first - 2 * p0 : last - 2 * p0, :W]
+
+
+def pack(positive, bits):
+    """Write bool (n, rows, W, C) as bits (n, rows, bytes)."""
+    bits[...] = np.packbits(positive.reshape(*bits.shape[:2], -1), -1)
+
+
+def keep(x, bits, out):
+    """Write x where there is a bit, else 0, into `out`, which may be x."""
+    count = out[0].size // bits.shape[1]
+    wanted = np.unpackbits(bits, axis=-1, count=count).view(bool)
+    np.multiply(x, wanted.reshape(out.shape), out=out)

@@ -1,17 +1,36 @@
-"""Scratch memory that belongs to a thread and is reused from call to call."""
+"""Scratch memory that is reused from call to call."""
 
 import math
 import threading
 
 import numpy as np
 
-_held = threading.local()
+
+class Scratch:
+    """Memory by name: what comes later under a name overwrites what came before."""
+
+    def __init__(self):
+        self._held = {}
+        self.grown = 0  # how often the arrays made before have been left behind
+
+    def buffer(self, name, shape, dtype):
+        """Return an uninitialised array, in the memory of all arrays of that name."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        held = self._held.get(name)
+        if held is None or held.size < size:
+            held = self._held[name] = np.empty(size, np.uint8)
+            self.grown += 1
+        return held[:size].view(dtype).reshape(shape)
+
+
+class _Here(threading.local):
+    def __init__(self):
+        self.scratch = Scratch()
+
+
+_here = _Here()
 
 
 def buffer(name, shape, dtype):
-    """Return an uninitialised array; the next call with this name on this thread takes it back."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    held = _held.__dict__.get(name)
-    if held is None or held.size < size:
-        held = _held.__dict__[name] = np.empty(size, np.uint8)
-    return held[:size].view(dtype).reshape(shape)
+    """Return an array in the scratch memory of this thread, see `Scratch.buffer`."""
+    return _here.scratch.buffer(name, shape, dtype)

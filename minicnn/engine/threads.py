@@ -2,12 +2,14 @@
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import weakref
 from contextlib import contextmanager
 from functools import cache
+from queue import SimpleQueue
 
 from threadpoolctl import ThreadpoolController
 
+from minicnn.engine.scratch import Scratch
 from minicnn.errors import MinicnnError
 
 VARIABLE = "MINICNN_THREADS"
@@ -42,6 +44,8 @@ def one_blas_thread():
 class Crew:
     """Worker threads that are kept, with their scratch memory, from one evaluation to the next.
 
+    The thread that gives the work is one of the workers.
+
     Parameters
     ----------
     wanted : int, optional
@@ -50,17 +54,70 @@ class Crew:
 
     def __init__(self, wanted=None):
         self.count = thread_count(wanted)
-        self._pool = ThreadPoolExecutor(self.count) if self.count > 1 else None
+        self.scratches = [Scratch() for _ in range(self.count)]
+        self._inboxes = [SimpleQueue() for _ in range(self.count - 1)]
+        for inbox in self._inboxes:
+            threading.Thread(target=_work, args=(inbox,), daemon=True).start()
+        weakref.finalize(self, _dismiss, self._inboxes)
 
     @contextmanager
     def at_work(self):
-        """Context in which `parallel_map` of this thread uses the crew, and BLAS no threads."""
-        before, _here.pool = getattr(_here, "pool", None), self._pool
+        """Context in which the crew is `at_hand` in this thread, and BLAS uses no threads."""
+        before, _here.crew = getattr(_here, "crew", None), self
         try:
             with one_blas_thread():
                 yield
         finally:
-            _here.pool = before
+            _here.crew = before
+
+    def run(self, tasks):
+        """Call every one of at most `count` functions, each in a thread; return when all have.
+
+        Raises
+        ------
+        Exception
+            The first that a function has raised.
+        """
+        done = SimpleQueue()
+        others = list(zip(self._inboxes, tasks[1:], strict=False))
+        for inbox, task in others:
+            inbox.put((task, done))
+        before, _here.crew = getattr(_here, "crew", None), None  # the others are not free now
+        try:
+            tasks[0]()
+        finally:
+            errors = [done.get() for _ in others]
+            _here.crew = before
+        for error in errors:
+            if error:
+                raise error
+
+    def map(self, function, items):
+        """Return [function(item), ...]; whoever is free takes the next item."""
+        items, results = list(items), {}
+        numbers = iter(range(len(items)))  # its next is one step to other threads
+
+        def work():
+            for i in numbers:
+                results[i] = function(items[i])
+
+        self.run([work] * min(self.count, max(1, len(items))))
+        return [results[i] for i in range(len(items))]
+
+    def play(self, program):
+        """Make the calls of a program, see `engine.calls`, one stage after the other."""
+        for stage in program:
+            self.run(stage)
+
+
+def at_hand():
+    """Return the crew at work in this thread, or a crew of this thread alone."""
+    crew = getattr(_here, "crew", None)
+    if crew is None:
+        crew = getattr(_here, "alone", None)
+        if crew is None:
+            crew = _here.alone = Crew(1)
+    return crew
 
 
 def parallel_map(function, items):
@@ -68,8 +125,23 @@ def parallel_map(function, items):
 
     The items must not depend on each other; NumPy's calls release the interpreter lock.
     """
-    pool = getattr(_here, "pool", None)
-    return list((pool.map if pool else map)(function, items))
+    return at_hand().map(function, items)
+
+
+def _work(inbox):
+    """Do what comes in, until there is nothing more to come."""
+    for task, done in iter(inbox.get, None):
+        try:
+            task()
+            done.put(None)
+        except BaseException as error:
+            done.put(error)
+        del task, done
+
+
+def _dismiss(inboxes):
+    for inbox in inboxes:
+        inbox.put(None)
 
 
 @cache

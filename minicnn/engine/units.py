@@ -1,17 +1,17 @@
 """The units of a plan: a convolution with its ReLU, a pooling, any other layer by itself.
 
 A unit has `name` (of the activation that it makes), `inputs`, forward(xs) -> activation, and
-backward(g), which hands its gradients to the plan. `mask(part, pictures, rows)` applies the bits of
-its ReLU to a part (n, rows, W, C) of the gradient of its activation; `masks` says whether there are
-any.
+backward(g), which hands its gradients to the plan. `mask(calls, part, pictures, rows)` notes that
+the bits of its ReLU are applied to a part (n, rows, W, C) of the gradient of its activation;
+`masks` says whether there are any.
 """
 
 import numpy as np
 
 from minicnn.engine import columns, pooling, winograd
-from minicnn.engine.scratch import buffer
+from minicnn.engine.threads import parallel_map
 from minicnn.errors import MinicnnError
-from minicnn.layers import AvgPool2d, Conv2d, MaxPool2d, Mode, ReLU, Rule
+from minicnn.layers import AvgPool2d, Concat, Conv2d, MaxPool2d, Mode, ReLU, Rule
 from minicnn.network import INPUT
 from minicnn.ops.shapes import pair
 
@@ -32,20 +32,34 @@ def fuse(plan, nodes, net):
             found.append(kind(plan, node, relu, pool, net.own_params(node)))
         elif type(node.layer) in (MaxPool2d, AvgPool2d) and pooling.suits(node.layer):
             found.append(Pooling(plan, node))
+        elif type(node.layer) is Concat:
+            found.append(Concatenation(plan, node.name, node.inputs))
         else:
             found.append(Plain(plan, node, net.own_params(node)))
     return found
 
 
-class Plain:
-    """Any layer, as `Network` walks it."""
+class Unit:
+    """What all units share."""
 
     masks = False
+    hands_on = False  # whether a gradient handed down may be a view of the one that came
+
+    def __init__(self, plan, name, inputs):
+        self.plan, self.name, self.inputs = plan, name, inputs
+
+    def mask(self, calls, part, pictures, rows):
+        """Note nothing: there are no bits."""
+
+
+class Plain(Unit):
+    """Any layer, as `Network` walks it."""
+
+    hands_on = True
 
     def __init__(self, plan, node, params):
-        self.plan, self.node, self.params = plan, node, params
-        self.name, self.inputs = node.name, node.inputs
-        self.cache = None
+        super().__init__(plan, node.name, node.inputs)
+        self.node, self.params, self.cache = node, params, None
 
     def forward(self, xs):
         """Compute the activation."""
@@ -64,122 +78,152 @@ class Plain:
         for source, part in zip(self.inputs, parts, strict=True):
             self.plan.contribute(source, part.transpose(0, 2, 3, 1))
 
-    def mask(self, part, pictures, rows):
-        """There are no bits."""
 
-
-class Convolution:
+class Convolution(Unit):
     """A convolution, and the ReLU behind it if there is one and nobody else wants its input."""
 
     def __init__(self, plan, node, relu, pool, params):
-        self.plan, self.layer, self.rectified = plan, node.layer, relu is not None
-        self.name, self.inputs = (pool or relu or node).name, node.inputs
+        super().__init__(plan, (pool or relu or node).name, node.inputs)
+        self.layer, self.rectified = node.layer, relu is not None
         self.shape = plan.shapes[(relu or node).name]  # before the pooling
         self.w, self.b = params["weight"], params.get("bias")
-        self.geometry = {"stride": node.layer.stride, "padding": node.layer.padding}
+        self.padding = pair(node.layer.padding)
         self.suits = winograd.suits(self.w.shape, node.layer.stride, 1, node.layer.groups)
         behind = plan.consumers.get(self.name, [])
         # a max pooling alone behind it drops the windows that are not positive
         dropped = len(behind) == 1 and drops(behind[0].layer) and self.name not in plan.taps
         self.masks = self.rectified and plan.keep and not dropped
-        self.y = None
+        self.y = self.adjoint = None
         self.bits = None  # of a tap, its sign will do
-        if self.masks and self.name not in plan.taps:
-            self.bits = self._empty_bits()
+        if self.masks and self.name not in plan.taps and not pool:
+            N, K, P, Q = self.shape
+            self.bits = np.empty((N, P, -(-Q * K // 8)), np.uint8)
 
     def forward(self, xs):
         """Compute the activation."""
         out = self.y = self.plan.buffer(self.name)
-        self.correlate(xs[0], lambda *where: out[where], self.rectify if self.rectified else None)
+        then = self.rectify if self.rectified else None
+        self.correlate(xs[0], out, lambda calls, *where: out[where], then)
         return out.transpose(0, 3, 1, 2)
 
-    def correlate(self, x, target, then):
-        """Convolve, part by part; see `winograd.correlate`."""
-        filters = self.plan.convolution.filters
-        if self.suits:
-            U, _ = filters.winograd(self.w)
-            padding = pair(self.layer.padding)
-            how = {"target": target, "then": then, "size": winograd.LARGE_CHUNK_BYTES}
-            winograd.correlate(x, U, self.b, padding, **how)
-            return
-        W = filters.matrices(self.w, self.layer.groups)
-        how = {**self.geometry, "dilation": 1, "target": target, "then": then}
-        columns.correlate(x, W, self.b, self.w.shape[2:], self.shape[2:], **how)
+    def correlate(self, x, out, target, then):
+        """Convolve, part by part; `target` and `then` are those of `winograd.Correlation`."""
+        filters, x = self.plan.convolution.filters, self.plan.steady(self.inputs[0], x)
 
-    def rectify(self, part, pictures, rows):
-        """Apply the ReLU in place, and note its bits if they will be wanted."""
-        np.maximum(part, 0, out=part)
+        def make(scratches):
+            how = {"target": target, "then": then}
+            if self.suits:
+                U, _ = filters.winograd(self.w)
+                rows = winograd.Rows(x)
+                return winograd.Correlation(rows, U, self.b, self.padding, **how).program(scratches)
+            W, size = filters.matrices(self.w, self.layer.groups), self.shape[2:]
+            how |= {"stride": self.layer.stride, "padding": self.padding, "dilation": 1}
+            there = columns.Correlation(x, W, self.b, self.w.shape[2:], size, **how)
+            return there.program(scratches)
+
+        self.plan.play((self.name, "forward"), (x, out), make)
+
+    def rectify(self, calls, part, pictures, rows):
+        """Note the ReLU, in place, and its bits if they will be wanted."""
+        zero = part.dtype.type(0)
+        calls.add(np.maximum, part, zero, out=part)
         if self.bits is not None:
-            positive = np.greater(part, 0, out=buffer("positive", part.shape, bool))
-            self.bits[pictures, rows] = np.packbits(positive.reshape(*part.shape[:2], -1), -1)
+            positive = calls.buffer("positive", part.shape, bool)
+            calls.add(np.greater, part, zero, out=positive)
+            calls.add(pooling.pack, positive, self.bits[pictures, rows])
 
     def backward(self, g):
         """Hand down the gradient of the picture or activation below."""
         (source,) = self.inputs
-        if self.suits and max(pair(self.layer.padding)) <= 2:
-            first = self.plan.by_name.get(source)
-            if isinstance(first, Convolution) and first.is_first():
-                self._backward_through(first, g)
-                return
-            out, finish = self.plan.gradient_buffer(source)
-            self._correlate_back(g, lambda *where: out[where], finish)
-            settled = finish is not None
-            self.plan.contribute(source, out, owned=source != INPUT, settled=settled)
+        g = self.plan.steady(self.name + " gradient", g)
+        if not (self.suits or self._is_pointwise()) or max(self.padding) > 2:
+            self._backward_by_strips(g)
             return
-        W = self.plan.convolution.filters.matrices(self.w, self.layer.groups)
-        shape = self.plan.shapes[source]
-        dx = columns.correlate_adjoint(g, W, self.w.shape[2:], shape, **self.geometry, dilation=1)
-        self.plan.contribute(source, dx.transpose(0, 2, 3, 1))
+        first = self.plan.by_name.get(source)
+        if self.suits and isinstance(first, Convolution) and first.is_first():
+            self._backward_through(first, g)
+            return
+        out, finish = self.plan.gradient_buffer(source)
+
+        def make(scratches):
+            there = self._correlation_back(g, lambda calls, *where: out[where], finish)
+            return there.program(scratches)
+
+        self.plan.play((self.name, "backward"), (g, out), make)
+        settled = finish is not None
+        self.plan.contribute(source, out, owned=source != INPUT, settled=settled)
+
+    def rows(self, g):
+        """Return the gradient of what the convolution has made, for `winograd.Correlation`."""
+        return winograd.Rows(g)
 
     def is_first(self):
         """Return whether this reads the picture by columns, and one other unit reads it."""
         alone = len(self.plan.consumers[self.name]) == 1
         return self.inputs == (INPUT,) and not self.suits and alone
 
-    def _correlate_back(self, g, target, then):
-        _, U = self.plan.convolution.filters.winograd(self.w)
-        border = tuple(2 - p for p in pair(self.layer.padding))
-        how = {"target": target, "then": then, "size": winograd.LARGE_CHUNK_BYTES}
-        winograd.correlate(g, U, None, border, flipped=True, **how)
+    def mask(self, calls, part, pictures, rows):
+        """Note that 0 is put where the ReLU did, in place."""
+        if not self.masks:
+            return
+        if self.bits is None:
+            positive = calls.buffer("positive", part.shape, bool)
+            calls.add(np.greater, self.y[pictures, rows], part.dtype.type(0), out=positive)
+            calls.add(np.multiply, part, positive, out=part)
+        else:
+            calls.add(pooling.keep, part, self.bits[pictures, rows], part)
+
+    def _is_pointwise(self):
+        one = {pair(self.w.shape[2:]), pair(self.layer.stride)} == {(1, 1)}
+        return one and self.layer.groups == 1 and self.padding == (0, 0)
+
+    def _correlation_back(self, g, target, then):
+        """Return the gradient of the data, part by part, as a correlation."""
+        filters, how = self.plan.convolution.filters, {"target": target, "then": then}
+        if self.suits:
+            _, U = filters.winograd(self.w)
+            border = tuple(2 - p for p in self.padding)
+            return winograd.Correlation(self.rows(g), U, None, border, flipped=True, **how)
+        W = np.ascontiguousarray(filters.matrices(self.w, 1).transpose(0, 2, 1))
+        how |= {"stride": 1, "padding": 0, "dilation": 1}
+        return columns.Correlation(g, W, None, (1, 1), self.shape[2:], **how)
+
+    def _backward_by_strips(self, g):
+        """Hand down the gradient of a convolution of another kind."""
+
+        def make(scratches):
+            self.adjoint = self._strips()
+            return self.adjoint.program(scratches, g)
+
+        self.plan.play((self.name, "backward"), (g,), make)
+        self.plan.contribute(self.inputs[0], self.adjoint.dx.transpose(0, 2, 3, 1))
 
     def _backward_through(self, first, g):
         """Hand the gradient down through the first convolution too, part by part."""
         _, C, _, Q = first.shape
-        finish, strips = self.plan.finisher(first.name), []
-        W = self.plan.convolution.filters.matrices(first.w, first.layer.groups)
-        shape, how = self.plan.shapes[INPUT], {**first.geometry, "dilation": 1}
+        finish = self.plan.finisher(first.name)
 
-        def target(pictures, rows):
+        def target(calls, pictures, rows):
             size = (pictures.stop - pictures.start, rows.stop - rows.start, Q, C)
-            return buffer("first", size, first.w.dtype)
+            return calls.buffer("first", size, first.w.dtype)
 
-        def then(part, pictures, rows):
-            finish(part, pictures, rows)
-            strip = columns.adjoint_strip(part, W, first.w.shape[2:], shape, **how)
-            strips.append((pictures, rows.start, strip))
+        def then(calls, part, pictures, rows):
+            finish(calls, part, pictures, rows)
+            self.adjoint.strip(calls, part, pictures, rows.start)
 
-        self._correlate_back(g, target, then)
-        strips.sort(key=lambda strip: (strip[0].start, strip[1]))
-        dx = columns.add_strips(
-            strips, shape, stride=first.layer.stride, padding=first.layer.padding
-        )
-        self.plan.contribute(INPUT, dx.transpose(0, 2, 3, 1))
+        def make(scratches):
+            self.adjoint = first._strips()
+            stages = self._correlation_back(g, target, then).program(scratches)
+            return [*stages, self.adjoint.sum()]
+
+        self.plan.play((self.name, "backward"), (g,), make)
+        self.plan.contribute(INPUT, self.adjoint.dx.transpose(0, 2, 3, 1))
         self.plan.pass_by(first.name)
 
-    def mask(self, part, pictures, rows):
-        """Put 0 where the ReLU did, in place."""
-        if not self.masks:
-            return
-        if self.bits is None:
-            positive = buffer("positive", part.shape, bool)
-            np.greater(self.y[pictures, rows], 0, out=positive)
-        else:
-            positive = pooling.positive(self.bits[pictures, rows], part.shape)
-        part *= positive
-
-    def _empty_bits(self):
-        N, K, P, Q = self.shape
-        return np.empty((N, P, -(-Q * K // 8)), np.uint8)
+    def _strips(self):
+        W = self.plan.convolution.filters.matrices(self.w, self.layer.groups)
+        how = {"stride": self.layer.stride, "padding": self.padding, "dilation": 1}
+        return columns.Adjoint(W, self.w.shape[2:], self.plan.shapes[self.inputs[0]], **how)
 
 
 class PooledConvolution(Convolution):
@@ -187,51 +231,38 @@ class PooledConvolution(Convolution):
 
     def __init__(self, plan, node, relu, pool, params):
         super().__init__(plan, node, relu, pool, params)
-        self.pool, self.largest = pool.layer, type(pool.layer) is MaxPool2d
-        self.masks, self.found, self.bits = False, None, None
-        N, K, P, Q = plan.shapes[self.name]
-        if plan.keep and self.largest:  # windows that are not positive have no switch
-            self.found = np.empty((N, P, Q, K), np.uint8).transpose(0, 3, 1, 2)
-        elif plan.keep:
-            self.found, self.bits = np.empty((P, Q), self.w.dtype), self._empty_bits()
+        self.masks = False
+        how = {"largest": type(pool.layer) is MaxPool2d, "keep": plan.keep, "dtype": self.w.dtype}
+        self.halving = pooling.Halving(self.shape, plan.shapes[self.name], pool.layer, **how)
 
     def forward(self, xs):
         """Compute the activation."""
-        out = self.plan.buffer(self.name)
+        out, (_, K, _, Q) = self.plan.buffer(self.name), self.shape
 
-        def target(pictures, rows):
-            n, height = pictures.stop - pictures.start, rows.stop - rows.start
-            return buffer("pooled", (n, height, self.shape[3], self.shape[1]), out.dtype)
+        def target(calls, pictures, rows):
+            size = (pictures.stop - pictures.start, rows.stop - rows.start, Q, K)
+            return calls.buffer("not pooled", size, out.dtype)
 
-        def then(part, pictures, rows):
-            if part.shape[1] < 2 and not self.pool.ceil:
-                return  # a last row that no window holds
-            self.rectify(part, pictures, rows)
-            part = part.transpose(0, 3, 1, 2)
-            y, cache = pooling.pool(part, self.pool, largest=self.largest, drop=self.plan.keep)
-            mine = slice(rows.start // 2, rows.start // 2 + y.shape[2])
-            out[pictures, mine] = y.transpose(0, 2, 3, 1)
-            if self.plan.keep and self.largest:
-                self.found[pictures, :, mine] = cache.switches
-            elif self.plan.keep:
-                self.found[mine] = cache.count
+        def then(calls, part, pictures, rows):
+            pooled = out[pictures, rows.start // 2 : -(-rows.stop // 2)]
+            if pooled.shape[1]:  # else a last row that no window holds
+                self.rectify(calls, part, pictures, rows)
+                self.halving.forward(calls, part, pooled, pictures, rows)
 
-        self.correlate(xs[0], target, then)
+        self.correlate(xs[0], out, target, then)
         return out.transpose(0, 3, 1, 2)
 
-    def backward(self, g):
-        """Hand down the gradient of the picture or activation below."""
-        super().backward(pooling.Unpooled(g, self.shape, self.found, self.bits))
+    def rows(self, g):
+        """Return the gradient of what the convolution has made, for `winograd.Correlation`."""
+        return pooling.Unpooled(g, self.halving)
 
 
-class Pooling:
+class Pooling(Unit):
     """A max or average pooling without padding, in bands of rows."""
 
-    masks = False
-
     def __init__(self, plan, node):
-        self.plan, self.layer = plan, node.layer
-        self.name, self.inputs = node.name, node.inputs
+        super().__init__(plan, node.name, node.inputs)
+        self.layer = node.layer
         self.largest, self.caches = type(node.layer) is MaxPool2d, None
 
     def forward(self, xs):
@@ -250,12 +281,35 @@ class Pooling:
         owned = self.inputs[0] != INPUT
         self.plan.contribute(self.inputs[0], out, owned=owned, settled=finish is not None)
 
-    def mask(self, part, pictures, rows):
-        """There are no bits."""
-
     def _drops_for_relu(self):
         unit = self.plan.by_name.get(self.inputs[0])
         return isinstance(unit, Convolution) and unit.rectified and not unit.masks
+
+
+class Concatenation(Unit):
+    """Activations side by side along their channels."""
+
+    hands_on = True
+
+    def forward(self, xs):
+        """Compute the activation."""
+        out = self.plan.buffer(self.name)
+        edges = np.cumsum([0, *(x.shape[1] for x in xs)])
+        xs = [x.transpose(0, 2, 3, 1) for x in xs]
+
+        def band(where):
+            for x, first, last in zip(xs, edges, edges[1:], strict=False):
+                out[where][..., first:last] = x[where]
+
+        parallel_map(band, pooling.row_bands(out))
+        return out.transpose(0, 3, 1, 2)
+
+    def backward(self, g):
+        """Hand down the gradient."""
+        g = g.transpose(0, 2, 3, 1)
+        edges = np.cumsum([0, *(self.plan.shapes[source][1] for source in self.inputs)])
+        for source, first, last in zip(self.inputs, edges, edges[1:], strict=False):
+            self.plan.contribute(source, g[..., first:last])
 
 
 def _halving(plan, relu):

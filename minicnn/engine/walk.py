@@ -1,5 +1,6 @@
 """A network's forward and backward pass, fast, for weights that do not change any more."""
 
+from minicnn.engine import gram
 from minicnn.engine.conv2d import FastConvolution
 from minicnn.engine.plan import Plan
 from minicnn.engine.threads import Crew
@@ -79,3 +80,8 @@ class Replay:
         """Return the gradient (N, C, H, W) of the picture, for gradients of the taps."""
         with self._crew.at_work():
             return self._plan.backward(dys)
+
+    def mean_gram(self, f):
+        """Return the mean Gram matrices (N, C, C) of an activation f (N, C, H, W)."""
+        with self._crew.at_work():
+            return gram.mean_gram(f)

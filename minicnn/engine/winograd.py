@@ -10,27 +10,29 @@ Two-dimensional F(m x m, 3 x 3), for each tile of m x m outputs and its (m+2) x 
 The sum over c is a matrix product for each of the (m+2)² frequencies: (m+2)² / (9 m²) of the
 multiplications of the direct sum, 0.25 for m = 4 and 0.20 for m = 6.
 
-Arrays are (N, C, H, W) as everywhere, but lie in memory as (N, H, W, C), so that a transform is a
-matrix product over long contiguous runs.
+Arrays are (N, C, H, W) as everywhere, but lie in memory as (N, H, W, C). Then all five steps, Bᵀ
+along the rows, Bᵀ along the columns, U, Aᵀ along the rows, Aᵀ along the columns, are matrix
+products from one view of memory into another, and nothing is copied between them.
 """
 
 import math
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minicnn.engine.scratch import buffer
-from minicnn.engine.threads import parallel_map
+from minicnn.engine import products
+from minicnn.engine.calls import Calls, share, shares
+from minicnn.engine.threads import at_hand
 from minicnn.engine.transforms import data_matrices, matrices
 from minicnn.ops.shapes import pair
 
 TILES = (4, 6)
-PANEL = 64  # output channels of a panel of filters
-SMALL_PRODUCT = 1_000_000  # rows, columns, depth of a product that OpenBLAS does without packing
 CHUNK_BYTES = 512 << 10  # of transformed input at a time, so that a chunk stays in the cache
-LARGE_CHUNK_BYTES = 2 << 20  # where several threads share a picture: they wait for calls more
+PRODUCT_BYTES = 512 << 10  # of products before they are transformed back
+FEW_TILES = 256  # up to so many the products with a large bank of filters are shared out
+SHARED_BYTES = 16 << 20  # of a large bank
+GROUP = 4  # chunks for which rows are read at once
 
 
 def suits(w_shape, stride, dilation, groups):
@@ -57,109 +59,178 @@ def transform_filters(w, m, dtype):
     return (np.kron(G, G).astype(dtype) @ taps).reshape((m + 2) ** 2, C, K)
 
 
-def panels(U):
-    """Return a bank U (frequencies, C, K) as (frequencies, K / 64, C, 64), contiguous.
-
-    OpenBLAS multiplies by such narrow matrices without packing them first, up to a third faster.
-    """
-    F, C, K = U.shape
-    return np.ascontiguousarray(U.reshape(F, C, K // PANEL, PANEL).transpose(0, 2, 1, 3))
-
-
-def correlate(x, U, b, padding, *, flipped=False, target=None, then=None, size=None):
+def correlate(x, U, b, padding, *, flipped=False):
     """Return y[n,k] = b[k] + Σ_c w[k,c] * x[n,c], stride 1, any padding.
 
     Parameters
     ----------
-    x : array (N, C, H, W), or `pooling.Unpooled`
-        What has `rows` instead of numbers makes them when they are read.
-    U : array ((m + 2)², C, K), or its `panels`
+    x : array (N, C, H, W)
+    U : array ((m + 2)², C, K), or its `products.panels`
         The filters w, from `transform_filters`; its last two axes exchanged if `flipped`.
     b : array (K,) or None
     padding : (int, int)
     flipped : bool
         Take the filters flipped in r and s: the gradient of the data.
-    target : callable, target(pictures, rows) -> array (n, rows, Q, K), contiguous, optional
-        Where a part of y goes, a slice of pictures and one of rows.
-    then : callable, then(part, pictures, rows), optional
-        Called for every finished part of y while it is in the cache.
-    size : int, optional
-        Bytes of a chunk, `CHUNK_BYTES` by default.
 
     Returns
     -------
-    y : array (N, K, P, Q), or None if there is a `target`
+    y : array (N, K, P, Q)
     """
     N, C, H, W = x.shape
-    K, m = U[0].size // C, round(len(U) ** 0.5) - 2
-    P, Q = H + 2 * padding[0] - 2, W + 2 * padding[1] - 2
-    AT, BT = (M.astype(x.dtype) for M in data_matrices(m, flipped))
-    tiles = (-(-P // m), -(-Q // m))
-    read = x.rows if hasattr(x, "rows") else partial(_rows, _channels_last(x))
-    y = np.empty((N, P, Q, K), x.dtype) if target is None else None
-
-    def transformed(where, blocks=1):
-        pictures, rows = where
-        count = (pictures.stop - pictures.start) * (rows[1] - rows[0]) * tiles[1]
-        wanted = blocks * -(-count // blocks)
-        found = read(pictures, m * rows[0] - padding[0], m * (rows[1] - rows[0]) + 2)
-        return _transform(found, BT, m, tiles[1], padding[1], "V", wanted)
-
-    def place(where, M):
-        pictures, rows = where
-        shape = (pictures.stop - pictures.start, rows[1] - rows[0], tiles[1])
-        Z = _product(AT, M.reshape(m + 2, -1), "D")  # (column in tile; row frequency, tile, K)
-        Y = _product(AT, Z.reshape(m, m + 2, -1), "E").reshape(m, m, -1, K)
-        mine = slice(m * rows[0], min(m * rows[1], P))
-        part = y[pictures, mine] if target is None else target(pictures, mine)
-        _place(Y[:, :, : math.prod(shape)].reshape(m, m, *shape, K), part, b)
-        if then:
-            then(part, pictures, mine)
-
-    def chunk(where):
-        count = (where[0].stop - where[0].start) * (where[1][1] - where[1][0]) * tiles[1]
-        blocks = -(-count * C * PANEL // SMALL_PRODUCT) if U.ndim == 4 else 1
-        place(where, _multiply(transformed(where, blocks), U, blocks))
-
-    count = N * tiles[0] * tiles[1]
-    if U.ndim == 3 and count * max(C, K) < U[0].size:
-        _in_stages(transformed, place, U, count, N, tiles)
-    else:
-        per_tile = len(U) * max(C, K) * x.itemsize
-        parallel_map(chunk, _chunks(N, tiles, per_tile, U.nbytes, size or CHUNK_BYTES))
-    return y.transpose(0, 3, 1, 2) if target is None else None
+    K, P, Q = U[0].size // C, H + 2 * padding[0] - 2, W + 2 * padding[1] - 2
+    y = np.empty((N, P, Q, K), x.dtype)
+    crew = at_hand()
+    how = {"flipped": flipped, "target": lambda calls, *where: y[where]}
+    crew.play(Correlation(Rows(x), U, b, padding, **how).program(crew.scratches))
+    return y.transpose(0, 3, 1, 2)
 
 
-def _in_stages(transformed, place, U, count, N, tiles):
-    """Do `correlate` for fewer tiles than filters: the products are shared out by frequency.
+class Rows:
+    """The rows of an array x (N, C, H, W), for `Correlation`."""
 
-    So a thread reads a share of the filters, not all of them for a share of the tiles.
+    def __init__(self, x):
+        self.array = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+        self.shape, self.dtype = x.shape, x.dtype
+
+    def read(self, calls, pictures, first, last):
+        """Return some rows of some pictures, (n, last - first, W, C)."""
+        return self.array[pictures, first:last]
+
+
+class Correlation:
+    """What `correlate` computes, part by part, as a program of `engine.calls`.
+
+    Parameters
+    ----------
+    x : `Rows`, or what has its attributes and `read`, which may note calls that make the rows
+    U, b, padding, flipped
+        Those of `correlate`.
+    target : callable, target(calls, pictures, rows) -> array (n, rows, Q, K), contiguous
+        Where a part of y goes, a slice of pictures and one of rows.
+    then : callable, then(calls, part, pictures, rows), optional
+        Notes what is to be done with each part of y while it is in the cache.
     """
-    F, C, K = U.shape
-    V, M = buffer("all V", (F, count, C), U.dtype), buffer("all M", (F, count, K), U.dtype)
-    step = -(-tiles[0] // 4)
-    starts = range(0, tiles[0], step)
-    parts = [(slice(n, n + 1), (t, min(t + step, tiles[0]))) for n in range(N) for t in starts]
 
-    def span(where):
-        first = (where[0].start * tiles[0] + where[1][0]) * tiles[1]
-        return slice(first, first + (where[1][1] - where[1][0]) * tiles[1])
+    def __init__(self, x, U, b, padding, *, flipped=False, target, then=None):
+        N, C, H, W = x.shape
+        self.x, self.U, self.b, self.padding = x, U, b, padding
+        self.target, self.then = target, then
+        self.m, self.C, self.K = round(len(U) ** 0.5) - 2, C, U[0].size // C
+        self.AT, self.BT = (M.astype(x.dtype) for M in data_matrices(self.m, flipped))
+        self.P = H + 2 * padding[0] - 2
+        Q = W + 2 * padding[1] - 2
+        self.N, self.tiles = N, (-(-self.P // self.m), -(-Q // self.m))
 
-    def before(where):
-        V[:, span(where)] = transformed(where)
+    def program(self, scratches):
+        """Return the stages."""
+        count = self.N * self.tiles[0] * self.tiles[1]
+        if self.U.ndim == 3 and count <= FEW_TILES and self.U.nbytes > SHARED_BYTES:
+            return self._in_stages(scratches, count)
+        per_tile = len(self.U) * max(self.C, self.K) * self.x.dtype.itemsize
+        chunks = _chunks(self.N, self.tiles, per_tile, max(CHUNK_BYTES, self.U.nbytes // 4))
+        return [share(scratches, shares(chunks, len(scratches)), self._chunks)]
 
-    def between(f):
-        np.matmul(V[f], U[f], out=M[f])
+    def _chunks(self, calls, chunks):
+        """Note the chunks of a worker; for some neighbours at a time the input is read at once."""
+        for group in _neighbours(chunks):
+            seen = self._read(calls, group[0][0], group[0][1][0], group[-1][1][1])
+            for where in group:
+                self._chunk(calls, where, seen)
 
-    def after(where):
-        mine = M[:, span(where)]
-        own = buffer("M", mine.shape, M.dtype)
-        np.copyto(own, mine)
-        place(where, own)
+    def _read(self, calls, pictures, first, last):
+        """Return the input of some tile rows as (rows, index of the first)."""
+        top = self.m * first - self.padding[0]
+        low, high = max(0, top), min(self.x.shape[2], top + self.m * (last - first) + 2)
+        return self.x.read(calls, pictures, low, max(low, high)), low
 
-    parallel_map(before, parts)
-    parallel_map(between, range(F))
-    parallel_map(after, parts)
+    def _chunk(self, calls, where, seen):
+        n = self.m + 2
+        T = math.prod(self._shape(where))
+        V = calls.buffer("V", (n, n, T, self.C), self.x.dtype)
+        Z = calls.buffer("Z", (n, self.m, T, self.K), self.x.dtype)
+        self._transform(calls, where, V, seen)
+        bytes_each = n * T * self.K * V.itemsize
+        step = max(
+            s for s in (1, 2, 3, 4, n) if n % s == 0 and (s == 1 or s * bytes_each <= PRODUCT_BYTES)
+        )
+        for j in range(0, n, step):
+            self._multiply(calls, V, Z, slice(j, j + step))
+        self._place(calls, where, Z)
+
+    def _in_stages(self, scratches, count):
+        """Return the stages for so few tiles that the products are shared out by frequency.
+
+        So a worker reads a share of the filters, not all of them for a share of the tiles.
+        """
+        n, buffer = self.m + 2, scratches[0].buffer
+        V = buffer("all V", (n, n, count, self.C), self.x.dtype)
+        Z = buffer("all Z", (n, self.m, count, self.K), self.x.dtype)
+        parts = [(slice(i, i + 1), (t, t + 1)) for i in range(self.N) for t in range(self.tiles[0])]
+
+        def span(where):
+            first = (where[0].start * self.tiles[0] + where[1][0]) * self.tiles[1]
+            return slice(first, first + self.tiles[1])
+
+        def before(calls, where):
+            self._transform(
+                calls, where, V[:, :, span(where)], self._read(calls, where[0], *where[1])
+            )
+
+        def between(calls, j):
+            self._multiply(calls, V, Z, slice(j, j + 1))
+
+        def after(calls, where):
+            self._place(calls, where, Z[:, :, span(where)])
+
+        return [
+            share(scratches, parts, before),
+            share(scratches, range(n), between),
+            share(scratches, parts, after),
+        ]
+
+    def _transform(self, calls, where, V, seen):
+        """Note V = Bᵀ d B, (column frequency, row frequency, tiles, C)."""
+        V = V.reshape(*V.shape[:2], *self._shape(where), self.C)
+        first = (self.m * where[1][0] - self.padding[0], self.padding[1])
+        _transform(calls, self.BT, *seen, self.x.shape[2], first, self.m, V)
+
+    def _multiply(self, calls, V, Z, columns):
+        """Note Z = Aᵀ (V U), (column frequency, row of the tile, tiles, K), of some columns."""
+        n, (T, K) = self.m + 2, Z.shape[2:]
+        U = self.U.reshape(n, n, *self.U.shape[1:])[columns]
+        M = calls.buffer("M", (len(U), n, T, K), Z.dtype)
+        V = V[columns].reshape(-1, T, self.C)
+        products.by(calls, V, U.reshape(-1, *U.shape[2:]), M.reshape(-1, T, K))
+        if self.b is not None and columns.start <= 1 < columns.stop:
+            at_one = M[1 - columns.start, 1]  # Aᵀ has ones in the column of the point 1
+            calls.add(np.add, at_one, self.b, out=at_one)
+        Z = Z[columns]
+        products.of_small(calls, self.AT, M.reshape(len(U), n, -1), Z.reshape(len(U), self.m, -1))
+
+    def _place(self, calls, where, Z):
+        """Note y = Z A of some tiles; what hangs over the edges is left out."""
+        pictures, rows = where
+        m, mine = self.m, slice(self.m * rows[0], min(self.m * rows[1], self.P))
+        y = self.target(calls, pictures, mine)
+        # (picture, tile row, row of the tile, tile column, column frequency, K)
+        Z = Z.reshape(m + 2, m, *self._shape(where), self.K).transpose(2, 3, 1, 4, 0, 5)
+        for up, down, height in _whole_and_rest(y.shape[1], m):
+            for left, right, width in _whole_and_rest(y.shape[2], m):
+                part = y[
+                    :,
+                    m * up : m * up + (down - up) * height,
+                    m * left : m * left + (right - left) * width,
+                ]
+                part = part.reshape(len(y), down - up, height, right - left, width, self.K)
+                source = Z[:, up:down, :height, left:right]
+                calls.add(np.matmul, self.AT[:width], source, out=part)
+        if self.then:
+            self.then(calls, y, pictures, mine)
+
+    def _shape(self, where):
+        """Return (pictures, tile rows, tile columns) of a part."""
+        pictures, rows = where
+        return pictures.stop - pictures.start, rows[1] - rows[0], self.tiles[1]
 
 
 def filter_gradient(x, dy, padding):
@@ -168,131 +239,96 @@ def filter_gradient(x, dy, padding):
     C, m = x.shape[1], tile_size(P, Q)
     AT, G, BT = (M.astype(x.dtype) for M in matrices(m))
     A = np.ascontiguousarray(AT.T)
-    tiles = (-(-P // m), -(-Q // m))
-    x, dy = _channels_last(x), _channels_last(dy)
-    dU = np.zeros(((m + 2) ** 2, C, K), dy.dtype)
+    tiles, n = (-(-P // m), -(-Q // m)), m + 2
+    x, dy = Rows(x), Rows(dy)
+    dU = np.zeros((n * n, C, K), dy.dtype)
     product = np.empty_like(dU)
-    per_tile = len(dU) * max(C, K) * x.itemsize
-    for pictures, rows in _chunks(N, tiles, per_tile, dU.nbytes, CHUNK_BYTES):
-        count = m * (rows[1] - rows[0])
-        seen = _rows(x, pictures, m * rows[0] - padding[0], count + 2)
-        V = _transform(seen, BT, m, tiles[1], padding[1], "V", None)
-        M = _transform(_rows(dy, pictures, m * rows[0], count), A, m, tiles[1], 0, "M", None)
-        dU += np.matmul(V.transpose(0, 2, 1), M, out=product)
+    per_tile = len(dU) * max(C, K) * dU.itemsize
+    for pictures, rows in _chunks(N, tiles, per_tile, max(CHUNK_BYTES, dU.nbytes // 4)):
+        calls = Calls()
+        shape = (pictures.stop - pictures.start, rows[1] - rows[0], tiles[1])
+        V, M = (
+            calls.buffer(name, (n, n, *shape, size), dU.dtype)
+            for name, size in (("V", C), ("M", K))
+        )
+        first = (m * rows[0] - padding[0], padding[1])
+        _transform(calls, BT, x.array[pictures], 0, x.shape[2], first, m, V)
+        _transform(calls, A, dy.array[pictures], 0, P, (m * rows[0], 0), m, M)
+        calls()
+        np.matmul(V.reshape(n * n, -1, C).transpose(0, 2, 1), M.reshape(n * n, -1, K), out=product)
+        dU += product
     # (9, n n) @ (n n, C K): the taps in the order (column, row), as the frequencies
     taps = np.kron(G, G).T @ dU.reshape(-1, C * K)
     return np.ascontiguousarray(taps.reshape(3, 3, C, K).transpose(3, 2, 1, 0))
 
 
-def _place(Y, y, b):
-    """Write tiles Y (column, row in the tile; picture, tile row, tile column, K) into their pixels.
+def _transform(calls, L, rows, low, H, first, m, V):
+    """Note V = L d Lᵀ of tiles d of k x k pixels, m apart, with zeros beyond the edges of x.
 
-    `y` is (pictures, rows, Q, K); what hangs over its edges is left out.
+    Parameters
+    ----------
+    L : array (n, k)
+    rows : array (pictures, rows, W, C)
+        Rows of x from the row `low` on; x has H of them.
+    first : (int, int)
+        The row of x at which the tiles begin, and the columns of zeros before x.
+    V : array (n column frequencies, n row frequencies, pictures, tile rows, tile columns, C)
     """
-    m, (n, rows, Q, K) = len(Y), y.shape
-    whole = rows // m
-    # full tiles, and what is left of the last ones
-    bands = [(0, whole, m), (whole, whole + 1, rows % m)]
-    for first, last, height in [band for band in bands if band[1] > band[0] and band[2]]:
-        part = y[:, first * m : first * m + (last - first) * height]
-        part = part.reshape(n, last - first, height, Q, K)
-        tiles = Y[:, :height, :, first:last]
-        if Q % m == 0:
-            pairs = [
-                (tiles.transpose(2, 3, 1, 4, 0, 5), part.reshape(*part.shape[:3], Q // m, m, K))
-            ]
-        else:
-            widths = [len(range(j, Q, m)) for j in range(m)]
-            pairs = [
-                (tiles[j, ..., : widths[j], :].transpose(1, 2, 0, 3, 4), part[:, :, :, j::m])
-                for j in range(m)
-            ]
-        for source, target in pairs:
-            if b is None:
-                np.copyto(target, source)
-            else:
-                np.add(source, b, out=target)
+    (n, k), (N, count, columns, C), (top, left) = L.shape, V.shape[2:], first
+    W, width = rows.shape[2], m * (columns - 1) + k
+    E = calls.buffer("E", (N, count, n, width, C), V.dtype)
+    for outside in (E[..., :left, :], E[..., left + W :, :]):
+        if outside.size:
+            calls.add(outside.fill, 0)
+    inside = E[..., left : left + W, :].reshape(N, count, n, -1)
+    for begin, end, a, b in _tile_rows(count, top, m, k, H):
+        if b <= a:
+            calls.add(inside[:, begin:end].fill, 0)
+            continue
+        source = rows[:, top + m * begin + a - low :]
+        sN, sH, _, item = source.strides
+        strips = as_strided(source, (N, end - begin, b - a, W * C), (sN, m * sH, sH, item))
+        products.of_small(calls, L[:, a:b], strips, inside[:, begin:end])
+    sN, st, si, sw, item = E.strides
+    windows = as_strided(E, (N, count, n, columns, k, C), (sN, st, si, m * sw, sw, item))
+    calls.add(np.matmul, L, windows, out=V.transpose(2, 3, 1, 4, 0, 5))
 
 
-def _channels_last(x):
-    """Return x (N, C, H, W) as a contiguous (N, H, W, C)."""
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+def _tile_rows(count, top, m, k, H):
+    """Return runs of tile rows, (first, last + 1, a, b): rows a .. b of their k lie in 0 .. H."""
+    inside = [(max(0, -(top + m * t)), min(k, H - top - m * t)) for t in range(count)]
+    edges = [0, *(t for t in range(1, count) if inside[t] != inside[t - 1]), count]
+    return [(begin, end, *inside[begin]) for begin, end in pairwise(edges)]
 
 
-def _rows(x, pictures, first, count):
-    """Return rows first .. first + count of some pictures of x (N, H, W, C); zeros beyond them."""
-    x = x[pictures]
-    N, H, W, C = x.shape
-    if 0 <= first and first + count <= H:
-        return x[:, first : first + count]
-    rows = buffer("rows", (N, count, W, C), x.dtype)
-    low, high = max(0, -first), min(count, H - first)
-    rows[:, :low] = 0
-    rows[:, low:high] = x[:, first + low : first + high]
-    rows[:, high:] = 0
-    return rows
+def _whole_and_rest(size, m):
+    """Return (first tile, last + 1, its size) of the whole tiles of `size`, and of what is left."""
+    whole = size // m
+    found = [(0, whole, m), (whole, whole + 1, size % m)]
+    return [(first, last, size) for first, last, size in found if last > first and size]
 
 
-def _multiply(V, U, blocks):
-    """Return M = V U (frequencies, tiles, K); the tiles are cut into `blocks`."""
-    F, T, C = V.shape
-    M = buffer("M", (F, T, U[0].size // C), V.dtype)
-    if U.ndim == 3:
-        return np.matmul(V, U, out=M)
-    rows = (F, blocks, T // blocks)
-    np.matmul(
-        V.reshape(*rows, C)[:, None],
-        U[:, :, None],
-        out=M.reshape(*rows, -1, PANEL).transpose(0, 3, 1, 2, 4),
-    )
-    return M
-
-
-def _transform(x, L, m, columns, left, name, tiles):
-    """Return (L d Lᵀ) of the tiles d, as (frequencies (column, row), tiles, C).
-
-    `x` is (N, rows, W, C), whole rows of tiles, and has `left` columns of zeros before it; `L` is
-    (n, k): tiles of k x k pixels, m apart. Tiles of zeros are added behind, up to the number
-    `tiles` if there is one.
-    """
-    n, k = L.shape
-    N, height, W, C = x.shape
-    count, item, width = (height - k) // m + 1, x.itemsize, m * (columns - 1) + k
-    sN, sH = x.strides[:2]
-    strips = as_strided(x, (N, count, k, W * C), (sN, m * sH, sH, item))
-    E = buffer("E", (N, count, n, width * C), x.dtype)  # (N, tile row, row frequency, width C)
-    left, right = left * C, min(left + W, width) * C
-    E[..., :left] = 0
-    E[..., right:] = 0
-    np.matmul(L, strips[..., : right - left], out=E[..., left:right])
-    by_column = as_strided(
-        E,
-        (k, n, N, count, columns, C),
-        (C * item, E.strides[2], E.strides[0], E.strides[1], m * C * item, item),
-    )
-    found = N * count * columns
-    tiles = found if tiles is None else tiles
-    D = buffer("D", (k, n, tiles, C), x.dtype)
-    D[:, :, found:] = 0
-    np.copyto(D[:, :, :found].reshape(by_column.shape), by_column)
-    return _product(L, D.reshape(k, -1), name).reshape(n * n, tiles, C)
-
-
-def _product(L, x, name):
-    """Return L @ x in the scratch memory `name`."""
-    return np.matmul(L, x, out=buffer(name, (*x.shape[:-2], len(L), x.shape[-1]), x.dtype))
-
-
-def _chunks(N, tiles, bytes_per_tile, bytes_of_filters, size):
+def _chunks(N, tiles, bytes_per_tile, size):
     """Cut the work into [(slice of pictures, (first, last + 1) tile row), ...].
 
-    Whole pictures if several fit into the cache, else rows of one; more where every chunk must
-    pass over many filters.
+    Whole pictures if several fit into `size`, else rows of one.
     """
-    wanted = max(size, bytes_of_filters // 4) // (tiles[1] * bytes_per_tile)
+    wanted = size // (tiles[1] * bytes_per_tile)
     step = max(1, wanted // tiles[0])
     if step > 1:
         return [(slice(i, min(i + step, N)), (0, tiles[0])) for i in range(0, N, step)]
     count = -(-tiles[0] // max(1, wanted))
+    count = min(tiles[0], -(-count // 4) * 4)  # which two or four workers can share
     edges = [tiles[0] * i // count for i in range(count + 1)]
     return [(slice(i, i + 1), rows) for i in range(N) for rows in pairwise(edges)]
+
+
+def _neighbours(chunks):
+    """Gather chunks of one picture by twos, threes, fours."""
+    groups = []
+    for where in chunks:
+        if groups and len(groups[-1]) < GROUP and groups[-1][-1][0] == where[0] and where[1][0]:
+            groups[-1].append(where)
+        else:
+            groups.append([where])
+    return groups

@@ -89,9 +89,9 @@ def image_function(objective, walk, threads=None):
     if isinstance(walk, TiledWalk):
         fun = TiledFunction(objective, walk)
     else:
-        if isinstance(walk, FastWalk):
-            objective.defer()
         walk = replaying(walk)
+        if isinstance(walk, Replay):
+            objective.defer(walk.mean_gram)
         fun = ImageFunction(objective, walk.forward, walk.backward)
     # a crew's workers each have one BLAS thread; BLAS threads beside them would be in their way
     crew = isinstance(getattr(walk, "walk", walk), (FastWalk, Replay))

@@ -1,0 +1,62 @@
+"""Calls to NumPy that are noted once and made again and again.
+
+Making the views of a small call takes longer than the call, and holds the interpreter lock, for
+which the other threads wait. So what is evaluated often is noted first, with all its views, as a
+program: a list of stages, each a list with the `Calls` of every worker.
+"""
+
+from functools import partial
+from itertools import pairwise
+
+from minicnn.engine.scratch import buffer
+
+
+class Calls:
+    """The calls of one worker, in order.
+
+    Parameters
+    ----------
+    scratch : engine.scratch.Scratch, optional
+        Memory of that worker, for what the calls hand to each other; that of this thread by
+        default.
+    """
+
+    def __init__(self, scratch=None):
+        self.buffer = scratch.buffer if scratch else buffer
+        self._noted = []
+
+    def add(self, function, *args, **kwargs):
+        """Note a call."""
+        self._noted.append(partial(function, *args, **kwargs))
+
+    def __call__(self):
+        """Make all calls."""
+        for call in self._noted:
+            call()
+
+
+def share(scratches, items, note):
+    """Return a stage in which every worker has a share of neighbouring items.
+
+    `note(calls, item)` notes the calls of an item.
+    """
+    stage = []
+    for scratch, mine in zip(scratches, shares(items, len(scratches)), strict=True):
+        calls = Calls(scratch)
+        for item in mine:
+            note(calls, item)
+        stage.append(calls)
+    return stage
+
+
+def shares(items, count):
+    """Return `count` lists of neighbouring items, as long as each other within one."""
+    edges = [len(items) * i // count for i in range(count + 1)]
+    return [items[first:last] for first, last in pairwise(edges)]
+
+
+def at_once(note, *args):
+    """Note and make the calls of `note(calls, *args)` in this thread."""
+    calls = Calls()
+    note(calls, *args)
+    calls()

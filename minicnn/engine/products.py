@@ -1,0 +1,74 @@
+"""Matrix products in pieces so small that OpenBLAS multiplies without packing.
+
+OpenBLAS copies ("packs") the factors of a product before it multiplies, except where
+rows x columns x depth is at most a million. The copies cost a fifth of the time of the products
+here, and far more where one factor is a small matrix.
+"""
+
+import numpy as np
+
+SMALL = 1_000_000  # rows, columns, depth
+PANEL = 64  # columns of a panel
+BLOCK = 16  # rows at a time that go well with a factor that is not in panels
+
+
+def wants_panels(shape):
+    """Return whether a second factor (F, C, K) is multiplied faster in `panels`."""
+    return shape[2] % PANEL == 0 and BLOCK * shape[1] * shape[2] > SMALL
+
+
+def panels(U):
+    """Return matrices U (F, C, K) as (F, K / 64, C, 64), contiguous: a second factor for `by`."""
+    return np.ascontiguousarray(_in_panels(U))
+
+
+def by(calls, V, U, M):
+    """Note M = V U.
+
+    Parameters
+    ----------
+    calls : Calls
+    V : array (F, T, C)
+    U : array (F, C, K), or its `panels`
+    M : array (F, T, K)
+    """
+    (_, T, C), K = V.shape, M.shape[2]
+    rows = T
+    if U.ndim == 3 and BLOCK * C * K <= SMALL:
+        rows, U, M = SMALL // (C * K), U[:, None], M[:, None]
+    elif U.ndim == 4:
+        rows = T // -(-T * C * PANEL // SMALL)  # blocks of like size
+        M = _in_panels(M)
+    elif K % PANEL == 0:
+        rows, U, M = BLOCK, _in_panels(U), _in_panels(M)
+    else:
+        U, M = U[:, None], M[:, None]
+    rows = max(1, min(T, rows))
+    whole = T - T % rows
+    for first, last, height in ((0, whole, rows), (whole, T, T - whole)):
+        if last > first:
+            blocks = _blocks(V[:, None, first:last], height)
+            calls.add(np.matmul, blocks, U[:, :, None], out=_blocks(M[:, :, first:last], height))
+
+
+def of_small(calls, L, x, out):
+    """Note out = L x for a small matrix L (n, k), x (..., k, N) and out (..., n, N)."""
+    N = x.shape[-1]
+    count = max(1, -(-L.size * N // SMALL))
+    count = next((p for p in range(count, 8 * count) if N % p == 0), 1)
+    calls.add(np.matmul, L, _cut(x, count), out=_cut(out, count))
+
+
+def _in_panels(U):
+    """View (F, T, K) as (F, K / 64, T, 64)."""
+    return U.reshape(*U.shape[:2], -1, PANEL).transpose(0, 2, 1, 3)
+
+
+def _blocks(V, height):
+    """View (..., T, C) as (..., T / height, height, C)."""
+    return V.reshape(*V.shape[:-2], -1, height, V.shape[-1])
+
+
+def _cut(x, count):
+    """View (..., k, N) as (..., count, k, N / count)."""
+    return np.swapaxes(x.reshape(*x.shape[:-1], count, -1), -2, -3)
