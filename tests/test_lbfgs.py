@@ -1,10 +1,11 @@
 """Our L-BFGS: the product with H, the line search, restarts to the bit, other sizes, the device."""
 
-import sys
 import types
 
 import numpy as np
+import pretended_cupy
 import pytest
+from pretended_cupy import COPIES, DeviceArray, plain, wrapped
 from test_optimizers import bowl, rosenbrock, small_style
 
 from minicnn.backend import array_module
@@ -249,70 +250,9 @@ def test_moments_at_twice_the_size():
 # on the device, which is played here by arrays that do not mix with NumPy's
 
 
-class DeviceArray(np.ndarray):
-    """An array that only our pretended CuPy takes; no `get` copies it to the host unseen."""
-
-    def __array_ufunc__(self, ufunc, method, *inputs, **options):
-        arrays = [*inputs, *options.get("out", ())]
-        for array in arrays:
-            if isinstance(array, np.ndarray) and array.ndim and not isinstance(array, DeviceArray):
-                raise TypeError("an array of the host meets one of the device")
-        if options.get("out"):
-            options["out"] = tuple(plain(array) for array in options["out"])
-        return wrapped(getattr(ufunc, method)(*map(plain, inputs), **options))
-
-    def __array_function__(self, function, *_):
-        raise TypeError(f"NumPy's {function.__name__} was called with an array of the device")
-
-    def get(self, out=None):
-        if out is None:
-            raise AssertionError("a vector was copied to the host")
-        assert (out.shape, out.dtype) == (self.shape, self.dtype)
-        out[...] = plain(self)
-        return out
-
-    def set(self, array):
-        assert not isinstance(array, DeviceArray)
-        assert (array.shape, array.dtype) == (self.shape, self.dtype)
-        plain(self)[...] = array
-
-
-def plain(value):
-    return value.view(np.ndarray) if isinstance(value, DeviceArray) else value
-
-
-def wrapped(value):
-    return value.view(DeviceArray) if isinstance(value, np.ndarray) else value
-
-
-class PretendedCupy(types.ModuleType):
-    ndarray = DeviceArray
-
-    def __getattr__(self, name):
-        function = getattr(np, name)
-        if not callable(function) or isinstance(function, type):
-            return function
-
-        def on_device(*args, **options):
-            return wrapped(function(*map(plain, args), **{k: plain(v) for k, v in options.items()}))
-
-        return on_device
-
-
 @pytest.fixture
 def cupy(monkeypatch):
-    module = PretendedCupy("cupy")
-    module.pinned, extra = [], types.ModuleType("cupyx")
-
-    def empty_pinned(shape, dtype):
-        module.pinned.append((shape, dtype))
-        return np.empty(shape, dtype)
-
-    extra.empty_pinned = empty_pinned
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setitem(sys.modules, "cupyx", extra)
-    monkeypatch.setattr("minicnn.kernels.calls.suit", lambda x: False)  # there is no compiler
-    return module
+    return pretended_cupy.install(monkeypatch)
 
 
 @pytest.mark.parametrize("bounds", [None, (-60, 70)], ids=["free", "bounds"])
@@ -331,6 +271,7 @@ def test_vectors_stay_on_the_device(cupy, bounds):
     assert isinstance(result.x, DeviceArray)
     np.testing.assert_allclose(plain(result.x), expected.x, rtol=1e-3, atol=1e-2)
     assert not cupy.pinned
+    assert all(shape == () for shape in COPIES), "a vector was copied to the host"
 
 
 def test_scipys_vectors_cross_through_one_pinned_buffer(cupy):

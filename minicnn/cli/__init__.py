@@ -62,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except MemoryError as error:
         return _fail(f"{estimating.lack(str(error))}; use a smaller size")
+    except RuntimeError as error:
+        if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
+            raise
+        return _fail(f"the GPU gave up: {error}; try again, or use --device cpu")
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename or 'input or output'}")
     finally:

@@ -77,11 +77,22 @@ def settings_of(kind, args, **others):
     return kind(**{**named, **others})
 
 
-def add_machine_options(verb) -> None:
-    """Declare where to compute."""
+def add_device_options(verb) -> None:
+    """Declare where to compute, and how much of it may be used."""
     verb.add_argument(
         "--device", metavar="auto|cpu|cuda|cuda:1", default="auto", help="(default: auto)"
     )
+    verb.add_argument(
+        "--gpu-memory",
+        metavar="SIZE",
+        type=gpu_memory,
+        help="at most so much of each GPU: 8G, 500M or 50%% (default: all)",
+    )
+
+
+def add_machine_options(verb) -> None:
+    """Declare where and how to compute."""
+    add_device_options(verb)
     verb.add_argument(
         "--engine",
         metavar="auto|explicit|fast",
@@ -90,12 +101,6 @@ def add_machine_options(verb) -> None:
     )
     verb.add_argument(
         "--threads", metavar="N", type=count, help="worker threads (default: one a processor)"
-    )
-    verb.add_argument(
-        "--gpu-memory",
-        metavar="SIZE",
-        type=gpu_memory,
-        help="at most so much of each GPU: 8G, 500M or 50%% (default: all)",
     )
 
 

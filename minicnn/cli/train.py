@@ -55,6 +55,13 @@ def add(verbs) -> None:
         help="epochs after which to keep the weights, as 1,2,5,10",
     )
     verb.add_argument("--resume", action="store_true", help="go on from the state in FOLDER")
+    parser.add_device_options(verb)
+    verb.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "tf32"),
+        default="auto",
+        help="of the factors of matrix products on a GPU (default: tf32 where there is such)",
+    )
     estimating.add_option(verb)
     verb.add_argument("--quiet", action="store_true", help="no progress")
     verb.add_argument("--json", action="store_true", help="a JSON line for every epoch")

@@ -111,10 +111,11 @@ def _train(verb, settings):
     from concurrent.futures import ThreadPoolExecutor
 
     from minicnn import models
+    from minicnn.backend import to_device
     from minicnn.datasets import open_dataset
-    from minicnn.engine.conv2d import FastConvolution
     from minicnn.engine.threads import one_blas_thread, thread_count
     from minicnn.tasks import train
+    from minicnn.tasks.train_places import place_of
     from minicnn.tasks.train_settings import TrainSettings
 
     ends, started = [], time.perf_counter()
@@ -134,10 +135,13 @@ def _train(verb, settings):
     val = open_dataset(settings.data, "val")
     pictures = val.pictures(settings.size)[:LOOKED_AT]
     net = models.build(settings.network, classes=len(val.class_names))
-    net.convolution = FastConvolution()
+    place = place_of(settings)
+    net.convolution = place.convolution()
+    net.params = {name: to_device(value, place.device) for name, value in net.params.items()}
     before = time.perf_counter()
     with one_blas_thread(), ThreadPoolExecutor(thread_count(settings.threads)) as pool:
-        train.evaluate(net, pictures, val.labels[: len(pictures)], pool)
+        looks = place.mapping(pool)
+        train.evaluate(net, pictures, val.labels[: len(pictures)], looks, place.device)
     looked = (time.perf_counter() - before) / len(pictures) * len(val.labels)
     return {
         "setup": max(0.0, ends[0][0] - started - _median(pace)),

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from minicnn import checkpoint, models
+from minicnn.backend import array_module, to_device
 from minicnn.datasets import open_dataset
-from minicnn.engine.conv2d import FastConvolution
 from minicnn.engine.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
 from minicnn.layers import Dropout
 from minicnn.tasks.interrupts import interrupts_noted
 from minicnn.tasks.schedules import rate
+from minicnn.tasks.train_places import place_of
 from minicnn.tasks.train_settings import BY_HAND, check, portable
 from minicnn.tasks.train_step import (
     augment,
@@ -90,7 +91,8 @@ def run(settings, *, resume=False, log=None, progress=None):
             started = time.perf_counter()
             record = run_.one_epoch(pictures, pool)
             if run_.epoch % settings.validate_every == 0 or run_.epoch == settings.epochs:
-                record |= evaluate(run_.net, val_pictures, val_labels, pool)
+                looks = run_.place.mapping(pool)
+                record |= evaluate(run_.net, val_pictures, val_labels, looks, run_.place.device)
             record["seconds"] = round(time.perf_counter() - started, 1)
             run_.history.append(record)
             run_.save_state()
@@ -114,12 +116,14 @@ class _Run:
         self.net = models.build(
             settings.network, seed=settings.seed, classes=len(train.class_names)
         )
-        self.net.convolution = FastConvolution()
+        self.place = place_of(settings)
+        self.net.convolution = self.place.convolution()
         self.net.attrs["classes"] = list(train.class_names)
         _set_dropout(self.net, settings.dropout)
         if settings.last_std is not None:
             last = [w for k, w in self.net.params.items() if k.endswith(".weight")][-1]
             last *= settings.last_std / last.std()
+        self.net.params = {k: to_device(p, self.place.device) for k, p in self.net.params.items()}
         if len(self.labels) < settings.batch:
             raise MinicnnError(
                 f"{len(self.labels)} pictures make no batch of {settings.batch}; use a smaller one"
@@ -127,7 +131,7 @@ class _Run:
         self.threads = thread_count(settings.threads)
         self.replicas = [self.net.replica() for _ in range(settings.batch // settings.group)]
         self.velocity = {
-            name: np.zeros_like(p)
+            name: array_module(p).zeros_like(p)
             for name, p in self.net.params.items()
             if not name.endswith((".mean", ".var"))
         }
@@ -145,8 +149,7 @@ class _Run:
         order = np.random.default_rng([s.seed, self.epoch]).permutation(len(self.labels))
         with interrupts_noted() as interrupts:
             while self.step < self.steps:
-                chosen = order[self.step * s.batch : (self.step + 1) * s.batch]
-                self._one_step(pictures, chosen, pool)
+                self._one_step(pictures, order, pool)
                 self.step, self.done = self.step + 1, self.done + 1
                 left = (s.epochs - self.epoch) * self.steps - self.step
                 losses = {"epoch": self.epoch + 1, "loss": self.sums[0] / self.sums[2]}
@@ -164,19 +167,24 @@ class _Run:
         done = (self.epoch * self.steps + self.step) / (self.settings.epochs * self.steps)
         return rate(self.settings.schedule, self.settings.rate, done)
 
-    def _one_step(self, pictures, chosen, pool):
-        s = self.settings
+    def _one_step(self, pictures, order, pool):
+        s, epoch = self.settings, self.epoch
         lr = self._rate()
 
-        def group(g):
-            mine = chosen[g * s.group : (g + 1) * s.group]
-            rng = np.random.default_rng([s.seed, self.epoch, self.step, g])
+        def prepared(step, g):
+            first = step * s.batch + g * s.group
+            mine = order[first : first + s.group]
+            rng = np.random.default_rng([s.seed, epoch, step, g])
             x = augment(pictures[mine], s.crop, s.border, s.flip, rng, self.net.attrs["preprocess"])
+            return x, self.labels[mine], rng
+
+        def group(g, x, labels, rng):
             # what is not finite ends in the loss, which is looked at below
             with np.errstate(over="ignore", invalid="ignore"):
-                return loss_and_gradients(self.replicas[g], x, self.labels[mine], s.smoothing, rng)
+                return loss_and_gradients(self.replicas[g], x, labels, s.smoothing, rng)
 
-        results = list(pool.map(group, range(len(self.replicas))))
+        steps, groups = (self.step, self.steps), len(self.replicas)
+        results = self.place.results(pool, *steps, groups, prepared, group)
         loss = float(np.mean([r[0] for r in results]))
         if not math.isfinite(loss):
             begun = (self.folder / STATE_FILE).exists()
@@ -244,7 +252,7 @@ class _Run:
         for name, values in arrays.items():
             kind, _, key = name.partition("/")
             target = self.net.params if kind == "param" else self.velocity
-            target[key][...] = values
+            target[key][...] = array_module(target[key]).asarray(values)
         self.epoch, self.step = int(attrs["epoch"]), int(attrs["step"])
         self.sums = np.array(attrs["sums"])
         self.history = list(attrs["history"])

@@ -38,6 +38,8 @@ class TrainSettings:
     snapshots: list = field(default_factory=list)
     validate_every: int = 1
     threads: int | None = None
+    device: str = "cpu"
+    precision: str = "auto"
 
 
 def check(settings):
@@ -74,6 +76,7 @@ def portable(settings):
     The number of epochs may change: the schedule is then that of the new number from here on.
     """
     kept = asdict(settings)
-    for name in ("data", "output", "threads", "snapshots", "validate_every", "epochs"):
+    where = ("data", "output", "threads", "device", "precision")
+    for name in (*where, "snapshots", "validate_every", "epochs"):
         del kept[name]
     return kept

@@ -13,6 +13,7 @@ Fergus 2014, arXiv 1311.2901, section 3.1 (radius 0.1 for pictures in about [-12
 
 import numpy as np
 
+from minicnn.backend import array_module, to_device, to_host
 from minicnn.ops import softmax
 
 
@@ -35,8 +36,9 @@ def sgd_step(w, grad, velocity, lr, momentum, nesterov):
 
 def limit_rms(w, radius):
     """Scale the filters w[k] of (K, C, R, S) whose RMS exceeds `radius` down to it, in place."""
-    rms = np.sqrt(np.mean(np.square(w, dtype=np.float64), axis=(1, 2, 3), keepdims=True))
-    w *= (radius / np.maximum(rms, radius)).astype(w.dtype)
+    xp = array_module(w)
+    rms = xp.sqrt(xp.mean(xp.square(w, dtype=xp.float64), axis=(1, 2, 3), keepdims=True))
+    w *= (radius / xp.maximum(rms, radius)).astype(w.dtype)
 
 
 def update_running_statistics(params, statistics, rate=0.1):
@@ -85,18 +87,22 @@ def normalise(pictures, preprocess):
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
-def evaluate(net, pictures, labels, pool, batch=50):
-    """Return {"val_loss", "val_accuracy", "val_top5"} over uint8 pictures (N, H, W, 3)."""
+def evaluate(net, pictures, labels, mapping, device="cpu", batch=50):
+    """Return {"val_loss", "val_accuracy", "val_top5"} over uint8 pictures (N, H, W, 3).
+
+    `mapping` calls the function of a batch for all of them, as `map` does; the network is on
+    `device`.
+    """
     top = next(n.name for n in reversed(net.nodes) if n.name != "prob")
 
     def part(first):
         mine = slice(first, first + batch)
-        x = normalise(pictures[mine], net.attrs["preprocess"])
-        scores = net.replica().forward(x, [top], keep=False)[top].reshape(len(x), -1)
+        x = to_device(normalise(pictures[mine], net.attrs["preprocess"]), device)
+        scores = to_host(net.replica().forward(x, [top], keep=False)[top]).reshape(len(x), -1)
         loss, _ = softmax.cross_entropy(scores, labels[mine])
         ranked = np.argsort(-scores, axis=1)[:, :5] == labels[mine, None]
         return loss * len(x), ranked[:, 0].sum(), ranked.any(axis=1).sum()
 
-    sums = np.sum(list(pool.map(part, range(0, len(pictures), batch))), axis=0) / len(pictures)
+    sums = np.sum(list(mapping(part, range(0, len(pictures), batch))), axis=0) / len(pictures)
     loss, accuracy, top5 = sums.tolist()
     return {"val_loss": loss, "val_accuracy": accuracy, "val_top5": top5}
