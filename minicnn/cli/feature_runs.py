@@ -7,6 +7,7 @@ from functools import reduce
 from pathlib import Path
 
 from minicnn import checkpoint
+from minicnn.backend import resolve_device
 from minicnn.cli.report import duration
 from minicnn.errors import MinicnnError
 from minicnn.tasks import (
@@ -31,6 +32,9 @@ def scan(args, report) -> int:
     """Scan a data set, or one shard of it, and draw; return the exit code."""
     if len(args.data) > 1:
         raise MinicnnError(f"one data set at a time, not {' and '.join(args.data)}")
+    if args.scheduler and args.device.startswith("cuda"):
+        raise MinicnnError("a cluster scans on its processors; leave out --device or --scheduler")
+    device = "cpu" if args.scheduler else resolve_device(args.device)
     _check_options(args)
     if args.moved:
         raise MinicnnError(f"--data {args.moved} is for merge; the data set is {args.data[0]}")
@@ -48,14 +52,14 @@ def scan(args, report) -> int:
     else:
         features = feature_scan.begin(net, settings)
     blocks = feature_scan.shard_blocks(settings, args.shard or (1, 1))
-    features = _run_scan(args, report, features, net, pictures, blocks, path)
+    features = _run_scan(args, report, features, net, pictures, blocks, path, device)
     if features.complete:
         _name(features, pictures)
     feature_file.save(features, path)
     return _finish(args, report, features, net, pictures, path)
 
 
-def _run_scan(args, report, features, net, pictures, blocks, path):
+def _run_scan(args, report, features, net, pictures, blocks, path, device):
     todo = sum(len(features.settings.block(b)) for b in blocks if not features.done[b])
     if not todo:
         return features
@@ -89,7 +93,7 @@ def _run_scan(args, report, features, net, pictures, blocks, path):
             if args.scheduler:
                 features = feature_cluster.scan(features, net, args.scheduler, **options)
             else:
-                feature_scan.scan(features, net, pictures, **how, **options)
+                feature_scan.scan(features, net, pictures, device=device, **how, **options)
         except feature_scan.Interrupted:
             kept = f"what is done is in {path}, go on with --resume"
             report.note(f"interrupted; {kept if path.exists() else 'nothing was done yet'}")

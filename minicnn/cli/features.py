@@ -82,6 +82,7 @@ def add(verbs) -> None:
     verb.add_argument(
         "--threads", metavar="N", type=parser.count, help="(default: one a processor)"
     )
+    parser.add_device_options(verb)
     parser.add_output_options(verb)
 
 

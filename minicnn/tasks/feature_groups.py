@@ -12,11 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from minicnn.backend import resolve_device, to_device
+from minicnn.device.conv2d import DeviceConvolution
+from minicnn.device.machine import Cuda
 from minicnn.engine import filters, winograd
 from minicnn.engine.conv2d import FastConvolution
 from minicnn.engine.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess
+from minicnn.kernels import calls
+from minicnn.kernels.strips import with_smaller_strips
 from minicnn.layers import Conv2d
 from minicnn.network import INPUT
 from minicnn.ops.shapes import pair
@@ -25,6 +30,7 @@ from minicnn.tasks import topk
 GROUP_PIXELS = 128 * 128  # more than that together is no faster
 GROUP = 16  # pictures at most
 READERS = 2
+DEVICE_THREADS = 2  # one prepares pictures while the other waits for the device
 AHEAD = 4  # groups a thread that are read or under way, unless told otherwise
 
 
@@ -49,19 +55,20 @@ def held_groups(settings, batch=None, threads=None):
     return -(-batch // settings.group)
 
 
-def looked_at(features, net, pictures, blocks, *, batch=None, threads=None):
+def looked_at(features, net, pictures, blocks, *, batch=None, threads=None, device="cpu"):
     """Yield (block, {layer: topk.Sight}, {pooling: counts}, {picture: reason}) of some blocks.
 
-    In the order of `blocks`; at most `held_groups` of them are held. Records are only read from
-    `features`, and it is the caller's to note what is seen.
+    On `device`, in the order of `blocks`; at most `held_groups` of them are held. Records are only
+    read from `features`, and it is the caller's to note what is seen.
     """
     settings = features.settings
-    look = _Look(features, net, settings)
+    look = _Look(features, net, settings, device)
+    walking = thread_count(threads) if device == "cpu" else DEVICE_THREADS
     waiting, blocks = deque(), iter(blocks)
     with (
         one_blas_thread(),
         ThreadPoolExecutor(READERS) as readers,
-        ThreadPoolExecutor(thread_count(threads)) as walkers,
+        ThreadPoolExecutor(walking) as walkers,
     ):
         try:
             while True:
@@ -135,10 +142,16 @@ def trunk_shapes(net, layers, size):
 class _Look:
     """Puts a group of pictures through the network, on any thread."""
 
-    def __init__(self, features, net, settings):
+    def __init__(self, features, net, settings, device):
         self.features, self.net, self.settings = features, net, settings
         self.taps = list(dict.fromkeys([*settings.layers, *features.pools]))
-        self.convolution = FastConvolution(frozen=True)
+        self.device = device
+        if device == "cpu":
+            self.convolution = FastConvolution(frozen=True)
+        else:  # in fp32: tf32 would put activations into another order
+            self.net = net.replica()
+            self.net.params = {name: to_device(p, device) for name, p in net.params.items()}
+            self.convolution = DeviceConvolution(Cuda("fp32"))
         self.own = threading.local()
 
     def __call__(self, numbers, read):
@@ -154,7 +167,9 @@ class _Look:
             name: topk.sight(acts[name], records.value[:, -1])
             for name, records in self.features.layers.items()
         }
-        counts = {name: ((acts[name] == 0).sum(), acts[name].size) for name in self.features.pools}
+        counts = {
+            name: (int((acts[name] == 0).sum()), acts[name].size) for name in self.features.pools
+        }
         return sights, counts, broken
 
     def _forward(self, arrays):
@@ -162,9 +177,16 @@ class _Look:
         order = self.net.attrs["preprocess"]
         x = np.concatenate([preprocess(rgb, order) for rgb in [*arrays, *fill]])
         if not hasattr(self.own, "net"):
+            resolve_device(self.device)  # each thread has a current device of its own
             self.own.net = self.net.replica()
             self.own.net.convolution = self.convolution
-        return self.own.net.forward(x, self.taps, keep=False)
+        if self.device == "cpu":
+            return self.own.net.forward(x, self.taps, keep=False)
+
+        def there():
+            return self.own.net.forward(to_device(x, self.device), self.taps, keep=False)
+
+        return with_smaller_strips(there, calls.release)
 
 
 def _read(pictures, number, size):

@@ -100,6 +100,7 @@ def scan(
     blocks=None,
     batch=None,
     threads=None,
+    device="cpu",
     strict=False,
     save=None,
     progress=None,
@@ -116,6 +117,8 @@ def scan(
         All by default.
     batch, threads : int, optional
         See `feature_groups.held_groups`; they do not change the result.
+    device : {"cpu", "cuda", "cuda:1"}
+        Where the network computes; it is on the host. A device rounds in its own way.
     strict : bool
         Stop at a picture that cannot be read; else it is noted in `features.skipped`.
     save : callable, save(features), optional
@@ -134,7 +137,8 @@ def scan(
     blocks = range(settings.blocks) if blocks is None else blocks
     todo = [b for b in blocks if not features.done[b]]
     total, count, saved = sum(len(settings.block(b)) for b in todo), 0, clock()
-    looked = looked_at(features, net, pictures, todo, batch=batch, threads=threads)
+    how = {"batch": batch, "threads": threads, "device": device}
+    looked = looked_at(features, net, pictures, todo, **how)
     with interrupts_noted() as interrupts, closing(looked) as stream:
         for block, sights, counts, broken in stream:
             if strict and broken:

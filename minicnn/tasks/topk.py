@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.backend import array_module, to_host
 from minicnn.errors import MinicnnError
 
 EMPTY = -1
@@ -109,6 +110,8 @@ def sight(maps, least):
     """
     N, K, _, Q = maps.shape
     flat = maps.reshape(N, K, -1)  # a view, also of maps that lie in memory as (N, P, Q, K)
+    if array_module(maps) is not np:
+        return _sight_of_device(flat, least, Q)
     peaks = flat.max(axis=2).astype(np.float32)
     worth = (peaks > 0) & (peaks >= least)
     units = np.flatnonzero(worth.any(axis=0))
@@ -116,6 +119,16 @@ def sight(maps, least):
     for at, n in np.argwhere(worth[:, units].T):
         where[at, n] = flat[n, units[at]].argmax()
     return Sight(peaks, (flat > 0).sum(axis=(0, 2)), units, where, Q)
+
+
+def _sight_of_device(flat, least, columns):
+    """Return the `Sight` of activations (N, K, P Q) on a device; only what it holds is copied."""
+    peaks = to_host(flat.max(axis=2)).astype(np.float32)
+    places = to_host(flat.argmax(axis=2))
+    worth = (peaks > 0) & (peaks >= least)
+    units = np.flatnonzero(worth.any(axis=0))
+    where = np.where(worth, places, EMPTY)[:, units].T.astype(np.int32)
+    return Sight(peaks, to_host((flat > 0).sum(axis=(0, 2))), units, where, columns)
 
 
 def note(records, pictures, seen):
