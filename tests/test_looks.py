@@ -208,6 +208,20 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(command, options, message
     assert not (tmp_path / "out.png").exists()
 
 
+@pytest.mark.parametrize("verb", ["saliency", "occlusion", "class-model"])
+def test_a_network_without_classes(command, verb, tmp_path, capfd):
+    cut = "weights convert minivgg --network minivgg --until relu1_2 -o cut.h5"
+    assert main(cut.split()) == 0
+    capfd.readouterr()
+    picture = [] if verb == "class-model" else ["picture.png"]
+    assert main([verb, *picture, *VERBS[verb], "--weights", "cut.h5"]) == 1
+    stdout, stderr = capfd.readouterr()
+    assert (stdout, stderr.count("\n")) == ("", 1)
+    assert "this minivgg ends at relu1_2" in stderr
+    assert "it has no classes" in stderr
+    assert not (tmp_path / "out.png").exists()
+
+
 @pytest.mark.parametrize(
     "options",
     [("deconv", "-o", "x.png"), ("deconv", *DECONV, "--rule", "x"), ("class-model", "-o", "x.png")],

@@ -161,7 +161,7 @@ def check_settings(theirs, ours, what, than):
     if differing:
         name = differing[0]
         raise MinicnnError(
-            f"{what} are of another scan than {than}: {', '.join(differing)} differ "
+            f"{what} and {than} are not one scan: {', '.join(differing)} differ "
             f"({getattr(theirs, name)!r} and {getattr(ours, name)!r}); use the same options"
         )
 
