@@ -4,6 +4,10 @@ Zero padding puts a frame of the mean colour around the picture. Every layer see
 that is changed until its Gram matrices fit answers with a margin of its own. Repeating the
 outermost pixels at the first layer (as crowsonkb/style-transfer-pytorch does) takes most of it
 away: what the deeper layers still pad with zeros are activations, not colours.
+
+A first layer that pads nothing has the opposite fault: the outermost pixels are seen through the
+weak rim of a single window, so that hardly any gradient reaches them and a margin of the start is
+left. There the edges are repeated by half a kernel.
 """
 
 from dataclasses import replace
@@ -19,22 +23,25 @@ PADDINGS = ("zero", "replicate")
 def replicate_first(net: Network) -> Network:
     """Return a network with the parameters of `net` whose first convolution repeats the edges.
 
-    Its layers keep their names, sizes and receptive fields; before the first one comes a layer
-    "replicate".
+    Its layers keep their names; before the first one comes a layer "replicate". Sizes and
+    receptive fields stay as well, but where the first convolution pads nothing: it then sees half
+    a kernel beyond the edges.
 
     Raises
     ------
     MinicnnError
-        If the network does not begin with one convolution that pads.
+        If the network does not begin with one convolution larger than a pixel.
     """
     first = [node for node in net.nodes if INPUT in node.inputs]
     name, layer, _ = first[0]
-    if len(first) > 1 or not isinstance(layer, Conv2d) or not max(pair(layer.padding)):
+    single = len(first) == 1 and isinstance(layer, Conv2d)
+    padding = _beyond(layer) if single else (0, 0)
+    if not max(padding):
         raise MinicnnError(
-            f"the first layer of {net.attrs.get('name', 'this network')}, {name}, pads nothing, so "
-            "there is nothing to replicate; leave the padding as it is"
+            f"the first layer of {net.attrs.get('name', 'this network')}, {name}, sees nothing "
+            "beyond the edges, so there is nothing to replicate; leave the padding as it is"
         )
-    layers = [("replicate", ReplicatePad2d(layer.padding), (INPUT,))]
+    layers = [("replicate", ReplicatePad2d(padding), (INPUT,))]
     for node in net.nodes:
         if node.name == name:
             layers.append((name, replace(layer, padding=0), ("replicate",)))
@@ -43,3 +50,10 @@ def replicate_first(net: Network) -> Network:
     twin = Network(layers, net.params, net.input_shape, net.attrs)
     twin.convolution = net.convolution
     return twin
+
+
+def _beyond(layer):
+    """Return how many (rows, columns) a first convolution is to see beyond the edge."""
+    if max(pair(layer.padding)):
+        return pair(layer.padding)
+    return tuple(size // 2 for size in pair(layer.kernel))

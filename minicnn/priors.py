@@ -1,6 +1,13 @@
 """Image priors: total variation and the alpha-norm, each with its gradient beside it.
 
-A prior maps a batch of pictures x (N,C,H,W) to (value, dx). With the neighbour differences
+Parameters and results of all of them:
+
+    x              array (N, C, H, W), float32 or float64: N pictures, whose values are added
+    normalisation  "mean" or "sum", see below
+    value          float, summed in float64
+    dx             array of the shape and dtype of x
+
+With the neighbour differences
 
     down[c,i,j]  = x[c,i+1,j] - x[c,i,j]      0 in the last row
     right[c,i,j] = x[c,i,j+1] - x[c,i,j]      0 in the last column
@@ -17,7 +24,6 @@ the priors of one picture are, up to the chosen normalisation,
 Normalisations: "sum" is the formula as printed; "mean" divides it by C·H·W, so that a weight keeps
 its meaning when the picture changes size. It is the default, except for tv_neural_style and
 tv_absolute, which are there to be those of two programs.
-The N pictures of a batch are independent: their values are added.
 
 Equation 3 of the lecture notes takes the neighbour from the generated picture and the pixel from
 the content picture, a_(G)[i,j+1] - a_(C)[i,j]. That is no variation of either picture: the content
@@ -31,16 +37,6 @@ from minicnn.errors import MinicnnError
 
 def tv(x, normalisation="mean"):
     """Total variation with beta = 2, the mean (or sum) of all squared neighbour differences.
-
-    Parameters
-    ----------
-    x : array, shape (N, C, H, W), float32 or float64
-    normalisation : {"mean", "sum"}
-
-    Returns
-    -------
-    value : float, summed in float64
-    dx : array of the shape and dtype of x
 
     Examples
     --------
@@ -87,14 +83,7 @@ def tv_beta(x, beta=2.0, normalisation="mean"):
 
     Parameters
     ----------
-    x : array, shape (N, C, H, W), float32 or float64
     beta : float, at least 1 (below it the gradient has no bound near flat pixels)
-    normalisation : {"mean", "sum"}
-
-    Returns
-    -------
-    value : float, summed in float64
-    dx : array of the shape and dtype of x
     """
     if not 1 <= beta < float("inf"):
         raise MinicnnError(f"TV exponent beta = {beta}; use a number of at least 1, such as 2")
@@ -121,16 +110,6 @@ def tv_neural_style(x, normalisation="sum"):
     It differs from `tv` by the factor ½ and by leaving out the last row's horizontal and the last
     column's vertical differences. That program adds only the gradient and prints a loss without
     this term; a line search needs the value too, so we return both.
-
-    Parameters
-    ----------
-    x : array, shape (N, C, H, W), float32 or float64
-    normalisation : {"sum", "mean"}
-
-    Returns
-    -------
-    value : float, summed in float64
-    dx : array of the shape and dtype of x
     """
     down, right = _differences(x)
     down[:, :, :, -1:] = 0
@@ -148,16 +127,6 @@ def tv_absolute(x, normalisation="sum"):
     The derivative by a difference is its sign; where two neighbours are equal we return 0, one of
     many subgradients. An edge costs the same whether it is one step or many small ones, so edges
     stay. It grows with the amplitude and the squares with its square: their weights do not compare.
-
-    Parameters
-    ----------
-    x : array, shape (N, C, H, W), float32 or float64
-    normalisation : {"sum", "mean"}
-
-    Returns
-    -------
-    value : float, summed in float64
-    dx : array of the shape and dtype of x
 
     Examples
     --------
@@ -185,15 +154,9 @@ def alpha_norm(x, alpha=6.0, normalisation="mean"):
 
     Parameters
     ----------
-    x : array, shape (N, C, H, W), float32 or float64
+    x : array, as above
         Picture minus the mean colour, so that 0 is mean grey.
     alpha : float, at least 1
-    normalisation : {"mean", "sum"}
-
-    Returns
-    -------
-    value : float, summed in float64
-    dx : array of the shape and dtype of x
     """
     if not 1 <= alpha < float("inf"):
         raise MinicnnError(
@@ -216,7 +179,7 @@ def colour_norm(x, alpha=6.0, normalisation="mean"):
 
     Parameters
     ----------
-    x : array, shape (N, C, H, W), float32 or float64
+    x : array, as above
         Picture minus the mean colour.
     alpha : float, at least 2
     normalisation : {"mean", "sum"}

@@ -8,7 +8,8 @@ import minicnn
 from minicnn.edges import replicate_first
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck import check_vjp
-from minicnn.models import skeleton
+from minicnn.layers import Conv2d
+from minicnn.network import Network
 from minicnn.tasks.walks import walk_of
 
 
@@ -71,6 +72,24 @@ def test_shapes_and_fields_stay(net):
     assert {name: twin.receptive_fields()[name] for name in names} == net.receptive_fields()
 
 
-def test_a_network_that_pads_nothing():
-    with pytest.raises(MinicnnError, match="the first layer of squeezenet, conv1, pads nothing"):
-        replicate_first(skeleton("squeezenet"))
+def test_a_first_layer_that_pads_nothing_sees_half_a_kernel_beyond(rng):
+    """Without, the gradient hardly reaches the outermost pixels; with it, as the others."""
+    net = minicnn.build("squeezenet", seed=1, dtype="float64")
+    x = rng.standard_normal((1, 3, 31, 31))
+    wide = np.pad(x, ((0, 0), (0, 0), (3, 3), (3, 3)), mode="edge")
+    twin = replicate_first(net)
+    ours = twin.forward(x, ["conv1"])["conv1"]
+    np.testing.assert_allclose(ours, net.forward(wide, ["conv1"])["conv1"], atol=1e-12)
+
+    def at_the_edge(one):
+        dy = np.ones_like(one.forward(x, ["conv1"])["conv1"])
+        dx = np.abs(one.backward({"conv1": dy}))
+        return dx[..., -2:].mean() / dx[..., 10:-10, 10:-10].mean()
+
+    assert at_the_edge(twin) > 1 > at_the_edge(net)
+
+
+def test_a_network_that_sees_nothing_beyond():
+    net = Network([("conv1", Conv2d(3, 1))], {}, (3, 8, 8), {"name": "dots"})
+    with pytest.raises(MinicnnError, match="the first layer of dots, conv1, sees nothing beyond"):
+        replicate_first(net)

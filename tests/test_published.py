@@ -281,7 +281,10 @@ def test_other_networks_get_their_own_layers(files):
     assert ready(files, "neural-style", size=96, tv_weight=1e-6).settings.tv_weight == 1e-6
     (note,) = ready(files, "neural-style", size=96).notes
     assert "are for the activations of VGG-19; minivgg has others" in note
-    assert published.notes("neural-style", "vgg19") == published.notes(None, "minivgg") == []
+    assert note.endswith("; try --style-weight 30000")
+    assert "try" not in ready(files, "neural-style", size=96, style_weight=9.0).notes[0]
+    assert published.notes(replace(filled, network="vgg19")) == []
+    assert published.notes(replace(filled, preset=None)) == []
 
 
 def test_what_a_preset_has_can_be_changed(files):

@@ -63,12 +63,7 @@ def add(verbs) -> None:
         type=parser.rate,
         help="first step in grey levels of 0..255; not for L-BFGS (default: 2)",
     )
-    verb.add_argument(
-        "--save-every",
-        metavar="N",
-        type=parser.count,
-        help="also write OUT-0100.png and so on every N iterations",
-    )
+    painting.add_snapshot_options(verb)
     estimating.add_option(verb)
     looking.add_network_options(verb)
     parser.add_output_options(verb)

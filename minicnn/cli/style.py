@@ -73,8 +73,8 @@ def _add_formulas(verb):
     verb.add_argument(
         "--padding",
         choices=("zero", "replicate"),
-        default="zero",
-        help="what the first layer sees beyond the edge: zeros, or the edge again (default: zero)",
+        help="what the first layer sees beyond the edge: zeros, or the edge again (default: zero, "
+        "but for networks whose first layer pads nothing)",
     )
 
 

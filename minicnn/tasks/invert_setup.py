@@ -124,23 +124,7 @@ class Job(jobs.Job):
 
 
 def prepare(settings, files=None):
-    """Check the settings, read the picture, fill in the defaults.
-
-    Parameters
-    ----------
-    settings : InvertSettings
-    files : dict, optional
-        role -> where a picture named in the settings lies now.
-
-    Returns
-    -------
-    Job
-
-    Raises
-    ------
-    MinicnnError
-        For whatever would make the run fail, in one line.
-    """
+    """Return the `Job` of the settings: checked, picture read, defaults filled in; see `jobs`."""
     _check(settings)
     reader, read, net, device = opening.open_all(settings, files, pool="max")
     settings = resolve(settings, net)
@@ -162,8 +146,7 @@ def resolve(settings, net):
         "width": net.input_shape[2],
         "iterations": settings.evaluations or inversion.PRESETS[settings.preset].iterations,
     }
-    missing = {key: value for key, value in defaults.items() if getattr(settings, key) is None}
-    return replace(settings, **missing)
+    return jobs.filled(settings, defaults)
 
 
 def _check_layers(settings, net):

@@ -3,7 +3,9 @@
 A verb has settings (a frozen dataclass) with two methods, and a job that they prepare:
 
     settings.inputs()        {role: picture file}
-    settings.prepare(files)  a `Job`: everything checked, every default filled in, arrays made
+    settings.prepare(files)  a `Job`: everything checked, every default filled in, arrays made;
+                             `files` is role -> where a picture named in the settings lies now;
+                             whatever would make the run fail is a `MinicnnError` of one line
     job.run(callback)        an outcome: `picture`, `result` (of `optimizers`), `losses`; and
                              `findings`, a dict of whatever else was measured
     job.row(outcome)         {label: picture}, what `--sheet` puts side by side
@@ -11,7 +13,7 @@ A verb has settings (a frozen dataclass) with two methods, and a job that they p
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, field, fields
+from dataclasses import MISSING, asdict, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import get_type_hints
@@ -60,6 +62,12 @@ def settings_from(kind, values, what):
         if not isinstance(like, kinds[name]) or not all(type(n) in (int, float) for n in numbers):
             raise MinicnnError(f"the setting {name} = {value!r} makes no sense")
     return kind(**values, **filled), filled
+
+
+def filled(settings, defaults):
+    """Return the settings in which every None that `defaults` names has the value given there."""
+    missing = {key: value for key, value in defaults.items() if getattr(settings, key) is None}
+    return replace(settings, **missing)
 
 
 def since(default, *, before):

@@ -19,6 +19,7 @@ class Style(NamedTuple):
     pool: str = "average"
     content_loss: str = "mean"  # that of the content term, a row of `objectives.CONTENT`
     tv: str = "mean"  # form of the total variation, a row of `style_loss.TV`
+    padding: str = "zero"  # beyond the edge of the picture, a row of `edges.PADDINGS`
 
 
 class Search(NamedTuple):
@@ -53,6 +54,7 @@ STYLE = {
         style_weight=100.0,
         tv_weight=5e5,  # its activations are in the thousands: below 1e5 this term does nothing
         pool="max",
+        padding="replicate",  # its first layer pads nothing, see `edges`
     ),
     "alexnet": Style(
         content_layers={"relu3": 1.0},
@@ -61,6 +63,7 @@ STYLE = {
         style_weight=100.0,
         tv_weight=1.0,
         pool="max",
+        padding="replicate",
     ),
 }
 

@@ -19,8 +19,10 @@ value; a line search needs both.
 A preset fixes the formulas; weights, layers, sizes and budgets of what it has can be changed. All
 were made for VGG-19. Other networks get their own layers, and no total variation unless a weight is
 given: theirs was set against the activations of VGG-19, and on minivgg, where they are about 1, it
-leaves nothing but grey. Total variation and the noise to start from are measured in the network's
-own units, as in the programs.
+leaves nothing but grey. The content term grows with the square of the activations and the style
+term with their fourth power: on minivgg neural-style and neural-style-pt, which start from next to
+nothing, paint edges on grey, and need some hundred times the style weight (`STRONGER`). Total
+variation and the noise to start from are measured in the network's own units, as in the programs.
 """
 
 import math
@@ -91,6 +93,9 @@ PUBLISHED = {
     ),
 }  # fmt: skip
 
+# network -> preset -> style weight at which it paints there, found by looking at 160 pixels
+STRONGER = {"minivgg": {"neural-style": 3e4, "neural-style-pt": 3e4}}
+
 
 def check(settings):
     """Refuse settings that contradict their preset, or a preset that there is not.
@@ -148,13 +153,17 @@ def style_of(settings, net):
     )
 
 
-def notes(preset, network):
-    """Return what is to be said of a preset on a network: a list of lines."""
+def notes(settings):
+    """Return what is to be said of the preset of filled-in settings: a list of lines."""
+    preset, network = settings.preset, settings.network
     if preset is None or network in VGG:
         return []
+    weaker = settings.style_weight == PUBLISHED[preset].loss.style_weight
+    stronger = STRONGER.get(presets.SAME_AS.get(network, network), {}).get(preset)
     return [
         f"the weights of the preset {preset} are for the activations of VGG-19; {network} has "
         "others: its terms may need other weights, and total variation is left out without one"
+        + (f"; try --style-weight {stronger:g}" if stronger and weaker else "")
     ]
 
 

@@ -72,7 +72,7 @@ class StyleSettings(opening.SearchSettings):
     tv: str | None = None
     match_color: str | None = None
     preserve_color: str | None = None
-    padding: str = "zero"
+    padding: str | None = None
     tile: int | None = None
     bits: int = 8
     precision: str = jobs.since("auto", before="fp32")
@@ -99,28 +99,13 @@ class StyleSettings(opening.SearchSettings):
 
 
 def prepare(settings, files=None):
-    """Check the settings, read the files, fill in the defaults.
-
-    Parameters
-    ----------
-    settings : StyleSettings
-    files : dict, optional
-        Where a picture named in the settings lies now: {"content": path, ...}.
-
-    Returns
-    -------
-    Job
-
-    Raises
-    ------
-    MinicnnError
-        For whatever would make the run fail, in one line.
-    """
+    """Return the `Job` of the settings: checked, files read, defaults filled in; see `jobs`."""
     style_checks.check(settings)
     row = published.PUBLISHED.get(settings.preset)
     pool = row.loss.pool if row else None
     reader, read, net, device = opening.open_all(settings, files, pool)
     net = published.network(net, settings.preset)
+    settings = jobs.filled(settings, {"padding": published.style_of(settings, net).padding})
     net = replicate_first(net) if settings.padding == "replicate" else net
     styles = regions.names("style", len(settings.styles))
     settings = resolve(settings, net, read["content"].shape, [read[role].shape for role in styles])
@@ -147,7 +132,7 @@ def prepare(settings, files=None):
         x,
         painted,
         start,
-        [*reader.notes, *published.notes(settings.preset, settings.network)],
+        [*reader.notes, *published.notes(settings)],
         reader.inputs,
         pictures,
         device,
@@ -233,8 +218,7 @@ def resolve(settings, net, shape, style_shapes=()):
         "learning_rate": search.learning_rate,
         **{key: getattr(loss, key) for key in loss._fields if key != "pool"},
     }
-    missing = {key: value for key, value in defaults.items() if getattr(settings, key) is None}
-    settings = replace(settings, **missing)
+    settings = jobs.filled(settings, defaults)
     if settings.init == "mix" and settings.noise_ratio is None:
         settings = replace(settings, noise_ratio=NOISE_RATIO)
     for kind in ("content", "style"):

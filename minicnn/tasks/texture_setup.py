@@ -127,23 +127,7 @@ class Job(jobs.Job):
 
 
 def prepare(settings, files=None):
-    """Check the settings, read the files, fill in the defaults.
-
-    Parameters
-    ----------
-    settings : TextureSettings
-    files : dict, optional
-        role -> where a picture named in the settings lies now.
-
-    Returns
-    -------
-    Job
-
-    Raises
-    ------
-    MinicnnError
-        For whatever would make the run fail, in one line.
-    """
+    """Return the `Job` of the settings: checked, files read, defaults filled in; see `jobs`."""
     _check(settings)
     reader, read, net, device = opening.open_all(settings, files, pool="average")
     size = settings.source_size or min(SOURCE_SIZE, max(max(p.shape[:2]) for p in read.values()))
@@ -183,8 +167,7 @@ def resolve(settings, net, shape):
         "iterations": settings.evaluations or ITERATIONS.get(settings.optimizer, search.iterations),
         "learning_rate": search.learning_rate,
     }
-    missing = {key: value for key, value in defaults.items() if getattr(settings, key) is None}
-    return replace(settings, **missing)
+    return jobs.filled(settings, defaults)
 
 
 def _layers(settings, net):
