@@ -1,7 +1,7 @@
 """From the settings of an inversion to its arrays, everything checked before the long run."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
