@@ -78,6 +78,23 @@ def test_a_walk_is_the_network_until_it_is_replayed():
     assert isinstance(walk.replay(), DeviceReplay)
 
 
+def test_a_walk_without_memory_is_begun_again(monkeypatch):
+    monkeypatch.setattr(strips, "_current", strips.LARGEST)
+    monkeypatch.setattr("minicnn.kernels.calls.release", lambda: None)
+    net, seen = network(), []
+    forward = net.forward
+
+    def short(*args, **options):
+        seen.append(strips.strip_bytes())
+        if len(seen) < 3:
+            raise MemoryError
+        return forward(*args, **options)
+
+    monkeypatch.setattr(net, "forward", short)
+    DeviceWalk(net, HostMachine).forward(picture(1, 3, 21, 18), ["pool1"])
+    assert seen == [64 << 20, 16 << 20, 4 << 20]
+
+
 def test_memory_that_is_short(monkeypatch):
     monkeypatch.setattr(strips, "_current", strips.LARGEST)
     net, taps, shape = network(), ("relu2_1",), (1, 3, 200, 200)

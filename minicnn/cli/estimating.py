@@ -35,6 +35,7 @@ def _tell(found, report):
     there = "" if found.available is None else f" of {spelled(found.available)} that are there"
     lines = [
         f"memory: {spelled(found.peak)}{there}",
+        *_on_device(found),
         f"time: {duration(found.seconds)}",
         *(f"measured: {what}" for what in found.measured),
     ]
@@ -47,9 +48,21 @@ def _tell(found, report):
         available=found.available,
         fits=found.fits,
         advice=found.advice,
+        device_peak=None if found.there is None else round(found.there[0]),
+        device_available=None if found.there is None else found.there[1],
         measured=found.measured,
     )
     return 0
+
+
+def _on_device(found):
+    """Return the line about the memory of the device, if one is used."""
+    from minicnn.tasks.machine_memory import spelled
+
+    if found.there is None:
+        return []
+    peak, room = map(spelled, found.there)
+    return [f"memory of the GPU: {peak} of {room} that can be had, and the driver's own"]
 
 
 def lack(error: str) -> str:

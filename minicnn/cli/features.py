@@ -109,6 +109,6 @@ def run(args) -> int:
     report = Report(args.json, args.quiet)
     if args.estimate:
         wanted = ("network", "weights", "pool", "layers", "split", "limit", "top", "size")
-        settings = {name: getattr(args, name) for name in (*wanted, "batch", "threads")}
+        settings = {name: getattr(args, name) for name in (*wanted, "batch", "threads", "device")}
         return estimating.repeated("features", {**settings, "data": args.data[0]}, report)
     return (feature_runs.merge if args.data[0] == "merge" else feature_runs.scan)(args, report)

@@ -10,11 +10,13 @@ from functools import partial
 from minicnn.device.buffers import Buffers
 from minicnn.device.machine import count_bytes
 from minicnn.device.trunk import Trunk, fitted, form_of, misfit, run_of
-from minicnn.kernels import strips
+from minicnn.kernels import calls, strips
 
 
 class DeviceWalk:
     """Has `forward` and `backward` as `Network` has, which it is.
+
+    Where memory does not suffice, a forward pass is begun again with smaller strips.
 
     Parameters
     ----------
@@ -26,6 +28,11 @@ class DeviceWalk:
 
     def __init__(self, net, machine):
         self._net, self._machine = net, machine
+
+    def forward(self, x, taps, **options):
+        """Compute activations; see `Network.forward`."""
+        attempt = partial(self._net.forward, x, taps, **options)
+        return strips.with_smaller_strips(attempt, calls.release)
 
     def __getattr__(self, name):
         """Return what the network has under this name."""

@@ -16,7 +16,7 @@ from dataclasses import asdict, is_dataclass, replace
 from itertools import pairwise
 
 from minicnn.errors import MinicnnError
-from minicnn.tasks import machine_memory
+from minicnn.tasks import device_memory, machine_memory
 
 # verb -> module and class of its settings
 PICTURES = {
@@ -69,7 +69,7 @@ def main():
     verb = request.pop("verb")
     try:
         answer = MEASURES.get(verb, _picture)(verb, **request)
-        answer["peak"] = machine_memory.peak()
+        answer["peak"], answer["device_peak"] = machine_memory.peak(), device_memory.taken()
     except MinicnnError as error:
         answer = {"error": str(error)}
     except MemoryError:
@@ -148,11 +148,13 @@ def _train(verb, settings):
         "seconds": _median(pace),
         "steps": ends[0][1],
         "looked": looked,
+        "device": None if place.device == "cpu" else place.device,
     }
 
 
 def _features(verb, settings):
     """Scan some groups of pictures, enough that as many are read ahead as ever."""
+    from minicnn.backend import resolve_device
     from minicnn.engine.threads import thread_count
     from minicnn.tasks import feature_groups, feature_scan
     from minicnn.tasks.networks import load_network
@@ -164,6 +166,7 @@ def _features(verb, settings):
     whole = PictureSet(s["data"], s["split"], s["limit"])
     scan = feature_scan.settings_for(net, whole, layers, top=s["top"], size=s["size"])
     how = {"batch": s["batch"], "threads": s["threads"]}
+    device = resolve_device(s.get("device", "cpu"))
     groups = feature_groups.held_groups(scan, **how) + STEPS * thread_count(s["threads"])
     features, ends = feature_scan.begin(net, scan), []
 
@@ -171,13 +174,14 @@ def _features(verb, settings):
         ends.append((time.perf_counter(), done))
 
     blocks = range(min(scan.blocks, groups))
-    feature_scan.scan(features, net, whole, blocks=blocks, progress=watch, **how)
+    feature_scan.scan(features, net, whole, blocks=blocks, progress=watch, device=device, **how)
     (first, one), (last, all_) = ends[0], ends[-1]
     pace = (last - first) / (all_ - one) if all_ > one else (last - started) / all_
     return {
         "setup": max(0.0, first - started - one * pace),
         "seconds": pace,
         "scanned": all_,
+        "device": None if device == "cpu" else device,
         "steps": len(whole),
     }
 

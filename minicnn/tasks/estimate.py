@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from minicnn.tasks import calibration, machine_memory, short_runs, texture, work
+from minicnn.tasks import calibration, device_memory, machine_memory, short_runs, texture, work
 
 SECONDS = 8.0  # that all short runs may take, about
 PER_ITERATION = {"lbfgs": 1.04, "lbfgs-device": 1.03}  # evaluations, as benchmarks/lbfgs.py has it
@@ -41,6 +41,7 @@ class Estimate:
     measured : list of str, what the short runs were
     fits : bool, or None if what is available is unknown
     advice : str, what would fit, or ""
+    there : (float, int), bytes of the device's memory that it takes and that it can have, or None
     """
 
     peak: float
@@ -48,10 +49,13 @@ class Estimate:
     available: int | None
     measured: list
     advice: str = ""
+    there: tuple | None = None
 
     @property
     def fits(self):
         """Whether the memory suffices."""
+        if self.there is not None and self.there[0] > SPARE * self.there[1]:
+            return False
         return None if self.available is None else self.peak <= SPARE * self.available
 
 
@@ -121,8 +125,8 @@ def _one(settings, files, available, parts, patience):
     """Estimate a run on one set of layers, of so many."""
     job = settings.prepare(files)
     verb, s, pairs = job.verb, job.settings, _pairs(job)
-    elsewhere = [] if job.device == "cpu" else [f"memory of {job.device} is not counted"]
-    stages, worked, largest = work.stages(job), work.worked(job), work.largest_crop(job)
+    device, stages = job.device, work.stages(job)
+    worked, largest = work.worked(job), work.largest_crop(job)
     del job
     samples = short_runs.measure(verb, s, stages, SECONDS / parts, patience)
     shape = stages[-1][1]
@@ -135,12 +139,21 @@ def _one(settings, files, available, parts, patience):
     seconds = _line(areas, [sample["setup"] for sample in samples])(pixels)
     for iterations, shape in stages:
         seconds += min(iterations * per, evaluations) * pace(worked(*shape))
-    found = Estimate(peak(pixels), seconds, available, [*map(_named, samples), *elsewhere])
+    found = Estimate(peak(pixels), seconds, available, list(map(_named, samples)))
+    limits = [(peak, available)] if available is not None else []
+    if device != "cpu":
+        there = (_line(areas, [x["device_peak"] for x in samples]), device_memory.room(device))
+        found = replace(found, there=(there[0](pixels), there[1]))
+        limits.append(there)
     if found.fits is not False:
         return found
-    fitting = [_fitting_size(s, SPARE * available, peak, pixels)]
+
+    def share(pixels):
+        return max(line(pixels) / room for line, room in limits)
+
+    fitting = [_fitting_size(s, SPARE, share, pixels)]
     held = 3 * (pairs * PAIR.get(getattr(s, "optimizer", "lbfgs"), 0) + VECTORS)
-    for tile in TILES if largest else ():
+    for tile in TILES if largest and device == "cpu" else ():
         crop = largest(tile, shape)
         if crop < pixels and peak(crop) + held * (pixels - crop) <= SPARE * available:
             fitting.append(f"--tile {tile}")
@@ -177,6 +190,9 @@ def repeated(verb, settings):
         seconds = took["setup"] + took["seconds"] * took["steps"]
         what = f"{took['scanned']} pictures of {took['steps']}; drawing the sheets comes on top"
     found = Estimate(took["peak"], seconds, available, [what])
+    if took.get("device"):
+        there = (took["device_peak"], device_memory.room(took["device"]))
+        found = replace(found, there=there)
     smaller = "use a smaller --group and --batch" if verb == "train" else "use a smaller --batch"
     return replace(found, advice=smaller) if found.fits is False else found
 
