@@ -20,8 +20,8 @@ from minicnn.tasks.topk import EMPTY
 
 TILE = 64
 CHUNK = 64  # units whose tiles are held at a time
-BATCH = 8  # pictures, or windows with as many pixels, that go up together
-MOST_WINDOWS = 64
+BATCH_PIXELS = 2**15  # of the windows that go up together: more leave the processor's caches
+LEAST_WINDOWS, MOST_WINDOWS = 2, 64
 GREY = 128
 CLIPPED = 0.01  # share of the visible values that may leave the range: deep signals are spiky
 TOLERANCE = 1e-4  # of an activation: more, and what is projected is not what was found
@@ -87,7 +87,7 @@ def projections(net, features, pictures, layer, units, *, walk=None, policy=None
             wanted[int(records.picture[unit, slot]), origin].append((unit, int(slot), at))
     # windows with equally many projections share a batch, so that few rows go down empty
     order = sorted(wanted, key=lambda key: (-len(wanted[key]), key))
-    batch = min(MOST_WINDOWS, BATCH * size[0] * size[1] // (side[0] * side[1]))
+    batch = max(LEAST_WINDOWS, min(MOST_WINDOWS, BATCH_PIXELS // (side[0] * side[1])))
     found = {unit: {} for unit in units}
     for first in range(0, len(order), batch):
         keys = order[first : first + batch]
