@@ -45,7 +45,7 @@ def files(tmp_path, rng, monkeypatch):
 def settings(**changes):
     fixed = {"weights": "random", "size": 48, "scales": 1, "threads": 1, "engine": "explicit"}
     fixed |= SHALLOW
-    return StyleSettings("c.png", **{"style": "s.png", **fixed, **changes})
+    return StyleSettings(**{"content": "c.png", "style": "s.png", **fixed, **changes})
 
 
 TWO = {"style": ["s.png", "t.png"]}
@@ -203,6 +203,14 @@ BAD = {
     ),
     "labels": ({**TWO, "content_masks": ["c.png"]}, "label picture of 2 flat colours; 'c.png' has"),
     "flat-style": ({"style": "flat.png"}, "'flat.png' is one flat colour, there is no style in it"),
+    "flat-content": (
+        {"content": "flat.png", "match_color": "cholesky"},
+        "'flat.png' is one flat colour, there is no range of colours in it",
+    ),
+    "flat-colours": (
+        {"content": "flat.png", "preserve_color": "histogram"},
+        "'flat.png' is one flat colour, there is no range of colours in it",
+    ),
     "no-style": ({"style": []}, "no style picture"),
     "sizes": ({"style_size": [40, 41]}, "2 style sizes for 1 styles"),
     "ratio": ({"noise_ratio": 0.5}, "use --init mix"),

@@ -99,11 +99,7 @@ def look(settings, outputs: Outputs, report: Report, files=None, weights=None) -
     """
     outputs.check({**settings.inputs(), **(files or {})}.values())
     job = settings.prepare(files)
-    if weights not in (None, job.weights_hash):
-        raise MinicnnError(
-            f"the weights of {job.net.attrs['name']} are others now (SHA-256 {job.weights_hash}, "
-            f"then {weights}); put the old file back"
-        )
+    job.check_weights(weights)
     for note in job.notes:
         report.note(note)
     started = time.monotonic()

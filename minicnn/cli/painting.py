@@ -162,11 +162,7 @@ def _paint(settings, outputs, report, files, weights):
     check_bits(outputs.picture, getattr(settings, "bits", 8))
     job = settings.prepare(files)
     outputs.check(inputs.values(), job.steps - job.lead, job.lead)
-    if weights not in (None, job.weights_hash):
-        raise MinicnnError(
-            f"the weights of {job.net.attrs['name']} are others now (SHA-256 {job.weights_hash}, "
-            f"then {weights}); put the old file back"
-        )
+    job.check_weights(weights)
     for note in job.notes:
         report.note(note)
     started = time.monotonic()

@@ -103,6 +103,14 @@ class Job:
         """The SHA-256 of the network's parameters."""
         return checkpoint.weights_hash(self.net)
 
+    def check_weights(self, expected=None):
+        """Refuse a network whose parameters have another SHA-256 than the one expected, if any."""
+        if expected not in (None, self.weights_hash):
+            raise MinicnnError(
+                f"the weights of {self.net.attrs['name']} are others now (SHA-256 "
+                f"{self.weights_hash}, then {expected}); put the old file back"
+            )
+
 
 class Reader:
     """Read the pictures of a job, remembering their hashes and what was done to them.

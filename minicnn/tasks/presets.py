@@ -36,6 +36,16 @@ DEFAULT = "minivgg"
 MINI = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1")
 FIVE_BLOCKS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
+ALEXNET = Style(
+    content_layers={"relu3": 1.0},
+    style_layers=dict.fromkeys(("relu1", "relu2", "relu3", "relu4"), 1.0),
+    content_weight=1.0,
+    style_weight=100.0,
+    tv_weight=1.0,
+    pool="max",
+    padding="replicate",  # the first layer of most pads nothing, see `edges`
+)
+
 STYLE = {
     "minivgg": Style(
         content_layers={"relu4_1": 1.0},
@@ -56,15 +66,10 @@ STYLE = {
         pool="max",
         padding="replicate",  # its first layer pads nothing, see `edges`
     ),
-    "alexnet": Style(
-        content_layers={"relu3": 1.0},
-        style_layers=dict.fromkeys(("relu1", "relu2", "relu3", "relu4"), 1.0),
-        content_weight=1.0,
-        style_weight=100.0,
-        tv_weight=1.0,
-        pool="max",
-        padding="replicate",
-    ),
+    "alexnet": ALEXNET,
+    # their activations are about 1
+    "minialexnet": ALEXNET._replace(style_weight=1e4, tv_weight=30.0),
+    "minizfnet": ALEXNET._replace(style_weight=1e4, tv_weight=30.0),
 }
 
 POOLED = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
@@ -78,7 +83,7 @@ TEXTURE = {
     "alexnet": ("relu1", "pool1", "pool2", "relu3", "relu4"),
 }
 
-# the same layers under the same names
+# the same layers under the same names, for what has no row of its own
 SAME_AS = {
     "minivgg-bn": "minivgg",
     "caffenet": "alexnet",
@@ -101,7 +106,7 @@ SEARCH = {
 
 def style_preset(network):
     """Return the row of a network, or None where there is none."""
-    return STYLE.get(SAME_AS.get(network, network))
+    return STYLE.get(network) or STYLE.get(SAME_AS.get(network))
 
 
 def texture_layers(network):

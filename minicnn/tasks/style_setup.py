@@ -117,6 +117,8 @@ def prepare(settings, files=None):
         check_size(reader.path(role), read[role], net, needed, side, option)
         if role != "content" and settings.style_weight:
             checks.tones(reader.path(role), read[role], "style")
+    if settings.match_color or settings.preserve_color:
+        checks.tones(reader.path("content"), read["content"], "range of colours")
     originals = {role: fit(read[role], side) for role, side in sides.items()}
     masks = _masks(settings, reader, read, originals, net, style_layers)
     pictures = coloured(settings, originals)
