@@ -3,9 +3,11 @@
     python benchmarks/gpu.py [--sizes 256 512 1024] [--seconds 2] [--budget 300] [--json F]
 
 Random weights: the time does not depend on them. Style at conv1_1 .. conv5_1, content at conv4_2,
-max pooling; the gradient is compared with PyTorch's in float32 without TF32. Times are medians of
-evaluations whose value is read by the host, as an optimizer does. First come the ceilings of the
-card: copy bandwidth and rates of matrix products. Where there is no GPU it ends with one line.
+max pooling; the gradient is compared with PyTorch's in float64, by the norm of the difference and
+by its cosine. Times are medians of evaluations whose value is read by the host, as an optimizer
+does. First come the ceilings of the card: copies and rates of matrix products. Then single layers
+(`gpu_layers`), iterations of L-BFGS (`gpu_iterations`), training and scans (`gpu_training`), and
+what large pictures take. `--only` chooses. Where there is no GPU it ends with one line.
 """
 
 import argparse
@@ -68,13 +70,15 @@ def pictures(side):
     return [50 * rng.standard_normal((1, 3, side, side), dtype=np.float32) for _ in range(3)]
 
 
-def function_of(net, side, **options):
+def function_of(net, side, implicit=False, **options):
     """Return our objective, and the picture at which it is evaluated."""
     from minicnn.backend import to_device
+    from minicnn.device import machine
     from minicnn.tasks.style_loss import style_objective
 
     x, content, style = (to_device(picture, DEVICE) for picture in pictures(side))
     layers = {"content_layers": CONTENT, "style_layers": STYLE}
+    machine.IMPLICIT = implicit
     return style_objective(net, content, style, **layers, **WEIGHTS, **options), x
 
 
@@ -98,6 +102,9 @@ OURS = {
     "minicnn tf32": {"precision": "auto"},
     "minicnn fp16": {"precision": "fp16"},
     "minicnn fp32": {"precision": "fp32"},
+    "minicnn tf32 implicit": {"precision": "auto", "implicit": True},
+    "minicnn fp16 implicit": {"precision": "fp16", "implicit": True},
+    "minicnn fp32 implicit": {"precision": "fp32", "implicit": True},
     "minicnn explicit": {"engine": "explicit"},
 }
 TORCH = {
@@ -109,15 +116,22 @@ TORCH = {
     "torch CUDA graph channels_last": {"graph": True, "channels_last": True, "matmul_tf32": True},
     "torch compile": {"compiled": True, "channels_last": True},
 }
-REFERENCE, BASELINE = "torch TF32 off", "torch eager"
+BASELINE = "torch eager"
+COMPILED = 512  # pixels at which torch.compile is timed, if there are several sizes
+LAYERS = 512  # and those of single layers
+LARGE = (2048, 3072, 4096)  # pixels of the pictures whose memory is told
+PARTS = ("ceilings", "evaluations", "layers", "iterations", "training", "memory")
 
 
 def measure(clock, sizes):
     """Return {name: {side: {"ms", "error", "cosine"} or {"failed"}}}."""
     net, found = network(), {name: {} for name in (*TORCH, *OURS)}
     for side in sizes:
-        exact = None
-        for name in (REFERENCE, *(name for name in found if name != REFERENCE)):
+        exact = _exact(net, side)
+        for name in found:
+            if name == "torch compile" and side != COMPILED and len(sizes) > 1:
+                found[name][side] = {"failed": f"compiled at {COMPILED} px alone, it takes long"}
+                continue
             if clock.left < 10 + 40 * (name == "torch compile"):
                 found[name][side] = {"failed": "no time left"}
                 continue
@@ -125,7 +139,6 @@ def measure(clock, sizes):
             try:
                 work, gradient = make(net, side, **options[name])
                 dx = gradient().astype(np.float64)
-                exact = dx if name == REFERENCE else exact
                 found[name][side] = {"ms": clock.milliseconds(work), **_compare(dx, exact)}
             except Exception as error:  # one that fails must not take the others along
                 found[name][side] = {"failed": " ".join(f"{type(error).__name__}: {error}".split())}
@@ -134,6 +147,38 @@ def measure(clock, sizes):
             print(
                 f"{name:<32}{side:>6} px  {_cell(found[name][side])}", file=sys.stderr, flush=True
             )
+    return found
+
+
+def _exact(net, side):
+    """Return PyTorch's gradient in float64, None where there is no memory for it."""
+    try:
+        return torchs(net, side, double=True)[1]()
+    except Exception as error:
+        print(f"no gradient in float64 at {side} px: {error}"[:200], file=sys.stderr)
+        return None
+    finally:
+        _release()
+
+
+def large(clock):
+    """Return {side: {"bytes", "pool", "ms"}}: what the plan, and all of it, takes of the device."""
+    import cupy
+
+    net, found = network(), {}
+    for side in LARGE:
+        if clock.left < 15:
+            found[side] = {"failed": "no time left"}
+            continue
+        _release()
+        try:
+            fun, x = function_of(net, side, precision="auto")
+            milliseconds = clock.milliseconds(lambda: fun(x)[0])  # noqa: B023
+            pool = cupy.get_default_memory_pool().total_bytes()
+            found[side] = {"bytes": fun.bytes, "pool": pool, "ms": milliseconds}
+        except Exception as error:
+            found[side] = {"failed": " ".join(f"{type(error).__name__}: {error}".split())}
+        fun = x = None
     return found
 
 
@@ -181,7 +226,11 @@ def ceilings(clock):
     x = torch.ones(1 << 28, device=DEVICE)
     y = torch.empty_like(x)
     found["copy TB/s"] = 2 * x.nbytes / clock.milliseconds(lambda: y.copy_(x)) / 1e9
-    x = y = None
+    host = torch.ones(1 << 26, pin_memory=True)
+    there = x[: 1 << 26]
+    found["to host TB/s"] = host.nbytes / clock.milliseconds(lambda: host.copy_(there)) / 1e9
+    found["to device TB/s"] = host.nbytes / clock.milliseconds(lambda: there.copy_(host)) / 1e9
+    x = y = there = None
     rates = {"fp32": (torch.float32, False), "tf32": (torch.float32, True)}
     rates |= {"fp16": (torch.float16, False), "bf16": (torch.bfloat16, False)}
     for name, (dtype, tf32) in rates.items():
@@ -249,25 +298,81 @@ def check():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each figure")
+    parser.add_argument("--seconds", type=float, default=0.5, help="for each figure")
     parser.add_argument("--budget", type=float, default=300.0, help="seconds for all of it")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
     torch = check()
     clock = Clock(args.seconds, args.budget, torch.cuda.synchronize)
-    found = {"environment": environment(), "ceilings": ceilings(clock)}
+    found = {"environment": environment()}
     print(json.dumps(found["environment"], indent=1))
-    print("\n".join(f"{name:<14}{rate:8.1f}" for name, rate in found["ceilings"].items()))
-    found["evaluations"] = measure(clock, args.sizes)
-    print(table(found["evaluations"], args.sizes))
-    found["iterations"] = iterations(clock, args.sizes)
-    for side, rows in found["iterations"].items():
-        for name, row in rows.items():
-            print(f"{side:>5} px  {name:<24} {row.get('ms', math.nan):9.3f} ms an iteration")
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(found, file, indent=1)
+    for part in args.only:
+        started = time.perf_counter()
+        try:
+            found[part], shown = WAYS[part](clock, args.sizes)
+        except Exception as error:  # a part that fails must not take the others along
+            found[part] = {"failed": f"{type(error).__name__}: {error}"}
+            shown = found[part]["failed"]
+        print(f"\n{part}, {time.perf_counter() - started:.0f} s\n{shown}", flush=True)
+        if args.json:  # what there is, should the next part be cut short
+            with open(args.json, "w") as file:
+                json.dump(found, file, indent=1)
 
+
+def _ceilings(clock, sizes):
+    found = ceilings(clock)
+    return found, "\n".join(f"{name:<16}{rate:10.3f}" for name, rate in found.items())
+
+
+def _evaluations(clock, sizes):
+    found = measure(clock, sizes)
+    return found, table(found, sizes)
+
+
+def _layers(clock, sizes):
+    import gpu_layers
+
+    found = gpu_layers.measure(Clock(0.1, clock.left, clock.wait), network(), LAYERS, DEVICE)
+    return found, gpu_layers.table(found)
+
+
+def _iterations(clock, sizes):
+    found = iterations(clock, sizes)
+    return found, "\n".join(
+        f"{side:>5} px  {name:<24} {row.get('ms', math.nan):9.3f} ms an iteration"
+        for side, rows in found.items()
+        for name, row in rows.items()
+    )
+
+
+def _training(clock, sizes):
+    import gpu_training
+
+    found = gpu_training.measure(clock, DEVICE)
+    return found, gpu_training.table(found)
+
+
+def _memory(clock, sizes):
+    found = large(clock)
+    lines = [
+        f"{side:>5} px  {row['bytes'] / 2**30:6.2f} GiB of buffers, {row['pool'] / 2**30:6.2f} GiB "
+        f"with targets, {row['ms']:9.1f} ms"
+        if "ms" in row
+        else f"{side:>5} px  {row['failed'][:100]}"
+        for side, row in found.items()
+    ]
+    return found, "\n".join(lines)
+
+
+WAYS = {
+    "ceilings": _ceilings,
+    "evaluations": _evaluations,
+    "layers": _layers,
+    "iterations": _iterations,
+    "training": _training,
+    "memory": _memory,
+}
 
 if __name__ == "__main__":
     main()

@@ -22,6 +22,7 @@ def evaluation(
     compiled=False,
     graph=False,
     iterate=False,
+    double=False,
 ):
     """Return (work, gradient): work() gives the value, gradient() the array.
 
@@ -32,6 +33,7 @@ def evaluation(
     content_layer, style_layers : names of ReLUs, the deepest one last
     weights : dict with "content_weight" and "style_weight"
     tf32, matmul_tf32 : bool, of convolutions and of products; the defaults are PyTorch's
+    double : bool, float64 throughout
     iterate : bool, return run(iterations) of its L-BFGS instead, see `gpu_iterations`
     """
     torch.backends.cudnn.allow_tf32 = tf32
@@ -40,7 +42,7 @@ def evaluation(
 
     def put(array):
         host = array if isinstance(array, np.ndarray) else array.get()
-        tensor = torch.tensor(host, device=device)
+        tensor = torch.tensor(host, device=device, dtype=torch.float64 if double else None)
         return tensor.contiguous(memory_format=layout) if tensor.ndim == 4 else tensor
 
     names = net.layers[: net.layers.index(style_layers[-1]) + 1]

@@ -12,7 +12,12 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ["tests/test_ops_gpu.py", "tests/test_device_gpu.py", "tests/test_optimizers.py"]
+TESTS = [
+    "tests/test_kernels_gpu.py",
+    "tests/test_ops_gpu.py",
+    "tests/test_device_gpu.py",
+    "tests/test_optimizers.py",
+]
 SHARE_OF_TESTS = 0.35
 
 

@@ -1,14 +1,20 @@
 """The benchmark for a GPU, as far as a CPU can run it: both sides compute the same function."""
 
 import importlib
+import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cuda_on_cpu.host_machine import HostMachine
+from test_device_plan import needs_compiler
 
 from minicnn import backend, models
+from minicnn.device import machine
 from minicnn.errors import MinicnnError
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -28,6 +34,7 @@ def gpu(monkeypatch):
     torch = {name: {} for name in ("torch eager", "torch TF32 off")}
     torch["torch channels_last"] = {"channels_last": True}
     monkeypatch.setattr(module, "TORCH", torch)
+    monkeypatch.setattr(machine, "IMPLICIT", machine.IMPLICIT)
     explicit = {"minicnn explicit": {"engine": "explicit"}, "minicnn tf32": {"precision": "tf32"}}
     monkeypatch.setattr(module, "OURS", explicit)
     return module
@@ -64,6 +71,79 @@ def test_iterations_are_timed(gpu):
     for row in found.values():
         assert row["iterations"] >= 4
         assert row["ms"] > 0
+
+
+@needs_compiler
+def test_single_layers_with_and_without_columns(gpu, monkeypatch):
+    layers = importlib.import_module("gpu_layers")
+    net = models.build("vgg19", seed=0, pool="max")
+    net.nodes = net.nodes[:4]  # conv1_1, conv1_2
+    made = {}
+
+    def ours(*given):
+        *rest, precision, implicit = given
+        made[precision, implicit] = HostMachine(precision, implicit=implicit)
+        return partial(as_cupys, original(*rest, precision, implicit, made[precision, implicit]))
+
+    original = layers.ours
+    monkeypatch.setattr(layers, "ours", ours)
+    clock = SimpleNamespace(left=1000, milliseconds=lambda work: 1.0)
+    rows = layers.measure(clock, net, 6, "cpu")
+    assert [row["direction"] for row in rows] == ["forward", "backward"] * 2
+    bounds = {"fp32": 1e-6, "tf32": 1e-3, "fp16": 1e-3}
+    for row in rows:
+        for name, cell in row.items():
+            if isinstance(cell, dict):
+                bound = bounds[name.split()[0]] if "torch" not in name else 1e-6
+                assert 0 < cell["error"] < bound, (row["layer"], name)
+                assert name.startswith(("fp32", "torch")) or cell["error"] > 1e-5
+    assert len(made) == 6
+    shown = layers.table(rows).splitlines()
+    assert len(shown) == 2 + len(rows)
+    assert "failed" not in "".join(shown)
+
+
+def as_cupys(work):
+    class There(np.ndarray):
+        def get(self):
+            return np.array(self)
+
+    return work().view(There)
+
+
+def test_training_and_scans_are_timed(gpu, monkeypatch):
+    training = importlib.import_module("gpu_training")
+    small = {"BATCH": 4, "GROUP": 4, "PICTURES": 8, "CLASSES": 2, "SCANNED": 8}
+    for name, value in small.items():
+        monkeypatch.setattr(training, name, value)
+    monkeypatch.setattr(training, "SCAN", "minivgg")
+    found = training.measure(gpu.Clock(0.01, 1000, lambda: None), "cpu")
+    for rows in found.values():
+        assert list(rows) == ["minicnn", "torch eager"]
+        assert all(row.get("ms", 0) > 0 for row in rows.values()), rows
+    assert training.table(found).count(" ms ") == 4
+    spent = training.measure(gpu.Clock(0.01, 0, lambda: None), "cpu")
+    assert spent["train"]["minicnn"] == {"failed": "no time left"}
+
+
+def test_the_program_goes_on_where_a_part_fails(gpu, monkeypatch, tmp_path, capsys):
+    cuda = SimpleNamespace(synchronize=lambda: None)
+    monkeypatch.setattr(gpu, "check", lambda: SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(gpu, "environment", lambda: {"device": "none"})
+    monkeypatch.setattr(gpu, "LAYERS", 8)
+    path = tmp_path / "gpu.json"
+    given = ["gpu.py", "--sizes", "32", "--seconds", "0.01", "--json", str(path)]
+    parts = ["evaluations", "layers", "memory"]
+    monkeypatch.setattr(sys, "argv", [*given, "--only", *parts])
+    gpu.main()
+    found = json.loads(path.read_text())
+    assert list(found) == ["environment", *parts]
+    assert found["evaluations"]["torch eager"]["32"]["ms"] > 0
+    assert found["evaluations"]["minicnn explicit"]["32"]["cosine"] > 1 - 1e-9
+    assert found["layers"][0]["torch fp32"]["error"] < 1e-6
+    assert "cupy" in found["memory"]["failed"]
+    told = capsys.readouterr().out
+    assert all(f"\n{part}, " in told for part in parts)
 
 
 @pytest.mark.parametrize("script", ["gpu.py", "on_gpu.py"])
