@@ -29,6 +29,9 @@ class Calls:
         """Note a call."""
         self._noted.append(partial(function, *args, **kwargs))
 
+    def __len__(self):
+        return len(self._noted)
+
     def __call__(self):
         """Make all calls."""
         for call in self._noted:

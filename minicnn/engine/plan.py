@@ -17,6 +17,7 @@ from minicnn.engine.arena import Arena
 from minicnn.engine.calls import share
 from minicnn.engine.threads import at_hand
 from minicnn.errors import MinicnnError
+from minicnn.layers import Concat
 from minicnn.network import INPUT
 from minicnn.objectives import ChannelProduct
 
@@ -48,6 +49,7 @@ class Plan:
     def __init__(self, net, convolution, shape, taps, *, keep=True):
         nodes = net.nodes_until(taps)
         self.taps, self.keep, self.convolution = frozenset(taps), keep, convolution
+        self.dtype = net.dtype
         self.shapes = {INPUT: shape}
         for name, (C, H, W) in net.shapes(shape[1:], taps).items():
             self.shapes[name] = (shape[0], C, H, W)
@@ -124,12 +126,25 @@ class Plan:
         self.units, self.by_name = [], {}
 
     def buffer(self, name):
-        """Return where the activation `name` goes, (N, H, W, C)."""
+        """Return where the activation `name` goes, (N, H, W, C).
+
+        If only a concatenation reads it, that is a part of what the concatenation makes.
+        """
         if name in self.held:
             return self.held[name]
+        if name in self.lent:
+            return self.lent[name]
+        behind = self.consumers.get(name, [])
+        if len(behind) == 1 and type(behind[0].layer) is Concat:
+            return self.buffer(behind[0].name)[..., dict(self.places(behind[0]))[name]]
         N, C, H, W = self.shapes[name]
         self.lent[name] = self.arena.take((N, H, W, C))
         return self.lent[name]
+
+    def places(self, node):
+        """Return [(input, its slice of the channels), ...] of a concatenation."""
+        edges = np.cumsum([0, *(self.shapes[source][1] for source in node.inputs)])
+        return list(zip(node.inputs, map(slice, edges, edges[1:]), strict=False))
 
     def gradient_buffer(self, source):
         """Return (buffer for the gradient of `source`, finish).

@@ -1,109 +1,165 @@
-"""Pooling in bands of rows, on the crew: `ops.maxpool2d` and `ops.avgpool2d` band by band.
+"""Poolings in bands of rows, on the crew: what `ops.maxpool2d` and `ops.avgpool2d` compute.
 
-Windows that do not overlap make bands that do not either; else the gradients of neighbouring bands
-share rows and are added one after the other.
+A window is taken along its columns, then along its rows: S + R steps instead of R S. Of equal
+maxima the first in row-major order wins, as there: the first of a row, then the first row.
 """
 
 import numpy as np
 
-from minicnn.engine.calls import at_once
-from minicnn.engine.threads import parallel_map
-from minicnn.ops import avgpool2d, maxpool2d
+from minicnn.ops import avgpool2d
 from minicnn.ops.shapes import pair
 
-BAND_BYTES = 512 << 10  # of the input
+BAND_BYTES = 512 << 10
+NOWHERE = 255  # the switch of a window that has dropped its maximum
 
 
 def suits(layer):
-    """Return whether a pooling layer can be cut into bands."""
-    return pair(layer.padding) == (0, 0)
+    """Return whether a pooling layer can be done here."""
+    R, S = pair(layer.kernel)
+    return pair(layer.padding) == (0, 0) and R * S < NOWHERE
 
 
-def forward(x, layer, out, *, largest, drop=False):
-    """Pool x (N, C, H, W) into `out` (N, P, Q, C).
+class Windows:
+    """A max or average pooling without padding, and its gradient, for bands of rows.
 
     Parameters
     ----------
+    x_shape, y_shape : (int, int, int, int), (N, C, H, W) before and after
     layer : MaxPool2d or AvgPool2d
     largest : bool
         Maxima, else means.
+    keep : bool
+        Whether `backward` will be called.
     drop : bool
-        Record no switch in windows whose maximum is not positive.
-
-    Returns
-    -------
-    list of (pictures, rows of out, cache of the operation)
+        Whether a window whose maximum is not positive lets no gradient through.
+    dtype : numpy dtype
     """
-    (R, _), (u, _) = pair(layer.kernel), pair(layer.stride)
-    P = out.shape[1]
 
-    def band(part):
-        pictures, rows = part
-        last = x.shape[2] if rows.stop == P else (rows.stop - 1) * u + R
-        y, cache = pool(x[pictures, :, rows.start * u : last], layer, largest=largest, drop=drop)
-        out[pictures, rows] = y.transpose(0, 2, 3, 1)
-        return pictures, rows, cache
+    def __init__(self, x_shape, y_shape, layer, *, largest, keep, drop, dtype):
+        N, C, self.H, self.W = x_shape
+        self.kernel, self.stride = pair(layer.kernel), pair(layer.stride)
+        self.P, self.Q = y_shape[2:]
+        self.largest, self.drop = largest, drop
+        self.switches = np.empty((N, self.P, self.Q, C), np.uint8) if keep and largest else None
+        self.per_count = None if largest else _per_count(x_shape, layer, dtype)
 
-    return parallel_map(band, _bands(x, P, u))
+    def forward(self, calls, x, y, where):
+        """Note the pooling of x (N, H, W, C) into a part of y (N, P, Q, C)."""
+        (R, S), (u, v), (pictures, rows) = self.kernel, self.stride, where
+        out = y[where]
+        x = x[pictures, rows.start * u : min(self.H, (rows.stop - 1) * u + R)]
+        size = (*x.shape[:2], self.Q, x.shape[3])
+        joined = calls.buffer("joined", size, x.dtype)
+        along_columns = [x[:, :, s::v][:, :, : self.Q] for s in range(S)]
+        along_rows = [joined[:, r::u][:, : out.shape[1]] for r in range(R)]
+        if not self.largest:
+            _add(calls, along_columns, joined, 2)
+            _add(calls, along_rows, out, 1)
+            calls.add(np.multiply, out, self.per_count[rows], out=out)
+            return
+        numbers = switches = None
+        if self.switches is not None:
+            found, switches = calls.buffer("found", size, np.uint8), self.switches[where]
+            numbers = [(found[:, r::u][:, : out.shape[1]], r * S) for r in range(R)]
+            _largest(calls, along_columns, joined, 2, [(None, s) for s in range(S)], found)
+        else:
+            _largest(calls, along_columns, joined, 2)
+        _largest(calls, along_rows, out, 1, numbers, switches)
+        if self.drop and switches is not None:
+            nowhere = calls.buffer("nowhere", out.shape, bool)
+            calls.add(np.less_equal, out, out.dtype.type(0), out=nowhere)
+            number = calls.buffer("number", out.shape, np.uint8)
+            calls.add(np.multiply, nowhere, np.uint8(NOWHERE), out=number)
+            calls.add(np.maximum, switches, number, out=switches)
+
+    def backward(self, calls, dy, dx, where):
+        """Note a part of the gradient dx (N, H, W, C) for dy (N, P, Q, C)."""
+        (R, S), (u, v), (pictures, rows) = self.kernel, self.stride, where
+        out = dx[where]
+        calls.add(out.fill, 0)
+        p0, p1 = max(0, -(-(rows.start - R + 1) // u)), min(self.P, (rows.stop - 1) // u + 1)
+        if p1 <= p0:
+            return
+        dy = dy[pictures, p0:p1]
+        if not self.largest:
+            scaled = calls.buffer("scaled", dy.shape, dy.dtype)
+            calls.add(np.multiply, dy, self.per_count[p0:p1], out=scaled)
+            dy = scaled
+        for r in range(R):
+            # the window rows p whose row p u + r lies in this part
+            first = max(0, -(-(rows.start - r) // u) - p0)
+            last = min(p1, (rows.stop - 1 - r) // u + 1) - p0
+            top = (p0 + first) * u + r - rows.start
+            for s in range(S):
+                count = min(self.Q, (self.W - 1 - s) // v + 1)
+                if last <= first or count <= 0:
+                    continue
+                there = out[:, top : top + (last - first - 1) * u + 1 : u, s::v][:, :, :count]
+                part = dy[:, first:last, :count]
+                if self.largest:
+                    mine = calls.buffer("mine", part.shape, bool)
+                    chosen = calls.buffer("chosen", part.shape, part.dtype)
+                    switches = self.switches[pictures, p0 + first : p0 + last, :count]
+                    calls.add(np.equal, switches, np.uint8(r * S + s), out=mine)
+                    calls.add(np.multiply, part, mine, out=chosen)
+                    part = chosen
+                calls.add(np.add, there, part, out=there)
 
 
-def pool(x, layer, *, largest, drop=False):
-    """Return (y, cache) of `ops.maxpool2d` or `ops.avgpool2d` with the settings of a layer."""
-    shared = {"kernel": layer.kernel, "stride": layer.stride, "ceil": layer.ceil}
-    if not largest:
-        return avgpool2d.forward(x, **shared, count_padding=layer.count_padding)
-    y, cache = maxpool2d.forward(x, **shared)
-    return y, maxpool2d.drop_zero_windows(y, cache) if drop else cache
+def _add(calls, parts, out, axis):
+    """Note out = the sum of parts, of which some may be shorter along an axis."""
+    calls.add(np.copyto, out, parts[0])
+    for part in parts[1:]:
+        there = _first(out, axis, part.shape[axis])
+        calls.add(np.add, there, part, out=there)
 
 
-def backward(dy, layer, caches, out, *, largest, then=None):
-    """Write the gradient of the input into `out` (N, H, W, C) for dy (N, C, P, Q).
+def _largest(calls, parts, out, axis, numbers=None, found=None):
+    """Note out = the largest of parts, of which some may be shorter along an axis.
 
-    `then(calls, part, pictures, rows)` notes what is to be done with each finished part of `out`.
+    `found` (uint8) gets the number of the first largest one: of a part, (None, number), or of each
+    of its entries, (array, number to be added).
     """
-    (R, _), (u, _) = pair(layer.kernel), pair(layer.stride)
-    overlapping = R > u
-    if overlapping:
-        out[...] = 0
+    calls.add(np.copyto, out, parts[0])
+    if found is not None:
+        calls.add(np.copyto, found, 0 if numbers[0][0] is None else numbers[0][0])
+    for i, part in enumerate(parts[1:], 1):
+        there = _first(out, axis, part.shape[axis])
+        if found is not None:
+            greater = calls.buffer("greater", part.shape, bool)
+            number = calls.buffer("number", part.shape, np.uint8)
+            calls.add(np.greater, part, there, out=greater)
+            own, offset = numbers[i]
+            if own is None:
+                calls.add(np.multiply, greater, np.uint8(offset), out=number)
+            else:
+                calls.add(np.add, _first(own, axis, part.shape[axis]), np.uint8(offset), out=number)
+                calls.add(np.multiply, number, greater, out=number)
+            known = _first(found, axis, part.shape[axis])
+            calls.add(np.maximum, known, number, out=known)
+        calls.add(np.maximum, there, part, out=there)
 
-    def band(part):
-        pictures, rows, cache = part
-        mine = dy[pictures, :, rows]
-        dx = maxpool2d.unpool(mine, cache) if largest else avgpool2d.backward(mine, cache)
-        dx, top = dx.transpose(0, 2, 3, 1), rows.start * u
-        if overlapping:
-            return pictures, slice(top, top + dx.shape[1]), dx
-        end = out.shape[1] if rows.stop == dy.shape[2] else rows.stop * u
-        out[pictures, top : top + dx.shape[1]] = dx
-        out[pictures, top + dx.shape[1] : end] = 0
-        if then:
-            at_once(then, out[pictures, top:end], pictures, slice(top, end))
-        return None
 
-    parts = parallel_map(band, caches)
-    if overlapping:
-        for pictures, rows, dx in parts:
-            out[pictures, rows] += dx
-        if then:
-            parallel_map(lambda where: at_once(then, out[where], *where), row_bands(out))
+def _first(array, axis, count):
+    return array[(slice(None),) * axis + (slice(count),)]
+
+
+def _per_count(x_shape, layer, dtype):
+    """Return 1 / count of the windows of a mean, (P, Q, 1)."""
+    shared = {"stride": layer.stride, "ceil": layer.ceil, "count_padding": layer.count_padding}
+    zeros = np.zeros((1, 1, *x_shape[2:]), dtype)
+    return 1 / avgpool2d.forward(zeros, layer.kernel, **shared)[1].count[:, :, None]
 
 
 def row_bands(x):
-    """Cut x (N, H, W, C) into [(slice of pictures, slice of rows), ...] of about `BAND_BYTES`."""
-    step = max(1, BAND_BYTES // x[0, 0].nbytes)
-    rows = range(0, x.shape[1], step)
+    """Cut an array (N, P, Q, C) into parts, [(slice of pictures, slice of rows), ...]."""
+    N, P = x.shape[:2]
+    step = max(1, BAND_BYTES // x[0, :1].nbytes)
+    if step >= P:
+        step = max(1, step // P)
+        return [(slice(n, min(n + step, N)), slice(0, P)) for n in range(0, N, step)]
     return [
-        (slice(n, n + 1), slice(r, min(r + step, x.shape[1]))) for n in range(len(x)) for r in rows
-    ]
-
-
-def _bands(x, P, u):
-    """Cut the P rows of the output so that a band reads about `BAND_BYTES` of x."""
-    step = max(1, BAND_BYTES // (x[0, :, :1].nbytes * u))
-    return [
-        (slice(n, n + 1), slice(p, min(p + step, P)))
-        for n in range(len(x))
-        for p in range(0, P, step)
+        (slice(n, n + 1), slice(p, min(p + step, P))) for n in range(N) for p in range(0, P, step)
     ]
 
 
@@ -129,10 +185,7 @@ class Halving:
         self.x_shape, self.largest = x_shape, largest
         N, C, self.P, self.Q = y_shape
         self.bits = np.empty((N, 2 * self.P, -(-2 * self.Q * C // 8)), np.uint8) if keep else None
-        self.per_count = None  # 1 / count, (P, Q, 1)
-        if not largest:
-            zeros = np.zeros((1, 1, *x_shape[2:]), dtype)
-            self.per_count = 1 / pool(zeros, layer, largest=False)[1].count[:, :, None]
+        self.per_count = None if largest else _per_count(x_shape, layer, dtype)
 
     def forward(self, calls, x, out, pictures, rows):
         """Note the pooling of the rows `rows` of x, an array (n, rows, W, C), into (n, p, Q, C)."""

@@ -107,7 +107,7 @@ class Crew:
     def play(self, program):
         """Make the calls of a program, see `engine.calls`, one stage after the other."""
         for stage in program:
-            self.run(stage)
+            self.run([calls for calls in stage if calls] or stage[:1])
 
 
 def at_hand():

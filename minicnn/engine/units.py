@@ -9,6 +9,7 @@ the bits of its ReLU are applied to a part (n, rows, W, C) of the gradient of it
 import numpy as np
 
 from minicnn.engine import columns, pooling, winograd
+from minicnn.engine.calls import share
 from minicnn.engine.threads import parallel_map
 from minicnn.errors import MinicnnError
 from minicnn.layers import AvgPool2d, Concat, Conv2d, MaxPool2d, Mode, ReLU, Rule
@@ -31,7 +32,8 @@ def fuse(plan, nodes, net):
             kind = PooledConvolution if pool else Convolution
             found.append(kind(plan, node, relu, pool, net.own_params(node)))
         elif type(node.layer) in (MaxPool2d, AvgPool2d) and pooling.suits(node.layer):
-            found.append(Pooling(plan, node))
+            before = next((unit for unit in found if unit.name in node.inputs), None)
+            found.append(Pooling(plan, node, before))
         elif type(node.layer) is Concat:
             found.append(Concatenation(plan, node.name, node.inputs))
         else:
@@ -260,56 +262,73 @@ class PooledConvolution(Convolution):
 class Pooling(Unit):
     """A max or average pooling without padding, in bands of rows."""
 
-    def __init__(self, plan, node):
+    def __init__(self, plan, node, before):
         super().__init__(plan, node.name, node.inputs)
-        self.layer = node.layer
-        self.largest, self.caches = type(node.layer) is MaxPool2d, None
+        shapes = plan.shapes[node.inputs[0]], plan.shapes[node.name]
+        # with the switches of dropped windows gone, the ReLU before it needs no bits
+        drop = isinstance(before, Convolution) and before.rectified and not before.masks
+        how = {"largest": type(node.layer) is MaxPool2d, "keep": plan.keep, "drop": drop}
+        self.windows = pooling.Windows(*shapes, node.layer, **how, dtype=plan.dtype)
 
     def forward(self, xs):
         """Compute the activation."""
-        out = self.plan.buffer(self.name)
-        # with the switches of dropped windows gone, the ReLU before it needs no bits
-        self.caches = pooling.forward(
-            xs[0], self.layer, out, largest=self.largest, drop=self._drops_for_relu()
-        )
+        x, out = self.plan.steady(self.inputs[0], xs[0]), self.plan.buffer(self.name)
+        x = x.transpose(0, 2, 3, 1)
+
+        def make(scratches):
+            def band(calls, where):
+                self.windows.forward(calls, x, out, where)
+
+            return [share(scratches, pooling.row_bands(out), band)]
+
+        self.plan.play((self.name, "forward"), (x, out), make)
         return out.transpose(0, 3, 1, 2)
 
     def backward(self, g):
         """Hand down the gradient."""
-        out, finish = self.plan.gradient_buffer(self.inputs[0])
-        pooling.backward(g, self.layer, self.caches, out, largest=self.largest, then=finish)
-        owned = self.inputs[0] != INPUT
-        self.plan.contribute(self.inputs[0], out, owned=owned, settled=finish is not None)
+        source = self.inputs[0]
+        g = self.plan.steady(self.name + " gradient", g).transpose(0, 2, 3, 1)
+        out, finish = self.plan.gradient_buffer(source)
 
-    def _drops_for_relu(self):
-        unit = self.plan.by_name.get(self.inputs[0])
-        return isinstance(unit, Convolution) and unit.rectified and not unit.masks
+        def make(scratches):
+            def band(calls, where):
+                self.windows.backward(calls, g, out, where)
+                if finish:
+                    finish(calls, out[where], *where)
+
+            return [share(scratches, pooling.row_bands(out), band)]
+
+        self.plan.play((self.name, "backward"), (g, out), make)
+        settled = finish is not None
+        self.plan.contribute(source, out, owned=source != INPUT, settled=settled)
 
 
 class Concatenation(Unit):
-    """Activations side by side along their channels."""
+    """Activations side by side along their channels; most are in their place already."""
 
     hands_on = True
 
     def forward(self, xs):
         """Compute the activation."""
         out = self.plan.buffer(self.name)
-        edges = np.cumsum([0, *(x.shape[1] for x in xs)])
-        xs = [x.transpose(0, 2, 3, 1) for x in xs]
+        parts = [
+            (x.transpose(0, 2, 3, 1), out[..., place])
+            for x, (_, place) in zip(xs, self.plan.places(self), strict=True)
+            if not np.shares_memory(x, out)
+        ]
 
         def band(where):
-            for x, first, last in zip(xs, edges, edges[1:], strict=False):
-                out[where][..., first:last] = x[where]
+            for x, there in parts:
+                there[where] = x[where]
 
-        parallel_map(band, pooling.row_bands(out))
+        if parts:
+            parallel_map(band, pooling.row_bands(out))
         return out.transpose(0, 3, 1, 2)
 
     def backward(self, g):
         """Hand down the gradient."""
-        g = g.transpose(0, 2, 3, 1)
-        edges = np.cumsum([0, *(self.plan.shapes[source][1] for source in self.inputs)])
-        for source, first, last in zip(self.inputs, edges, edges[1:], strict=False):
-            self.plan.contribute(source, g[..., first:last])
+        for source, place in self.plan.places(self):
+            self.plan.contribute(source, g.transpose(0, 2, 3, 1)[..., place])
 
 
 def _halving(plan, relu):
