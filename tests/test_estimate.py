@@ -14,6 +14,7 @@ from minicnn.cli import estimating, main
 from minicnn.errors import MinicnnError
 from minicnn.tasks import calibration, estimate, machine_memory, short_runs
 from minicnn.tasks import presets as style_presets
+from minicnn.tasks.invert_setup import InvertSettings
 from minicnn.tasks.style_setup import StyleSettings
 from minicnn.tasks.train_settings import TrainSettings
 from minicnn.tiles import TiledWalk
@@ -111,6 +112,17 @@ def test_evaluations_are_the_budget_where_they_are_given(pictures, monkeypatch):
     assert many.seconds == few.seconds
     free = estimate.picture(settings(pictures, size=512, evaluations=20, iterations=None))
     assert free.seconds == pytest.approx(0.5 + 20 * each)
+
+
+def test_each_restart_has_its_evaluations(pictures, monkeypatch):
+    def sample(verb, s, **request):
+        shape = (s.height, s.width)
+        return {**linear(verb, settings(pictures), 3), "pixels": 64 * 64, "shape": shape}
+
+    monkeypatch.setattr(calibration, "sample", sample)
+    wanted = InvertSettings(pictures[0], ["relu2_1"], restarts=3, evaluations=20)
+    each = linear(None, settings(pictures), 3)
+    assert estimate.picture(wanted).seconds == pytest.approx(0.5 + 3 * 20 * each["seconds"])
 
 
 def test_no_term_of_a_line_is_negative():

@@ -12,7 +12,7 @@ def stages(job):
         return [(n, stage.start.shape[2:]) for n, stage in job.stages()]
     if hasattr(job, "start"):
         return [(job.steps, job.start.shape[2:])]
-    return [(job.steps, (s.height, s.width))]
+    return [(s.iterations, (s.height, s.width))] * (job.steps // s.iterations)
 
 
 def crops(job):
