@@ -18,6 +18,7 @@ from minicnn.errors import MinicnnError
 
 NUMBERS_AND_BYTES = "fiubS"
 HEAP = b"GCOL\1\0\0\0"
+PIECE = 1 << 24  # bytes that are searched at a time, whole pages
 
 
 def check_heaps(data) -> None:
@@ -32,8 +33,7 @@ def check_heaps(data) -> None:
     MinicnnError
         If an object has a size that leads nowhere, or beyond the end.
     """
-    at = data.find(HEAP)
-    while at >= 0:
+    for at in _places(data):
         (size,) = struct.unpack("<Q", data[at + 8 : at + 16].ljust(8, b"\0"))
         place, end = at + 16, at + size
         if size < 16 or end > len(data):
@@ -43,7 +43,18 @@ def check_heaps(data) -> None:
             if own > end - place or (index == 0 and own == 0):
                 raise MinicnnError("a heap of texts with objects of impossible sizes")
             place += own if index == 0 else 16 + own + -own % 8
-        at = data.find(HEAP, at + 8)
+
+
+def _places(data):
+    """Yield where heaps begin; of a map, pages that have been searched are given back."""
+    for first in range(0, len(data), PIECE):
+        end = first + PIECE + len(HEAP) - 1
+        at = data.find(HEAP, first, end)
+        while at >= 0:
+            yield at
+            at = data.find(HEAP, at + len(HEAP), end)
+        if isinstance(data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            data.madvise(mmap.MADV_DONTNEED, first, min(PIECE, len(data) - first))
 
 
 def attribute(attrs, name, default=None):
