@@ -34,6 +34,13 @@ def device(monkeypatch):
     monkeypatch.setattr(train_places, "resolve_device", lambda name: name)
     monkeypatch.setattr(train_places, "Cuda", lambda precision: machine)
     monkeypatch.setattr(train_places.calls, "release", lambda: None)
+    save = train.checkpoint.save_arrays
+
+    def saved(path, arrays, attrs, **options):  # no array of CuPy becomes NumPy's by itself
+        assert {type(array) for array in arrays.values()} == {np.ndarray}
+        save(path, arrays, attrs, **options)
+
+    monkeypatch.setattr(train.checkpoint, "save_arrays", saved)
     return machine
 
 

@@ -38,9 +38,13 @@ class DeviceConvolution:
         last, filters = _channels_last(x), self._matrices(w, groups)
         for n, (g, some, columns) in windows.parts(N, groups, last.shape[3]):
             rows = windows.of(last[n, :, :, some])
-            out = self._xp.empty((len(rows), K // groups), x.dtype)
+            whole = groups == 1  # else the filters of a group are not next to each other in y
+            out = (
+                y[n].reshape(-1, K) if whole else self._xp.empty((len(rows), K // groups), x.dtype)
+            )
             self._product(rows, filters[g], out, transpose=(False, True))
-            y[n, :, :, columns] = out.reshape(-1, P, Q, K // groups)
+            if not whole:
+                y[n, :, :, columns] = out.reshape(-1, P, Q, K // groups)
         if b is not None:
             y += b
         return y.transpose(0, 3, 1, 2), x
@@ -55,7 +59,11 @@ class DeviceConvolution:
             dy_rows = self._rows(last[n, :, :, columns])
             rows = self._xp.empty((len(dy_rows), filters[g].shape[1]), dy.dtype)
             self._product(dy_rows, filters[g], rows)
-            dx[n, :, :, some] = windows.added(rows, (H, W))
+            if groups == 1:
+                windows.add(rows, dx[n])
+            else:
+                part = self._xp.empty((*dx[n].shape[:3], C // groups), dy.dtype)
+                dx[n, :, :, some] = windows.add(rows, part)
         return dx.transpose(0, 3, 1, 2)
 
     def backward_params(self, dy, x, w_shape, *, stride=1, padding=0, dilation=1, groups=1):
@@ -113,11 +121,9 @@ class _Windows:
         self._kernels.each("window_rows", rows.size, x, rows, H, W, C, *self._geometry, *self._size)
         return rows
 
-    def added(self, rows, size):
-        """Return the map (N, H, W, C) of `size` (H, W) that adds up rows (N P Q, R S C)."""
-        N = len(rows) // (self._size[0] * self._size[1])
-        x = self._xp.empty((N, *size, self._channels), rows.dtype)
-        given = (rows, x, *size, self._channels, *self._geometry, *self._size)
+    def add(self, rows, x):
+        """Fill x (N, H, W, C), contiguous, with the sum of rows (N P Q, R S C), and return it."""
+        given = (rows, x, *x.shape[1:], *self._geometry, *self._size)
         self._kernels.each("add_window_rows", x.size, *given)
         return x
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from minicnn import checkpoint, models
-from minicnn.backend import array_module, to_device
+from minicnn.backend import array_module, to_device, to_host
 from minicnn.datasets import open_dataset
 from minicnn.engine.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
@@ -219,8 +219,8 @@ class _Run:
 
     def save_state(self):
         """Write everything that `restore` needs."""
-        arrays = {f"param/{k}": v for k, v in self.net.params.items()}
-        arrays |= {f"velocity/{k}": v for k, v in self.velocity.items()}
+        arrays = {f"param/{k}": to_host(v) for k, v in self.net.params.items()}
+        arrays |= {f"velocity/{k}": to_host(v) for k, v in self.velocity.items()}
         attrs = {
             "settings": portable(self.settings),
             "data": self.fingerprint,
