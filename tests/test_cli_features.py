@@ -133,6 +133,10 @@ def test_a_folder_of_pictures(features, home, rng):
     assert "3 pictures, 1 skipped" in stdout
     assert "skipped picture 3: cannot read" in stderr
     assert "empty (0 bytes)" in stderr
+    code, _, stderr = features("pictures", "-o", "pictures/results")
+    assert code == 1
+    assert "the folder 'pictures/results' lies among the pictures of 'pictures'" in stderr
+    assert not (home / "pictures" / "results").exists()
     code, _, stderr = features("pictures", "-o", "four", "--strict")
     assert code == 1
     assert "(--strict stops here)" in stderr

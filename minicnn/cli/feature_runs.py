@@ -41,6 +41,7 @@ def scan(args, report) -> int:
     net = load_network(args.network, args.weights, args.pool or "own")
     layers = feature_scan.choose_layers(net, args.layers)
     pictures = PictureSet(args.data[0], args.split, args.limit)
+    _check_apart(args)
     settings = feature_scan.settings_for(net, pictures, layers, top=args.top, size=args.size)
     part = f"-{args.shard[0]}-of-{args.shard[1]}" if args.shard else ""
     path = _output(args, Path(FILE).stem + part + ".h5")
@@ -135,6 +136,16 @@ def _check_options(args):
     """Notice before the scan what would fail after it."""
     if args.tile > LARGEST_TILE:
         raise MinicnnError(f"tile = {args.tile}; use at most {LARGEST_TILE} pixels a patch")
+
+
+def _check_apart(args):
+    """Refuse results in the folder of the pictures: a second scan would take them for pictures."""
+    root = Path(args.data[0], args.split or "")
+    if root.is_dir() and Path(args.output).resolve().is_relative_to(root.resolve()):
+        raise MinicnnError(
+            f"the folder {args.output!r} lies among the pictures of {str(root)!r}, and what is "
+            "drawn there would be scanned next time; give a folder elsewhere"
+        )
 
 
 def _check_same(settings, net, pictures):
