@@ -254,6 +254,7 @@ BAD = {
     "tile": ({}, ("--size", "60x64", "--seamless"), "multiples of 8 .* use --size 64x64"),
     "source": ({}, ("--source-size", "20"), "--source-size 20 makes"),
     "rate": ({}, ("--learning-rate", "1"), "lbfgs takes no learning rate"),
+    "padding": ({}, ("--seamless", "--padding", "replicate"), "no edges to replicate"),
     "sheets": ({}, ("--sweep", "--sheet", "x.png"), "--sweep writes a sheet already"),
     "network": ({}, ("--network", "vgg19"), "not of vgg19"),
 }
@@ -273,6 +274,21 @@ def test_bad_input_is_one_line(synthesise, tmp_path, where, options, words):
 def test_sizes_that_are_none(synthesise, size):
     code, _, stderr = synthesise("--size", size)
     assert (code, "is no size; write 512 or 640x480" in stderr) == (2, True)
+
+
+def test_a_first_layer_that_pads_nothing_sees_the_edge_again(folder):
+    """But not on a torus, which has no edges; and with channels scaled as well."""
+    settings = TextureSettings(
+        [str(folder / "s.png")], network="squeezenet", weights="random", width=96, height=96
+    )
+    settings = replace(settings, source_size=96, layers={"relu_conv1": 1.0})
+    job = prepare(settings)
+    assert (job.settings.padding, job.nets[0].layers[0]) == ("replicate", "replicate")
+    assert prepare(replace(settings, normalize="channels")).nets[0].layers[0] == "replicate"
+    assert prepare(replace(settings, seamless=True)).settings.padding == "zero"
+    assert prepare(replace(settings, padding="zero")).nets[0].layers[0] == "conv1"
+    other = prepare(replace(settings, network="minivgg", layers=None)).settings
+    assert (other.padding, other.tv_weight, job.settings.tv_weight) == ("zero", 0.0, 0.2)
 
 
 def test_a_seamless_texture_is_as_large_as_the_source_allows(folder):

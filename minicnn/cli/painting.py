@@ -67,6 +67,16 @@ def add_large_options(verb) -> None:
     add_bits_option(verb)
 
 
+def add_padding_option(verb) -> None:
+    """Declare what is beyond the edges."""
+    verb.add_argument(
+        "--padding",
+        choices=("zero", "replicate"),
+        help="what the first layer sees beyond the edge: zeros, or the edge again (default: zero, "
+        "but for networks whose first layer pads nothing)",
+    )
+
+
 def add_bits_option(verb) -> None:
     """Declare the depth of the picture's colours."""
     verb.add_argument(

@@ -70,12 +70,7 @@ def _add_formulas(verb):
         default="auto",
         help="of matrix products on a GPU (default: tf32 where it has it)",
     )
-    verb.add_argument(
-        "--padding",
-        choices=("zero", "replicate"),
-        help="what the first layer sees beyond the edge: zeros, or the edge again (default: zero, "
-        "but for networks whose first layer pads nothing)",
-    )
+    painting.add_padding_option(verb)
 
 
 def _add_regions(verb):

@@ -83,6 +83,10 @@ TEXTURE = {
     "alexnet": ("relu1", "pool1", "pool2", "relu3", "relu4"),
 }
 
+# network -> weight of the total variation in a texture: a first layer of stride 2 does not see the
+# finest pattern, which then stays as it was in the noise to start from
+TEXTURE_TV = {"squeezenet": 0.2, "squeezenet1_1": 0.2}
+
 # the same layers under the same names, for what has no row of its own
 SAME_AS = {
     "minivgg-bn": "minivgg",
@@ -107,6 +111,17 @@ SEARCH = {
 def style_preset(network):
     """Return the row of a network, or None where there is none."""
     return STYLE.get(network) or STYLE.get(SAME_AS.get(network))
+
+
+def padding(network):
+    """Return what the first layer is to see beyond the edges, a row of `edges.PADDINGS`."""
+    row = style_preset(network)
+    return row.padding if row else "zero"
+
+
+def texture_tv(network):
+    """Return the weight of the total variation in a texture."""
+    return TEXTURE_TV.get(network) or TEXTURE_TV.get(SAME_AS.get(network), 0.0)
 
 
 def texture_layers(network):

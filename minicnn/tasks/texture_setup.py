@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from minicnn.backend import to_device
+from minicnn.edges import PADDINGS, replicate_first
 from minicnn.engine.conv2d import FastConvolution
 from minicnn.errors import MinicnnError
 from minicnn.folding import fold_batch_norm, normalize_activations
@@ -39,6 +40,7 @@ class TextureSettings(opening.SearchSettings):
     histogram : bool, match the histogram of the source afterwards
     seamless : bool, make one tile of an endless wall
     sweep : bool, make figure 12: a row for each number of layers, on one sheet
+    padding : "zero" or "replicate", of the first layer
     tile : int, pixels a side of the tiles that the texture is done in; all at once by default
     bits : 8 or 16, a channel of the picture file
     """
@@ -49,12 +51,13 @@ class TextureSettings(opening.SearchSettings):
     height: int | None = None
     layers: Mapping | None = None
     gram: str = "gatys"
-    tv_weight: float = 0.0
+    tv_weight: float | None = None
     normalize: str | None = None
     bounds: str = "source"
     histogram: bool = False
     seamless: bool = False
     sweep: bool = False
+    padding: str | None = jobs.since(None, before="zero")
     tile: int | None = None
     bits: int = 8
 
@@ -130,6 +133,9 @@ def prepare(settings, files=None):
     """Return the `Job` of the settings: checked, files read, defaults filled in; see `jobs`."""
     _check(settings)
     reader, read, net, device = opening.open_all(settings, files, pool="average")
+    padding = "zero" if settings.seamless else presets.padding(net.attrs["name"])
+    settings = jobs.filled(settings, {"padding": padding})
+    net = replicate_first(net) if settings.padding == "replicate" else net
     size = settings.source_size or min(SOURCE_SIZE, max(max(p.shape[:2]) for p in read.values()))
     settings = replace(settings, source_size=size, **_layers(settings, net))
     used = [name for name, weight in settings.layers.items() if weight]
@@ -163,6 +169,7 @@ def resolve(settings, net, shape):
         "pool": net.attrs["pool"],
         "width": columns,
         "height": rows,
+        "tv_weight": presets.texture_tv(net.attrs["name"]),
         "normalize": "none" if net.attrs.get("normalized") else "layers",
         "iterations": settings.evaluations or ITERATIONS.get(settings.optimizer, search.iterations),
         "learning_rate": search.learning_rate,
@@ -229,4 +236,12 @@ def _check(s):
     weights = {f"weight of layer {name}": value for name, value in (s.layers or {}).items()}
     checks.not_negative({"tv_weight": s.tv_weight, **weights})
     s.check()
-    checks.one_of([(s.normalize, NORMALIZE, "normalisation"), (s.bounds, BOUNDS, "bounds")])
+    checks.one_of(
+        [
+            (s.normalize, NORMALIZE, "normalisation"),
+            (s.bounds, BOUNDS, "bounds"),
+            (s.padding, PADDINGS, "padding"),
+        ]
+    )
+    if s.seamless and s.padding == "replicate":
+        raise MinicnnError("a seamless texture has no edges to replicate; leave out the padding")
