@@ -101,6 +101,14 @@ def test_shards_merge_into_the_whole(features, home, done):
         assert path.read_bytes() == (home / "all" / path.relative_to(done)).read_bytes()
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_no_byte_of_sheets_and_page(features, home, done, threads):
+    folder = home / f"threads{threads}"
+    assert features("set.h5", "-o", folder.name, "--threads", threads)[0] == 0
+    for path in done.rglob("*.*"):
+        assert path.read_bytes() == (folder / path.relative_to(done)).read_bytes()
+
+
 def test_an_interrupted_scan_goes_on(features, home, done, monkeypatch):
     real, calls = feature_scan.topk.note, []
 
