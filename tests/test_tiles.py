@@ -1,6 +1,7 @@
 """Tiles: the same value and gradient as the whole picture, whatever the tiles."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,8 +132,16 @@ def test_targets_are_those_of_the_whole_picture(rng, kind):
         np.testing.assert_allclose(g, guided_gram(acts[name], guides[name][None])[:, 0])
 
 
-def test_replicate_padding_is_at_the_edge_of_the_picture_alone(rng):
-    net = replicate_first(network(MaxPool2d))
+def without_padding(net):
+    (first, layer, inputs), *others = net.nodes
+    layers = [(first, replace(layer, padding=0), inputs), *others]
+    return Network(layers, net.params, net.input_shape, net.attrs)
+
+
+@pytest.mark.parametrize("kind", ["vgg-like", "alexnet-like", "pads nothing"])
+def test_replicate_padding_is_at_the_edge_of_the_picture_alone(rng, kind):
+    net = network(MaxPool2d, kind)
+    net = replicate_first(without_padding(net) if kind == "pads nothing" else net)
     content, x = rng.standard_normal((2, 1, 3, 37, 42))
     loss = objective(net, content, content)
     tiled = TiledFunction(loss, TiledWalk(net, net.replica(), 8))
