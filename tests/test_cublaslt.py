@@ -66,6 +66,19 @@ def test_products_of_rows(products, rng, transpose, dtype):
 
 
 @needs_compiler
+def test_matrices_that_begin_anywhere(products, rng):
+    """A part of an array is as good; what was found for one alignment is not used for less."""
+    held = np.zeros(5 * 8 + 8, "f4")
+    start = -(held.ctypes.data // 4) % 4  # the first number at a multiple of 16 bytes
+    b, out = rng.standard_normal((8, 4)).astype("f4"), np.zeros((5, 4), "f4")
+    for shift in (0, 1, 2, 3, 0):
+        a = held[start + shift :][:40].reshape(5, 8)
+        a[...] = rng.standard_normal((5, 8))
+        products(a, b, out)
+        np.testing.assert_allclose(out, a.astype("f8") @ b, rtol=1e-6, atol=1e-6)
+
+
+@needs_compiler
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_plan_on_these_products(library, monkeypatch, precision):
     class Machine(HostMachine):

@@ -9,6 +9,7 @@ as outᵀ = bᵀ aᵀ, with b as its first factor. Names below are those of cubl
 """
 
 import ctypes
+import math
 
 import numpy as np
 
@@ -20,7 +21,7 @@ POINTER_MODE, TRANSA, TRANSB, EPILOGUE, BIAS_POINTER = 2, 3, 4, 7, 8  # MatmulDe
 POINTER_MODE_DEVICE = 1
 EPILOGUE_DEFAULT, EPILOGUE_RELU_BIAS = 1, 2 | 4
 PREF_MAX_WORKSPACE_BYTES, PREF_MIN_ALIGNMENT = 1, (5, 6, 7, 8)  # the latter of A, B, C, D
-ALIGNMENT = 16  # bytes; a strip of the output begins anywhere in its array
+ALIGNMENT = 16  # bytes, that all three matrices begin at a multiple of, where they do
 WORKSPACE = 32 << 20  # bytes; what NVIDIA advises for Hopper, more than enough before it
 OK, NOT_SUPPORTED = 0, 15  # cublasStatus_t
 POINTERS = ctypes.c_void_p
@@ -77,9 +78,11 @@ class Products:
             Then out = max(alpha op(a) op(b) + bias, 0).
         """
         k = a.shape[0 if transpose[0] else 1]
-        key = (*out.shape, k, a.dtype.name, transpose, address(bias))
+        begins = address(a) | address(b) | address(out)  # a part of an array begins anywhere
+        aligned = math.gcd(begins, ALIGNMENT)
+        key = (*out.shape, k, a.dtype.name, transpose, aligned, address(bias))
         if key not in self._plans:
-            self._plans[key] = self._plan(*out.shape, k, a.dtype.name, transpose, bias)
+            self._plans[key] = self._plan(*out.shape, k, a.dtype.name, transpose, aligned, bias)
         description, first, second, result, found, fused = self._plans[key]
         self._call(
             "Matmul",
@@ -103,7 +106,7 @@ class Products:
         if bias is not None and not fused:
             self._bias_relu(out, bias)
 
-    def _plan(self, m, n, k, dtype, transpose, bias):
+    def _plan(self, m, n, k, dtype, transpose, aligned, bias):
         """Return (description, layouts of b, a and out, algorithm, whether it adds the bias)."""
         compute = COMPUTE_32F if dtype == "float16" else self._float_compute
         description = ctypes.c_void_p()
@@ -123,9 +126,9 @@ class Products:
         first = self._layout(kind, *((n, k) if transpose[1] else (k, n)))
         second = self._layout(kind, *((k, m) if transpose[0] else (m, k)))
         layouts = (first, second, self._layout(R_32F, m, n))
-        found = self._algorithm(description, *layouts)
+        found = self._algorithm(description, aligned, *layouts)
         if found is None and bias is not None:
-            return (*self._plan(m, n, k, dtype, transpose, None)[:-1], False)
+            return (*self._plan(m, n, k, dtype, transpose, aligned, None)[:-1], False)
         if found is None:
             raise MinicnnError("cuBLASLt has no algorithm for a product; use --engine explicit")
         return description, *layouts, found, bias is not None
@@ -137,12 +140,12 @@ class Products:
         self._call("MatrixLayoutCreate", ctypes.byref(layout), kind, *sizes)
         return layout
 
-    def _algorithm(self, description, first, second, result):
+    def _algorithm(self, description, aligned, first, second, result):
         """Return what cuBLASLt thinks best, within our workspace; None if there is nothing."""
         preference = ctypes.c_void_p()
         self._call("MatmulPreferenceCreate", ctypes.byref(preference))
         wishes = {PREF_MAX_WORKSPACE_BYTES: ctypes.c_uint64(WORKSPACE)}
-        wishes |= dict.fromkeys(PREF_MIN_ALIGNMENT, ctypes.c_uint32(ALIGNMENT))
+        wishes |= dict.fromkeys(PREF_MIN_ALIGNMENT, ctypes.c_uint32(aligned))
         for name, value in wishes.items():
             given = (ctypes.byref(value), ctypes.c_size_t(ctypes.sizeof(value)))
             self._call("MatmulPreferenceSetAttribute", preference, name, *given)

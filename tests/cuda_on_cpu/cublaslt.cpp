@@ -13,7 +13,7 @@ struct Description {
     const float* bias = nullptr;
 };
 struct Layout { int type; uint64_t rows, columns; int64_t leading; };
-struct Preference { uint64_t workspace = 0; unsigned alignments = 0; };
+struct Preference { uint64_t workspace = 0; unsigned alignment[4] = {}; };  // of A, B, C, D
 struct Algorithm { uint64_t data[8]; };
 struct Heuristic { Algorithm algorithm; size_t workspace; int state; float waves; int reserved[4]; };
 
@@ -78,20 +78,22 @@ int cublasLtMatmulPreferenceSetAttribute(Preference* p, int name, const void* va
     unsigned alignment = 0;
     if (name < 5 || name > 8 || size != 4) return INVALID;
     memcpy(&alignment, value, 4);
-    if (alignment != 16) return INVALID;
-    p->alignments |= 1u << name;
+    if (alignment < 2 || alignment > 16 || alignment & (alignment - 1)) return INVALID;
+    p->alignment[name - 5] = alignment;
     return OK;
 }
 
 int cublasLtMatmulAlgoGetHeuristic(int* handle, Description* d, Layout* a, Layout* b, Layout* c, Layout* e,
                                    Preference* p, int wanted, Heuristic* found, int* count)
 {
-    if (*handle != 42 || wanted != 1 || c != e || !fit(*d, *a, *b, *c) || p->alignments != 0x1e0)
-        return INVALID;
+    if (*handle != 42 || wanted != 1 || c != e || !fit(*d, *a, *b, *c)) return INVALID;
+    for (unsigned alignment : p->alignment)
+        if (!alignment) return INVALID;
     *count = 0;
     if (d->epilogue != 1 && !has_epilogues) return NOT_SUPPORTED;
     *found = {};
     found->algorithm.data[0] = 0xa190;
+    for (int i = 0; i < 4; ++i) found->algorithm.data[1 + i] = p->alignment[i];  // an algorithm relies on it
     found->workspace = p->workspace;
     *count = 1;
     return OK;
@@ -102,8 +104,11 @@ int cublasLtMatmul(int* handle, Description* d, const float* alpha, const void* 
                    const Algorithm* algorithm, void* workspace, size_t size, void* stream)
 {
     if (*handle != 42 || d->pointer_mode != 1 || algorithm->data[0] != 0xa190 || lc != lo || c != out
-        || !workspace || size != 32u << 20 || stream != (void*)0x57 || (uintptr_t)out % 16)
+        || !workspace || size != 32u << 20 || stream != (void*)0x57)
         return INVALID;
+    const void* begins[] = {a, b, c, out};
+    for (int i = 0; i < 4; ++i)
+        if ((uintptr_t)begins[i] % algorithm->data[1 + i]) return INVALID;
     uint64_t m = lo->rows, n = lo->columns, k = d->transpose_a ? la->rows : la->columns;
     for (uint64_t j = 0; j < n; ++j)
         for (uint64_t i = 0; i < m; ++i) {
