@@ -62,7 +62,7 @@ def test_the_same_weights_as_on_the_cpu(device, data, tmp_path, network):
 
 
 def test_a_run_goes_on_where_it_was_on_either(device, data, tmp_path):
-    chosen = settings(data, tmp_path / "run", device="cuda", epochs=1)
+    chosen = settings(data, tmp_path / "run", device="cuda", epochs=1, limit=16)
     train.run(chosen)
     for place in ("cuda", "cpu"):
         chosen.epochs, chosen.device = chosen.epochs + 1, place
@@ -79,8 +79,8 @@ def test_little_crosses_to_the_host_in_a_step(device, data, tmp_path, monkeypatc
         seen.append(list(COPIES))
 
     monkeypatch.setattr(train._Run, "_one_step", counted)
-    train.run(settings(data, tmp_path / "run", device="cuda", epochs=1))
-    assert len(seen) == 4
+    train.run(settings(data, tmp_path / "run", device="cuda", epochs=1, limit=32))
+    assert len(seen) == 2
     assert all(shape == () for shapes in seen for shape in shapes), "no array, only numbers"
 
 
@@ -102,16 +102,17 @@ def test_pictures_are_prepared_while_the_device_computes(device, data, tmp_path,
 
     monkeypatch.setattr(train, "augment", preparing)
     monkeypatch.setattr(train, "loss_and_gradients", computing)
-    train.run(settings(data, tmp_path / "run", device="cuda", epochs=1, threads=1))
-    assert prepared == [False] * 8
-    assert computed == [True] * 8
+    train.run(settings(data, tmp_path / "run", device="cuda", epochs=1, limit=32, threads=1))
+    assert prepared == [False] * 4
+    assert computed == [True] * 4
 
 
 def test_memory_that_is_short_is_answered_by_strips_then_by_a_line(
     device, data, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(strips, "_current", strips.LARGEST)
-    straight = train.run(settings(data, tmp_path / "a", device="cuda", epochs=1, dropout=0.3))
+    given = {"device": "cuda", "epochs": 1, "limit": 16, "dropout": 0.3}
+    straight = train.run(settings(data, tmp_path / "a", **given))
     compute, least = train.loss_and_gradients, 4 << 20
 
     def short(*args):
@@ -121,14 +122,13 @@ def test_memory_that_is_short_is_answered_by_strips_then_by_a_line(
         return found
 
     monkeypatch.setattr(train, "loss_and_gradients", short)
-    chosen = settings(data, tmp_path / "b", device="cuda", epochs=1, dropout=0.3)
-    again = train.run(chosen)
+    again = train.run(settings(data, tmp_path / "b", **given))
     assert strips.strip_bytes() == least
     for name, array in straight.params.items():
         np.testing.assert_array_equal(again.params[name], array)
     least = 0
     with pytest.raises(MinicnnError, match="not enough GPU memory for a group of 8 pictures; use"):
-        train.run(settings(data, tmp_path / "c", device="cuda", epochs=1))
+        train.run(settings(data, tmp_path / "c", **given))
 
 
 def test_what_training_refuses(data, tmp_path, capsys):
