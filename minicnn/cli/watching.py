@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 from minicnn.images import save_image, to_uint16
+from minicnn.tasks import loss_plot
 
 
 def main_losses(losses: dict) -> dict:
@@ -28,6 +29,7 @@ class Watch:
         self.job, self.outputs, self.report, self.progress = job, outputs, report, progress
         self.started = started
         self.snapshots = {job.lead + i for i in outputs.snapshots(job.steps - job.lead)}
+        self.runs = {}  # number -> [iterations, first and last value]
         self.frames = outputs.frames
         if self.frames:
             self.frames.begin()
@@ -45,6 +47,8 @@ class Watch:
             losses=losses,
             seconds=round(time.monotonic() - self.started, 3),
         )
+        count = self.runs.get(info.get("run", 0), [0])[0] + 1
+        self.runs[info.get("run", 0)] = [count, info["first"], value]
         if iteration in self.snapshots:
             self._snapshot(iteration, x, losses, info["evaluations"])
         if iteration in self.shown:
@@ -64,6 +68,7 @@ class Watch:
             "evaluations": evaluations,
             "status": "budget",
             "reason": f"all {iteration} iterations are done",
+            "course": loss_plot.course_of(self.runs.values()),
         }
         counted = iteration - self.job.lead
         settings = replace(self.job.settings, iterations=counted)

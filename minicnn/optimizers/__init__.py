@@ -71,7 +71,8 @@ def minimize(
         At most so many calls of fun; the fair budget between optimizers.
     callback : callable, callback(iteration, x, value, info), optional
         Called once per iteration (from 1) with the accepted x, which it must not change. info:
-        evaluations so far, step (root mean square change of x), terms. Returning True stops.
+        evaluations so far, step (root mean square change of x), terms, and first, the value at
+        the start. Returning True stops.
     bounds : (low, high), numbers or arrays that broadcast to x0, optional
         None, the default, is faster; clip the result instead.
     keep : {"best", "last"}

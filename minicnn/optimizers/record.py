@@ -140,6 +140,7 @@ class Record:
         self.iterations += 1
         if self.callback is not None:
             info = {key: entry[key] for key in ("evaluations", "step", "terms")}
+            info["first"] = self.trace[0]["value"]
             if self.callback(self.iterations, x, value, info) is True:
                 raise Stop("stopped", f"stopped by the callback in iteration {self.iterations}")
         if self.iterations >= self.max_iterations:

@@ -36,11 +36,16 @@ def course(trace):
     runs = {}
     for entry in trace:
         runs.setdefault(entry.get("run", 0), []).append(entry)
-    return {
-        "iterations": [run[-1]["iteration"] - run[0]["iteration"] for run in runs.values()],
-        "first": [run[0]["value"] for run in runs.values()],
-        "last": [run[-1]["value"] for run in runs.values()],
-    }
+    return course_of(
+        (run[-1]["iteration"] - run[0]["iteration"], run[0]["value"], run[-1]["value"])
+        for run in runs.values()
+    )
+
+
+def course_of(runs):
+    """Return the same of (iterations, first, last total) of each run."""
+    columns = list(zip(*runs, strict=True)) or [()] * 3
+    return dict(zip(("iterations", "first", "last"), map(list, columns), strict=True))
 
 
 def check():

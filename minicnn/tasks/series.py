@@ -13,16 +13,18 @@ def run_all(runs, callback=None):
     runs : list of (iterations, callable)
         callable(callback) -> outcome, with a `result` of `optimizers`.
     callback : callable, callback(iteration, x, value, info), optional
-        Sees the iterations and evaluations of all runs counted through.
+        Sees the iterations and evaluations of all runs counted through, and in the info "run",
+        which of them it is, from 0.
 
     Returns
     -------
     list of outcomes
     """
-    outcomes, done, evaluated = [], 0, 0
+    outcomes, done, evaluated, number = [], 0, 0, 0
     for iterations, run in runs:
-        outcomes.append(run(callback and _later(callback, done, evaluated)))
+        outcomes.append(run(callback and _later(callback, done, evaluated, number)))
         done, evaluated = done + iterations, evaluated + outcomes[-1].result.evaluations
+        number += _runs(outcomes[-1].result.trace)
         if outcomes[-1].result.status not in GOES_ON:
             break
     return outcomes
@@ -53,14 +55,20 @@ def _joined(results):
                 "evaluations": evaluations + entry["evaluations"],
             }
             trace.append({**entry, **shifted})
-        run = trace[-1]["run"] + 1 if trace else 0
+        run += _runs(result.trace)
         iterations, evaluations = iterations + result.iterations, evaluations + result.evaluations
     return trace
 
 
-def _later(callback, done, evaluated):
+def _runs(trace):
+    """Return how many runs a trace is of."""
+    return trace[-1].get("run", 0) + 1 if trace else 0
+
+
+def _later(callback, done, evaluated, before):
     def shifted(iteration, x, value, info):
-        info = {**info, "evaluations": info["evaluations"] + evaluated}
+        run, evaluations = info.get("run", 0) + before, info["evaluations"] + evaluated
+        info = {**info, "run": run, "evaluations": evaluations}
         return callback(done + iteration, x, value, info)
 
     return shifted
