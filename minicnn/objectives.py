@@ -91,11 +91,13 @@ def mean_gram(f):
 class ChannelProduct(NamedTuple):
     """The gradient S F of a Gram matrix before it is multiplied out: matrix (N,C,C), f (N,C,H,W).
 
-    Whoever passes it down may multiply part by part, while the part is in the cache.
+    Whoever passes it down may multiply part by part, while the part is in the cache. `rest` is an
+    array like f that is to be added, or None.
     """
 
     matrix: object
     f: object
+    rest: object = None
 
     @property
     def shape(self):
@@ -106,7 +108,15 @@ class ChannelProduct(NamedTuple):
         """Return the gradient, an array like f."""
         df = array_module(self.f).empty_like(self.f).reshape(*self.f.shape[:2], -1)
         array_module(df).matmul(self.matrix, self.f.reshape(df.shape), out=df)
-        return df.reshape(self.f.shape)
+        df = df.reshape(self.f.shape)
+        return df if self.rest is None else df + self.rest
+
+    def plus(self, other):
+        """Return the sum of this and another gradient of f, an array or a `ChannelProduct`."""
+        if isinstance(other, ChannelProduct):
+            one = self._replace(matrix=self.matrix + other.matrix)
+            return one if other.rest is None else one.plus(other.rest)
+        return self._replace(rest=other if self.rest is None else self.rest + other)
 
 
 def style(f, target, factor):
@@ -193,14 +203,14 @@ class GramStyleLoss:
 
     Attributes
     ----------
-    deferred : set of layer names
-        Their gradients are handed out as `ChannelProduct`; empty unless somebody can take those.
+    deferred : bool
+        Whether gradients are handed out as `ChannelProduct`: if somebody can take those.
     mean_gram : callable
         The function of this name, or one that does the same faster.
     """
 
     def __init__(self, targets, layer_weights=None, normalisation="mean"):
-        self.deferred, self.mean_gram = set(), mean_gram
+        self.deferred, self.mean_gram = False, mean_gram
         factor = _row(STYLE, normalisation, "style")
         self.weights = _layer_weights(targets, layer_weights, "style")
         self.targets = {name: targets[name] for name in self.weights}
@@ -214,7 +224,7 @@ class GramStyleLoss:
     def term(self, name, f, factor):
         """Return (value, df) of a layer."""
         value, df = deferred_style(f, self.targets[name], factor, self.mean_gram)
-        return value, df if name in self.deferred else df.dense()
+        return value, df if self.deferred else df.dense()
 
     def check(self, name, f):
         """Refuse an activation that cannot be compared with the target."""

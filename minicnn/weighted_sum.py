@@ -13,6 +13,7 @@ from functools import partial
 from minicnn.errors import MinicnnError
 from minicnn.kernels import calls
 from minicnn.kernels.strips import with_smaller_strips
+from minicnn.objectives import ChannelProduct
 
 
 class WeightedSum:
@@ -45,19 +46,16 @@ class WeightedSum:
         self.layers = list(dict.fromkeys(named))
 
     def defer(self, mean_gram):
-        """Have Gram gradients handed out as `objectives.ChannelProduct`, where nothing is added.
+        """Have Gram gradients handed out as `objectives.ChannelProduct`.
 
         Parameters
         ----------
         mean_gram : callable
             Computes Gram matrices instead of `objectives.mean_gram`.
         """
-        read = [name for _, objective in self.objectives.values() for name in objective.layers]
-        alone = {name for name in read if read.count(name) == 1}
         for _, objective in self.objectives.values():
             if hasattr(objective, "deferred"):
-                objective.deferred = alone & set(objective.layers)
-                objective.mean_gram = mean_gram
+                objective.deferred, objective.mean_gram = True, mean_gram
 
     def __call__(self, acts, x=None, report=None):
         """Evaluate every term.
@@ -82,10 +80,7 @@ class WeightedSum:
             value, gradients = objective(acts, weight, parts)
             total += value
             for layer, df in gradients.items():
-                if layer in dacts:
-                    dacts[layer] += df
-                else:
-                    dacts[layer] = df
+                dacts[layer] = _sum(dacts[layer], df) if layer in dacts else df
             if report is not None:
                 report[name] = value
                 if len(parts) > 1:
@@ -98,6 +93,16 @@ class WeightedSum:
             if report is not None:
                 report[name] = weight * value
         return total, dacts, dx
+
+
+def _sum(one, other):
+    """Return the sum of two gradients of a layer."""
+    if isinstance(one, ChannelProduct):
+        return one.plus(other)
+    if isinstance(other, ChannelProduct):
+        return other.plus(one)
+    one += other
+    return one
 
 
 class ImageFunction:

@@ -12,7 +12,6 @@ from minicnn.errors import MinicnnError
 from minicnn.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
 from minicnn.network import Network
 from minicnn.objectives import ChannelProduct, mean_gram
-from minicnn.weighted_sum import WeightedSum
 
 NETWORKS = {
     "vgg19": (["relu1_1", "relu2_1", "pool2", "conv3_2", "relu4_2"], (29, 38)),
@@ -151,14 +150,34 @@ def test_a_product_of_channels_is_the_gradient_it_stands_for(rng):
     assert relative(replay.backward(products), wanted) < 1e-12
 
 
-def test_gradients_are_deferred_only_where_nothing_is_added():
-    class Objective:
-        def __init__(self, *layers):
-            self.layers, self.deferred = list(layers), set()
+def test_gradients_of_one_layer_are_added_whatever_their_form(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    replay, taps = FastWalk(net).replay(), ["relu1_1", "relu2_2"]
+    acts = replay.forward(rng.standard_normal((1, 3, 22, 30)), taps)
+    wanted, sums = {}, {}
+    for name, f in acts.items():
+        one, two = (
+            ChannelProduct(rng.standard_normal((1, f.shape[1], f.shape[1])), f) for _ in "ab"
+        )
+        array = rng.standard_normal(f.shape)
+        wanted[name] = one.dense() + two.dense() + 2 * array
+        sums[name] = one.plus(array).plus(two.plus(array))
+    plain = replay.backward(wanted)
+    assert relative(replay.backward(sums), plain) < 1e-12
+    assert relative(replay.backward(wanted), plain) < 1e-12  # the program follows the form
 
-    one, two = Objective("a", "b"), Objective("b", "c")
-    WeightedSum({"one": (1.0, one), "two": (1.0, two)}).defer(mean_gram)
-    assert (one.deferred, two.deferred) == ({"a"}, {"c"})
+
+def test_a_layer_of_content_and_style_is_evaluated_as_the_explicit_one(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    content, style, x = (rng.standard_normal((1, 3, 24, 20)) for _ in range(3))
+    how = {"content_layers": ["relu2_1"], "style_layers": ["relu1_1", "relu2_1"]}
+    how |= {"content_weight": 1.0, "style_weight": 10.0, "tv_weight": 0.1}
+    (value, dx), (wanted, dy) = (
+        minicnn.style_objective(net, content, style, engine=engine, **how)(x)
+        for engine in ("fast", "explicit")
+    )
+    assert value == pytest.approx(wanted, rel=1e-10)
+    assert relative(dx, dy) < 1e-10
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 21, 13), (2, 16, 3, 4), (1, 5, 1, 1)])

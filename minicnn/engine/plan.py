@@ -172,20 +172,16 @@ class Plan:
         """Run the program make(scratches) of these arrays; it is made anew only if need be.
 
         Everything that it reads and writes must lie where it lay before: the arrays, which may do
-        so or not, the scratch memory of the workers, which may have grown, and what the plan and
-        its units own. The same gradients of taps must come, in the same form.
+        so or not, and what the plan, its units and the workers own. The same gradients of taps must
+        come, in the same form.
         """
         crew = at_hand()
-
-        def stamp():
-            where = tuple(_address(array) for array in arrays)
-            taps = {name: type(dy) for name, dy in self.dys.items()}
-            return where, tuple(scratch.grown for scratch in crew.scratches), id(crew), taps
-
+        taps = {name: (type(dy), _added(dy) is None) for name, dy in self.dys.items()}
+        stamp = [_address(array) for array in arrays], id(crew), taps
         before, program = self.programs.get(key, (None, None))
-        if before != stamp():
+        if before != stamp:
             program = make(crew.scratches)
-            self.programs[key] = (stamp(), program)
+            self.programs[key] = (stamp, program)
         crew.play(program)
 
     def steady(self, name, x):
@@ -256,11 +252,11 @@ class Plan:
             product = calls.buffer("product", f.shape, part.dtype)
             products.by(calls, f, self.copies[name + " matrix"][pictures], product)
             calls.add(np.add, part, product.reshape(part.shape), out=part)
-        elif tap is not None:
+        if _added(tap) is not None:
             calls.add(self._add_array, name, part, pictures, rows)
 
     def _add_array(self, name, part, pictures, rows):
-        part += self.dys[name][pictures, :, rows].transpose(0, 2, 3, 1)
+        part += _added(self.dys[name])[pictures, :, rows].transpose(0, 2, 3, 1)
 
     def _copied(self, name, array):
         """Return a copy of an array, always in the same place."""
@@ -281,3 +277,8 @@ class Plan:
 
 def _address(array):
     return array.__array_interface__["data"][0]
+
+
+def _added(tap):
+    """Return the array among what is added to the gradient of a tap, or None."""
+    return tap.rest if isinstance(tap, ChannelProduct) else tap

@@ -5,21 +5,24 @@ import threading
 
 import numpy as np
 
+LEAST = 4 << 20  # bytes of a name; the system gives memory only to the pages that are written
+
 
 class Scratch:
-    """Memory by name: what comes later under a name overwrites what came before."""
+    """Memory by name: what comes later under a name overwrites what came before.
+
+    Where a larger array is wanted than before, those made before keep their own memory.
+    """
 
     def __init__(self):
         self._held = {}
-        self.grown = 0  # how often the arrays made before have been left behind
 
     def buffer(self, name, shape, dtype):
         """Return an uninitialised array, in the memory of all arrays of that name."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         held = self._held.get(name)
         if held is None or held.size < size:
-            held = self._held[name] = np.empty(size, np.uint8)
-            self.grown += 1
+            held = self._held[name] = np.empty(max(size, LEAST), np.uint8)
         return held[:size].view(dtype).reshape(shape)
 
 

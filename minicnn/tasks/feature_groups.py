@@ -17,7 +17,8 @@ from minicnn.device.conv2d import DeviceConvolution
 from minicnn.device.machine import Cuda
 from minicnn.engine import filters, winograd
 from minicnn.engine.conv2d import FastConvolution
-from minicnn.engine.threads import one_blas_thread, thread_count
+from minicnn.engine.threads import Crew, one_blas_thread, thread_count
+from minicnn.engine.walk import Replay
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess
 from minicnn.kernels import calls
@@ -176,15 +177,16 @@ class _Look:
         fill = [np.zeros_like(arrays[0])] * (self.settings.group - len(arrays))
         order = self.net.attrs["preprocess"]
         x = np.concatenate([preprocess(rgb, order) for rgb in [*arrays, *fill]])
-        if not hasattr(self.own, "net"):
+        if not hasattr(self.own, "walk"):
             resolve_device(self.device)  # each thread has a current device of its own
-            self.own.net = self.net.replica()
-            self.own.net.convolution = self.convolution
+            net = self.net.replica()
+            net.convolution = self.convolution
+            self.own.walk = Replay(net, Crew(1)) if self.device == "cpu" else net
         if self.device == "cpu":
-            return self.own.net.forward(x, self.taps, keep=False)
+            return self.own.walk.forward(x, self.taps, keep=False)
 
         def there():
-            return self.own.net.forward(to_device(x, self.device), self.taps, keep=False)
+            return self.own.walk.forward(to_device(x, self.device), self.taps, keep=False)
 
         return with_smaller_strips(there, calls.release)
 

@@ -108,21 +108,25 @@ def sight(maps, least):
     least : float32 (K,)
         What is kept of each unit is not below that: it spares looking for places.
     """
-    N, K, _, Q = maps.shape
-    flat = maps.reshape(N, K, -1)  # a view, also of maps that lie in memory as (N, P, Q, K)
     if array_module(maps) is not np:
-        return _sight_of_device(flat, least, Q)
-    peaks = flat.max(axis=2).astype(np.float32)
+        return _sight_of_device(maps, least)
+    N, _, _, Q = maps.shape
+    peaks = maps.max(axis=2).max(axis=2).astype(np.float32)  # along the rows first: long runs
+    # numbers of a row are added in the smallest type that holds them, several times as fast
+    in_row = (maps > 0).view(np.uint8).sum(axis=3, dtype=np.min_scalar_type(Q))
     worth = (peaks > 0) & (peaks >= least)
     units = np.flatnonzero(worth.any(axis=0))
     where = np.full((len(units), N), EMPTY, np.int32)
-    for at, n in np.argwhere(worth[:, units].T):
-        where[at, n] = flat[n, units[at]].argmax()
-    return Sight(peaks, (flat > 0).sum(axis=(0, 2)), units, where, Q)
+    if len(units):
+        at, n = np.nonzero(worth[:, units].T)
+        row = maps.max(axis=3)[n, units[at]].argmax(axis=1)  # the first row that has the maximum
+        where[at, n] = row * Q + maps[n, units[at], row].argmax(axis=1)
+    return Sight(peaks, in_row.sum(axis=(0, 2), dtype=np.int64), units, where, Q)
 
 
-def _sight_of_device(flat, least, columns):
-    """Return the `Sight` of activations (N, K, P Q) on a device; only what it holds is copied."""
+def _sight_of_device(maps, least):
+    """Return the `Sight` of activations on a device; only what it holds is copied."""
+    flat, columns = maps.reshape(*maps.shape[:2], -1), maps.shape[3]
     peaks = to_host(flat.max(axis=2)).astype(np.float32)
     places = to_host(flat.argmax(axis=2))
     worth = (peaks > 0) & (peaks >= least)
