@@ -144,3 +144,4 @@ def test_what_training_refuses(data, tmp_path, capsys):
     assert cli.main(command) == 1
     said = capsys.readouterr().err
     assert said == f"minicnn: error: {reason}\n"
+    assert not (tmp_path / "run").exists()

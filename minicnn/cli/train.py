@@ -104,6 +104,7 @@ def epochs(text: str) -> list:
 
 def run(args) -> int:
     """Train, or go on training."""
+    from minicnn.backend import resolve_device
     from minicnn.tasks import train
     from minicnn.tasks.train_settings import TrainSettings
 
@@ -111,6 +112,7 @@ def run(args) -> int:
     settings = TrainSettings(**{f.name: getattr(args, f.name) for f in fields(TrainSettings)})
     if args.estimate:
         return estimating.repeated("train", settings, report)
+    resolve_device(args.device)  # one that is not there is told before a folder is made
     Path(args.output).mkdir(parents=True, exist_ok=True)
     progress = None
 
