@@ -118,6 +118,21 @@ def test_evaluations_are_a_budget_at_each_size(pictures, tmp_path, capsys, optim
         assert kept["result"]["course"][end] == [trace["total"][i] for i in places]
 
 
+def test_a_picture_on_the_way_keeps_the_course_of_all_sizes_up_to_it(pictures, tmp_path):
+    out = str(tmp_path / "out.png")
+    arguments = ["style", *pictures, "-o", out, *SMALL, "--scales", "2", "--quiet"]
+    arguments += ["--iterations", "3", "--coarse-iterations", "2", "--save-every", "2"]
+    assert main(arguments) == 0
+    early, whole = (read_metadata(tmp_path / f"out{end}.png") for end in ("-0002", ""))
+    early, whole = early["result"]["course"], whole["result"]["course"]
+    assert (early["iterations"], whole["iterations"]) == ([2, 2], [2, 3])
+    assert early["first"] == whole["first"]
+    assert early["last"][0] == whole["last"][0]
+    again = str(tmp_path / "again.png")
+    assert main(["rerun", str(tmp_path / "out-0002.png"), "-o", again, "--quiet"]) == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "out-0002.png").read_bytes()
+
+
 def test_memory_is_carried_from_size_to_size(pictures, tmp_path, monkeypatch):
     given = []
     original = search.minimize
