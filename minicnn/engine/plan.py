@@ -123,7 +123,7 @@ class Plan:
 
     def dissolve(self):
         """Let go of the units, which know the plan, so that its memory is free at once."""
-        self.units, self.by_name = [], {}
+        self.units, self.by_name, self.programs = [], {}, {}
 
     def buffer(self, name):
         """Return where the activation `name` goes, (N, H, W, C).
