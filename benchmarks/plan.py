@@ -29,7 +29,7 @@ def cases(kinds, networks, sizes, threads, *, pool="", quick=False):
         size, batch = (24, 64) if quick else (48, 128)
         found.append(Case("train", "minivgg-bn", size, threads, batch=batch))
     if "scan" in kinds:
-        size, batch = (99, 4) if quick else (227, 32)
+        size, batch = (99, 4) if quick else (227, 96)
         found.append(Case("scan", "squeezenet", size, threads, batch=batch))
     if "lbfgs" in kinds:
         found += [Case("lbfgs", "", size, threads) for size in sizes]
