@@ -16,12 +16,10 @@ products from one view of memory into another, and nothing is copied between the
 """
 
 import math
-from itertools import pairwise
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from minicnn.engine import products
+from minicnn.engine import products, tiles
 from minicnn.engine.calls import Calls, share, shares
 from minicnn.engine.threads import at_hand
 from minicnn.engine.transforms import data_matrices, matrices
@@ -32,7 +30,6 @@ CHUNK_BYTES = 512 << 10  # of transformed input at a time, so that a chunk stays
 PRODUCT_BYTES = 512 << 10  # of products before they are transformed back
 FEW_TILES = 256  # up to so many the products with a large bank of filters are shared out
 SHARED_BYTES = 16 << 20  # of a large bank
-GROUP = 4  # chunks for which rows are read at once
 
 
 def suits(w_shape, stride, dilation, groups):
@@ -119,20 +116,20 @@ class Correlation:
         self.AT, self.BT = (M.astype(x.dtype) for M in data_matrices(self.m, flipped))
         self.P = H + 2 * padding[0] - 2
         Q = W + 2 * padding[1] - 2
-        self.N, self.tiles = N, (-(-self.P // self.m), -(-Q // self.m))
+        self.N, self.counts = N, (-(-self.P // self.m), -(-Q // self.m))
 
     def program(self, scratches):
         """Return the stages."""
-        count = self.N * self.tiles[0] * self.tiles[1]
+        count = self.N * self.counts[0] * self.counts[1]
         if self.U.ndim == 3 and count <= FEW_TILES and self.U.nbytes > SHARED_BYTES:
             return self._in_stages(scratches, count)
         per_tile = len(self.U) * max(self.C, self.K) * self.x.dtype.itemsize
-        chunks = _chunks(self.N, self.tiles, per_tile, max(CHUNK_BYTES, self.U.nbytes // 4))
+        chunks = tiles.chunks(self.N, self.counts, per_tile, max(CHUNK_BYTES, self.U.nbytes // 4))
         return [share(scratches, shares(chunks, len(scratches)), self._chunks)]
 
     def _chunks(self, calls, chunks):
         """Note the chunks of a worker; for some neighbours at a time the input is read at once."""
-        for group in _neighbours(chunks):
+        for group in tiles.neighbours(chunks):
             seen = self._read(calls, group[0][0], group[0][1][0], group[-1][1][1])
             for where in group:
                 self._chunk(calls, where, seen)
@@ -144,8 +141,7 @@ class Correlation:
         return self.x.read(calls, pictures, low, max(low, high)), low
 
     def _chunk(self, calls, where, seen):
-        n = self.m + 2
-        T = math.prod(self._shape(where))
+        n, T = self.m + 2, math.prod(self._shape(where))
         V = calls.buffer("V", (n, n, T, self.C), self.x.dtype)
         Z = calls.buffer("Z", (n, self.m, T, self.K), self.x.dtype)
         self._transform(calls, where, V, seen)
@@ -165,11 +161,13 @@ class Correlation:
         n, buffer = self.m + 2, scratches[0].buffer
         V = buffer("all V", (n, n, count, self.C), self.x.dtype)
         Z = buffer("all Z", (n, self.m, count, self.K), self.x.dtype)
-        parts = [(slice(i, i + 1), (t, t + 1)) for i in range(self.N) for t in range(self.tiles[0])]
+        parts = [
+            (slice(i, i + 1), (t, t + 1)) for i in range(self.N) for t in range(self.counts[0])
+        ]
 
         def span(where):
-            first = (where[0].start * self.tiles[0] + where[1][0]) * self.tiles[1]
-            return slice(first, first + self.tiles[1])
+            first = (where[0].start * self.counts[0] + where[1][0]) * self.counts[1]
+            return slice(first, first + self.counts[1])
 
         def before(calls, where):
             self._transform(
@@ -192,7 +190,7 @@ class Correlation:
         """Note V = Bᵀ d B, (column frequency, row frequency, tiles, C)."""
         V = V.reshape(*V.shape[:2], *self._shape(where), self.C)
         first = (self.m * where[1][0] - self.padding[0], self.padding[1])
-        _transform(calls, self.BT, *seen, self.x.shape[2], first, self.m, V)
+        tiles.transform(calls, self.BT, *seen, self.x.shape[2], first, self.m, V)
 
     def _multiply(self, calls, V, Z, columns):
         """Note Z = Aᵀ (V U), (column frequency, row of the tile, tiles, K), of some columns."""
@@ -214,8 +212,8 @@ class Correlation:
         y = self.target(calls, pictures, mine)
         # (picture, tile row, row of the tile, tile column, column frequency, K)
         Z = Z.reshape(m + 2, m, *self._shape(where), self.K).transpose(2, 3, 1, 4, 0, 5)
-        for up, down, height in _whole_and_rest(y.shape[1], m):
-            for left, right, width in _whole_and_rest(y.shape[2], m):
+        for up, down, height in tiles.whole_and_rest(y.shape[1], m):
+            for left, right, width in tiles.whole_and_rest(y.shape[2], m):
                 part = y[
                     :,
                     m * up : m * up + (down - up) * height,
@@ -230,7 +228,7 @@ class Correlation:
     def _shape(self, where):
         """Return (pictures, tile rows, tile columns) of a part."""
         pictures, rows = where
-        return pictures.stop - pictures.start, rows[1] - rows[0], self.tiles[1]
+        return pictures.stop - pictures.start, rows[1] - rows[0], self.counts[1]
 
 
 def filter_gradient(x, dy, padding):
@@ -239,96 +237,24 @@ def filter_gradient(x, dy, padding):
     C, m = x.shape[1], tile_size(P, Q)
     AT, G, BT = (M.astype(x.dtype) for M in matrices(m))
     A = np.ascontiguousarray(AT.T)
-    tiles, n = (-(-P // m), -(-Q // m)), m + 2
+    counts, n = (-(-P // m), -(-Q // m)), m + 2
     x, dy = Rows(x), Rows(dy)
     dU = np.zeros((n * n, C, K), dy.dtype)
     product = np.empty_like(dU)
     per_tile = len(dU) * max(C, K) * dU.itemsize
-    for pictures, rows in _chunks(N, tiles, per_tile, max(CHUNK_BYTES, dU.nbytes // 4)):
+    for pictures, rows in tiles.chunks(N, counts, per_tile, max(CHUNK_BYTES, dU.nbytes // 4)):
         calls = Calls()
-        shape = (pictures.stop - pictures.start, rows[1] - rows[0], tiles[1])
+        shape = (pictures.stop - pictures.start, rows[1] - rows[0], counts[1])
         V, M = (
             calls.buffer(name, (n, n, *shape, size), dU.dtype)
             for name, size in (("V", C), ("M", K))
         )
         first = (m * rows[0] - padding[0], padding[1])
-        _transform(calls, BT, x.array[pictures], 0, x.shape[2], first, m, V)
-        _transform(calls, A, dy.array[pictures], 0, P, (m * rows[0], 0), m, M)
+        tiles.transform(calls, BT, x.array[pictures], 0, x.shape[2], first, m, V)
+        tiles.transform(calls, A, dy.array[pictures], 0, P, (m * rows[0], 0), m, M)
         calls()
         np.matmul(V.reshape(n * n, -1, C).transpose(0, 2, 1), M.reshape(n * n, -1, K), out=product)
         dU += product
     # (9, n n) @ (n n, C K): the taps in the order (column, row), as the frequencies
     taps = np.kron(G, G).T @ dU.reshape(-1, C * K)
     return np.ascontiguousarray(taps.reshape(3, 3, C, K).transpose(3, 2, 1, 0))
-
-
-def _transform(calls, L, rows, low, H, first, m, V):
-    """Note V = L d Lᵀ of tiles d of k x k pixels, m apart, with zeros beyond the edges of x.
-
-    Parameters
-    ----------
-    L : array (n, k)
-    rows : array (pictures, rows, W, C)
-        Rows of x from the row `low` on; x has H of them.
-    first : (int, int)
-        The row of x at which the tiles begin, and the columns of zeros before x.
-    V : array (n column frequencies, n row frequencies, pictures, tile rows, tile columns, C)
-    """
-    (n, k), (N, count, columns, C), (top, left) = L.shape, V.shape[2:], first
-    W, width = rows.shape[2], m * (columns - 1) + k
-    E = calls.buffer("E", (N, count, n, width, C), V.dtype)
-    for outside in (E[..., :left, :], E[..., left + W :, :]):
-        if outside.size:
-            calls.add(outside.fill, 0)
-    inside = E[..., left : left + W, :].reshape(N, count, n, -1)
-    for begin, end, a, b in _tile_rows(count, top, m, k, H):
-        if b <= a:
-            calls.add(inside[:, begin:end].fill, 0)
-            continue
-        source = rows[:, top + m * begin + a - low :]
-        sN, sH, _, item = source.strides
-        strips = as_strided(source, (N, end - begin, b - a, W * C), (sN, m * sH, sH, item))
-        products.of_small(calls, L[:, a:b], strips, inside[:, begin:end])
-    sN, st, si, sw, item = E.strides
-    windows = as_strided(E, (N, count, n, columns, k, C), (sN, st, si, m * sw, sw, item))
-    calls.add(np.matmul, L, windows, out=V.transpose(2, 3, 1, 4, 0, 5))
-
-
-def _tile_rows(count, top, m, k, H):
-    """Return runs of tile rows, (first, last + 1, a, b): rows a .. b of their k lie in 0 .. H."""
-    inside = [(max(0, -(top + m * t)), min(k, H - top - m * t)) for t in range(count)]
-    edges = [0, *(t for t in range(1, count) if inside[t] != inside[t - 1]), count]
-    return [(begin, end, *inside[begin]) for begin, end in pairwise(edges)]
-
-
-def _whole_and_rest(size, m):
-    """Return (first tile, last + 1, its size) of the whole tiles of `size`, and of what is left."""
-    whole = size // m
-    found = [(0, whole, m), (whole, whole + 1, size % m)]
-    return [(first, last, size) for first, last, size in found if last > first and size]
-
-
-def _chunks(N, tiles, bytes_per_tile, size):
-    """Cut the work into [(slice of pictures, (first, last + 1) tile row), ...].
-
-    Whole pictures if several fit into `size`, else rows of one.
-    """
-    wanted = size // (tiles[1] * bytes_per_tile)
-    step = max(1, wanted // tiles[0])
-    if step > 1:
-        return [(slice(i, min(i + step, N)), (0, tiles[0])) for i in range(0, N, step)]
-    count = -(-tiles[0] // max(1, wanted))
-    count = min(tiles[0], -(-count // 4) * 4)  # which two or four workers can share
-    edges = [tiles[0] * i // count for i in range(count + 1)]
-    return [(slice(i, i + 1), rows) for i in range(N) for rows in pairwise(edges)]
-
-
-def _neighbours(chunks):
-    """Gather chunks of one picture by twos, threes, fours."""
-    groups = []
-    for where in chunks:
-        if groups and len(groups[-1]) < GROUP and groups[-1][-1][0] == where[0] and where[1][0]:
-            groups[-1].append(where)
-        else:
-            groups.append([where])
-    return groups
