@@ -27,7 +27,7 @@ from minicnn.ops.shapes import pair
 
 TILES = (4, 6)
 CHUNK_BYTES = 512 << 10  # of transformed input at a time, so that a chunk stays in the cache
-PRODUCT_BYTES = 512 << 10  # of products before they are transformed back
+ONCE_BYTES = 2 << 20  # where calls are made once: to note one takes longer than to make it again
 FEW_TILES = 256  # up to so many the products with a large bank of filters are shared out
 SHARED_BYTES = 16 << 20  # of a large bank
 
@@ -77,7 +77,7 @@ def correlate(x, U, b, padding, *, flipped=False):
     K, P, Q = U[0].size // C, H + 2 * padding[0] - 2, W + 2 * padding[1] - 2
     y = np.empty((N, P, Q, K), x.dtype)
     crew = at_hand()
-    how = {"flipped": flipped, "target": lambda calls, *where: y[where]}
+    how = {"flipped": flipped, "target": lambda calls, *where: y[where], "size": ONCE_BYTES}
     crew.play(Correlation(Rows(x), U, b, padding, **how).program(crew.scratches))
     return y.transpose(0, 3, 1, 2)
 
@@ -106,12 +106,14 @@ class Correlation:
         Where a part of y goes, a slice of pictures and one of rows.
     then : callable, then(calls, part, pictures, rows), optional
         Notes what is to be done with each part of y while it is in the cache.
+    size : int
+        Bytes of a chunk of transformed input, and of products before they are transformed back.
     """
 
-    def __init__(self, x, U, b, padding, *, flipped=False, target, then=None):
+    def __init__(self, x, U, b, padding, *, flipped=False, target, then=None, size=CHUNK_BYTES):
         N, C, H, W = x.shape
         self.x, self.U, self.b, self.padding = x, U, b, padding
-        self.target, self.then = target, then
+        self.target, self.then, self.size = target, then, size
         self.m, self.C, self.K = round(len(U) ** 0.5) - 2, C, U[0].size // C
         self.AT, self.BT = (M.astype(x.dtype) for M in data_matrices(self.m, flipped))
         self.P = H + 2 * padding[0] - 2
@@ -124,7 +126,7 @@ class Correlation:
         if self.U.ndim == 3 and count <= FEW_TILES and self.U.nbytes > SHARED_BYTES:
             return self._in_stages(scratches, count)
         per_tile = len(self.U) * max(self.C, self.K) * self.x.dtype.itemsize
-        chunks = tiles.chunks(self.N, self.counts, per_tile, max(CHUNK_BYTES, self.U.nbytes // 4))
+        chunks = tiles.chunks(self.N, self.counts, per_tile, max(self.size, self.U.nbytes // 4))
         return [share(scratches, shares(chunks, len(scratches)), self._chunks)]
 
     def _chunks(self, calls, chunks):
@@ -147,7 +149,7 @@ class Correlation:
         self._transform(calls, where, V, seen)
         bytes_each = n * T * self.K * V.itemsize
         step = max(
-            s for s in (1, 2, 3, 4, n) if n % s == 0 and (s == 1 or s * bytes_each <= PRODUCT_BYTES)
+            s for s in (1, 2, 3, 4, n) if n % s == 0 and (s == 1 or s * bytes_each <= self.size)
         )
         for j in range(0, n, step):
             self._multiply(calls, V, Z, slice(j, j + step))
@@ -242,7 +244,7 @@ def filter_gradient(x, dy, padding):
     dU = np.zeros((n * n, C, K), dy.dtype)
     product = np.empty_like(dU)
     per_tile = len(dU) * max(C, K) * dU.itemsize
-    for pictures, rows in tiles.chunks(N, counts, per_tile, max(CHUNK_BYTES, dU.nbytes // 4)):
+    for pictures, rows in tiles.chunks(N, counts, per_tile, max(ONCE_BYTES, dU.nbytes // 4)):
         calls = Calls()
         shape = (pictures.stop - pictures.start, rows[1] - rows[0], counts[1])
         V, M = (
