@@ -68,9 +68,7 @@ class Replay:
         """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
         key = (x.shape, tuple(taps), keep)
         if key != self._key:
-            if self._plan:
-                self._plan.dissolve()
-            self._key = self._plan = None
+            self.dissolve()
             self._plan = Plan(self._net, self._net.convolution, *key[:2], keep=keep)
             self._key = key
         with self._crew.at_work():
@@ -80,6 +78,12 @@ class Replay:
         """Return the gradient (N, C, H, W) of the picture, for gradients of the taps."""
         with self._crew.at_work():
             return self._plan.backward(dys)
+
+    def dissolve(self):
+        """Let go of the plan: what it has returned stays, a next forward pass makes another."""
+        if self._plan:
+            self._plan.dissolve()
+        self._key = self._plan = None
 
     def mean_gram(self, f):
         """Return the mean Gram matrices (N, C, C) of an activation f (N, C, H, W)."""

@@ -87,6 +87,8 @@ def looked_at(features, net, pictures, blocks, *, batch=None, threads=None, devi
             for _, seen in waiting:
                 seen.cancel()
             readers.shutdown(wait=False, cancel_futures=True)
+            walkers.shutdown()
+            look.dissolve()
 
 
 def memory(net, features, *, batch=None, threads=None):
@@ -153,7 +155,7 @@ class _Look:
             self.net = net.replica()
             self.net.params = {name: to_device(p, device) for name, p in net.params.items()}
             self.convolution = DeviceConvolution(Cuda("fp32"))
-        self.own = threading.local()
+        self.own, self.walks = threading.local(), []
 
     def __call__(self, numbers, read):
         """Return what of the pictures `numbers` is to be noted; `read` are futures of them."""
@@ -173,6 +175,12 @@ class _Look:
         }
         return sights, counts, broken
 
+    def dissolve(self):
+        """Let go of the memory of all threads."""
+        for walk in self.walks:
+            if isinstance(walk, Replay):
+                walk.dissolve()
+
     def _forward(self, arrays):
         fill = [np.zeros_like(arrays[0])] * (self.settings.group - len(arrays))
         order = self.net.attrs["preprocess"]
@@ -182,6 +190,7 @@ class _Look:
             net = self.net.replica()
             net.convolution = self.convolution
             self.own.walk = Replay(net, Crew(1)) if self.device == "cpu" else net
+            self.walks.append(self.own.walk)
         if self.device == "cpu":
             return self.own.walk.forward(x, self.taps, keep=False)
 
