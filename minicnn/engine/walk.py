@@ -61,8 +61,8 @@ class Replay:
     """
 
     def __init__(self, net, crew):
+        self._plan = self._key = None
         self._net, self._crew = net, crew
-        self._key, self._plan = None, None
 
     def forward(self, x, taps, keep=True):
         """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
@@ -84,6 +84,9 @@ class Replay:
         if self._plan:
             self._plan.dissolve()
         self._key = self._plan = None
+
+    def __del__(self):
+        self.dissolve()
 
     def mean_gram(self, f):
         """Return the mean Gram matrices (N, C, C) of an activation f (N, C, H, W)."""
