@@ -10,6 +10,9 @@ from itertools import pairwise
 
 from minicnn.engine.scratch import buffer
 
+SHARE_WORK = 10_000_000  # multiplications, about a fifth of a millisecond
+PASS_WORK = 50  # what a pass over the numbers of an array counts, for each of them
+
 
 class Calls:
     """The calls of one worker, in order.
@@ -38,18 +41,30 @@ class Calls:
             call()
 
 
-def share(scratches, items, note):
+def share(scratches, items, note, work):
     """Return a stage in which every worker has a share of neighbouring items.
 
-    `note(calls, item)` notes the calls of an item.
+    Parameters
+    ----------
+    scratches : list of Scratch, one for each worker
+    items : sequence
+    note : callable, note(calls, item)
+        Notes the calls of an item.
+    work : int
+        Multiplications in all, see `worth`.
     """
-    stage = []
+    stage, scratches = [], scratches[: worth(work)]
     for scratch, mine in zip(scratches, shares(items, len(scratches)), strict=True):
         calls = Calls(scratch)
         for item in mine:
             note(calls, item)
         stage.append(calls)
     return stage
+
+
+def worth(work):
+    """Return how many workers are worth waking for so many multiplications."""
+    return max(1, work // SHARE_WORK)
 
 
 def shares(items, count):

@@ -9,13 +9,14 @@ of S C neighbours, which copies fast, and for 1x1 kernels X is x itself. X is ma
 output rows, or for a few small pictures, at a time, so that it stays in the cache.
 """
 
+import math
 from functools import partial
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minicnn.engine import products
-from minicnn.engine.calls import Calls, share
+from minicnn.engine.calls import PASS_WORK, Calls, share
 from minicnn.engine.threads import at_hand
 from minicnn.ops.shapes import pair
 
@@ -55,8 +56,9 @@ class Correlation:
         """Return the stages."""
         (N, H, W, C), (ph, pw) = self.x.shape, self.padding
         strips = _strips(N, *self.size, self.W)
+        work = N * math.prod(self.size) * self.W.size
         if (ph, pw) == (0, 0) and self.x.flags.c_contiguous:
-            return [share(scratches, strips, partial(self._strip, self.x))]
+            return [share(scratches, strips, partial(self._strip, self.x), work)]
         x_pad = np.zeros((N, H + 2 * ph, W + 2 * pw, C), self.x.dtype)
         inside = x_pad[:, ph : ph + H, pw : pw + W]
         bands = [(slice(None), slice(H * i // 4, H * (i + 1) // 4)) for i in range(4)]
@@ -65,8 +67,8 @@ class Correlation:
             calls.add(np.copyto, inside[where], self.x[where])
 
         return [
-            share(scratches, bands, pad),
-            share(scratches, strips, partial(self._strip, x_pad)),
+            share(scratches, bands, pad, PASS_WORK * self.x.size),
+            share(scratches, strips, partial(self._strip, x_pad), work),
         ]
 
     def _strip(self, x_pad, calls, where):
@@ -132,7 +134,8 @@ class Adjoint:
             pictures, (first, last) = where
             self.strip(calls, dy[pictures, first:last], pictures, first)
 
-        return [share(scratches, _strips(*dy.shape[:3], self.W), strip), self.sum()]
+        work = math.prod(dy.shape[:3]) * self.W.size
+        return [share(scratches, _strips(*dy.shape[:3], self.W), strip, work), self.sum()]
 
     def strip(self, calls, dy, pictures, first):
         """Note what the output rows dy (n, p, Q, K) from row `first` on give to the input."""

@@ -7,6 +7,7 @@ The M positions are cut into bands, which do not depend on the number of threads
 
 import numpy as np
 
+from minicnn.engine.calls import worth
 from minicnn.engine.threads import parallel_map
 
 BANDS = 8  # at most
@@ -26,7 +27,8 @@ def mean_gram(f):
         mine = F[:, edges[i] : edges[i + 1]]
         return np.matmul(mine.transpose(0, 2, 1), mine)
 
-    first, *others = parallel_map(band, range(count))
+    mapping = parallel_map if worth(f.size * C) > 1 else map
+    first, *others = mapping(band, range(count))
     for other in others:
         first += other
     first /= H * W

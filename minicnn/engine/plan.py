@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn.engine import pooling, products, units
 from minicnn.engine.arena import Arena
-from minicnn.engine.calls import share
+from minicnn.engine.calls import PASS_WORK, share
 from minicnn.engine.threads import at_hand
 from minicnn.errors import MinicnnError
 from minicnn.layers import Concat
@@ -224,7 +224,7 @@ class Plan:
             unit.mask(calls, mine, *where)
 
         def make(scratches):
-            return [share(scratches, pooling.row_bands(out), band)]
+            return [share(scratches, pooling.row_bands(out), band, PASS_WORK * out.size)]
 
         self.play((unit.name, "settle"), (out, *arrays), make)
         for part in parts:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn.engine import pooling, winograd
-from minicnn.engine.calls import share
+from minicnn.engine.calls import PASS_WORK, share
 from minicnn.engine.convolution_units import Convolution, PooledConvolution, Unit
 from minicnn.engine.threads import parallel_map
 from minicnn.errors import MinicnnError
@@ -83,7 +83,7 @@ class Pooling(Unit):
             def band(calls, where):
                 self.windows.forward(calls, x, out, where)
 
-            return [share(scratches, pooling.row_bands(out), band)]
+            return [share(scratches, pooling.row_bands(out), band, PASS_WORK * x.size)]
 
         self.plan.play((self.name, "forward"), (x, out), make)
         return out.transpose(0, 3, 1, 2)
@@ -100,7 +100,7 @@ class Pooling(Unit):
                 if finish:
                     finish(calls, out[where], *where)
 
-            return [share(scratches, pooling.row_bands(out), band)]
+            return [share(scratches, pooling.row_bands(out), band, PASS_WORK * out.size)]
 
         self.plan.play((self.name, "backward"), (g, out), make)
         settled = finish is not None

@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from minicnn.engine import products, tiles
-from minicnn.engine.calls import Calls, share, shares
+from minicnn.engine.calls import Calls, share, shares, worth
 from minicnn.engine.threads import at_hand
 from minicnn.engine.transforms import data_matrices, matrices
 from minicnn.ops.shapes import pair
@@ -127,7 +127,8 @@ class Correlation:
             return self._in_stages(scratches, count)
         per_tile = len(self.U) * max(self.C, self.K) * self.x.dtype.itemsize
         chunks = tiles.chunks(self.N, self.counts, per_tile, max(self.size, self.U.nbytes // 4))
-        return [share(scratches, shares(chunks, len(scratches)), self._chunks)]
+        mine = shares(chunks, min(len(scratches), worth(count * self.U.size)))
+        return [share(scratches, mine, self._chunks, count * self.U.size)]
 
     def _chunks(self, calls, chunks):
         """Note the chunks of a worker; for some neighbours at a time the input is read at once."""
@@ -160,7 +161,7 @@ class Correlation:
 
         So a worker reads a share of the filters, not all of them for a share of the tiles.
         """
-        n, buffer = self.m + 2, scratches[0].buffer
+        n, buffer, work = self.m + 2, scratches[0].buffer, count * self.U.size
         V = buffer("all V", (n, n, count, self.C), self.x.dtype)
         Z = buffer("all Z", (n, self.m, count, self.K), self.x.dtype)
         parts = [
@@ -183,9 +184,9 @@ class Correlation:
             self._place(calls, where, Z[:, :, span(where)])
 
         return [
-            share(scratches, parts, before),
-            share(scratches, range(n), between),
-            share(scratches, parts, after),
+            share(scratches, parts, before, work),
+            share(scratches, range(n), between, work),
+            share(scratches, parts, after, work),
         ]
 
     def _transform(self, calls, where, V, seen):
