@@ -156,7 +156,7 @@ def _layer(name, frame):
     module, _, function = name.rpartition(".")
     if function not in ("forward", "backward"):
         return ""
-    if module.startswith("engine.units."):
+    if module.startswith(("engine.units.", "engine.convolution_units.")):
         return "@" + frame.f_locals["self"].name
     if module.startswith("layers."):  # the walk of a network, or a unit that uses the layer
         node = frame.f_back.f_locals.get("node")
