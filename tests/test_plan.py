@@ -102,6 +102,26 @@ def test_random_networks_sizes_and_taps(seed):
     agree(net, sorted(taps, key=net.layers.index), (int(rng.integers(1, 4)), 3, *size), rng)
 
 
+def test_readers_of_the_picture_have_a_gradient_each_and_noted_calls_stay(rng):
+    table = [
+        ("left", Conv2d(4, 1), ("input",)),
+        ("right", Conv2d(5, 1), ("input",)),
+        ("pool", MaxPool2d(3, 1), ("input",)),
+        ("both", Concat(), ("left", "right")),
+    ]
+    net = Network(table, {}, (3, 9, 8))
+    net.params = models.random_params(net.param_shapes(), 0, "float64")
+    agree(net, ["both", "pool"], (2, 3, 9, 8), rng)
+    replay = FastWalk(net).replay()
+    programs = []
+    for _ in range(2):
+        acts = replay.forward(rng.standard_normal((2, 3, 9, 8)), ["both", "pool"])
+        replay.backward({name: a.copy() for name, a in acts.items()})
+        programs.append(dict(replay._plan.programs))
+    assert programs[0].keys() == programs[1].keys()
+    assert all(programs[1][key] is program for key, program in programs[0].items())
+
+
 def test_the_number_of_threads_does_not_change_a_bit(rng):
     taps = ["relu1_1", "relu4_1"]
     net = cut("vgg19", taps, dtype="float32")

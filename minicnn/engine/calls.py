@@ -54,9 +54,10 @@ def share(scratches, items, note, work):
         Multiplications in all, see `worth`.
     """
     stage, scratches = [], scratches[: worth(work)]
-    for scratch, mine in zip(scratches, shares(items, len(scratches)), strict=True):
+    edges = [len(items) * i // len(scratches) for i in range(len(scratches) + 1)]
+    for scratch, (first, last) in zip(scratches, pairwise(edges), strict=True):
         calls = Calls(scratch)
-        for item in mine:
+        for item in items[first:last]:
             note(calls, item)
         stage.append(calls)
     return stage
@@ -65,16 +66,3 @@ def share(scratches, items, note, work):
 def worth(work):
     """Return how many workers are worth waking for so many multiplications."""
     return max(1, work // SHARE_WORK)
-
-
-def shares(items, count):
-    """Return `count` lists of neighbouring items, as long as each other within one."""
-    edges = [len(items) * i // count for i in range(count + 1)]
-    return [items[first:last] for first, last in pairwise(edges)]
-
-
-def at_once(note, *args):
-    """Note and make the calls of `note(calls, *args)` in this thread."""
-    calls = Calls()
-    note(calls, *args)
-    calls()

@@ -97,7 +97,7 @@ class Convolution(Unit):
         if self.suits and isinstance(first, Convolution) and first.is_first():
             self._backward_through(first, g)
             return
-        out, finish = self.plan.gradient_buffer(source)
+        out, finish = self.plan.gradient_buffer(source, self.name)
 
         def make(scratches):
             there = self._correlation_back(g, lambda calls, *where: out[where], finish)

@@ -1,4 +1,10 @@
-"""Poolings of 2x2 windows behind a ReLU, part by part, while the part is in the cache."""
+"""Poolings of 2x2 windows behind a ReLU, part by part, while the part is in the cache.
+
+forward   y[p,q] = max or Σ / count of x[2p..2p+1, 2q..2q+1],  x = max(a, 0)
+backward  da[h,w] = bit[h,w] dy[h // 2, w // 2]    (mean: / count)
+
+bit = x > 0, and for the maximum: the first in row-major order that equals y
+"""
 
 import numpy as np
 

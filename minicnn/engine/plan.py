@@ -8,6 +8,7 @@ applied, while the part of the gradient that a unit has just made is still in th
 """
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -66,6 +67,7 @@ class Plan:
         plain = [unit for unit in self.units if isinstance(unit, units.Plain)]
         self.pinned = {source for unit in plain for source in unit.inputs}
         self.dys, self.pending, self.passed, self.lent = {}, {}, set(), {}
+        self.own_gradients = {}  # of the picture, from each unit that reads it
         self.programs, self.copies = {}, {}  # see `play`, `_copied`
 
     def forward(self, x):
@@ -144,16 +146,20 @@ class Plan:
     def places(self, node):
         """Return [(input, its slice of the channels), ...] of a concatenation."""
         edges = np.cumsum([0, *(self.shapes[source][1] for source in node.inputs)])
-        return list(zip(node.inputs, map(slice, edges, edges[1:]), strict=False))
+        return [
+            (name, slice(*ends)) for name, ends in zip(node.inputs, pairwise(edges), strict=True)
+        ]
 
-    def gradient_buffer(self, source):
-        """Return (buffer for the gradient of `source`, finish).
+    def gradient_buffer(self, source, reader):
+        """Return (buffer for the gradient of `source` that the unit `reader` makes, finish).
 
         The unit that fills it notes finish(calls, part, pictures, rows) for each part when it is
         done with it, or nothing where finish is None.
         """
         if source == INPUT:
-            return self._empty(source), None  # the caller's from now on
+            if reader not in self.own_gradients:
+                self.own_gradients[reader] = self._empty(source)
+            return self.own_gradients[reader], None
         N, C, H, W = self.shapes[source]
         out = self.arena.take((N, H, W, C))
         alone = len(self.consumers[source]) == 1

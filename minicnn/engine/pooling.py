@@ -1,5 +1,9 @@
 """Poolings in bands of rows, on the crew: what `ops.maxpool2d` and `ops.avgpool2d` compute.
 
+    forward   y[p,q] = max_r max_s x[p u + r, q v + s]       or  Σ_r Σ_s x[...] / count[p,q]
+    backward  dx[h,w] = Σ dy[p,q] over the windows whose switch points at (h, w)
+                                     or  Σ dy[p,q] / count[p,q] over the windows that hold it
+
 A window is taken along its columns, then along its rows: S + R steps instead of R S. Of equal
 maxima the first in row-major order wins, as there: the first of a row, then the first row.
 """

@@ -25,11 +25,11 @@ def chunks(N, tiles, bytes_per_tile, size):
     return [(slice(i, i + 1), rows) for i in range(N) for rows in pairwise(edges)]
 
 
-def neighbours(parts):
-    """Gather `chunks` of one picture by twos, threes, fours."""
-    groups = []
+def neighbours(parts, workers):
+    """Gather `chunks` of one picture, up to `GROUP` together, so many that each worker has some."""
+    groups, most = [], max(1, min(GROUP, len(parts) // workers))
     for where in parts:
-        if groups and len(groups[-1]) < GROUP and groups[-1][-1][0] == where[0] and where[1][0]:
+        if groups and len(groups[-1]) < most and groups[-1][-1][0] == where[0] and where[1][0]:
             groups[-1].append(where)
         else:
             groups.append([where])

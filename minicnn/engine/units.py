@@ -92,7 +92,7 @@ class Pooling(Unit):
         """Hand down the gradient."""
         source = self.inputs[0]
         g = self.plan.steady(self.name + " gradient", g).transpose(0, 2, 3, 1)
-        out, finish = self.plan.gradient_buffer(source)
+        out, finish = self.plan.gradient_buffer(source, self.name)
 
         def make(scratches):
             def band(calls, where):

@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from minicnn.engine import products, tiles
-from minicnn.engine.calls import Calls, share, shares, worth
+from minicnn.engine.calls import Calls, share
 from minicnn.engine.threads import at_hand
 from minicnn.engine.transforms import data_matrices, matrices
 from minicnn.ops.shapes import pair
@@ -127,15 +127,14 @@ class Correlation:
             return self._in_stages(scratches, count)
         per_tile = len(self.U) * max(self.C, self.K) * self.x.dtype.itemsize
         chunks = tiles.chunks(self.N, self.counts, per_tile, max(self.size, self.U.nbytes // 4))
-        mine = shares(chunks, min(len(scratches), worth(count * self.U.size)))
-        return [share(scratches, mine, self._chunks, count * self.U.size)]
+        groups = tiles.neighbours(chunks, len(scratches))
+        return [share(scratches, groups, self._group, count * self.U.size)]
 
-    def _chunks(self, calls, chunks):
-        """Note the chunks of a worker; for some neighbours at a time the input is read at once."""
-        for group in tiles.neighbours(chunks):
-            seen = self._read(calls, group[0][0], group[0][1][0], group[-1][1][1])
-            for where in group:
-                self._chunk(calls, where, seen)
+    def _group(self, calls, chunks):
+        """Note some neighbouring chunks, for which the input is read at once."""
+        seen = self._read(calls, chunks[0][0], chunks[0][1][0], chunks[-1][1][1])
+        for where in chunks:
+            self._chunk(calls, where, seen)
 
     def _read(self, calls, pictures, first, last):
         """Return the input of some tile rows as (rows, index of the first)."""
