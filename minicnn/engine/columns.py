@@ -20,7 +20,7 @@ from minicnn.engine.calls import PASS_WORK, Calls, share
 from minicnn.engine.threads import at_hand
 from minicnn.ops.shapes import pair
 
-STRIP_BYTES = 512 << 10  # of X
+STRIP_BYTES = 512 << 10  # of X, or of y where that is larger
 FEW_CHANNELS = 4
 
 
@@ -49,6 +49,7 @@ class Correlation:
 
     def __init__(self, x, W, b, kernel, size, *, stride, padding, dilation, target, then=None):
         self.x, self.W, self.b = x.transpose(0, 2, 3, 1), W, b
+        self.row_of_b = b if b is None else np.tile(b, (size[1], 1))  # added in long runs
         self.geometry, self.padding = (kernel, pair(stride), pair(dilation)), pair(padding)
         self.size, self.target, self.then = size, target, then
 
@@ -85,7 +86,7 @@ class Correlation:
                 wanted = part[..., g * Kg : (g + 1) * Kg]
                 calls.add(np.copyto, wanted, own.reshape(wanted.shape))
         if self.b is not None:
-            calls.add(np.add, part, self.b, out=part)
+            calls.add(np.add, part, self.row_of_b, out=part)
         if self.then:
             self.then(calls, part, pictures, mine)
 
@@ -234,7 +235,8 @@ def _columns(calls, x_pad, group, groups, geometry, rows, Q):
 
 def _strips(N, P, Q, W):
     """Cut the work into [(slice of pictures, (first, last + 1) output row), ...]."""
-    rows = max(1, STRIP_BYTES // (Q * W.shape[1] * W.itemsize))
+    widest = max(W.shape[1], W.shape[0] * W.shape[2])
+    rows = max(1, STRIP_BYTES // (Q * widest * W.itemsize))
     if rows >= 2 * P:
         step = rows // P
         return [(slice(n, min(n + step, N)), (0, P)) for n in range(0, N, step)]

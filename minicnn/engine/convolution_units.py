@@ -56,8 +56,20 @@ class Convolution(Unit):
     def forward(self, xs):
         """Compute the activation."""
         out = self.y = self.plan.buffer(self.name)
-        then = self.rectify if self.rectified else None
-        self.correlate(xs[0], out, lambda calls, *where: out[where], then)
+
+        def target(calls, *where):
+            if out.flags.c_contiguous:
+                return out[where]
+            # a part of a concatenation, whose runs are short: written once, when all is done
+            return calls.buffer("not concatenated", out[where].shape, out.dtype)
+
+        def then(calls, part, *where):
+            if self.rectified:
+                self.rectify(calls, part, *where, out[where])
+            elif not out.flags.c_contiguous:
+                calls.add(np.copyto, out[where], part)
+
+        self.correlate(xs[0], out, target, then)
         return out.transpose(0, 3, 1, 2)
 
     def correlate(self, x, out, target, then):
@@ -77,13 +89,13 @@ class Convolution(Unit):
 
         self.plan.play((self.name, "forward"), (x, out), make)
 
-    def rectify(self, calls, part, pictures, rows):
-        """Note the ReLU, in place, and its bits if they will be wanted."""
-        zero = part.dtype.type(0)
-        calls.add(np.maximum, part, zero, out=part)
+    def rectify(self, calls, part, pictures, rows, out):
+        """Note the ReLU, from `part` to `out`, and its bits if they will be wanted."""
+        # NumPy is up to four times as fast with an array of zeros as with one zero
+        calls.add(np.maximum, part, self.plan.zeros(part.shape[2:]), out=out)
         if self.bits is not None:
             positive = calls.buffer("positive", part.shape, bool)
-            calls.add(np.greater, part, zero, out=positive)
+            calls.add(np.greater, part, part.dtype.type(0), out=positive)
             calls.add(bits.pack, positive, self.bits[pictures, rows])
 
     def backward(self, g):
@@ -200,7 +212,7 @@ class PooledConvolution(Convolution):
         def then(calls, part, pictures, rows):
             pooled = out[pictures, rows.start // 2 : -(-rows.stop // 2)]
             if pooled.shape[1]:  # else a last row that no window holds
-                self.rectify(calls, part, pictures, rows)
+                self.rectify(calls, part, pictures, rows, part)
                 self.halving.forward(calls, part, pooled, pictures, rows)
 
         self.correlate(xs[0], out, target, then)

@@ -8,6 +8,7 @@ applied, while the part of the gradient that a unit has just made is still in th
 """
 
 import math
+from functools import cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -69,6 +70,7 @@ class Plan:
         self.dys, self.pending, self.passed, self.lent = {}, {}, set(), {}
         self.own_gradients = {}  # of the picture, from each unit that reads it
         self.programs, self.copies = {}, {}  # see `play`, `_copied`
+        self.zeros = cache(partial(np.zeros, dtype=net.dtype))  # of a shape, not to be written to
 
     def forward(self, x):
         """Return {tap: activation (N, C, H, W)}, valid until the next call.

@@ -110,18 +110,31 @@ def sight(maps, least):
     """
     if array_module(maps) is not np:
         return _sight_of_device(maps, least)
-    N, _, _, Q = maps.shape
-    peaks = maps.max(axis=2).max(axis=2).astype(np.float32)  # along the rows first: long runs
-    # numbers of a row are added in the smallest type that holds them, several times as fast
-    in_row = (maps > 0).view(np.uint8).sum(axis=3, dtype=np.min_scalar_type(Q))
+    N, _, P, Q = maps.shape
+    columns = maps.max(axis=2)  # down the columns first, here and below: long runs in memory
+    peaks = columns.max(axis=2).astype(np.float32)
+    # numbers of a column are added in the smallest type that holds them, several times as fast
+    in_column = (maps > 0).view(np.uint8).sum(axis=2, dtype=np.min_scalar_type(P))
     worth = (peaks > 0) & (peaks >= least)
     units = np.flatnonzero(worth.any(axis=0))
     where = np.full((len(units), N), EMPTY, np.int32)
-    if len(units):
-        at, n = np.nonzero(worth[:, units].T)
-        row = maps.max(axis=3)[n, units[at]].argmax(axis=1)  # the first row that has the maximum
-        where[at, n] = row * Q + maps[n, units[at], row].argmax(axis=1)
-    return Sight(peaks, in_row.sum(axis=(0, 2), dtype=np.int64), units, where, Q)
+    at, n = np.nonzero(worth[:, units].T)
+    where[at, n] = _first_places(maps, columns, n, units[at])
+    return Sight(peaks, in_column.sum(axis=(0, 2), dtype=np.int64), units, where, Q)
+
+
+def _first_places(maps, columns, n, unit):
+    """Return where the maps (n[i], unit[i]) have their maxima first, row-major, int (i,).
+
+    `columns` (N, K, Q) holds the maximum of each column; only those that have it are looked at.
+    """
+    P, Q = maps.shape[2:]
+    chosen = columns[n, unit]
+    i, column = np.nonzero(chosen == chosen.max(axis=1, keepdims=True))
+    row = maps[n[i], unit[i], :, column].argmax(axis=1)
+    places = np.full(len(n), P * Q)
+    np.minimum.at(places, i, row * Q + column)
+    return places
 
 
 def _sight_of_device(maps, least):
