@@ -1,5 +1,7 @@
 """Compiled evaluations: the same numbers as the explicit network, for any mixture of layers."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -260,3 +262,18 @@ def test_gradcheck_covers_the_fast_path_and_would_see_an_error(monkeypatch):
 
     monkeypatch.setattr(units.Convolution, "mask", wrong)
     assert not any(result.ok for result in gradcheck.run("engine.plan", gradcheck_engine.CASES))
+
+
+def test_weights_that_nobody_holds_are_let_go_once_they_are_transformed(rng):
+    net, taps = cut("vgg19", ["relu1_2"]), ["relu1_2"]
+    x, held = rng.standard_normal((1, 3, 20, 18)), weakref.ref(net.params["conv1_2.weight"])
+    wanted, dy = net.forward(x, taps)["relu1_2"], rng.standard_normal((1, 64, 20, 18))
+    gradient, walk = net.backward({"relu1_2": dy}), FastWalk(net, 1)
+    walk.forward(x, taps, keep=False)
+    assert held() is net.params["conv1_2.weight"], "the caller's network keeps its own"
+    del net
+    assert held() is None
+    replay = walk.replay()
+    for again in (walk, replay):
+        assert relative(again.forward(x, taps)["relu1_2"], wanted) < 1e-10
+        assert relative(again.backward({"relu1_2": dy}), gradient) < 1e-10

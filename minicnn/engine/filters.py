@@ -1,5 +1,9 @@
 """The weights of a network that stand still, as the fast convolutions want them, each made once."""
 
+import weakref
+
+import numpy as np
+
 from minicnn.engine import columns, products, winograd
 
 TILE = 4  # F(6x6) saves little more, and its filters take 1.8 times the memory
@@ -7,7 +11,7 @@ SMALL = 256 * 256  # C K of a bank that is kept in panels
 
 
 class FilterBanks:
-    """Transformed weights by the array they come from.
+    """Transformed weights by the array they come from, which need not be kept for it.
 
     A Winograd bank serves both directions (`winograd.correlate`, `flipped`). Of small banks there
     are two copies, in panels for each direction, which is faster.
@@ -24,11 +28,24 @@ class FilterBanks:
         """Return the filters as `columns.filter_matrices` does."""
         return self._once(w, groups, lambda w: columns.filter_matrices(w, groups, w.dtype))
 
+    def outline(self, w):
+        """Return what stands for filters (K, C, 3, 3) in calls of `winograd`.
+
+        An array of their shape and dtype that has no memory, and NaN wherever it is read.
+        """
+        if not any(w.strides):
+            return w  # is one
+        outline = np.broadcast_to(w.dtype.type(np.nan), w.shape)
+        bank = self.winograd(w)
+        self._once(outline, "winograd", lambda _: bank)
+        return outline
+
     def _once(self, w, kind, make):
         key = (id(w), kind)
-        if key not in self._kept:
-            self._kept[key] = (w, make(w))  # holding w keeps its id from being given away
-        return self._kept[key][1]
+        of, made = self._kept.get(key, (lambda: None, None))
+        if of() is not w:  # else w has gone, and its id been given to another
+            of, made = self._kept[key] = (weakref.ref(w), make(w))
+        return made
 
     @staticmethod
     def _both_directions(w):

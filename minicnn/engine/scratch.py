@@ -5,7 +5,9 @@ import threading
 
 import numpy as np
 
-LEAST = 4 << 20  # bytes of a name; the system gives memory only to the pages that are written
+# bytes of a name; the system gives memory only to the pages that are written, but to pages of 2 MB
+# each from 4 MB on, where NumPy asks for such
+LEAST = 3 << 20
 
 
 class Scratch:

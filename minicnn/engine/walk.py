@@ -4,6 +4,9 @@ from minicnn.engine import gram
 from minicnn.engine.conv2d import FastConvolution
 from minicnn.engine.plan import Plan
 from minicnn.engine.threads import Crew
+from minicnn.engine.units import fits_winograd
+from minicnn.layers import Conv2d
+from minicnn.ops.shapes import pair
 
 
 class FastWalk:
@@ -12,7 +15,8 @@ class FastWalk:
     Parameters
     ----------
     net : Network
-        Its weights are transformed once, at the first use of each layer, and kept.
+        Its weights are transformed once, at the first use of each layer, and kept so: if nobody
+        else holds the network, the memory of those that are not needed any more is free then.
     threads : int, optional
         See `engine.threads.thread_count`.
     """
@@ -25,6 +29,7 @@ class FastWalk:
     def forward(self, x, taps, **options):
         """Compute activations; see `Network.forward`."""
         with self._crew.at_work():
+            _let_go(self._net, taps)
             if options == {"keep": False}:
                 self._net.forget()
                 plan = Plan(self._net, self._net.convolution, x.shape, taps, keep=False)
@@ -56,7 +61,8 @@ class Replay:
     Parameters
     ----------
     net : Network
-        Whose `convolution` is a frozen `FastConvolution`.
+        Whose `convolution` is a frozen `FastConvolution`; a replica, for weights that have been
+        transformed are taken out of it.
     crew : Crew
     """
 
@@ -69,6 +75,8 @@ class Replay:
         key = (x.shape, tuple(taps), keep)
         if key != self._key:
             self.dissolve()
+            with self._crew.at_work():
+                _let_go(self._net, taps)
             self._plan = Plan(self._net, self._net.convolution, *key[:2], keep=keep)
             self._key = key
         with self._crew.at_work():
@@ -92,3 +100,12 @@ class Replay:
         """Return the mean Gram matrices (N, C, C) of an activation f (N, C, H, W)."""
         with self._crew.at_work():
             return gram.mean_gram(f)
+
+
+def _let_go(net, taps):
+    """Transform the 3x3 filters of the layers up to `taps`; only their outlines stay in `net`."""
+    for node in net.nodes_until(taps):
+        if isinstance(node.layer, Conv2d) and fits_winograd(node, net):
+            name = f"{node.name}.weight"
+            if max(pair(node.layer.padding)) <= 2:  # else the way back goes by columns
+                net.params[name] = net.convolution.filters.outline(net.params[name])
