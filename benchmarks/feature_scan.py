@@ -13,19 +13,19 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from cases import cut
 
 from minicnn import models
 from minicnn.tasks import feature_scan
 from minicnn.tasks.picture_set import PictureSet
 
-BATCH = 8  # of PyTorch's forward pass; ours chooses for itself
+BATCH_PIXELS = 8 * 227**2  # of PyTorch's forward pass; ours chooses for itself
 
 
 def ours(case):
     """Return the function that scans all pictures."""
-    net = models.build(case.network)
-    pictures = picture_set(case.batch)
-    layers = feature_scan.choose_layers(net)
+    net, layers = network(case)
+    pictures = picture_set(case)
     settings = feature_scan.settings_for(net, pictures, layers, size=case.size)
 
     def scan():
@@ -43,15 +43,14 @@ def torchs(case, layout):
 
     from minicnn.images import preprocess
 
-    net = models.build(case.network)
-    layers, pictures = feature_scan.choose_layers(net), picture_set(case.batch)
-    net.nodes = net.nodes[: net.layers.index(layers[-1]) + 1]
+    net, layers = network(case)
+    pictures, batch = picture_set(case), BATCH_PIXELS // case.size**2
     walk = Walk(net, layers, layout)
     attrs = net.attrs["preprocess"]
     arrays = [preprocess(pictures.picture(i, case.size), attrs) for i in range(case.batch)]
     batches = [
-        torch.from_numpy(np.concatenate(arrays[i : i + BATCH])).contiguous(memory_format=layout)
-        for i in range(0, case.batch, BATCH)
+        torch.from_numpy(np.concatenate(arrays[i : i + batch])).contiguous(memory_format=layout)
+        for i in range(0, case.batch, batch)
     ]
 
     def scan():
@@ -70,8 +69,15 @@ def torchs(case, layout):
     return scan
 
 
-def picture_set(count):
-    """A data set of blurred noise, 256 x 256 as JPEG."""
+def network(case):
+    """Return the network up to the last layer that is looked at, and the names of these layers."""
+    layers = feature_scan.choose_layers(models.skeleton(case.network))
+    return cut(case.network, layers), layers
+
+
+def picture_set(case):
+    """A data set of blurred noise as JPEG, not smaller than the network wants it."""
+    count, side = case.batch, 64 * -(-case.size // 64)
     import h5py
     from PIL import Image
 
@@ -79,7 +85,7 @@ def picture_set(count):
     for _ in range(count):
         small = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
         memory = io.BytesIO()
-        small.resize((256, 256), Image.Resampling.BICUBIC).save(memory, "JPEG", quality=90)
+        small.resize((side, side), Image.Resampling.BICUBIC).save(memory, "JPEG", quality=90)
         encoded.append(memory.getvalue())
     path = Path(tempfile.mkdtemp()) / "set.h5"
     atexit.register(shutil.rmtree, path.parent, ignore_errors=True)

@@ -10,6 +10,8 @@ KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan"
 LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv4_1", "conv4_2")
 LAYERS += ("conv5_1",)
 QUICK_LAYERS = ("conv1_1", "conv3_2")
+SCANS = {"squeezenet": (227, 96), "minivgg": (64, 512), "vgg16": (224, 16)}  # size, pictures
+QUICK_SCAN = (99, 4)
 LARGEST = 512  # pixels of the picture: larger ones say nothing new
 GFLOPS = 100.0  # a processor's, for the estimate
 START_S, COMPILE_S = 6.0, 45.0
@@ -29,8 +31,9 @@ def cases(kinds, networks, sizes, threads, *, pool="", quick=False):
         size, batch = (24, 64) if quick else (48, 128)
         found.append(Case("train", "minivgg-bn", size, threads, batch=batch))
     if "scan" in kinds:
-        size, batch = (99, 4) if quick else (227, 96)
-        found.append(Case("scan", "squeezenet", size, threads, batch=batch))
+        for name in [name for name in networks if name in SCANS]:
+            size, batch = QUICK_SCAN if quick else SCANS[name]
+            found.append(Case("scan", name, size, threads, batch=batch))
     if "lbfgs" in kinds:
         found += [Case("lbfgs", "", size, threads) for size in sizes]
     return found

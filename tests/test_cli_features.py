@@ -8,7 +8,15 @@ from features_testing import encoded, equal, write_set
 
 import minicnn
 from minicnn.cli import feature_runs, main
-from minicnn.tasks import feature_cluster, feature_file, feature_scan
+from minicnn.tasks import feature_cluster, feature_file, feature_groups, feature_scan
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_groups():
+    """Groups so small that a few pictures are several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_groups, "GROUP", 4)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from minicnn.network import INPUT
 from minicnn.ops.shapes import pair
 from minicnn.tasks import topk
 
-GROUP_PIXELS = 128 * 128  # more than that together is no faster
+GROUP_PIXELS = 400 * 400  # more than that together is no faster
 GROUP = 16  # pictures at most
 READERS = 2
 DEVICE_THREADS = 2  # one prepares pictures while the other waits for the device
