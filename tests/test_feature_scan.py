@@ -134,7 +134,8 @@ def test_what_a_picture_is_grouped_with_changes_rounding_at_most(net, data, whol
 
 
 def test_groups_follow_from_the_size_of_pictures():
-    assert [feature_groups.group_size(side) for side in (8, 32, 64, 227, 1024)] == [16, 16, 16, 3, 1]
+    sizes = [feature_groups.group_size(side) for side in (8, 32, 64, 227, 1024)]
+    assert sizes == [16, 16, 16, 3, 1]
 
 
 def test_an_interrupted_scan_resumes(net, data, whole, tmp_path):
