@@ -8,7 +8,7 @@ import pytest
 from features_testing import small_network, write_set
 
 from minicnn.images import load_image, read_metadata
-from minicnn.tasks import feature_report, feature_scan
+from minicnn.tasks import feature_pictures, feature_report, feature_scan
 from minicnn.tasks.picture_set import PictureSet
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -113,6 +113,35 @@ def test_the_same_scan_gives_the_same_bytes(net, features, pictures, folder, tmp
     feature_report.draw(features, net, pictures, tmp_path, tile=24)
     for path in folder.rglob("*.*"):
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes()
+
+
+def test_an_interrupted_drawing_goes_on_behind_the_sheets_that_are_there(
+    net, features, pictures, folder, tmp_path, monkeypatch
+):
+    real, asked = feature_pictures.projections, []
+
+    def projections(*arguments, **options):
+        asked.append(arguments[3])
+        return real(*arguments, **options)
+
+    def draw(tile=24):
+        asked.clear()
+        feature_report.draw(features, net, pictures, tmp_path, tile=tile, resume=True)
+        for path in folder.rglob("*.*") if tile == 24 else ():
+            assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes()
+        return list(asked)
+
+    monkeypatch.setattr(feature_pictures, "projections", projections)
+    assert draw() == ["relu2", "both"]
+    assert draw() == []
+    (tmp_path / "sheets" / "both-01.png").unlink()  # as if interrupted there
+    assert draw() == ["both"]
+    (tmp_path / "report" / "relu2" / "0.jpg").unlink()
+    assert draw() == ["relu2"]
+    shutil.copy(tmp_path / "report" / "relu2" / "0.jpg", tmp_path / "sheets" / "both-01.png")
+    assert draw() == ["both"]
+    assert draw(tile=30) == ["relu2", "both"]
+    assert draw(tile=30) == []
 
 
 def dom(page, hash_=""):

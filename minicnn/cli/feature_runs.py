@@ -225,6 +225,7 @@ def _draw(args, report, features, net, pictures):
             tile=args.tile,
             shared=args.contrast == "unit",
             single_file=args.single_file,
+            resume=args.resume,
             threads=args.threads,
             progress=lambda done, _: progress.update(done, {}),
         )

@@ -63,7 +63,9 @@ def add(verbs) -> None:
     verb.add_argument(
         "--scheduler", metavar="ADDRESS", help="of a Dask cluster that scans, as tcp://host:8786"
     )
-    verb.add_argument("--resume", action="store_true", help="go on with an interrupted scan in DIR")
+    verb.add_argument(
+        "--resume", action="store_true", help="go on with an interrupted scan or drawing in DIR"
+    )
     verb.add_argument("--strict", action="store_true", help="stop at a picture that cannot be read")
     verb.add_argument("--no-sheets", action="store_true", help="write the numbers only")
     verb.add_argument("--single-file", action="store_true", help="put all pictures into the page")

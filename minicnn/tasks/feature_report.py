@@ -11,7 +11,6 @@ or, as a single file, the page with all of its pictures inside.
 import base64
 import io
 import json
-import re
 from importlib import resources
 from pathlib import Path
 
@@ -19,13 +18,9 @@ import numpy as np
 from PIL import Image
 
 from minicnn.engine.walk import FastWalk
-from minicnn.images import save_image
-from minicnn.tasks import feature_pictures, topk
+from minicnn.tasks import feature_pictures, feature_sheets, topk
 from minicnn.tasks.deconvnet import Policy
 from minicnn.tasks.outputs import results_folder, write_bytes
-
-GAP = 2
-UNITS_A_SHEET = feature_pictures.CHUNK
 
 
 class _Writer:
@@ -60,6 +55,7 @@ def draw(
     tile=feature_pictures.TILE,
     shared=True,
     single_file=False,
+    resume=False,
     threads=None,
     progress=None,
 ):
@@ -79,6 +75,8 @@ def draw(
         One contrast for all reconstructions of a unit.
     single_file : bool
         Put all pictures into the page.
+    resume : bool
+        Leave the sheets that are there already with these settings; not for a single file.
     threads : int, optional
     progress : callable, progress(units done, units in all), optional
 
@@ -87,42 +85,34 @@ def draw(
     list of Path
         The sheets, then the page.
     """
-    policy, walk = policy or Policy(), FastWalk(net, threads)
+    look, walk = feature_sheets.Look(policy or Policy(), tile, shared), FastWalk(net, threads)
     writer, used, told, sheets = _Writer(folder, single_file), set(), [], []
     total, count = sum(len(r.dead) for r in features.layers.values()), 0
     for layer, records in features.layers.items():
         entries, sizes = [], {}
-        for first in range(0, len(records.dead), UNITS_A_SHEET):
-            units = list(range(first, min(first + UNITS_A_SHEET, len(records.dead))))
-            alive = [unit for unit in units if not records.dead[unit]]
-            tiles = feature_pictures.projections(
-                net, features, pictures, layer, alive, walk=walk, policy=policy, tile=tile
-            )
-            blocks, scales = {}, {}
-            for unit in alive:
-                blocks[unit], scales[unit] = feature_pictures.block(
-                    tiles[unit], features.settings.top, shared=shared, gap=GAP
+        for first in range(0, len(records.dead), feature_sheets.UNITS_A_SHEET):
+            units = range(first, min(first + feature_sheets.UNITS_A_SHEET, len(records.dead)))
+            path = feature_sheets.sheet_file(folder, layer, first)
+            there = None
+            if resume and not single_file:
+                there = feature_sheets.drawn(features, net, layer, units, path, look)
+            if there is None:
+                there = feature_sheets.draw(
+                    features, net, pictures, layer, units, path, writer, walk, look
                 )
-                writer.picture(f"report/{folder_name(layer)}/{unit}.jpg", blocks[unit])
-                sizes = {
-                    "tile": tiles[unit][0].patch.shape[1::-1],
-                    "block": blocks[unit].shape[1::-1],
-                }
-            if blocks:
-                name = f"{folder_name(layer)}-{first // UNITS_A_SHEET + 1:02d}.png"
-                metadata = _metadata(features, layer, tiles, scales, policy, shared)
-                metadata["dead"] = [unit for unit in units if records.dead[unit]]
-                sheets.append(_save_sheet(Path(folder) / "sheets" / name, blocks, metadata))
-            entries += [_unit(features, layer, unit, tiles.get(unit, [])) for unit in units]
-            used.update(t.picture for unit in alive for t in tiles[unit])
+            if there:
+                sheets.append(path)
+                sizes = there
+            entries += [_unit(features, net, layer, unit) for unit in units]
             count += len(units)
             if progress:
                 progress(count, total)
+        used.update(hit[0] for entry in entries for hit in entry["hits"])
         told.append(_layer(features, layer, entries, sizes))
     for number in sorted(used):
         rgb = pictures.picture(number, features.settings.size)
         writer.picture(f"report/pictures/{number}.jpg", rgb)
-    data = _page(features, net, policy, shared, told, used) | {"files": writer.inside}
+    data = _page(features, net, look, told, used) | {"files": writer.inside}
     writer.bytes("index.html", html(data).encode())
     return [*sheets, Path(folder) / "index.html"]
 
@@ -135,48 +125,6 @@ def html(data):
     return template.replace("/*DATA*/", text)
 
 
-def folder_name(layer):
-    """Return a layer's name as part of a file name."""
-    return re.sub(r"[^\w.-]", "-", layer)
-
-
-def _save_sheet(path, blocks, metadata):
-    results_folder(path.parent, [])
-    drawn = feature_pictures.sheet(blocks, metadata["dead"])
-    save_image(path, drawn, metadata=metadata, force=True)
-    return path
-
-
-def _metadata(features, layer, tiles, scales, policy, shared):
-    settings = features.settings
-    return {
-        "verb": "features",
-        "layer": layer,
-        "units": list(tiles),
-        "activations": {
-            unit: [
-                {
-                    "picture": features.names.get(t.picture, t.picture),
-                    "position": [t.row, t.column],
-                    "value": t.value,
-                    "seen": t.box.seen,
-                }
-                for t in found
-            ]
-            for unit, found in tiles.items()
-        },
-        "network": settings.network,
-        "weights_sha256": settings.weights,
-        "data": settings.data,
-        "data_sha256": settings.fingerprint,
-        "pictures": features.seen,
-        "size": settings.size,
-        "policy": policy.metadata(),
-        "contrast": "unit" if shared else "picture",
-        "scale": {unit: scale[0] if shared else scale for unit, scale in scales.items()},
-    }
-
-
 def _trimmed(counts):
     """Return ("first", "counts") of a histogram without its empty ends."""
     held = np.flatnonzero(counts)
@@ -184,16 +132,15 @@ def _trimmed(counts):
     return {"first": first, "counts": counts[first : last + 1].tolist()}
 
 
-def _unit(features, layer, unit, tiles):
+def _unit(features, net, layer, unit):
     records, (rows, columns) = features.layers[layer], features.maps[layer]
     seen = max(1, features.seen)
-    hits = [[t.picture, t.row, t.column, t.value, t.box.seen] for t in tiles]
     return {
         "unit": unit,
         "peak": float(records.value[unit, 0]),
         "share": int(records.positive[unit]) / (seen * rows * columns),
         "fired": int(records.fired[unit]) / seen,
-        "hits": hits,
+        "hits": feature_sheets.hits(features, net, layer, unit),
         **_trimmed(records.histogram[unit]),
     }
 
@@ -204,10 +151,10 @@ def _layer(features, layer, entries, sizes):
     counts = np.bincount(np.where(records.dead, 0, bins), minlength=topk.BINS)
     return {
         "name": layer,
-        "folder": folder_name(layer),
+        "folder": feature_sheets.folder_name(layer),
         "units": entries,
         "columns": int(np.ceil(features.settings.top**0.5)),
-        "gap": GAP,
+        "gap": feature_sheets.GAP,
         "tile": [64, 64],
         "block": [400, 200],
         **sizes,
@@ -215,7 +162,7 @@ def _layer(features, layer, entries, sizes):
     }
 
 
-def _page(features, net, policy, shared, layers, used):
+def _page(features, net, look, layers, used):
     settings = features.settings
     zero = [
         f"{name} {zeros / count:.1%}" for name, (zeros, count) in features.pools.items() if count
@@ -227,8 +174,8 @@ def _page(features, net, policy, shared, layers, used):
         "dead units": "; ".join(
             f"{name} {r.dead.sum()} of {len(r.dead)}" for name, r in features.layers.items()
         ),
-        "projection": ", ".join(f"{key} {value}" for key, value in policy.metadata().items()),
-        "contrast": "one for each unit" if shared else "one for each picture",
+        "projection": ", ".join(f"{key} {value}" for key, value in look.policy.metadata().items()),
+        "contrast": "one for each unit" if look.shared else "one for each picture",
         "windows of zeros": "; ".join(zero),
     }
     return {

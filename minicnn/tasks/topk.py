@@ -197,9 +197,8 @@ def merge(one, other):
 def strongest(one, other):
     """Return the first k, in the order, of two dicts of ranked arrays (K, k) and (K, any)."""
     joined = {name: np.concatenate([one[name], other[name]], axis=1) for name in RANKED}
-    order = np.lexsort(
-        (joined["column"], joined["row"], joined["picture"], -joined["value"]), axis=1
-    )[:, : one["value"].shape[1]]
+    # no picture is there twice, so row and column never decide
+    order = np.lexsort((joined["picture"], -joined["value"]), axis=1)[:, : one["value"].shape[1]]
     return {
         name: np.take_along_axis(joined[name], order, axis=1).astype(one[name].dtype)
         for name in RANKED
