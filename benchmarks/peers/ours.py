@@ -7,7 +7,7 @@ from train_step import ours as train
 import minicnn
 from minicnn.layers import Conv2d
 from minicnn.network import Network
-from minicnn.tasks.walks import walk_of
+from minicnn.tasks.walks import replaying, walk_of
 
 PACKAGES = ("minicnn", "numpy", "scipy")
 KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan")
@@ -45,7 +45,7 @@ def _gradient(case, engine):
 
 
 def _forward(case, engine):
-    walk, x = walk_of(network(case), engine, case.threads), pictures(case)[2]
+    walk, x = replaying(walk_of(network(case), engine, case.threads)), pictures(case)[2]
     return lambda: walk.forward(x, case.taps, keep=False)
 
 
