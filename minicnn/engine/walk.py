@@ -105,7 +105,7 @@ class Replay:
 def _let_go(net, taps):
     """Transform the 3x3 filters of the layers up to `taps`; only their outlines stay in `net`."""
     for node in net.nodes_until(taps):
-        if isinstance(node.layer, Conv2d) and fits_winograd(node, net):
+        if type(node.layer) is Conv2d and fits_winograd(node, net):
             name = f"{node.name}.weight"
             if max(pair(node.layer.padding)) <= 2:  # else the way back goes by columns
                 net.params[name] = net.convolution.filters.outline(net.params[name])
