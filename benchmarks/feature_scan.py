@@ -77,12 +77,12 @@ def network(case):
 
 def picture_set(case):
     """A data set of blurred noise as JPEG, not smaller than the network wants it."""
-    count, side = case.batch, 64 * -(-case.size // 64)
     import h5py
     from PIL import Image
 
+    side = 64 * -(-case.size // 64)
     rng, encoded = np.random.default_rng(0), []
-    for _ in range(count):
+    for _ in range(case.batch):
         small = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
         memory = io.BytesIO()
         small.resize((side, side), Image.Resampling.BICUBIC).save(memory, "JPEG", quality=90)
@@ -92,5 +92,5 @@ def picture_set(case):
     with h5py.File(path, "w") as file:
         file["val/bytes"] = np.frombuffer(b"".join(encoded), np.uint8)
         file["val/offset"] = np.cumsum([0, *map(len, encoded)])
-        file["val/label"] = np.zeros(count, int)
+        file["val/label"] = np.zeros(case.batch, int)
     return PictureSet(path)

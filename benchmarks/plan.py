@@ -31,9 +31,10 @@ def cases(kinds, networks, sizes, threads, *, pool="", quick=False):
         size, batch = (24, 64) if quick else (48, 128)
         found.append(Case("train", "minivgg-bn", size, threads, batch=batch))
     if "scan" in kinds:
-        for name in [name for name in networks if name in SCANS]:
-            size, batch = QUICK_SCAN if quick else SCANS[name]
-            found.append(Case("scan", name, size, threads, batch=batch))
+        for name, whole in SCANS.items():
+            size, batch = QUICK_SCAN if quick else whole
+            if name in networks:
+                found.append(Case("scan", name, size, threads, batch=batch))
     if "lbfgs" in kinds:
         found += [Case("lbfgs", "", size, threads) for size in sizes]
     return found

@@ -214,7 +214,7 @@ class Network:
 
     def replica(self) -> "Network":
         """Return a network with the same parameter arrays and caches of its own, for a thread."""
-        twin = Network([tuple(node) for node in self.nodes], dict(self.params), self.input_shape)
+        twin = Network([tuple(node) for node in self.nodes], self.params, self.input_shape)
         twin.attrs, twin.convolution = self.attrs, self.convolution
         return twin
 

@@ -23,6 +23,7 @@ class FastWalk:
 
     def __init__(self, net, threads=None):
         self._net = net.replica()
+        self._net.params = dict(net.params)  # see `_let_go`
         self._net.convolution = FastConvolution(frozen=True)
         self._crew = Crew(threads)
 
@@ -61,8 +62,8 @@ class Replay:
     Parameters
     ----------
     net : Network
-        Whose `convolution` is a frozen `FastConvolution`; a replica, for weights that have been
-        transformed are taken out of it.
+        Whose `convolution` is a frozen `FastConvolution`; weights that have been transformed
+        are taken out of its `params`.
     crew : Crew
     """
 

@@ -188,7 +188,7 @@ class _Look:
         if not hasattr(self.own, "walk"):
             resolve_device(self.device)  # each thread has a current device of its own
             net = self.net.replica()
-            net.convolution = self.convolution
+            net.params, net.convolution = dict(net.params), self.convolution
             self.own.walk = Replay(net, Crew(1)) if self.device == "cpu" else net
             self.walks.append(self.own.walk)
         if self.device == "cpu":

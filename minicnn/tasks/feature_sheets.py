@@ -93,8 +93,8 @@ def draw(features, net, pictures, layer, units, path, writer, walk, look):
     metadata = _metadata(features, net, layer, units, look)
     metadata["scale"] = {u: scale[0] if look.shared else scale for u, scale in scales.items()}
     results_folder(path.parent, [])
-    drawn = feature_pictures.sheet(blocks, metadata["dead"])
-    save_image(path, drawn, metadata=metadata | sizes, force=True)
+    rgb = feature_pictures.sheet(blocks, metadata["dead"])
+    save_image(path, rgb, metadata=metadata | sizes, force=True)
     return sizes
 
 
