@@ -161,7 +161,7 @@ def scan_torch(path, folder, device, seconds):
 
     def scan():
         best = None
-        with ThreadPoolExecutor(feature_groups.READERS) as readers, torch.inference_mode():
+        with ThreadPoolExecutor(feature_groups.DEVICE_THREADS) as readers, torch.inference_mode():
             for x in readers.map(read, range(0, len(pictures), group)):
                 acts = walk(torch.from_numpy(x).to(device))
                 maxima = [y.amax((0, 2, 3)) for y in acts.values()]

@@ -1,9 +1,12 @@
 """--estimate against what runs take; memory limits of machines, containers and processes."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -368,3 +371,26 @@ def test_peak_grows_with_what_is_held():
     before = machine_memory.peak()
     held = np.ones(20 << 20, np.uint8)
     assert machine_memory.peak() >= max(before, held.nbytes)
+
+
+def test_a_watch_sees_what_processes_hold_together():
+    if machine_memory.peak() is None or not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("the system does not tell")
+    program = (
+        "import time; held = bytearray(b'x' * (60 << 20)); print(1, flush=True); time.sleep(9)"
+    )
+    with machine_memory.watched() as most:
+        before = most()
+        children = [
+            subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+            for _ in range(2)
+        ]
+        for child in children:
+            child.stdout.readline()
+        time.sleep(0.3)
+        after = most()
+        for child in children:
+            child.kill()
+            child.communicate()
+    resident = machine_memory._proportional(os.getpid())
+    assert after >= max(before, resident + (120 << 20))

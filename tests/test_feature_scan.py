@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import tracemalloc
 from dataclasses import replace
@@ -14,6 +15,7 @@ from minicnn.errors import MinicnnError
 from minicnn.images import preprocess
 from minicnn.tasks import feature_file, feature_groups, feature_scan, topk
 from minicnn.tasks.picture_set import PictureSet
+from minicnn.tasks.workers import can_fork
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,32 @@ def test_shards_in_any_order_give_the_same_bits(net, data, whole, shards, tmp_pa
 @pytest.mark.parametrize("threads", [1, 3])
 def test_neither_batch_nor_threads_change_a_bit(net, data, whole, batch, threads):
     assert equal(scanned(net, PictureSet(data), batch=batch, threads=threads), whole)
+
+
+def test_threads_and_processes_give_the_same_bits(net, data, whole, monkeypatch):
+    monkeypatch.setattr(feature_groups, "can_fork", lambda: False)
+    assert equal(scanned(net, PictureSet(data), threads=3), whole)
+
+
+@pytest.mark.skipif(not can_fork(), reason="workers are threads here")
+def test_what_is_found_is_saved_when_a_worker_is_killed(net, data, whole, tmp_path, monkeypatch):
+    read, path = feature_groups._read, tmp_path / "f.h5"
+
+    def deadly(pictures, number, size):
+        if number == 20:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(pictures, number, size)
+
+    monkeypatch.setattr(feature_groups, "_read", deadly)
+    pictures = PictureSet(data)
+    how = {"threads": 2, "batch": 8, "save": lambda f: feature_file.save(f, path)}
+    with pytest.raises(MinicnnError, match="a worker process was killed"):
+        feature_scan.scan(begun(net, pictures), net, pictures, **how)
+    monkeypatch.undo()
+    resumed = feature_file.load(path)
+    assert 0 < resumed.seen < 28
+    feature_scan.scan(resumed, net, pictures)
+    assert equal(resumed, whole)
 
 
 def test_shards_with_other_batches_give_the_same_bits(net, data, whole):

@@ -73,7 +73,7 @@ def run(args) -> int:
     labelled = accuracy.labelled_pictures(pictures, args.data, args.split)
     folder = results_folder(args.output, FILES, args.force)
     each = len(pictures) * (1 if isinstance(labelled, str) else 2)  # scanned, and classified
-    with report.progress(2 * each) as progress:
+    with report.progress(2 * each, "picture") as progress:
         for turn, (network, own) in enumerate(zip(networks, layers, strict=True)):
 
             def show(done, *_, turn=turn):

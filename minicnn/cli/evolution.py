@@ -85,7 +85,7 @@ def run(args) -> int:
     snapshots = read_snapshots(args.snapshots)
     pictures = PictureSet(args.data, args.split, args.limit)
     policy = Policy(args.rule, args.overlap, args.order, args.zero_windows, args.lrn)
-    with report.progress(len(pictures) * len(snapshots)) as progress:
+    with report.progress(len(pictures) * len(snapshots), "picture") as progress:
         found = evolution.evolve(
             snapshots,
             pictures,

@@ -71,7 +71,7 @@ def _run_scan(args, report, features, net, pictures, blocks, path, device):
         f"{todo} pictures to scan, about {memory:.0f} MiB of memory{where} besides the network's"
     )
     known, started, told = set(features.skipped), time.monotonic(), -EVENT_SECONDS
-    with report.progress(todo) as progress:
+    with report.progress(todo, "picture") as progress:
 
         def show(done, total, skipped):
             nonlocal told
@@ -215,7 +215,7 @@ def _finish(args, report, features, net, pictures, path):
 def _draw(args, report, features, net, pictures):
     units = sum(len(r.dead) for r in features.layers.values())
     report.note(f"drawing {units} units")
-    with report.progress(units) as progress:
+    with report.progress(units, "unit") as progress:
         return feature_report.draw(
             features,
             net,

@@ -55,7 +55,7 @@ def add(verbs) -> None:
         "--batch",
         metavar="N",
         type=parser.count,
-        help="pictures held at a time, which changes no number (default: four groups a thread)",
+        help="pictures given out at a time; changes no number (default: four groups a worker)",
     )
     verb.add_argument(
         "--shard", metavar="I/N", type=shard, help="scan this part only, draw nothing"
@@ -82,7 +82,7 @@ def add(verbs) -> None:
     estimating.add_option(verb)
     parser.add_network_options(verb)
     verb.add_argument(
-        "--threads", metavar="N", type=parser.count, help="(default: one a processor)"
+        "--threads", metavar="N", type=parser.count, help="workers (default: one a processor)"
     )
     parser.add_device_options(verb)
     parser.add_output_options(verb)

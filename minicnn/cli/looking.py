@@ -104,7 +104,7 @@ def look(settings, outputs: Outputs, report: Report, files=None, weights=None) -
         report.note(note)
     started = time.monotonic()
     quiet = job.steps == 1
-    with contextlib.nullcontext() if quiet else report.progress(job.steps) as progress:
+    with contextlib.nullcontext() if quiet else report.progress(job.steps, "step") as progress:
         found = job.run(None if quiet else lambda done: progress.update(done, {}))
     seconds = time.monotonic() - started
     _save(job, outputs, found)

@@ -61,18 +61,18 @@ class Report:
         if not self.as_json:
             say(text, sys.stdout)
 
-    def progress(self, total: int) -> "Progress":
-        """Return a progress display of `total` iterations; a context manager."""
+    def progress(self, total: int, unit: str = "iteration") -> "Progress":
+        """Return a progress display of `total` units of work; a context manager."""
         silent = self.quiet or (self.as_json and not sys.stderr.isatty())
-        return Progress(total, Silence() if silent else None)
+        return Progress(total, unit, Silence() if silent else None)
 
 
 class Progress:
-    """Iterations, losses and the time left: a bar on a terminal, else a line now and then."""
+    """Work done, losses and the time left: a bar on a terminal, else a line now and then."""
 
-    def __init__(self, total: int, display=None, clock: Callable = time.monotonic):
+    def __init__(self, total: int, unit: str, display=None, clock: Callable = time.monotonic):
         if display is None:
-            display = Bar(total) if sys.stderr.isatty() else Lines(total, clock)
+            display = Bar(total, unit) if sys.stderr.isatty() else Lines(total, unit, clock)
         self.total, self.display = total, display
 
     def __enter__(self):
@@ -82,7 +82,7 @@ class Progress:
         self.display.close()
 
     def update(self, done: int, losses: dict) -> None:
-        """Show that `done` iterations are over, and {name: value} of the losses."""
+        """Show that `done` units are over, and {name: value} of the losses."""
         self.display.show(done, "  ".join(f"{name} {value:.4g}" for name, value in losses.items()))
 
 
@@ -99,10 +99,10 @@ class Silence:
 class Bar(Silence):
     """tqdm's bar, which reckons the time left."""
 
-    def __init__(self, total):
+    def __init__(self, total, unit):
         from tqdm import tqdm
 
-        self.bar = tqdm(total=total, unit="it", dynamic_ncols=True, file=sys.stderr)
+        self.bar = tqdm(total=total, unit=f" {unit}", dynamic_ncols=True, file=sys.stderr)
 
     def show(self, done, losses):  # noqa: D102
         self.bar.set_postfix_str(losses, refresh=False)
@@ -115,8 +115,8 @@ class Bar(Silence):
 class Lines(Silence):
     """A line for every tenth of the run, and when `PAUSE` seconds have passed without one."""
 
-    def __init__(self, total, clock=time.monotonic):
-        self.total, self.clock = total, clock
+    def __init__(self, total, unit, clock=time.monotonic):
+        self.total, self.unit, self.clock = total, unit, clock
         self.start = self.said = clock()
         self.tenth = 0
 
@@ -129,7 +129,7 @@ class Lines(Silence):
         passed = now - self.start
         left = passed / done * (self.total - done)
         say(
-            f"iteration {done}/{self.total}  {losses}  "
+            f"{self.unit} {done}/{self.total}  {losses}  "
             f"{duration(passed)} passed, {duration(left)} left",
             sys.stderr,
         )

@@ -119,7 +119,7 @@ def run(args) -> int:
     def show(done, total, losses):
         nonlocal progress
         if progress is None:
-            progress = report.progress(total)
+            progress = report.progress(total, "step")
         progress.update(done, losses)
 
     def log(record):

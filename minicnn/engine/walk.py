@@ -23,14 +23,14 @@ class FastWalk:
 
     def __init__(self, net, threads=None):
         self._net = net.replica()
-        self._net.params = dict(net.params)  # see `_let_go`
+        self._net.params = dict(net.params)  # see `transform_filters`
         self._net.convolution = FastConvolution(frozen=True)
         self._crew = Crew(threads)
 
     def forward(self, x, taps, **options):
         """Compute activations; see `Network.forward`."""
         with self._crew.at_work():
-            _let_go(self._net, taps)
+            transform_filters(self._net, taps)
             if options == {"keep": False}:
                 self._net.forget()
                 plan = Plan(self._net, self._net.convolution, x.shape, taps, keep=False)
@@ -77,7 +77,7 @@ class Replay:
         if key != self._key:
             self.dissolve()
             with self._crew.at_work():
-                _let_go(self._net, taps)
+                transform_filters(self._net, taps)
             self._plan = Plan(self._net, self._net.convolution, *key[:2], keep=keep)
             self._key = key
         with self._crew.at_work():
@@ -103,10 +103,13 @@ class Replay:
             return gram.mean_gram(f)
 
 
-def _let_go(net, taps):
-    """Transform the 3x3 filters of the layers up to `taps`; only their outlines stay in `net`."""
+def transform_filters(net, taps):
+    """Transform the filters of the layers up to `taps`; of 3x3 ones only outlines stay in `net`."""
     for node in net.nodes_until(taps):
-        if type(node.layer) is Conv2d and fits_winograd(node, net):
-            name = f"{node.name}.weight"
-            if max(pair(node.layer.padding)) <= 2:  # else the way back goes by columns
-                net.params[name] = net.convolution.filters.outline(net.params[name])
+        if type(node.layer) is not Conv2d:
+            continue
+        name, filters = f"{node.name}.weight", net.convolution.filters
+        if not fits_winograd(node, net):
+            filters.matrices(net.params[name], node.layer.groups)
+        elif max(pair(node.layer.padding)) <= 2:  # else the way back goes by columns
+            net.params[name] = filters.outline(net.params[name])

@@ -68,8 +68,9 @@ def main():
     request = json.load(sys.stdin)
     verb = request.pop("verb")
     try:
-        answer = MEASURES.get(verb, _picture)(verb, **request)
-        answer["peak"], answer["device_peak"] = machine_memory.peak(), device_memory.taken()
+        with machine_memory.watched() as most:
+            answer = MEASURES.get(verb, _picture)(verb, **request)
+        answer["peak"], answer["device_peak"] = most(), device_memory.taken()
     except MinicnnError as error:
         answer = {"error": str(error)}
     except MemoryError:
@@ -167,7 +168,7 @@ def _features(verb, settings):
     scan = feature_scan.settings_for(net, whole, layers, top=s["top"], size=s["size"])
     how = {"batch": s["batch"], "threads": s["threads"]}
     device = resolve_device(s.get("device", "cpu"))
-    groups = feature_groups.held_groups(scan, **how) + STEPS * thread_count(s["threads"])
+    groups = feature_groups.groups_ahead(scan, **how) + STEPS * thread_count(s["threads"])
     features, ends = feature_scan.begin(net, scan), []
 
     def watch(done, total, skipped):

@@ -1,14 +1,15 @@
-"""How pictures go up in a scan: in groups, each whole on one thread.
+"""How pictures go up in a scan: in groups, each whole by one worker.
 
 A group is a run of consecutive pictures that go through the network together. Its size follows
 from the size of the pictures alone, and where one is short or has a broken picture, black ones fill
-it. So rounding is the same bit for bit whatever the batch, the threads, the shards, and wherever a
-scan was interrupted; and no thread ever waits for another within a picture.
+it. So rounding is the same bit for bit whatever the batch, the workers, the shards, and wherever a
+scan was interrupted. A worker reads, decodes and looks at its pictures by itself: no worker ever
+waits for another.
 """
 
+import os
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from minicnn.device.machine import Cuda
 from minicnn.engine import filters, winograd
 from minicnn.engine.conv2d import FastConvolution
 from minicnn.engine.threads import Crew, one_blas_thread, thread_count
-from minicnn.engine.walk import Replay
+from minicnn.engine.walk import Replay, transform_filters
 from minicnn.errors import MinicnnError
 from minicnn.images import preprocess
 from minicnn.kernels import calls
@@ -27,12 +28,13 @@ from minicnn.layers import Conv2d
 from minicnn.network import INPUT
 from minicnn.ops.shapes import pair
 from minicnn.tasks import topk
+from minicnn.tasks.workers import can_fork, workers
 
 GROUP_PIXELS = 400 * 400  # more than that together is no faster
 GROUP = 16  # pictures at most
-READERS = 2
-DEVICE_THREADS = 2  # one prepares pictures while the other waits for the device
-AHEAD = 4  # groups a thread that are read or under way, unless told otherwise
+DEVICE_THREADS = 4  # some read and prepare pictures while others wait for the device
+WORKER_BYTES = 10 << 20  # of the interpreter, that a worker process writes to
+AHEAD = 4  # groups a worker that are given out at a time, unless told otherwise
 
 
 def group_size(side):
@@ -40,8 +42,8 @@ def group_size(side):
     return max(1, min(GROUP, GROUP_PIXELS // side**2))
 
 
-def held_groups(settings, batch=None, threads=None):
-    """Return how many groups are read or under way at a time.
+def groups_ahead(settings, batch=None, threads=None):
+    """Return how many groups are given out at a time.
 
     Parameters
     ----------
@@ -59,26 +61,22 @@ def held_groups(settings, batch=None, threads=None):
 def looked_at(features, net, pictures, blocks, *, batch=None, threads=None, device="cpu"):
     """Yield (block, {layer: topk.Sight}, {pooling: counts}, {picture: reason}) of some blocks.
 
-    On `device`, in the order of `blocks`; at most `held_groups` of them are held. Records are only
-    read from `features`, and it is the caller's to note what is seen.
+    On `device`, in the order of `blocks`; at most `groups_ahead` of them are given out. Records are
+    only read from `features`, and it is the caller's to note what is seen.
     """
-    settings = features.settings
-    look = _Look(features, net, settings, device)
-    walking = thread_count(threads) if device == "cpu" else DEVICE_THREADS
-    waiting, blocks = deque(), iter(blocks)
-    with (
-        one_blas_thread(),
-        ThreadPoolExecutor(READERS) as readers,
-        ThreadPoolExecutor(walking) as walkers,
-    ):
+    settings, waiting, blocks = features.settings, deque(), iter(blocks)
+    count = thread_count(threads) if device == "cpu" else DEVICE_THREADS
+    count = min(count, groups_ahead(settings, batch, threads))
+    processes = device == "cpu" and count > 1 and can_fork()
+    look = _Look(features, net, pictures, device)
+    with one_blas_thread(), workers(look, count, processes=processes) as submit:
         try:
             while True:
-                while len(waiting) < held_groups(settings, batch, threads):
+                while len(waiting) < groups_ahead(settings, batch, threads):
                     if (block := next(blocks, None)) is None:
                         break
-                    numbers = settings.block(block)
-                    read = [readers.submit(_read, pictures, n, settings.size) for n in numbers]
-                    waiting.append((block, walkers.submit(look, numbers, read)))
+                    least = {name: r.value[:, -1] for name, r in features.layers.items()}
+                    waiting.append((block, submit(settings.block(block), least)))
                 if not waiting:
                     return
                 block, seen = waiting.popleft()
@@ -86,16 +84,13 @@ def looked_at(features, net, pictures, blocks, *, batch=None, threads=None, devi
         finally:
             for _, seen in waiting:
                 seen.cancel()
-            readers.shutdown(wait=False, cancel_futures=True)
-            walkers.shutdown()
-            look.dissolve()
 
 
 def memory(net, features, *, batch=None, threads=None):
     """Return about how many bytes a scan takes, whatever the number of pictures.
 
-    Records, pictures that are held, the filters as the engine keeps them, and for each thread the
-    largest set of activations that are alive at a time and its scratch memory.
+    Records, the filters as the engine keeps them, and for each worker its pictures, the largest set
+    of activations that are alive at a time and its scratch memory.
     """
     settings = features.settings
     shapes = {INPUT: (net.input_shape[0], settings.size, settings.size)}
@@ -106,9 +101,10 @@ def memory(net, features, *, batch=None, threads=None):
     # a convolution's padded input, and pieces of its transformed one, which grow with the filters
     scratch = max(sizes.values()) + max([4 * winograd.CHUNK_BYTES, *banks])
     records = sum(a.nbytes for r in features.layers.values() for a in vars(r).values())
-    held = held_groups(settings, batch, threads) * settings.group * 3 * settings.size**2
+    read = settings.group * 3 * settings.size**2
     alive = _alive(nodes, sizes, {*settings.layers, *features.pools})
-    return records + held + sum(banks) + thread_count(threads) * (alive + scratch)
+    count = min(thread_count(threads), groups_ahead(settings, batch, threads))
+    return records + sum(banks) + count * (read + alive + scratch + WORKER_BYTES)
 
 
 def _filter_bytes(node, shapes):
@@ -143,43 +139,35 @@ def trunk_shapes(net, layers, size):
 
 
 class _Look:
-    """Puts a group of pictures through the network, on any thread."""
+    """Puts a group of pictures through the network, in any thread or process."""
 
-    def __init__(self, features, net, settings, device):
-        self.features, self.net, self.settings = features, net, settings
-        self.taps = list(dict.fromkeys([*settings.layers, *features.pools]))
-        self.device = device
+    def __init__(self, features, net, pictures, device):
+        self.settings, self.pictures, self.device = features.settings, pictures, device
+        self.layers, self.pools = list(features.layers), list(features.pools)
+        self.taps = list(dict.fromkeys([*self.layers, *self.pools]))
+        self.net, self.own, self.process = net.replica(), threading.local(), os.getpid()
+        self.net.params = dict(net.params)
         if device == "cpu":
-            self.convolution = FastConvolution(frozen=True)
+            self.net.convolution = FastConvolution(frozen=True)
+            transform_filters(self.net, self.taps)
         else:  # in fp32: tf32 would put activations into another order
-            self.net = net.replica()
             self.net.params = {name: to_device(p, device) for name, p in net.params.items()}
-            self.convolution = DeviceConvolution(Cuda("fp32"))
-        self.own, self.walks = threading.local(), []
+            self.net.convolution = DeviceConvolution(Cuda("fp32"))
 
-    def __call__(self, numbers, read):
-        """Return what of the pictures `numbers` is to be noted; `read` are futures of them."""
-        found = [future.result() for future in read]
+    def __call__(self, numbers, least):
+        """Return what of the pictures `numbers` is to be noted; `least` is for `topk.sight`."""
+        if self.process != os.getpid():
+            self.pictures, self.process = self.pictures.reopened(), os.getpid()
+        found = [_read(self.pictures, n, self.settings.size) for n in numbers]
         broken = {n: why for n, (_, why) in zip(numbers, found, strict=True) if why}
         good = [i for i, n in enumerate(numbers) if n not in broken]
         if not good:
             return {}, {}, broken
         acts = self._forward([rgb for rgb, _ in found])
         acts = {name: y if len(good) == len(y) else y[good] for name, y in acts.items()}
-        sights = {
-            name: topk.sight(acts[name], records.value[:, -1])
-            for name, records in self.features.layers.items()
-        }
-        counts = {
-            name: (int((acts[name] == 0).sum()), acts[name].size) for name in self.features.pools
-        }
+        sights = {name: topk.sight(acts[name], least[name]) for name in self.layers}
+        counts = {name: (int((acts[name] == 0).sum()), acts[name].size) for name in self.pools}
         return sights, counts, broken
-
-    def dissolve(self):
-        """Let go of the memory of all threads."""
-        for walk in self.walks:
-            if isinstance(walk, Replay):
-                walk.dissolve()
 
     def _forward(self, arrays):
         fill = [np.zeros_like(arrays[0])] * (self.settings.group - len(arrays))
@@ -188,9 +176,7 @@ class _Look:
         if not hasattr(self.own, "walk"):
             resolve_device(self.device)  # each thread has a current device of its own
             net = self.net.replica()
-            net.params, net.convolution = dict(net.params), self.convolution
             self.own.walk = Replay(net, Crew(1)) if self.device == "cpu" else net
-            self.walks.append(self.own.walk)
         if self.device == "cpu":
             return self.own.walk.forward(x, self.taps, keep=False)
 

@@ -3,12 +3,12 @@
 Section 1.2 of the lecture notes, figure 2 of Zeiler & Fergus 2014 (arXiv 1311.2901): one pass over
 all pictures, no gradients. `topk` says what is kept, `feature_file` how it is stored.
 
-Memory: the records (`topk`), the activations of one group of pictures on each thread, and the
-pictures read ahead: `feature_groups.memory` says how much. None grows with the set.
+Memory: the records (`topk`), and for each worker the activations of one group of pictures:
+`feature_groups.memory` says how much. None grows with the set.
 """
 
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
 
 from minicnn import checkpoint
@@ -17,6 +17,7 @@ from minicnn.tasks import feature_file, topk
 from minicnn.tasks.feature_groups import group_size, looked_at, trunk_shapes
 from minicnn.tasks.interrupts import interrupts_noted
 from minicnn.tasks.poolings import pools_below
+from minicnn.tasks.workers import WorkerKilledError
 
 SAVE_SECONDS = 60.0
 
@@ -116,7 +117,8 @@ def scan(
     blocks : iterable of int, optional
         All by default.
     batch, threads : int, optional
-        See `feature_groups.held_groups`; they do not change the result.
+        See `feature_groups.groups_ahead`; they do not change the result. On the CPU of a system
+        that forks safely (`workers.can_fork`), more than one thread are processes.
     device : {"cpu", "cuda", "cuda:1"}
         Where the network computes; it is on the host. A device rounds in its own way.
     strict : bool
@@ -129,7 +131,8 @@ def scan(
     Raises
     ------
     MinicnnError
-        If a picture cannot be read in a strict scan, none can, or an activation is not finite.
+        If a picture cannot be read in a strict scan, none can, an activation is not finite, or a
+        worker process was killed.
     Interrupted
         On Ctrl-C.
     """
@@ -139,7 +142,11 @@ def scan(
     total, count, saved = sum(len(settings.block(b)) for b in todo), 0, clock()
     how = {"batch": batch, "threads": threads, "device": device}
     looked = looked_at(features, net, pictures, todo, **how)
-    with interrupts_noted() as interrupts, closing(looked) as stream:
+    with (
+        interrupts_noted() as interrupts,
+        _saved_if_killed(features, save),
+        closing(looked) as stream,
+    ):
         for block, sights, counts, broken in stream:
             if strict and broken:
                 save(features)
@@ -155,6 +162,15 @@ def scan(
                 raise Interrupted
     check_some(features)
     save(features)
+
+
+@contextmanager
+def _saved_if_killed(features, save):
+    try:
+        yield
+    except WorkerKilledError:
+        save(features)
+        raise
 
 
 def check_some(features):

@@ -1,5 +1,6 @@
 """Numbered pictures to scan: all those below a folder, or one split of an HDF5 file."""
 
+import copy
 import hashlib
 from pathlib import Path
 
@@ -68,6 +69,16 @@ class PictureSet:
         else:
             rgb = self._data.picture(i)
         return rgb if size is None else centre(rgb, size)
+
+    def reopened(self):
+        """Return the same pictures with files of their own, for another process.
+
+        Two processes that read one open file move its place for each other.
+        """
+        twin = copy.copy(self)
+        if self._data is not None:
+            twin._data = open_dataset(self.path, self.split)
+        return twin
 
     def fingerprint(self):
         """Return a hash that changes when pictures come, go or are replaced by larger ones."""

@@ -1,0 +1,93 @@
+"""One function called by several workers at a time: processes where the system forks, else threads.
+
+Threads that make short NumPy calls wait for each other at the interpreter lock: a scan with two
+processes takes 0.82 to 0.97 of the time that it takes with two threads. A forked process sees what
+its parent had, such as transformed filters, without a copy.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+from minicnn.errors import MinicnnError
+
+_work = None  # in a worker process, what it does
+
+
+class WorkerKilledError(MinicnnError):
+    """A worker process ended before its work did."""
+
+
+def can_fork():
+    """Return whether workers can be processes: macOS forks too, but its libraries break then."""
+    return sys.platform == "linux" and not multiprocessing.current_process().daemon
+
+
+@contextmanager
+def workers(work, count, *, processes):
+    """Context in which `count` workers are there for `work`.
+
+    Parameters
+    ----------
+    work : callable
+    count : int
+    processes : bool
+        Forked processes, see `can_fork`: arguments and results are pickled, `work` is not, and
+        what it changes is changed in its process alone. Else threads.
+
+    Yields
+    ------
+    callable, submit(*args) -> Future of work(*args)
+
+    Raises
+    ------
+    WorkerKilledError
+        At the end of the context, where a result was waited for that will not come.
+    """
+    if processes:
+        pool = ProcessPoolExecutor(
+            count, multiprocessing.get_context("fork"), initializer=_begin, initargs=(work,)
+        )
+        work = _call
+    else:
+        pool = ThreadPoolExecutor(count)
+
+    def submit(*args):
+        with warnings.catch_warnings():
+            # Python 3.12 warns of locks that other threads hold; the workers touch none of theirs
+            warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)
+            return pool.submit(work, *args)
+
+    try:
+        yield submit
+    except BrokenProcessPool:
+        raise WorkerKilledError(
+            "a worker process was killed, as systems do where memory runs out; "
+            "use fewer workers: --threads 1"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(work):
+    """Prepare a worker process, which lives as long as its parent and ignores Ctrl-C."""
+    global _work
+    _work = work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it too, and ends us
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent):
+    parent.join()
+    os._exit(1)
+
+
+def _call(*args):
+    return _work(*args)
