@@ -249,6 +249,7 @@ def busy_of_others(processes):
 
 
 def _ticks(pid):
+    """Return the ticks of a process and of those it has started and waited for."""
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    return sum(map(int, fields[11:15]))

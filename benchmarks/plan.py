@@ -5,12 +5,21 @@ from cases import Case
 
 from minicnn import models
 
-KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan", "lbfgs")
+KINDS = (
+    "gradient",
+    "forward",
+    "conv-forward",
+    "conv-backward",
+    "train",
+    "scan",
+    "records",
+    "lbfgs",
+)
 # the shapes of convolution that occur in VGG-19 up to conv5_1
 LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv4_1", "conv4_2")
 LAYERS += ("conv5_1",)
 QUICK_LAYERS = ("conv1_1", "conv3_2")
-SCANS = {"squeezenet": (227, 96), "minivgg": (64, 512), "vgg16": (224, 24)}  # size, pictures
+SCANS = {"squeezenet": (227, 384), "minivgg": (64, 2048), "vgg16": (224, 48)}  # size, pictures
 QUICK_SCAN = (99, 4)
 LARGEST = 512  # pixels of the picture: larger ones say nothing new
 GFLOPS = 100.0  # a processor's, for the estimate
@@ -30,11 +39,11 @@ def cases(kinds, networks, sizes, threads, *, pool="", quick=False):
     if "train" in kinds:
         size, batch = (24, 64) if quick else (48, 128)
         found.append(Case("train", "minivgg-bn", size, threads, batch=batch))
-    if "scan" in kinds:
+    for kind in ("scan", "records"):
         for name, whole in SCANS.items():
             size, batch = QUICK_SCAN if quick else whole
-            if name in networks:
-                found.append(Case("scan", name, size, threads, batch=batch))
+            if kind in kinds and name in networks:
+                found.append(Case(kind, name, size, threads, batch=batch))
     if "lbfgs" in kinds:
         found += [Case("lbfgs", "", size, threads) for size in sizes]
     return found
@@ -51,7 +60,7 @@ def flop(case):
     """Return about how many operations a unit of work is, by its convolutions."""
     if case.kind == "lbfgs":
         return 20 * 1e5 * case.size**2  # as long as 20 iterations of SciPy's with bounds take
-    if case.kind == "scan":
+    if case.kind in ("scan", "records"):
         return case.batch * _convolutions(models.skeleton(case.network), case.size)
     if case.kind == "train":
         return 3 * case.batch * _convolutions(models.skeleton(case.network), case.size)

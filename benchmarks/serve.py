@@ -57,12 +57,16 @@ def work(name, fields, file, say):
     from cases import Case
     from checks import write_samples
 
+    from minicnn.tasks.machine_memory import watched
+
     run = peer.prepare(Case(**fields))
     write_samples(file, getattr(run, "check", run)())
-    timed(run, 1)
+    with watched() as most:  # not while it is timed: worker processes are looked at by a thread
+        timed(run, 1)
+        together_mb = most() / 2**20
     say(**timed(run, 1))
     for line in sys.stdin:
-        say(**timed(run, int(line)), peak_mb=peak_mb())
+        say(**timed(run, int(line)), peak_mb=max(peak_mb(), together_mb))
 
 
 def timed(run, units):

@@ -6,7 +6,8 @@ TITLES = {
     "conv-forward": "A layer of VGG-19, forward",
     "conv-backward": "A layer of VGG-19, gradient of its input",
     "train": "A training step",
-    "scan": "A scan of pictures",
+    "scan": "A scan of pictures, PyTorch's network alone",
+    "records": "A scan of pictures, records kept by all",
     "lbfgs": "An iteration of L-BFGS, without the function",
 }
 SPREAD = 0.1  # quartiles of the ratio further apart than this part of it: marked
@@ -26,7 +27,7 @@ def tables(records):
             rows = [r for r in rows if r["case"]["threads"] == threads]
             parts.append(f"**{title}**, {threads} thread{'s' * (threads != 1)}")
             parts.append(_overhead(rows, records) if kind == "lbfgs" else _times(rows))
-            if kind in ("gradient", "train", "scan"):
+            if kind in ("gradient", "train", "scan", "records"):
                 parts.append(_memory(rows))
     failures = [
         f"- {record['name']}: {name}: {peer['failed']}"

@@ -308,6 +308,7 @@ def peer_cases(module):
         "conv-backward": make("conv-backward", "vgg19", 16, 1, layer="conv2_1"),
         "train": make("train", "minivgg-bn", 8, 1, batch=64),
         "scan": make("scan", "squeezenet", 48, 1, batch=1),
+        "records": make("records", "minivgg", 64, 1, batch=120),
     }
 
 
@@ -329,7 +330,7 @@ def test_the_peers_compute_what_we_compute(module, tmp_path, name):
         for which in (ours, peer):
             run = which.prepare(case)
             checks.write_samples(tmp_path / f"{which.__name__}.npz", getattr(run, "check", run)())
-            if title in ("train", "scan"):
+            if title in ("train", "scan", "records"):
                 run()  # the work itself may be another function than the check
         checks.differences(tmp_path / "peers.ours.npz", tmp_path / f"{peer.__name__}.npz")
 

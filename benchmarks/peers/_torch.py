@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from cases import convolution, network, pictures
 from feature_scan import torchs as scan
+from feature_scan import torchs_records as records
 from train_step import torchs as train
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 from torch_network import _RULES
 
-KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan")
+KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan", "records")
 # nothing reads what a ReLU has overwritten, and PyTorch is faster so
 IN_PLACE = {**_RULES, "ReLU": lambda F, layer, own, x: F.relu_(x)}
 
@@ -22,8 +23,8 @@ def prepare(case, *, channels_last=False, compiled=False):
     torch.set_num_threads(case.threads)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     wrap = torch.compile if compiled else (lambda function: function)
-    if case.kind in ("train", "scan"):
-        return {"train": train, "scan": scan}[case.kind](case, layout)
+    if case.kind in ("train", "scan", "records"):
+        return {"train": train, "scan": scan, "records": records}[case.kind](case, layout)
     if case.kind == "gradient":
         return _gradient(case, layout, wrap)
     return _forward(case, layout, wrap) if case.kind == "forward" else _convolution(case, layout)

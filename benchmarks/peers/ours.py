@@ -10,12 +10,12 @@ from minicnn.network import Network
 from minicnn.tasks.walks import replaying, walk_of
 
 PACKAGES = ("minicnn", "numpy", "scipy")
-KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan")
+KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan", "records")
 
 
 def prepare(case, engine="fast"):
-    if case.kind in ("train", "scan"):
-        return {"train": train, "scan": scan}[case.kind](case)
+    if case.kind in ("train", "scan", "records"):
+        return (train if case.kind == "train" else scan)(case)
     if case.kind == "gradient":
         return _gradient(case, engine)
     return _forward(case, engine) if case.kind == "forward" else _convolution(case, engine)
