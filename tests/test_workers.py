@@ -1,5 +1,6 @@
 """Workers, threads and processes: results, errors, ends."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -48,6 +49,19 @@ def test_a_killed_worker_is_told_in_one_line():
         workers(lambda: os.kill(os.getpid(), signal.SIGKILL), 2, processes=True) as submit,
     ):
         submit().result()
+
+
+@needs_fork
+def test_processes_that_cannot_start_are_told_in_one_line(monkeypatch):
+    def refuse():
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    with (
+        pytest.raises(MinicnnError, match="cannot start 2 worker processes: Resource temporarily"),
+        workers(divmod, 2, processes=True) as submit,
+    ):
+        submit(7, 2)
 
 
 @needs_fork

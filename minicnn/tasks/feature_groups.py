@@ -70,20 +70,16 @@ def looked_at(features, net, pictures, blocks, *, batch=None, threads=None, devi
     processes = device == "cpu" and count > 1 and can_fork()
     look = _Look(features, net, pictures, device)
     with one_blas_thread(), workers(look, count, processes=processes) as submit:
-        try:
-            while True:
-                while len(waiting) < groups_ahead(settings, batch, threads):
-                    if (block := next(blocks, None)) is None:
-                        break
-                    least = {name: r.value[:, -1] for name, r in features.layers.items()}
-                    waiting.append((block, submit(settings.block(block), least)))
-                if not waiting:
-                    return
-                block, seen = waiting.popleft()
-                yield block, *seen.result()
-        finally:
-            for _, seen in waiting:
-                seen.cancel()
+        while True:
+            while len(waiting) < groups_ahead(settings, batch, threads):
+                if (block := next(blocks, None)) is None:
+                    break
+                least = {name: r.value[:, -1] for name, r in features.layers.items()}
+                waiting.append((block, submit(settings.block(block), least)))
+            if not waiting:
+                return
+            block, seen = waiting.popleft()
+            yield block, *seen.result()
 
 
 def memory(net, features, *, batch=None, threads=None):
