@@ -76,7 +76,9 @@ def test_straight_lines_are_followed(pictures, monkeypatch):
     areas = [(2048 >> k) * (1536 >> k) for k in (2, 1, 0)]
     per = estimate.PER_ITERATION["lbfgs"]
     counts = (10, 10, 100)
-    seconds = 0.5 + sum(n * per * (1e-3 + 1e-6 * a) for n, a in zip(counts, areas, strict=True))
+    seconds = 0.5 + sum(
+        (1 + n * per) * (1e-3 + 1e-6 * a) for n, a in zip(counts, areas, strict=True)
+    )
     assert found.seconds == pytest.approx(seconds, rel=0.01)
     assert found.peak == pytest.approx(100e6 + 2000 * 2048 * 1536, rel=0.01)
     assert 2 <= len(asked) <= len(short_runs.PIXELS)
@@ -111,7 +113,7 @@ def test_evaluations_are_the_budget_where_they_are_given(pictures, monkeypatch):
     monkeypatch.setattr(calibration, "sample", linear)
     few, many = (estimate.picture(settings(pictures, size=512, evaluations=n)) for n in (10, 20))
     each = 1e-3 + 1e-6 * 512 * 384
-    assert few.seconds == pytest.approx(0.5 + 5 * 1.04 * each)  # 5 iterations end it before
+    assert few.seconds == pytest.approx(0.5 + (1 + 5 * 1.04) * each)  # 5 iterations end it before
     assert many.seconds == few.seconds
     free = estimate.picture(settings(pictures, size=512, evaluations=20, iterations=None))
     assert free.seconds == pytest.approx(0.5 + 20 * each)
@@ -152,7 +154,7 @@ def test_tiles_take_longer_by_their_halos(pictures, monkeypatch):
     monkeypatch.setattr(calibration, "sample", tiled)
     wanted = settings(pictures, size=1024, tile=128, iterations=100)
     found = estimate.picture(wanted)
-    seconds = 0.5 + 100 * 1.04 * tiled(None, wanted, 3)["seconds"]
+    seconds = 0.5 + (1 + 100 * 1.04) * tiled(None, wanted, 3)["seconds"]
     assert found.seconds == pytest.approx(seconds, rel=0.01)
 
 

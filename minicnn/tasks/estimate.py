@@ -22,7 +22,8 @@ import numpy as np
 from minicnn.tasks import calibration, device_memory, machine_memory, short_runs, texture, work
 
 SECONDS = 8.0  # that all short runs may take, about
-PER_ITERATION = {"lbfgs": 1.04, "lbfgs-device": 1.03}  # evaluations, as benchmarks/lbfgs.py has it
+# evaluations, as benchmarks/lbfgs.py has it; one more at the start
+PER_ITERATION = {"lbfgs": 1.04, "lbfgs-device": 1.03}
 PAIR = {"lbfgs": 2 * 8, "lbfgs-device": 2 * 4}  # bytes of a pair for each number in the picture
 VECTORS = 120  # bytes of the optimizer's other vectors and of the pictures, likewise
 TILES = (1024, 512, 256, 128)  # sides that are advised
@@ -134,11 +135,12 @@ def _one(settings, files, available, parts, patience):
     areas = [sample["pixels"] for sample in samples]
     pace = _line([worked(*x["shape"]) for x in samples], [x["seconds"] for x in samples])
     peak = _line(areas, [x["peak"] + _unfilled(x, s, pairs) for x in samples])
-    per = PER_ITERATION.get(getattr(s, "optimizer", "lbfgs"), 1.0)
+    optimizer = getattr(s, "optimizer", "lbfgs")
+    at_start, per = (optimizer in PER_ITERATION), PER_ITERATION.get(optimizer, 1.0)
     evaluations = getattr(s, "evaluations", None) or math.inf
     seconds = _line(areas, [sample["setup"] for sample in samples])(pixels)
     for iterations, shape in stages:
-        seconds += min(iterations * per, evaluations) * pace(worked(*shape))
+        seconds += min(at_start + iterations * per, evaluations) * pace(worked(*shape))
     found = Estimate(peak(pixels), seconds, available, list(map(_named, samples)))
     limits = [(peak, available)] if available is not None else []
     if device != "cpu":
