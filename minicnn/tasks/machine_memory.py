@@ -31,15 +31,16 @@ def peak():
 def watched():
     """Context with a function that returns the most bytes so far, worker processes included.
 
-    A thread adds up, twenty times a second, what this process and its children have resident, pages
-    that they share once. It never returns less than `peak`; None if unknown.
+    While there are some, a thread adds up ten times a second what this process and its children
+    have resident, pages that they share once. Never less than `peak`; None if unknown.
     """
     most, ended = [0], threading.Event()
 
     def look():
         while True:
-            most[0] = max(most[0], sum(map(_proportional, [os.getpid(), *_children()])))
-            if ended.wait(0.05):
+            if children := _children():
+                most[0] = max(most[0], sum(map(_proportional, [os.getpid(), *children])))
+            if ended.wait(0.1):
                 return
 
     watcher = threading.Thread(target=look, daemon=True)
