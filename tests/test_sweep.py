@@ -160,7 +160,7 @@ def test_a_sweep_is_estimated_as_all_its_pictures(folder, monkeypatch, capfd):
     assert style(*sweep) == 0
     found = json.loads(capfd.readouterr().out)
     assert sorted(s.size for s in asked) == [40, 48]
-    assert found["seconds"] == pytest.approx(6 * (1.0 + 2 * 1.04 * 0.5), abs=0.05)
+    assert found["seconds"] == pytest.approx(6 * (1.0 + (1 + 2 * 1.04) * 0.5), abs=0.05)
     assert sorted(folder.iterdir()) == before
 
 
