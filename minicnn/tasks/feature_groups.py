@@ -142,8 +142,8 @@ class _Look:
         self.layers, self.pools = list(features.layers), list(features.pools)
         self.taps = list(dict.fromkeys([*self.layers, *self.pools]))
         self.net, self.own, self.process = net.replica(), threading.local(), os.getpid()
-        self.net.params = dict(net.params)
         if device == "cpu":
+            self.net.params = dict(net.params)
             self.net.convolution = FastConvolution(frozen=True)
             transform_filters(self.net, self.taps)
         else:  # in fp32: tf32 would put activations into another order
