@@ -25,6 +25,7 @@ Values are sums in float64; gradients have the dtype and memory layout of f. The
 batch are independent: values are added, so each gradient is what the picture would get alone.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -142,7 +143,7 @@ def deferred_style(f, target, factor, mean_gram=mean_gram):
     difference = mean_gram(f)
     difference -= target
     value = factor * sum_squares(difference)
-    difference *= 4 * factor * f.shape[1] / f[0].size
+    difference *= 4 * factor * f.shape[1] / math.prod(f.shape[1:])
     return value, ChannelProduct(difference, f)
 
 
@@ -230,7 +231,7 @@ class GramStyleLoss:
         """Refuse an activation that cannot be compared with the target."""
         target = self.targets[name]
         fits = f.ndim == 4 and target.shape[-2:] == (f.shape[1], f.shape[1])
-        if not fits or (target.ndim == 3 and len(target) not in (1, len(f))):
+        if not fits or (target.ndim == 3 and len(target) not in (1, f.shape[0])):
             raise MinicnnError(
                 f"style layer {name}: activation {f.shape} against a Gram matrix {target.shape}; "
                 "activation (N,C,H,W) needs a matrix (C,C)"

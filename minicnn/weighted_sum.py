@@ -52,10 +52,19 @@ class WeightedSum:
         ----------
         mean_gram : callable
             Computes Gram matrices instead of `objectives.mean_gram`.
+
+        Returns
+        -------
+        set of the layers of which nothing is read but these Gram matrices
         """
+        grams, others = set(), set()
         for _, objective in self.objectives.values():
             if hasattr(objective, "deferred"):
                 objective.deferred, objective.mean_gram = True, mean_gram
+                grams.update(objective.layers)
+            else:
+                others.update(objective.layers)
+        return grams - others
 
     def __call__(self, acts, x=None, report=None):
         """Evaluate every term.

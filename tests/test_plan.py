@@ -36,9 +36,9 @@ def relative(ours, theirs):
     return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
 
 
-def agree(net, taps, shape, rng, *, threads=2, rounds=2, tolerance=1e-10):
-    """Compare a replay with the network, several times on the same buffers."""
-    replay = FastWalk(net, threads).replay()
+def agree(net, taps, shape, rng, *, threads=2, rounds=2, tolerance=1e-10, low_memory=False):
+    """Compare a replay with the network, several times on the same buffers; return it."""
+    replay = FastWalk(net, threads, low_memory).replay()
     for _ in range(rounds):
         x = rng.standard_normal(shape).astype(net.dtype)
         acts = net.forward(x, taps)
@@ -49,6 +49,7 @@ def agree(net, taps, shape, rng, *, threads=2, rounds=2, tolerance=1e-10):
         for name in taps:
             assert relative(found[name], acts[name]) < tolerance, name
         assert relative(replay.backward(dys), wanted) < tolerance
+    return replay
 
 
 @pytest.mark.parametrize("pool", [None, "average"])

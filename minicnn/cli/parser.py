@@ -90,15 +90,25 @@ def add_device_options(verb) -> None:
     )
 
 
-def add_machine_options(verb) -> None:
-    """Declare where and how to compute."""
+def add_machine_options(verb, search: bool = False) -> None:
+    """Declare where and how to compute; `search` for those that evaluate one picture many times."""
     add_device_options(verb)
-    verb.add_argument(
+    engine = verb.add_mutually_exclusive_group()
+    engine.add_argument(
         "--engine",
         metavar="auto|explicit|fast",
         default="auto",
         help="how to compute (default: auto)",
     )
+    if search:
+        engine.add_argument(
+            "--low-memory",
+            dest="engine",
+            action="store_const",
+            const="low-memory",
+            help="keep less on the CPU: what the first layer makes is computed again where it is "
+            "needed",
+        )
     verb.add_argument(
         "--threads", metavar="N", type=count, help="worker threads (default: one a processor)"
     )

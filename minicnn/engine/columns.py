@@ -10,7 +10,6 @@ output rows, or for a few small pictures, at a time, so that it stays in the cac
 """
 
 import math
-from functools import partial
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -52,32 +51,42 @@ class Correlation:
         self.row_of_b = b if b is None else np.tile(b, (size[1], 1))  # added in long runs
         self.geometry, self.padding = (kernel, pair(stride), pair(dilation)), pair(padding)
         self.size, self.target, self.then = size, target, then
+        (N, H, W, C), (ph, pw) = self.x.shape, self.padding
+        self._x_pad = self.x
+        if (ph, pw) != (0, 0) or not self.x.flags.c_contiguous:
+            self._x_pad = np.zeros((N, H + 2 * ph, W + 2 * pw, C), self.x.dtype)
 
     def program(self, scratches):
         """Return the stages."""
-        (N, H, W, C), (ph, pw) = self.x.shape, self.padding
-        strips = _strips(N, *self.size, self.W)
-        work = N * math.prod(self.size) * self.W.size
-        if (ph, pw) == (0, 0) and self.x.flags.c_contiguous:
-            return [share(scratches, strips, partial(self._strip, self.x), work)]
-        x_pad = np.zeros((N, H + 2 * ph, W + 2 * pw, C), self.x.dtype)
-        inside = x_pad[:, ph : ph + H, pw : pw + W]
+        strips = _strips(len(self.x), *self.size, self.W)
+        work = len(self.x) * math.prod(self.size) * self.W.size
+        return [*self.pad(scratches), share(scratches, strips, self._strip, work)]
+
+    def pad(self, scratches):
+        """Return the stages before the first `compute`: x goes into its frame of zeros."""
+        if self._x_pad is self.x:
+            return []
+        (_, H, W, _), (ph, pw) = self.x.shape, self.padding
+        inside = self._x_pad[:, ph : ph + H, pw : pw + W]
         bands = [(slice(None), slice(H * i // 4, H * (i + 1) // 4)) for i in range(4)]
 
-        def pad(calls, where):
+        def copy(calls, where):
             calls.add(np.copyto, inside[where], self.x[where])
 
-        return [
-            share(scratches, bands, pad, PASS_WORK * self.x.size),
-            share(scratches, strips, partial(self._strip, x_pad), work),
-        ]
+        return [share(scratches, bands, copy, PASS_WORK * self.x.size)]
 
-    def _strip(self, x_pad, calls, where):
-        pictures, rows = where
-        (G, _, Kg), mine = self.W.shape, slice(*rows)
-        part = self.target(calls, pictures, mine)
+    def _strip(self, calls, where):
+        pictures, rows = where[0], slice(*where[1])
+        part = self.target(calls, pictures, rows)
+        self.compute(calls, part, *where)
+        if self.then:
+            self.then(calls, part, pictures, rows)
+
+    def compute(self, calls, part, pictures, rows):
+        """Note the output rows `rows` (first, last + 1) of some pictures, into `part`."""
+        G, _, Kg = self.W.shape
         for g in range(G):
-            X = _columns(calls, x_pad[pictures], g, G, self.geometry, rows, self.size[1])
+            X = _columns(calls, self._x_pad[pictures], g, G, self.geometry, rows, self.size[1])
             if G == 1:
                 products.by(calls, X[None], self.W, part.reshape(1, -1, Kg))
             else:
@@ -87,8 +96,6 @@ class Correlation:
                 calls.add(np.copyto, wanted, own.reshape(wanted.shape))
         if self.b is not None:
             calls.add(np.add, part, self.row_of_b, out=part)
-        if self.then:
-            self.then(calls, part, pictures, mine)
 
 
 def correlate_adjoint(dy, W, kernel, x_shape, *, stride, padding, dilation):

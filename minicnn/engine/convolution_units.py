@@ -3,6 +3,7 @@
 import numpy as np
 
 from minicnn.engine import bits, columns, halving, pooling, winograd
+from minicnn.engine.recomputed import Recomputed
 from minicnn.layers import MaxPool2d
 from minicnn.network import INPUT
 from minicnn.ops.shapes import pair
@@ -22,16 +23,27 @@ class Unit:
         Whether the bits of a ReLU are to be applied to the gradient of its activation.
     hands_on : bool
         Whether a gradient that it hands down may be a view of the one that came.
+    recomputed : Recomputed or None
+        What stands for its activation if that is not kept.
     """
 
     masks = False
     hands_on = False
+    recomputed = None
 
     def __init__(self, plan, name, inputs):
         self.plan, self.name, self.inputs = plan, name, inputs
 
-    def mask(self, calls, part, pictures, rows):
-        """Note that the bits are applied to a part (n, rows, W, C) of the gradient, in place."""
+    def activation(self, calls, pictures, rows):
+        """Return a part (n, rows, W, C) of what a tap has made; None if it was not kept."""
+        held = self.plan.held.get(self.name)
+        return None if held is None else held[pictures, rows]
+
+    def mask(self, calls, part, f, pictures, rows):
+        """Note that the bits are applied to a part (n, rows, W, C) of the gradient, in place.
+
+        `f` is the `activation` there.
+        """
 
 
 class Convolution(Unit):
@@ -48,14 +60,14 @@ class Convolution(Unit):
         # a max pooling alone behind it drops the windows that are not positive
         dropped = len(behind) == 1 and drops(behind[0].layer) and self.name not in plan.taps
         self.masks = self.rectified and plan.keep and not dropped
-        self.y = self.adjoint = None
+        self.adjoint = None
         self.bits = None  # of a tap, its sign will do
         if self.masks and self.name not in plan.taps and not pool:
             self.bits = bits.empty(self.shape)
 
     def forward(self, xs):
         """Compute the activation."""
-        out = self.y = self.plan.buffer(self.name)
+        out = self.plan.buffer(self.name)
 
         def target(calls, *where):
             if out.flags.c_contiguous:
@@ -80,14 +92,18 @@ class Convolution(Unit):
             how = {"target": target, "then": then}
             if self.suits:
                 U, _ = filters.winograd(self.w)
-                rows = winograd.Rows(x)
+                rows = x if isinstance(x, Recomputed) else winograd.Rows(x)
                 return winograd.Correlation(rows, U, self.b, self.padding, **how).program(scratches)
-            W, size = filters.matrices(self.w, self.layer.groups), self.shape[2:]
-            how |= {"stride": self.layer.stride, "padding": self.padding, "dilation": 1}
-            there = columns.Correlation(x, W, self.b, self.w.shape[2:], size, **how)
-            return there.program(scratches)
+            return self.by_columns(x, **how).program(scratches)
 
         self.plan.play((self.name, "forward"), (x, out), make)
+
+    def by_columns(self, x, target=None, then=None):
+        """Return the convolution of x, part by part, where it does not go by Winograd's road."""
+        W = self.plan.convolution.filters.matrices(self.w, self.layer.groups)
+        how = {"stride": self.layer.stride, "padding": self.padding, "dilation": 1}
+        how |= {"target": target, "then": then}
+        return columns.Correlation(x, W, self.b, self.w.shape[2:], self.shape[2:], **how)
 
     def rectify(self, calls, part, pictures, rows, out):
         """Note the ReLU, from `part` to `out`, and its bits if they will be wanted."""
@@ -128,13 +144,13 @@ class Convolution(Unit):
         alone = len(self.plan.consumers[self.name]) == 1
         return self.inputs == (INPUT,) and not self.suits and alone
 
-    def mask(self, calls, part, pictures, rows):
+    def mask(self, calls, part, f, pictures, rows):
         """Note that 0 is put where the ReLU did, in place."""
         if not self.masks:
             return
         if self.bits is None:
             positive = calls.buffer("positive", part.shape, bool)
-            calls.add(np.greater, self.y[pictures, rows], part.dtype.type(0), out=positive)
+            calls.add(np.greater, f, part.dtype.type(0), out=positive)
             calls.add(np.multiply, part, positive, out=part)
         else:
             calls.add(bits.keep, part, self.bits[pictures, rows], part)
@@ -190,6 +206,29 @@ class Convolution(Unit):
         W = self.plan.convolution.filters.matrices(self.w, self.layer.groups)
         how = {"stride": self.layer.stride, "padding": self.padding, "dilation": 1}
         return columns.Adjoint(W, self.w.shape[2:], self.plan.shapes[self.inputs[0]], **how)
+
+
+class RecomputedConvolution(Convolution):
+    """The first convolution, which is computed anew wherever it is read, see `recomputed`."""
+
+    def __init__(self, plan, node, relu, pool, params):
+        super().__init__(plan, node, relu, pool, params)
+        self.recomputed, self.bits = Recomputed(self.shape, self.w.dtype, self.rectified), None
+
+    def forward(self, xs):
+        """Put the picture where it can be read; return what stands for the activation."""
+        x = self.plan.steady(INPUT, xs[0])
+
+        def make(scratches):
+            self.recomputed.correlation = self.by_columns(x)
+            return self.recomputed.correlation.pad(scratches)
+
+        self.plan.play((self.name, "forward"), (x,), make)
+        return self.recomputed
+
+    def activation(self, calls, pictures, rows):
+        """Note that a part (n, rows, W, C) is computed again, and return it."""
+        return self.recomputed.read(calls, pictures, rows.start, rows.stop)
 
 
 class PooledConvolution(Convolution):

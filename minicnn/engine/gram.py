@@ -8,6 +8,7 @@ The M positions are cut into bands, which do not depend on the number of threads
 import numpy as np
 
 from minicnn.engine.calls import worth
+from minicnn.engine.recomputed import Recomputed
 from minicnn.engine.threads import parallel_map
 
 BANDS = 8  # at most
@@ -16,18 +17,25 @@ BANDS = 8  # at most
 def mean_gram(f):
     """Return the mean Gram matrices (N, C, C) of f (N, C, H, W), see `objectives.mean_gram`.
 
-    The channels are to be last in memory, else f is copied.
+    The channels are to be last in memory, else f is copied; or it is a `Recomputed`.
     """
     N, C, H, W = f.shape
-    F = f.transpose(0, 2, 3, 1).reshape(N, H * W, C)
     count = max(1, min(BANDS, H * W // C))  # the sum of the bands is to be little work
-    edges = [H * W * i // count for i in range(count + 1)]
+    if isinstance(f, Recomputed):
+        count = min(count, H)
+        edges = [H * i // count for i in range(count + 1)]
 
-    def band(i):
-        mine = F[:, edges[i] : edges[i + 1]]
-        return np.matmul(mine.transpose(0, 2, 1), mine)
+        def band(i):
+            return f.gram(edges[i], edges[i + 1])
+    else:
+        F = f.transpose(0, 2, 3, 1).reshape(N, H * W, C)
+        edges = [H * W * i // count for i in range(count + 1)]
 
-    mapping = parallel_map if worth(f.size * C) > 1 else map
+        def band(i):
+            mine = F[:, edges[i] : edges[i + 1]]
+            return np.matmul(mine.transpose(0, 2, 1), mine)
+
+    mapping = parallel_map if worth(N * H * W * C * C) > 1 else map
     first, *others = mapping(band, range(count))
     for other in others:
         first += other

@@ -17,6 +17,7 @@ import numpy as np
 from minicnn.engine import pooling, products, units
 from minicnn.engine.arena import Arena
 from minicnn.engine.calls import PASS_WORK, share
+from minicnn.engine.recomputed import Recomputed
 from minicnn.engine.threads import at_hand
 from minicnn.errors import MinicnnError
 from minicnn.layers import Concat
@@ -46,12 +47,16 @@ class Plan:
     taps : tuple of str
     keep : bool
         Whether `backward` will be called.
+    recompute : collection of str, optional
+        If given, the first convolution's activation is not kept where none but a 3x3 convolution
+        reads it. As a tap it must be one of these, and comes as a `recomputed.Recomputed`.
     """
 
-    def __init__(self, net, convolution, shape, taps, *, keep=True):
+    def __init__(self, net, convolution, shape, taps, *, keep=True, recompute=None):
         nodes = net.nodes_until(taps)
         self.taps, self.keep, self.convolution = frozenset(taps), keep, convolution
         self.dtype = net.dtype
+        self.recompute = recompute if recompute is None else frozenset(recompute)
         self.shapes = {INPUT: shape}
         for name, (C, H, W) in net.shapes(shape[1:], taps).items():
             self.shapes[name] = (shape[0], C, H, W)
@@ -62,7 +67,11 @@ class Plan:
         self.units = units.fuse(self, nodes, net)
         self.by_name = {unit.name: unit for unit in self.units}
         self.arena = Arena(net.dtype, max(math.prod(shape) for shape in self.shapes.values()))
-        self.held = {name: self._empty(name) for name in self.taps if name in self.by_name}
+        self.held = {
+            unit.name: unit.recomputed or self._empty(unit.name)
+            for unit in self.units
+            if unit.name in self.taps
+        }
         self.last_use = {s: i for i, unit in enumerate(self.units) for s in unit.inputs}
         # what a layer by itself has seen may be in its cache
         plain = [unit for unit in self.units if isinstance(unit, units.Plain)]
@@ -171,8 +180,7 @@ class Plan:
         """Return finish(calls, part, pictures, rows), which settles a part of a gradient."""
 
         def finish(calls, part, pictures, rows):
-            self._add_tap(calls, source, part, pictures, rows)
-            self.by_name[source].mask(calls, part, pictures, rows)
+            self._finish(calls, self.by_name[source], part, pictures, rows)
 
         return finish
 
@@ -194,6 +202,8 @@ class Plan:
 
     def steady(self, name, x):
         """Return x (N, C, H, W) where it will lie the next time too, in a copy if need be."""
+        if isinstance(x, Recomputed):
+            return x
         flat = x.transpose(0, 2, 3, 1)
         if not (flat.flags.c_contiguous and self._is_own(x)):
             flat = self._copied(name, flat)
@@ -228,8 +238,7 @@ class Plan:
             calls.add(np.copyto, mine, arrays[0][where] if arrays else mine.dtype.type(0))
             for other in arrays[1:]:
                 calls.add(np.add, mine, other[where], out=mine)
-            self._add_tap(calls, unit.name, mine, *where)
-            unit.mask(calls, mine, *where)
+            self._finish(calls, unit, mine, *where)
 
         def make(scratches):
             return [share(scratches, pooling.row_bands(out), band, PASS_WORK * out.size)]
@@ -251,17 +260,17 @@ class Plan:
         self._copied(name + " matrix", matrix)
         return dy
 
-    def _add_tap(self, calls, name, part, pictures, rows):
-        """Note that the gradient of a tap, if it is one, is added to a part (n, rows, W, C)."""
-        tap = self.dys.get(name)
+    def _finish(self, calls, unit, part, pictures, rows):
+        """Note that a part (n, rows, W, C) of a gradient gets that of the tap, then the bits."""
+        f, tap = unit.activation(calls, pictures, rows), self.dys.get(unit.name)
         if isinstance(tap, ChannelProduct):
-            f = self.held[name][pictures, rows]
-            f = f.reshape(len(f), -1, f.shape[-1])
-            product = calls.buffer("product", f.shape, part.dtype)
-            products.by(calls, f, self.copies[name + " matrix"][pictures], product)
+            flat = f.reshape(len(f), -1, f.shape[-1])
+            product = calls.buffer("product", flat.shape, part.dtype)
+            products.by(calls, flat, self.copies[unit.name + " matrix"][pictures], product)
             calls.add(np.add, part, product.reshape(part.shape), out=part)
         if _added(tap) is not None:
-            calls.add(self._add_array, name, part, pictures, rows)
+            calls.add(self._add_array, unit.name, part, pictures, rows)
+        unit.mask(calls, part, f, pictures, rows)
 
     def _add_array(self, name, part, pictures, rows):
         part += _added(self.dys[name])[pictures, :, rows].transpose(0, 2, 3, 1)
@@ -284,6 +293,8 @@ class Plan:
 
 
 def _address(array):
+    if isinstance(array, Recomputed):
+        return id(array.correlation)
     return array.__array_interface__["data"][0]
 
 

@@ -4,7 +4,12 @@ import numpy as np
 
 from minicnn.engine import pooling, winograd
 from minicnn.engine.calls import PASS_WORK, share
-from minicnn.engine.convolution_units import Convolution, PooledConvolution, Unit
+from minicnn.engine.convolution_units import (
+    Convolution,
+    PooledConvolution,
+    RecomputedConvolution,
+    Unit,
+)
 from minicnn.engine.threads import parallel_map
 from minicnn.errors import MinicnnError
 from minicnn.layers import AvgPool2d, Concat, Conv2d, MaxPool2d, Mode, ReLU, Rule
@@ -24,7 +29,8 @@ def fuse(plan, nodes, net):
             relu = behind[0] if alone and type(behind[0].layer) is ReLU else None
             pool = _halving(plan, relu) if relu and fits_winograd(node, net) else None
             done |= {other.name for other in (relu, pool) if other}
-            kind = PooledConvolution if pool else Convolution
+            again = _can_be_recomputed(plan, node, relu or node, net)
+            kind = PooledConvolution if pool else RecomputedConvolution if again else Convolution
             found.append(kind(plan, node, relu, pool, net.own_params(node)))
         elif type(node.layer) in (MaxPool2d, AvgPool2d) and pooling.suits(node.layer):
             before = next((unit for unit in found if unit.name in node.inputs), None)
@@ -133,6 +139,18 @@ class Concatenation(Unit):
         """Hand down the gradient."""
         for source, place in self.plan.places(self):
             self.plan.contribute(source, g.transpose(0, 2, 3, 1)[..., place])
+
+
+def _can_be_recomputed(plan, node, last, net):
+    """Return whether a convolution, up to `last`, need not be kept: all read it row by row."""
+    if plan.recompute is None or last.name in plan.taps - plan.recompute:
+        return False
+    behind = plan.consumers.get(last.name, [])
+    if node.inputs != (INPUT,) or fits_winograd(node, net) or len(behind) != 1:
+        return False
+    reader = behind[0]
+    by_rows = type(reader.layer) is Conv2d and fits_winograd(reader, net)
+    return by_rows and max(pair(reader.layer.padding)) <= 2  # on the way back too
 
 
 def _halving(plan, relu):

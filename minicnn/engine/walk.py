@@ -19,13 +19,15 @@ class FastWalk:
         else holds the network, the memory of those that are not needed any more is free then.
     threads : int, optional
         See `engine.threads.thread_count`.
+    low_memory : bool
+        Have `replay` keep no activation that can be `recomputed`.
     """
 
-    def __init__(self, net, threads=None):
+    def __init__(self, net, threads=None, low_memory=False):
         self._net = net.replica()
         self._net.params = dict(net.params)  # see `transform_filters`
         self._net.convolution = FastConvolution(frozen=True)
-        self._crew = Crew(threads)
+        self._crew, self.low_memory = Crew(threads), low_memory
 
     def forward(self, x, taps, **options):
         """Compute activations; see `Network.forward`."""
@@ -39,6 +41,16 @@ class FastWalk:
                 return acts
             return self._net.forward(x, taps, **options)
 
+    def mean_grams(self, x, layers):
+        """Return {layer: mean Gram matrix (N, C, C)} of pictures x, in little memory."""
+        with self._crew.at_work():
+            transform_filters(self._net, layers)
+            how = {"keep": False, "recompute": layers}
+            plan = Plan(self._net, self._net.convolution, x.shape, layers, **how)
+            grams = {name: gram.mean_gram(f) for name, f in plan.forward(x).items()}
+            plan.dissolve()
+        return grams
+
     def backward(self, dys, relu_rule="gradient", **options):
         """Pass gradients down to the picture; see `Network.backward`."""
         with self._crew.at_work():
@@ -50,7 +62,7 @@ class FastWalk:
 
     def replay(self):
         """Return a `Replay` that shares the transformed weights and the threads of this walk."""
-        return Replay(self._net, self._crew)
+        return Replay(self._net, self._crew, self.low_memory)
 
 
 class Replay:
@@ -65,11 +77,19 @@ class Replay:
         Whose `convolution` is a frozen `FastConvolution`; weights that have been transformed
         are taken out of its `params`.
     crew : Crew
+    low_memory : bool
+
+    Attributes
+    ----------
+    only_grams : set of str
+        Taps of which nothing is read but `mean_gram`. With `low_memory`, what such a tap returns
+        may be a `recomputed.Recomputed`.
     """
 
-    def __init__(self, net, crew):
+    def __init__(self, net, crew, low_memory=False):
         self._plan = self._key = None
-        self._net, self._crew = net, crew
+        self._net, self._crew, self._low_memory = net, crew, low_memory
+        self.only_grams = frozenset()
 
     def forward(self, x, taps, keep=True):
         """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
@@ -78,7 +98,9 @@ class Replay:
             self.dissolve()
             with self._crew.at_work():
                 transform_filters(self._net, taps)
-            self._plan = Plan(self._net, self._net.convolution, *key[:2], keep=keep)
+            recompute = self.only_grams if self._low_memory else None
+            how = {"keep": keep, "recompute": recompute}
+            self._plan = Plan(self._net, self._net.convolution, *key[:2], **how)
             self._key = key
         with self._crew.at_work():
             return self._plan.forward(x)

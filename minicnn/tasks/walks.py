@@ -20,7 +20,11 @@ from minicnn.torus import on_torus
 from minicnn.weighted_sum import ImageFunction
 
 # name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
-ENGINES = {"explicit": lambda net, threads: net, "fast": FastWalk}
+ENGINES = {
+    "explicit": lambda net, threads: net,
+    "fast": FastWalk,
+    "low-memory": partial(FastWalk, low_memory=True),
+}
 
 
 def walk_of(net, engine="auto", threads=None, tile=None, torus=False, precision="auto"):
@@ -29,9 +33,10 @@ def walk_of(net, engine="auto", threads=None, tile=None, torus=False, precision=
     Parameters
     ----------
     net : Network
-    engine : {"auto", "explicit", "fast"}
+    engine : {"auto", "explicit", "fast", "low-memory"}
         explicit is `Network` itself, fast is `engine.walk` on the CPU, `device.walk` on the GPU
-        (see `device_function` too); auto takes the fast one where it can.
+        (see `device_function` too); auto takes the fast one where it can. low-memory is the fast
+        one that keeps less (see `engine.recomputed`); on the GPU it is the fast one.
     threads : int, optional
     tile : int, optional
         Pixels a side of the tiles that the picture is done in, see `tiles`; all at once by default.
@@ -48,7 +53,7 @@ def walk_of(net, engine="auto", threads=None, tile=None, torus=False, precision=
     name = "fast" if engine == "auto" else engine
     if name not in ENGINES:
         raise MinicnnError(f"no engine {engine!r}; use auto, {', '.join(ENGINES)}")
-    if name == "fast" and not on_cpu:
+    if name != "explicit" and not on_cpu:
         return DeviceWalk(net, partial(Cuda, precision))
     return ENGINES[name](net, threads)
 
@@ -61,7 +66,7 @@ def device_function(objective, net, x, engine="auto", precision="auto"):
     objective : WeightedSum
     net : Network
     x : array (1, 3, H, W), a picture
-    engine : {"auto", "explicit", "fast"}
+    engine : {"auto", "explicit", "fast", "low-memory"}
         explicit compiles nothing.
     precision : {"auto", "fp32", "tf32", "fp16"}
         Of the factors of matrix products, see `device.machine`.
@@ -91,7 +96,7 @@ def image_function(objective, walk, threads=None):
     else:
         walk = replaying(walk)
         if isinstance(walk, Replay):
-            objective.defer(walk.mean_gram)
+            walk.only_grams = objective.defer(walk.mean_gram)
         fun = ImageFunction(objective, walk.forward, walk.backward)
     # a crew's workers each have one BLAS thread; BLAS threads beside them would be in their way
     crew = isinstance(getattr(walk, "walk", walk), (FastWalk, Replay))
@@ -116,6 +121,8 @@ def mean_grams(walk, x, layers, guides=None):
     """
     if isinstance(walk, TiledWalk):
         return walk.mean_grams(x, layers, guides)
+    if guides is None and getattr(walk, "low_memory", False):
+        return walk.mean_grams(x, layers)
     acts = walk.forward(x, layers, keep=False)
     if guides is None:
         return style_targets(acts)
