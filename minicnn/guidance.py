@@ -84,6 +84,8 @@ class GuidedStyleLoss(GramStyleLoss):
         As for `GramStyleLoss`.
     """
 
+    only_grams = False
+
     def __init__(self, targets, guides, layer_weights=None, normalisation="mean"):
         super().__init__(targets, layer_weights, normalisation)
         self.guides = {name: guides[name] for name in self.layers}

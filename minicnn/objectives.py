@@ -204,11 +204,15 @@ class GramStyleLoss:
 
     Attributes
     ----------
+    only_grams : bool
+        Whether nothing but `mean_gram` reads the activations; what inherits this may read more.
     deferred : bool
         Whether gradients are handed out as `ChannelProduct`: if somebody can take those.
     mean_gram : callable
         The function of this name, or one that does the same faster.
     """
+
+    only_grams = True
 
     def __init__(self, targets, layer_weights=None, normalisation="mean"):
         self.deferred, self.mean_gram = False, mean_gram

@@ -61,9 +61,7 @@ class WeightedSum:
         for _, objective in self.objectives.values():
             if hasattr(objective, "deferred"):
                 objective.deferred, objective.mean_gram = True, mean_gram
-                grams.update(objective.layers)
-            else:
-                others.update(objective.layers)
+            (grams if getattr(objective, "only_grams", False) else others).update(objective.layers)
         return grams - others
 
     def __call__(self, acts, x=None, report=None):

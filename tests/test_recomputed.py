@@ -116,17 +116,68 @@ def test_the_activation_has_no_memory(rng):
     assert max(written) < largest, "it, or its gradient, was in the arena"
 
 
-def test_texture_and_seamless_texture(rng):
+def test_texture(rng):
     net = minicnn.build("minivgg", dtype="float64", pool="average")
     source, x = rng.standard_normal((1, 3, 40, 32)), rng.standard_normal((1, 3, 32, 24))
-    for seamless in (False, True):
-        how = {"layers": ["relu1_1", "relu2_1"], "seamless": seamless, "tv_weight": 0.1}
-        (value, dx), (wanted, dy) = (
-            texture_objective(net, source, **how, engine=engine)(x)
-            for engine in ("low-memory", "explicit")
-        )
-        assert value == pytest.approx(wanted, rel=1e-10)
-        assert relative(dx, dy) < 1e-10
+    how = {"layers": ["relu1_1", "relu2_1"], "tv_weight": 0.1}
+    (value, dx), (wanted, dy) = (
+        texture_objective(net, source, **how, engine=engine)(x)
+        for engine in ("low-memory", "explicit")
+    )
+    assert value == pytest.approx(wanted, rel=1e-10)
+    assert relative(dx, dy) < 1e-10
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"content_masks": True},
+        {"style_masks": True},
+        {"content_masks": True, "style_masks": True},
+        {"content_layers": ["relu1_1", "relu2_1"]},
+        {"tile": 24},
+    ],
+    ids=lambda options: ", ".join(options),
+)
+def test_whatever_else_reads_the_first_layer(options, rng):
+    net = minicnn.build("minivgg", dtype="float64", pool="average")
+    content, style, x = (rng.standard_normal((1, 3, 32, 40)) for _ in range(3))
+    masks = {k: [rng.random((32, 40))] for k, v in options.items() if v is True}
+    how = {"content_layers": ["relu2_1"], "style_layers": ["relu1_1", "relu2_1"], **WEIGHTS}
+    (value, dx), (wanted, dy) = (
+        minicnn.style_objective(net, content, style, **(how | options | masks), engine=engine)(x)
+        for engine in ("low-memory", "explicit")
+    )
+    assert value == pytest.approx(wanted, rel=1e-10)
+    assert relative(dx, dy) < 1e-10
+
+
+def test_the_number_of_threads_does_not_change_a_bit(rng):
+    net = minicnn.build("minivgg", pool="average")
+    content, style, x = (rng.standard_normal((1, 3, 70, 90)).astype("f4") for _ in range(3))
+    how = {"content_layers": ["relu2_1"], "style_layers": ["relu1_1", "relu2_1"], **WEIGHTS}
+    found = [
+        minicnn.style_objective(net, content, style, **how, engine="low-memory", threads=n)(x)
+        for n in (1, 2, 3)
+    ]
+    assert all(value == found[0][0] for value, _ in found)
+    assert all(np.array_equal(dx, found[0][1]) for _, dx in found)
+
+
+def test_other_sizes_and_other_readers_follow_each_other(rng):
+    net, taps = minicnn.build("minivgg", dtype="float64"), ["relu1_1", "relu2_1"]
+    replay = FastWalk(net, 2, low_memory=True).replay()
+    for size, only_grams in (((30, 20), {"relu1_1"}), ((20, 30), {"relu1_1"}), ((20, 30), set())):
+        x = rng.standard_normal((1, 3, *size))
+        replay.only_grams = only_grams
+        acts, wanted = replay.forward(x, taps), net.forward(x, taps)
+        assert isinstance(acts["relu1_1"], Recomputed) == bool(only_grams)
+        gram = mean_gram(wanted["relu1_1"])
+        assert relative(replay.mean_gram(acts["relu1_1"]), gram) < 1e-12
+        rest = rng.standard_normal(wanted["relu1_1"].shape)
+        ours = {"relu1_1": ChannelProduct(gram, acts["relu1_1"], rest)}
+        theirs = {"relu1_1": ChannelProduct(gram, wanted["relu1_1"], rest).dense()}
+        assert relative(replay.backward(ours), net.backward(theirs)) < 1e-10
 
 
 @pytest.fixture
@@ -153,8 +204,6 @@ def test_the_option_and_its_picture(drawn, tmp_path):
 
 def test_what_does_not_go_with_it(drawn, tmp_path, capsys):
     out = ["-o", str(tmp_path / "out.png")]
-    assert cli.main(["style", *drawn, *out, "--low-memory", "--tile", "32"]) == 1
-    assert "leave out one of --low-memory and --tile" in capsys.readouterr().err
     assert cli.main(["texture", drawn[0], *out, "--low-memory", "--engine", "explicit"]) == 2
     assert "not allowed with argument" in capsys.readouterr().err
     with pytest.raises(MinicnnError, match="use auto, explicit, fast, low-memory"):

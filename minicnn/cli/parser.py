@@ -106,8 +106,8 @@ def add_machine_options(verb, search: bool = False) -> None:
             dest="engine",
             action="store_const",
             const="low-memory",
-            help="keep less on the CPU: what the first layer makes is computed again where it is "
-            "needed",
+            help="keep less on the CPU: what the first layer of VGG or minivgg makes is computed "
+            "again where it is needed",
         )
     verb.add_argument(
         "--threads", metavar="N", type=count, help="worker threads (default: one a processor)"

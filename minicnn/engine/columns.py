@@ -20,6 +20,7 @@ from minicnn.engine.threads import at_hand
 from minicnn.ops.shapes import pair
 
 STRIP_BYTES = 512 << 10  # of X, or of y where that is larger
+ADJOINT_BYTES = 1 << 20  # of dy Wᵀ: R S short calls add it to dx, for which threads wait
 FEW_CHANNELS = 4
 
 
@@ -43,14 +44,28 @@ def correlate(x, W, b, kernel, size, *, stride, padding, dilation):
 class Correlation:
     """What `correlate` computes, part by part, as a program of `engine.calls`.
 
-    `target` and `then` are those of `winograd.Correlation`.
+    `target`, `then` and `then_work` are those of `winograd.Correlation`.
     """
 
-    def __init__(self, x, W, b, kernel, size, *, stride, padding, dilation, target, then=None):
+    def __init__(
+        self,
+        x,
+        W,
+        b,
+        kernel,
+        size,
+        *,
+        stride,
+        padding,
+        dilation,
+        target,
+        then=None,
+        then_work=0,
+    ):
         self.x, self.W, self.b = x.transpose(0, 2, 3, 1), W, b
         self.row_of_b = b if b is None else np.tile(b, (size[1], 1))  # added in long runs
         self.geometry, self.padding = (kernel, pair(stride), pair(dilation)), pair(padding)
-        self.size, self.target, self.then = size, target, then
+        self.size, self.target, self.then, self.then_work = size, target, then, then_work
         (N, H, W, C), (ph, pw) = self.x.shape, self.padding
         self._x_pad = self.x
         if (ph, pw) != (0, 0) or not self.x.flags.c_contiguous:
@@ -58,9 +73,13 @@ class Correlation:
 
     def program(self, scratches):
         """Return the stages."""
-        strips = _strips(len(self.x), *self.size, self.W)
-        work = len(self.x) * math.prod(self.size) * self.W.size
-        return [*self.pad(scratches), share(scratches, strips, self._strip, work)]
+        strips = _strips(len(self.x), *self.size, self.W, STRIP_BYTES)
+        made = self.W.shape[0] * self.W.shape[2]
+        work = len(self.x) * math.prod(self.size) * (self.W.size + PASS_WORK * made)
+        return [
+            *self.pad(scratches),
+            share(scratches, strips, self._strip, work + self.then_work),
+        ]
 
     def pad(self, scratches):
         """Return the stages before the first `compute`: x goes into its frame of zeros."""
@@ -143,7 +162,8 @@ class Adjoint:
             self.strip(calls, dy[pictures, first:last], pictures, first)
 
         work = math.prod(dy.shape[:3]) * self.W.size
-        return [share(scratches, _strips(*dy.shape[:3], self.W), strip, work), self.sum()]
+        strips = _strips(*dy.shape[:3], self.W, ADJOINT_BYTES)
+        return [share(scratches, strips, strip, work), self.sum()]
 
     def strip(self, calls, dy, pictures, first):
         """Note what the output rows dy (n, p, Q, K) from row `first` on give to the input."""
@@ -193,7 +213,7 @@ def filter_gradient(x, dy, w_shape, *, stride, padding, dilation, groups):
     geometry = (R, S), pair(stride), pair(dilation)
     x_pad, dy, Kg = _padded(x, padding), _last(dy), K // groups
     dW = np.zeros((groups, R * S * Cg, Kg), dy.dtype)
-    for pictures, rows in _strips(len(x), *dy.shape[1:3], dW):
+    for pictures, rows in _strips(len(x), *dy.shape[1:3], dW, STRIP_BYTES):
         mine = dy[pictures, rows[0] : rows[1]]
         for g in range(groups):
             calls = Calls()
@@ -240,10 +260,10 @@ def _columns(calls, x_pad, group, groups, geometry, rows, Q):
     return X.reshape(-1, R * S * Cg)
 
 
-def _strips(N, P, Q, W):
+def _strips(N, P, Q, W, size):
     """Cut the work into [(slice of pictures, (first, last + 1) output row), ...]."""
     widest = max(W.shape[1], W.shape[0] * W.shape[2])
-    rows = max(1, STRIP_BYTES // (Q * widest * W.itemsize))
+    rows = max(1, size // (Q * widest * W.itemsize))
     if rows >= 2 * P:
         step = rows // P
         return [(slice(n, min(n + step, N)), (0, P)) for n in range(0, N, step)]

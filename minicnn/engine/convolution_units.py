@@ -128,7 +128,8 @@ class Convolution(Unit):
         out, finish = self.plan.gradient_buffer(source, self.name)
 
         def make(scratches):
-            there = self._correlation_back(g, lambda calls, *where: out[where], finish)
+            target, work = lambda calls, *where: out[where], self.plan.finishing_work(source)
+            there = self._correlation_back(g, target, finish, work if finish else 0)
             return there.program(scratches)
 
         self.plan.play((self.name, "backward"), (g, out), make)
@@ -159,9 +160,10 @@ class Convolution(Unit):
         one = {pair(self.w.shape[2:]), pair(self.layer.stride)} == {(1, 1)}
         return one and self.layer.groups == 1 and self.padding == (0, 0)
 
-    def _correlation_back(self, g, target, then):
+    def _correlation_back(self, g, target, then, then_work):
         """Return the gradient of the data, part by part, as a correlation."""
-        filters, how = self.plan.convolution.filters, {"target": target, "then": then}
+        filters = self.plan.convolution.filters
+        how = {"target": target, "then": then, "then_work": then_work}
         if self.suits:
             _, U = filters.winograd(self.w)
             border = tuple(2 - p for p in self.padding)
@@ -195,7 +197,8 @@ class Convolution(Unit):
 
         def make(scratches):
             self.adjoint = first._strips()
-            stages = self._correlation_back(g, target, then).program(scratches)
+            work = self.plan.finishing_work(first.name)
+            stages = self._correlation_back(g, target, then, work).program(scratches)
             return [*stages, self.adjoint.sum()]
 
         self.plan.play((self.name, "backward"), (g,), make)

@@ -184,6 +184,12 @@ class Plan:
 
         return finish
 
+    def finishing_work(self, source):
+        """Return how many multiplications it takes to settle a gradient, see `calls.worth`."""
+        N, C, H, W = self.shapes[source]
+        product = C if isinstance(self.dys.get(source), ChannelProduct) else 0
+        return N * C * H * W * (PASS_WORK + product)
+
     def play(self, key, arrays, make):
         """Run the program make(scratches) of these arrays; it is made anew only if need be.
 
@@ -241,7 +247,7 @@ class Plan:
             self._finish(calls, unit, mine, *where)
 
         def make(scratches):
-            return [share(scratches, pooling.row_bands(out), band, PASS_WORK * out.size)]
+            return [share(scratches, pooling.row_bands(out), band, self.finishing_work(unit.name))]
 
         self.play((unit.name, "settle"), (out, *arrays), make)
         for part in parts:
@@ -262,7 +268,9 @@ class Plan:
 
     def _finish(self, calls, unit, part, pictures, rows):
         """Note that a part (n, rows, W, C) of a gradient gets that of the tap, then the bits."""
-        f, tap = unit.activation(calls, pictures, rows), self.dys.get(unit.name)
+        f, tap = None, self.dys.get(unit.name)
+        if unit.masks or isinstance(tap, ChannelProduct):
+            f = unit.activation(calls, pictures, rows)
         if isinstance(tap, ChannelProduct):
             flat = f.reshape(len(f), -1, f.shape[-1])
             product = calls.buffer("product", flat.shape, part.dtype)

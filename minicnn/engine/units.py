@@ -106,7 +106,8 @@ class Pooling(Unit):
                 if finish:
                     finish(calls, out[where], *where)
 
-            return [share(scratches, pooling.row_bands(out), band, PASS_WORK * out.size)]
+            work = PASS_WORK * out.size + self.plan.finishing_work(source)
+            return [share(scratches, pooling.row_bands(out), band, work)]
 
         self.plan.play((self.name, "backward"), (g, out), make)
         settled = finish is not None

@@ -20,7 +20,8 @@ class FastWalk:
     threads : int, optional
         See `engine.threads.thread_count`.
     low_memory : bool
-        Have `replay` keep no activation that can be `recomputed`.
+        Keep no activation that can be `recomputed`, where there is no `Network.backward`: in
+        `replay`, `mean_grams` and a forward pass with keep=False.
     """
 
     def __init__(self, net, threads=None, low_memory=False):
@@ -35,7 +36,8 @@ class FastWalk:
             transform_filters(self._net, taps)
             if options == {"keep": False}:
                 self._net.forget()
-                plan = Plan(self._net, self._net.convolution, x.shape, taps, keep=False)
+                how = {"keep": False, "recompute": () if self.low_memory else None}
+                plan = Plan(self._net, self._net.convolution, x.shape, taps, **how)
                 acts = plan.forward(x)
                 plan.dissolve()
                 return acts
@@ -93,12 +95,12 @@ class Replay:
 
     def forward(self, x, taps, keep=True):
         """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
-        key = (x.shape, tuple(taps), keep)
+        recompute = frozenset(self.only_grams) if self._low_memory else None
+        key = (x.shape, tuple(taps), keep, recompute)
         if key != self._key:
             self.dissolve()
             with self._crew.at_work():
                 transform_filters(self._net, taps)
-            recompute = self.only_grams if self._low_memory else None
             how = {"keep": keep, "recompute": recompute}
             self._plan = Plan(self._net, self._net.convolution, *key[:2], **how)
             self._key = key

@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from minicnn.engine import products, tiles
-from minicnn.engine.calls import Calls, share
+from minicnn.engine.calls import PASS_WORK, Calls, share
 from minicnn.engine.threads import at_hand
 from minicnn.engine.transforms import data_matrices, matrices
 from minicnn.ops.shapes import pair
@@ -108,12 +108,26 @@ class Correlation:
         Notes what is to be done with each part of y while it is in the cache.
     size : int
         Bytes of a chunk of transformed input, and of products before they are transformed back.
+    then_work : int
+        Multiplications of `then` in all, see `calls.worth`.
     """
 
-    def __init__(self, x, U, b, padding, *, flipped=False, target, then=None, size=CHUNK_BYTES):
+    def __init__(
+        self,
+        x,
+        U,
+        b,
+        padding,
+        *,
+        flipped=False,
+        target,
+        then=None,
+        size=CHUNK_BYTES,
+        then_work=0,
+    ):
         N, C, H, W = x.shape
         self.x, self.U, self.b, self.padding = x, U, b, padding
-        self.target, self.then, self.size = target, then, size
+        self.target, self.then, self.size, self.then_work = target, then, size, then_work
         self.m, self.C, self.K = round(len(U) ** 0.5) - 2, C, U[0].size // C
         self.AT, self.BT = (M.astype(x.dtype) for M in data_matrices(self.m, flipped))
         self.P = H + 2 * padding[0] - 2
@@ -128,7 +142,8 @@ class Correlation:
         per_tile = len(self.U) * max(self.C, self.K) * self.x.dtype.itemsize
         chunks = tiles.chunks(self.N, self.counts, per_tile, max(self.size, self.U.nbytes // 4))
         groups = tiles.neighbours(chunks, len(scratches))
-        return [share(scratches, groups, self._group, count * self.U.size)]
+        work = count * (self.U.size + PASS_WORK * len(self.U) * (self.C + self.K))
+        return [share(scratches, groups, self._group, work + self.then_work)]
 
     def _group(self, calls, chunks):
         """Note some neighbouring chunks, for which the input is read at once."""

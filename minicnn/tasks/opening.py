@@ -8,7 +8,6 @@ import numpy as np
 from minicnn import models
 from minicnn.backend import resolve_device, seeded_rng, to_device
 from minicnn.engine.threads import thread_count
-from minicnn.errors import MinicnnError
 from minicnn.network import Network
 from minicnn.objectives import STYLE as GRAMS
 from minicnn.tasks import checks, jobs, presets
@@ -69,8 +68,6 @@ class SearchSettings(Settings):
         """Refuse what no run can have."""
         super().check()
         checks.search(self)
-        if self.engine == "low-memory" and getattr(self, "tile", None):
-            raise MinicnnError("tiles keep less still; leave out one of --low-memory and --tile")
         checks.one_of(
             [
                 (self.optimizer, presets.SEARCH, "optimizer"),

@@ -59,9 +59,8 @@ def style_objective(
         Where in the picture each of the styles is wanted. Elsewhere no style has a say.
     style_masks : list of arrays (H', W'), values 0..1, optional
         What part of each style picture is meant.
-    engine : {"auto", "explicit", "fast"}
-        How the network is walked: explicit is `Network` itself, fast is `engine.walk` (on the CPU
-        alone); auto takes the fast one where it can.
+    engine : {"auto", "explicit", "fast", "low-memory"}
+        How the network is walked, see `walks.walk_of`.
     threads : int, optional
         As `engine.threads.thread_count` says by default.
     tile : int, optional
