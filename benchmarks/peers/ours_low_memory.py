@@ -1,4 +1,4 @@
-"""ours, the fast engine, with the first layer computed again where it is read."""
+"""ours, keeping less."""
 
 from functools import partial
 
