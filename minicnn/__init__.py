@@ -1,6 +1,6 @@
 """A convolutional network on NumPy and CuPy arrays, with every gradient written out.
 
-    net = minicnn.load("squeezenet")                  an embedded network, or a weight file
+    net = minicnn.load("squeezenet")                  embedded or fetched, or a weight file
     acts = net.forward(x, ["fire2/concat"])
     dx = net.backward({"fire2/concat": dy})
 
