@@ -11,8 +11,9 @@ shape (N,C,H,W), M = H·W positions, F the C x M matrix of one picture, P and A 
 
     gram      G = F Fᵀ                                           (equations 4 and 5)
     style     c · sum (G/M - A)²,  A = G_style / M_style         (equations 6 and 7)
-      mean      c = 1 / C⁴             the default; neural-style: mean square of G/(C·M)
-      gatys     c = 1 / (4 C²)         E_l = 1/(4 C² M²) sum (G - G_style)², Gatys et al. 2015
+      mean      c = 1 / C⁴             the default here; neural-style: mean square of G/(C·M)
+      gatys     c = 1 / (4 C²)         E_l = 1/(4 C² M²) sum (G - G_style)², Gatys et al. 2015; what
+                `minicnn style` takes for minivgg
       lecture   c = 1 / 4              equation 6 as printed, without 1/C² (their 1/N²)
 
     gradients   dF = 2 c (F - P)       and       dF = (4 c / M) (G/M - A) F
