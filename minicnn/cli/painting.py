@@ -42,7 +42,7 @@ def add_run_options(verb, pool: str = "the network's", search: bool = True) -> N
     if search:
         parser.add_optimizer_options(verb)
     estimating.add_option(verb)
-    parser.add_machine_options(verb, search=True)
+    parser.add_machine_options(verb, low_memory=True)
     parser.add_output_options(verb)
 
 

@@ -90,8 +90,8 @@ def add_device_options(verb) -> None:
     )
 
 
-def add_machine_options(verb, search: bool = False) -> None:
-    """Declare where and how to compute; `search` for those that evaluate one picture many times."""
+def add_machine_options(verb, low_memory: bool = False) -> None:
+    """Declare where and how to compute; `low_memory` for verbs to which it makes a difference."""
     add_device_options(verb)
     engine = verb.add_mutually_exclusive_group()
     engine.add_argument(
@@ -100,7 +100,7 @@ def add_machine_options(verb, search: bool = False) -> None:
         default="auto",
         help="how to compute (default: auto)",
     )
-    if search:
+    if low_memory:
         engine.add_argument(
             "--low-memory",
             dest="engine",

@@ -1,5 +1,8 @@
 """An activation that is not kept: whoever reads some of its rows has them computed again.
 
+    rows p of f      f[p,q] = max(Σ_rs x[p u + r, q v + s] w[r,s] + b, 0)
+    gram             F Fᵀ = Σ_rows f fᵀ
+
 The first convolution makes the largest activation of all from the smallest input: VGG's relu1_1
 has 64 channels, the picture 3. To compute it once costs a fiftieth of an evaluation. So where
 memory counts (`--low-memory`) the picture alone is kept, and the rows are computed in scratch

@@ -106,8 +106,8 @@ class Pooling(Unit):
                 if finish:
                     finish(calls, out[where], *where)
 
-            work = PASS_WORK * out.size + self.plan.finishing_work(source)
-            return [share(scratches, pooling.row_bands(out), band, work)]
+            work = self.plan.finishing_work(source) if finish else 0
+            return [share(scratches, pooling.row_bands(out), band, PASS_WORK * out.size + work)]
 
         self.plan.play((self.name, "backward"), (g, out), make)
         settled = finish is not None
