@@ -28,7 +28,7 @@ setup(
     # the networks stand at the top level of the repository and are installed inside the package
     package_dir={"minicnn": "minicnn", "minicnn._weights": "weights"},
     package_data={
-        "minicnn": ["*/*.md", "tasks/*.html"],
+        "minicnn": ["*/*.md", "*/*/*.md", "methods/features/*.html"],
         "minicnn.demo": ["*.png", "*.jpg", "*.webp", "*.json", "*.md"],
         "minicnn.kernels": ["*.cu", "*.cuh"],
         "minicnn._weights": ["*.h5", "*.json", "*.md", "snapshots/*.h5"],

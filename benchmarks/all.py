@@ -21,7 +21,7 @@ from options import Parser
 from summary import DISTURBED, summarize
 from table import tables
 
-from minicnn.engine.threads import thread_count
+from minicnn.engine.cpu.threads import thread_count
 from minicnn.errors import MinicnnError
 
 FILE = Path("runs/benchmarks.jsonl")

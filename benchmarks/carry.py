@@ -10,8 +10,8 @@ same up to the last size. The table has the loss there after so many iterations.
 import argparse
 from pathlib import Path
 
-from minicnn.cli.report import table
-from minicnn.tasks.style_setup import StyleSettings
+from minicnn.methods.style.settings import StyleSettings
+from minicnn.terminal.report import table
 
 DEMO = Path(__file__).resolve().parents[1] / "minicnn" / "demo"
 OPTIMIZERS = ("lbfgs-device", "adam", "momentum")

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn import models
-from minicnn.network import Network
+from minicnn.network import build
+from minicnn.network.network import Network
 
 
 class Objective(NamedTuple):
     """The style objective of a network: where it is read, and how to pool.
 
-    The layers are written down here, not taken from `minicnn.tasks.presets`, so that a table of
-    today can be compared with one of next year.
+    The layers are written down here, not taken from `methods.network_defaults`, so that a table
+    of today can be compared with one of next year.
     """
 
     style_layers: tuple
@@ -72,11 +72,11 @@ def network(case):
 
 def cut(name, layers, pool=None):
     """Return the network `name` up to the last of `layers`, so that no other weights are drawn."""
-    whole = models.skeleton(name, pool=pool)
+    whole = build.skeleton(name, pool=pool)
     last = max(whole.layers.index(layer) for layer in layers)
     net = Network([tuple(node) for node in whole.nodes[: last + 1]], {}, whole.input_shape)
     net.attrs = whole.attrs
-    net.params = models.random_params(net.param_shapes(), seed=0)
+    net.params = build.random_params(net.param_shapes(), seed=0)
     rng = np.random.default_rng(0)
     for key, array in net.params.items():
         if key.endswith(".bias"):

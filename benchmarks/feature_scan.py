@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 from cases import cut
 
-from minicnn import models
-from minicnn.images import preprocess
-from minicnn.tasks import feature_scan
-from minicnn.tasks.picture_set import PictureSet
+from minicnn.data.picture_set import PictureSet
+from minicnn.methods.features import scan as features_scan
+from minicnn.network import build
+from minicnn.pictures.arrays import preprocess
 
 BATCH_PIXELS = 8 * 227**2  # of PyTorch's forward pass; ours chooses for itself
 TOP = 9
@@ -37,12 +37,12 @@ def ours(case):
     """Return the function that scans all pictures."""
     net, layers = network(case)
     pictures = picture_set(case)
-    settings = feature_scan.settings_for(net, pictures, layers, size=case.size, top=TOP)
+    settings = features_scan.settings_for(net, pictures, layers, size=case.size, top=TOP)
     kept = TOP if case.kind == "records" else 1
 
     def scan():
-        features = feature_scan.begin(net, settings)
-        feature_scan.scan(features, net, pictures, threads=case.threads)
+        features = features_scan.begin(net, settings)
+        features_scan.scan(features, net, pictures, threads=case.threads)
         return {name: records.value[:, :kept] for name, records in features.layers.items()}
 
     return scan
@@ -132,7 +132,7 @@ def _batches(case, net):
 
 def network(case):
     """Return the network up to the last layer that is looked at, and the names of these layers."""
-    layers = feature_scan.choose_layers(models.skeleton(case.network))
+    layers = features_scan.choose_layers(build.skeleton(case.network))
     return cut(case.network, layers), layers
 
 

@@ -53,10 +53,10 @@ class Clock:
 
 
 def network():
-    from minicnn import models
     from minicnn.backend import to_device
+    from minicnn.network import build
 
-    net = models.build("vgg19", seed=0, pool="max")
+    net = build.build("vgg19", seed=0, pool="max")
     net.params = {
         name: to_device(value, DEVICE)
         for name, value in net.params.items()
@@ -73,12 +73,12 @@ def pictures(side):
 def function_of(net, side, implicit=False, **options):
     """Return our objective, and the picture at which it is evaluated."""
     from minicnn.backend import to_device
-    from minicnn.device import machine
-    from minicnn.tasks.style_loss import style_objective
+    from minicnn.engine.gpu import cuda
+    from minicnn.methods.style.loss import style_objective
 
     x, content, style = (to_device(picture, DEVICE) for picture in pictures(side))
     layers = {"content_layers": CONTENT, "style_layers": STYLE}
-    machine.IMPLICIT = implicit
+    cuda.IMPLICIT = implicit
     return style_objective(net, content, style, **layers, **WEIGHTS, **options), x
 
 

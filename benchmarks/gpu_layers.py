@@ -84,10 +84,10 @@ def _timed(clock, work, host, exact):
 
 def ours(net, node, size, x, active, direction, precision, implicit, machine=None):
     """Return work(): our step of the layer, whose result is (P, Q, K) on the device."""
-    from minicnn.device.buffers import Buffers
-    from minicnn.device.machine import Cuda
-    from minicnn.device.steps import Convolution, Run
-    from minicnn.device.trunk import CHANNELS, form_of
+    from minicnn.engine.gpu.buffers import Buffers
+    from minicnn.engine.gpu.cuda import Cuda
+    from minicnn.engine.gpu.steps import Convolution, Run
+    from minicnn.engine.gpu.trunk import CHANNELS, form_of
     from minicnn.kernels import strips
 
     machine = machine or Cuda(precision, implicit)

@@ -28,7 +28,7 @@ def evaluation(
 
     Parameters
     ----------
-    net : minicnn.network.Network, of VGG's kind
+    net : minicnn.network.network.Network, of VGG's kind
     pictures : arrays (1, 3, H, W): where, content, style
     content_layer, style_layers : names of ReLUs, the deepest one last
     weights : dict with "content_weight" and "style_weight"

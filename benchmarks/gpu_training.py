@@ -55,9 +55,9 @@ def table(found):
 
 
 def train_ours(path, folder, device, seconds):
-    """Return the seconds of a step of `tasks.train`, all of it."""
-    from minicnn.tasks import train
-    from minicnn.tasks.train_settings import TrainSettings
+    """Return the seconds of a step of `methods.training.training`, all of it."""
+    from minicnn.methods.training import training
+    from minicnn.methods.training.settings import TrainSettings
 
     output = Path(tempfile.mkdtemp(dir=folder))
     settings = TrainSettings(
@@ -71,7 +71,7 @@ def train_ours(path, folder, device, seconds):
             raise _EnoughError  # before the validation
 
     try:
-        train.run(settings, progress=watch)
+        training.run(settings, progress=watch)
     except _EnoughError:
         pass
     return _pace(ends)
@@ -83,12 +83,12 @@ def train_torch(path, folder, device, seconds):
     from torch import nn
     from train_step import _module
 
-    from minicnn import models
-    from minicnn.datasets import open_dataset
-    from minicnn.layers import Dropout
-    from minicnn.tasks.train_step import augment
+    from minicnn.data.datasets import open_dataset
+    from minicnn.methods.training.step import augment
+    from minicnn.network import build
+    from minicnn.network.layers import Dropout
 
-    source = models.build(NETWORK, classes=CLASSES)
+    source = build.build(NETWORK, classes=CLASSES)
     nodes = [n for n in source.nodes if n.name != "prob" and not isinstance(n.layer, Dropout)]
     net = nn.Sequential(*(_module(nn, source, n.name, n.layer) for n in nodes)).to(device)
     data = open_dataset(str(path), "train")
@@ -119,18 +119,18 @@ def train_torch(path, folder, device, seconds):
 
 
 def scan_ours(path, folder, device, seconds):
-    """Return the seconds of a picture of `tasks.feature_scan`."""
-    from minicnn import models
-    from minicnn.tasks import feature_scan
-    from minicnn.tasks.picture_set import PictureSet
+    """Return the seconds of a picture of `methods.features.scan`."""
+    from minicnn.data.picture_set import PictureSet
+    from minicnn.methods.features import scan as features_scan
+    from minicnn.network import build
 
-    net, pictures = models.build(SCAN, seed=0), PictureSet(str(path), "train", SCANNED)
-    settings = feature_scan.settings_for(net, pictures, feature_scan.choose_layers(net))
+    net, pictures = build.build(SCAN, seed=0), PictureSet(str(path), "train", SCANNED)
+    settings = features_scan.settings_for(net, pictures, features_scan.choose_layers(net))
     ends = []
     for _ in range(2):  # the first run compiles
-        features = feature_scan.begin(net, settings)
+        features = features_scan.begin(net, settings)
         started = time.perf_counter()
-        feature_scan.scan(features, net, pictures, device=device)
+        features_scan.scan(features, net, pictures, device=device)
         ends.append((time.perf_counter() - started) / len(pictures))
     return ends[-1]
 
@@ -140,20 +140,21 @@ def scan_torch(path, folder, device, seconds):
     import torch
     from peers._torch import Walk
 
-    from minicnn import models
-    from minicnn.images import preprocess
-    from minicnn.tasks import feature_groups, feature_scan
-    from minicnn.tasks.picture_set import PictureSet
+    from minicnn.data.picture_set import PictureSet
+    from minicnn.methods.features import groups
+    from minicnn.methods.features import scan as features_scan
+    from minicnn.network import build
+    from minicnn.pictures.arrays import preprocess
 
-    net, pictures = models.build(SCAN, seed=0), PictureSet(str(path), "train", SCANNED)
-    layers, side = feature_scan.choose_layers(net), net.input_shape[1]
+    net, pictures = build.build(SCAN, seed=0), PictureSet(str(path), "train", SCANNED)
+    layers, side = features_scan.choose_layers(net), net.input_shape[1]
     net.nodes = net.nodes[: net.layers.index(layers[-1]) + 1]
     walk = Walk(net, layers, torch.contiguous_format)
     walk.steps = [
         (node, {name: value.to(device) for name, value in own.items()}, done)
         for node, own, done in walk.steps
     ]
-    group, attrs = feature_groups.group_size(side), net.attrs["preprocess"]
+    group, attrs = groups.group_size(side), net.attrs["preprocess"]
 
     def read(first):
         numbers = range(first, min(first + group, len(pictures)))
@@ -161,7 +162,7 @@ def scan_torch(path, folder, device, seconds):
 
     def scan():
         best = None
-        with ThreadPoolExecutor(feature_groups.DEVICE_THREADS) as readers, torch.inference_mode():
+        with ThreadPoolExecutor(groups.DEVICE_THREADS) as readers, torch.inference_mode():
             for x in readers.map(read, range(0, len(pictures), group)):
                 acts = walk(torch.from_numpy(x).to(device))
                 maxima = [y.amax((0, 2, 3)) for y in acts.values()]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn.cli.report import table
+from minicnn.methods.style.settings import StyleSettings
 from minicnn.optimizers import minimize
-from minicnn.tasks.style_setup import StyleSettings
+from minicnn.terminal.report import table
 
 DEMO = Path(__file__).resolve().parents[1] / "minicnn" / "demo"
 WITHIN = 1.02

@@ -3,7 +3,7 @@
 import numpy as np
 from cases import Case
 
-from minicnn import models
+from minicnn.network import build
 
 KINDS = (
     "gradient",
@@ -61,17 +61,17 @@ def flop(case):
     if case.kind == "lbfgs":
         return 20 * 1e5 * case.size**2  # as long as 20 iterations of SciPy's with bounds take
     if case.kind in ("scan", "records"):
-        return case.batch * _convolutions(models.skeleton(case.network), case.size)
+        return case.batch * _convolutions(build.skeleton(case.network), case.size)
     if case.kind == "train":
-        return 3 * case.batch * _convolutions(models.skeleton(case.network), case.size)
+        return 3 * case.batch * _convolutions(build.skeleton(case.network), case.size)
     if case.layer:
-        return _convolutions(models.skeleton(case.network), case.size, case.layer)
+        return _convolutions(build.skeleton(case.network), case.size, case.layer)
     net = _skeleton(case)
     return (2 if case.kind == "gradient" else 1) * _convolutions(net, case.size)
 
 
 def _skeleton(case):
-    net = models.skeleton(case.network)
+    net = build.skeleton(case.network)
     last = max(net.layers.index(name) for name in case.taps)
     net.nodes = net.nodes[: last + 1]
     return net

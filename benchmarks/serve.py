@@ -57,7 +57,7 @@ def work(name, fields, file, say):
     from cases import Case
     from checks import write_samples
 
-    from minicnn.tasks.machine_memory import watched
+    from minicnn.runs.estimate.host_memory import watched
 
     run = peer.prepare(Case(**fields))
     write_samples(file, getattr(run, "check", run)())

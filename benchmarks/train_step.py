@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from minicnn import models
-from minicnn.layers import Dropout
-from minicnn.network import Network
+from minicnn.network import build
+from minicnn.network.layers import Dropout
+from minicnn.network.network import Network
 
 NETWORK, GROUP, CLASSES, SMOOTHING = "minivgg-bn", 64, 200, 0.1
 RATE, MOMENTUM = 0.01, 0.9
@@ -20,9 +20,9 @@ CHECKED = ("conv1_1.weight", "fc5.weight")
 
 def ours(case):
     """Return the function that does a step with the engine's convolutions."""
-    from minicnn.engine.conv2d import FastConvolution
-    from minicnn.engine.threads import one_blas_thread
-    from minicnn.tasks.train_step import loss_and_gradients, sgd_step
+    from minicnn.engine.cpu.conv2d import FastConvolution
+    from minicnn.engine.cpu.threads import one_blas_thread
+    from minicnn.methods.training.step import loss_and_gradients, sgd_step
 
     net = network()
     net.convolution = FastConvolution()
@@ -89,7 +89,7 @@ def torchs(case, layout):
 
 def network():
     """Return the network without what draws random numbers and without the softmax."""
-    net = models.build(NETWORK)
+    net = build.build(NETWORK)
     nodes, last = [], None
     for name, layer, _ in net.nodes:
         if name != "prob" and not isinstance(layer, Dropout):

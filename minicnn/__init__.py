@@ -13,10 +13,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "MinicnnError": "minicnn.errors",
-    "build": "minicnn.models",
-    "load": "minicnn.checkpoint",
-    "save": "minicnn.checkpoint",
-    "style_objective": "minicnn.tasks.style_loss",
+    "build": "minicnn.network.build",
+    "load": "minicnn.weights.checkpoint",
+    "save": "minicnn.weights.checkpoint",
+    "style_objective": "minicnn.methods.style.loss",
 }
 __all__ = ["MinicnnError", "__version__", "build", "load", "save", "style_objective"]
 

@@ -15,19 +15,14 @@ PACKAGE = ROOT / "minicnn"
 # together and may import each other; families of one level, separated by |, may not.
 ORDER = """
     errors
-    backend | places public | heaps limits
-    kernels
-    ops | images picture_reader picture_writer png16 animation npz_writer
-        | histograms colours | hdf5 | convert | downloads | datasets
-        | optimizers | objectives priors weighted_sum guidance
-    gradcheck gradcheck_ops gradcheck_objectives
-        | network layers fields folding torus edges tiles tiled_function
-        | sheets sheet_table overlays
-    engine | device
-    models architectures
-    gradcheck_engine
-    checkpoint
-    tasks
+    backend | storage
+    terminal | kernels | pictures
+    ops
+    objectives | optimizers | data
+    network
+    engine | weights
+    gradcheck | runs
+    methods
     cli __main__
 """
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "onnxruntime", "caffe"}
@@ -37,7 +32,7 @@ IMPORT_NAMES = {"pillow": "PIL"}
 def places():
     """Return {module: (level, family)} from ORDER."""
     table = {}
-    lines = ORDER.replace("\n        |", " |").split("\n")
+    lines = ORDER.split("\n")
     for level, line in enumerate(line for line in lines if line.strip()):
         for family, members in enumerate(line.split("|")):
             table.update((name, (level, family)) for name in members.split())
@@ -148,12 +143,12 @@ print(*{{name.partition(".")[0] for name in set(sys.modules) - before}})
 @pytest.mark.parametrize(
     ("module", "source", "found"),
     [
-        ("ops", "from minicnn.network import Network", ["network"]),
-        ("ops", "def f():\n    import minicnn.tasks.style", ["tasks"]),
-        ("network", "from minicnn import hdf5, gradcheck", ["gradcheck"]),
-        ("objectives", "from minicnn.ops import conv2d", ["ops"]),
-        ("images", "from minicnn.picture_reader import load_image", []),
-        ("tasks", "import numpy\nfrom minicnn import __version__, network", []),
+        ("ops", "from minicnn.network.network import Network", ["network"]),
+        ("ops", "def f():\n    import minicnn.methods.style.run", ["methods"]),
+        ("network", "from minicnn import storage, gradcheck", ["gradcheck"]),
+        ("objectives", "from minicnn.data import batches", ["data"]),
+        ("pictures", "from minicnn.pictures.reader import load_image", []),
+        ("methods", "import numpy\nfrom minicnn import __version__, network", []),
     ],
     ids=["upward", "inside-a-function", "sideways", "level-mate", "family", "downward"],
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import minicnn
-from minicnn import checkpoint
+from minicnn.weights import checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,7 +64,7 @@ pytestmark = pytest.mark.slow
 def test_the_wheel_has_the_networks_and_pictures_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {"minicnn/demo/content.jpg", "minicnn/demo/style.jpg"} <= set(names)
-    assert "minicnn/tasks/feature_report.html" in names
+    assert "minicnn/methods/features/page.html" in names
     weights = {f"minicnn/_weights/{path.name}" for path in checkpoint.embedded().values()}
     assert weights <= set(names)
     assert {f"minicnn/_weights/{name}.json" for name in ("manifest", "imagenet-classes")} <= set(

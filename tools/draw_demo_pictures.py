@@ -20,21 +20,66 @@ ASPECT = 3 / 4
 EYE, HORIZON = 12.0, 0.57  # metres above the lake; fraction of the picture's height
 SUN = (-0.15, 0.135)  # u to the right and v up, as tangents from the middle of the horizon
 MARGIN = 0.25  # columns left of the picture, so that mountains outside cast shadows into it
-FAR_PEAKS = ((1100, 10500, 3300, 4300), (-1500, 13500, 1900, 3800), (3300, 10000, 2100, 3000),
-             (-4600, 11000, 2300, 3600), (5600, 11500, 2700, 4200))  # x, z, height, radius
+FAR_PEAKS = (
+    (1100, 10500, 3300, 4300),
+    (-1500, 13500, 1900, 3800),
+    (3300, 10000, 2100, 3000),
+    (-4600, 11000, 2300, 3600),
+    (5600, 11500, 2700, 4200),
+)  # x, z, height, radius
 MID_PEAKS = ((-2500, 4400, 1250, 1900), (2700, 4900, 1000, 1700), (-3300, 6500, 1300, 1800))
-FIRS = ((-24, 60, 27), (-19.5, 50, 25), (-15, 44, 15), (-22, 45, 30), (-12.2, 41, 9),
-        (-17, 38, 12), (-9, 46, 6))  # x, z, height of those on the near bank
+FIRS = (
+    (-24, 60, 27),
+    (-19.5, 50, 25),
+    (-15, 44, 15),
+    (-22, 45, 30),
+    (-12.2, 41, 9),
+    (-17, 38, 12),
+    (-9, 46, 6),
+)  # x, z, height of those on the near bank
 
-COOL = np.array([(14, 16, 44), (26, 32, 104), (32, 74, 164), (30, 128, 156), (118, 190, 182),
-                 (226, 232, 206)], np.float32) / 255
-WARM = np.array([(84, 26, 30), (182, 62, 26), (226, 128, 34), (240, 186, 78), (250, 226, 158),
-                 (252, 243, 216)], np.float32) / 255
-WHIRLS = ((0.66, 0.33, 0.17, 1.0), (0.23, 0.19, 0.11, -0.8), (0.28, 0.59, 0.12, 0.7),
-          (0.93, 0.62, 0.09, -0.7), (0.92, 0.09, 0.06, 0.6))  # x, y, radius, spin
+COOL = (
+    np.array(
+        [
+            (14, 16, 44),
+            (26, 32, 104),
+            (32, 74, 164),
+            (30, 128, 156),
+            (118, 190, 182),
+            (226, 232, 206),
+        ],
+        np.float32,
+    )
+    / 255
+)
+WARM = (
+    np.array(
+        [
+            (84, 26, 30),
+            (182, 62, 26),
+            (226, 128, 34),
+            (240, 186, 78),
+            (250, 226, 158),
+            (252, 243, 216),
+        ],
+        np.float32,
+    )
+    / 255
+)
+WHIRLS = (
+    (0.66, 0.33, 0.17, 1.0),
+    (0.23, 0.19, 0.11, -0.8),
+    (0.28, 0.59, 0.12, 0.7),
+    (0.93, 0.62, 0.09, -0.7),
+    (0.92, 0.09, 0.06, 0.6),
+)  # x, y, radius, spin
 # number of strokes, length, breadth (picture widths), scatter of tone, thickness of the paint
-LAYERS = ((1500, 0.19, 0.028, 0.08, 0.8), (3600, 0.13, 0.016, 0.13, 1.1),
-          (3600, 0.085, 0.009, 0.18, 1.1), (2600, 0.05, 0.0055, 0.28, 1.2))
+LAYERS = (
+    (1500, 0.19, 0.028, 0.08, 0.8),
+    (3600, 0.13, 0.016, 0.13, 1.1),
+    (3600, 0.085, 0.009, 0.18, 1.1),
+    (2600, 0.05, 0.0055, 0.28, 1.2),
+)
 
 
 def mix(a, b, t):
@@ -81,8 +126,12 @@ def mountains(noise, x, z):
     wz = z + 350 * noise(x / 2100 + 40, z / 2100) + 60 * noise(x / 500 + 9, z / 500)
     crest = noise.fbm(wx / 2300, wz / 2300 + 3.7, 9, ridged=True)
     crag = noise.fbm(wx / 620, wz / 620 + 8, 8, 0.58)
-    far, mid = (np.maximum.reduce([h * np.clip(1 - np.hypot(wx - px, wz - pz) / r, 0, 1) ** 1.1
-                                   for px, pz, h, r in peaks]) for peaks in (FAR_PEAKS, MID_PEAKS))
+    far, mid = (
+        np.maximum.reduce(
+            [h * np.clip(1 - np.hypot(wx - px, wz - pz) / r, 0, 1) ** 1.1 for px, pz, h, r in peaks]
+        )
+        for peaks in (FAR_PEAKS, MID_PEAKS)
+    )
     far = far * (0.62 + 0.62 * crest + 0.13 * crag) * step(4500, 8500, z)
     mid = mid * (0.50 + 0.75 * crest + 0.12 * crag) * step(1300, 2800, z)
     return np.maximum(far, mid) - 60
@@ -103,8 +152,10 @@ def shores(noise, x, z):
 def forest(noise, x, z, ground):
     """Canopy heights (one cone per cell of a jittered grid) and the wooded share, 0..1."""
     i, j = np.floor(x / 7).astype(np.int32), np.floor(z / 7).astype(np.int32)
-    dice = [noise.lattice[(7 * i + k) & 255, (3 * j + i // 37 + 5 * k) & 255] / 5.2 + 0.5
-            for k in range(4)]
+    dice = [
+        noise.lattice[(7 * i + k) & 255, (3 * j + i // 37 + 5 * k) & 255] / 5.2 + 0.5
+        for k in range(4)
+    ]
     d = np.hypot(x / 7 - i - 0.3 - 0.4 * dice[0], z / 7 - j - 0.3 - 0.4 * dice[1])
     share = step(0.1, -0.25, 0.8 * noise.fbm(x / 420, z / 420, 4) + (ground - 330) / 330)
     share = share * step(1, 6, ground) * step(300, 500, z)
@@ -123,12 +174,17 @@ def sky(noise, u, v):
     x, sun_x = u * z, SUN[0] * sun_z
     wx, wz = x + 0.5 * noise(x * 0.7, z * 0.7), z + 0.5 * noise(x * 0.7 + 31, z * 0.7)
     away = (np.hypot(sun_x - x, sun_z - z) + 0.3) / 0.14
-    dense, sunward = (noise.fbm(0.9 * (wx + dx) + 2, 1.3 * (wz + dz) + 1.7, 7, 0.55)
-                      for dx, dz in ((0, 0), ((sun_x - x) / away, (sun_z - z) / away)))
+    dense, sunward = (
+        noise.fbm(0.9 * (wx + dx) + 2, 1.3 * (wz + dz) + 1.7, 7, 0.55)
+        for dx, dz in ((0, 0), ((sun_x - x) / away, (sun_z - z) / away))
+    )
     lit = np.clip(0.55 + 1.7 * (dense - sunward) - 0.35 * dense, 0, 1)
     near = np.clip(2.2 * glow, 0, 1)
-    cloud = mix(mix((0.28, 0.28, 0.44), (0.62, 0.36, 0.36), near),
-                mix((1.10, 0.68, 0.52), (1.50, 0.98, 0.50), near), lit)
+    cloud = mix(
+        mix((0.28, 0.28, 0.44), (0.62, 0.36, 0.36), near),
+        mix((1.10, 0.68, 0.52), (1.50, 0.98, 0.50), near),
+        lit,
+    )
     c = mix(c, cloud, 0.9 * step(-0.15, 0.42, dense + 0.2) * step(0, 0.06, v))
     disk = np.hypot(u - SUN[0], v - SUN[1])
     c = c + np.exp(-disk / 0.05)[..., None] * np.array([1.3, 1.0, 0.6], np.float32)
@@ -144,11 +200,17 @@ def shaded_ground(noise, u, x, z, ground, canopy, share):
     shadow = np.exp((ray - np.maximum.accumulate(ray, axis=1)) / (4 + 0.004 * z))
     light = np.clip((0.80 * sx + 0.34 + 0.30 * sz) / (0.92 * n), 0, 1) * shadow
     rough = noise.fbm(x / 14, z / 14, 5)
-    rock = mix((0.20, 0.19, 0.21), (0.36, 0.32, 0.31),
-               step(-0.5, 0.5, noise.fbm(x / 90, z / 90, 4)))
-    c = mix(mix((0.17, 0.21, 0.09), (0.40, 0.36, 0.16), step(-0.5, 0.5, rough)), rock,
-            np.maximum(step(250, 600, ground + 130 * noise(x / 200, z / 200)),
-                       step(0.5, 0.0, ground + 0.4 * rough) * step(200, 150, z)))
+    rock = mix(
+        (0.20, 0.19, 0.21), (0.36, 0.32, 0.31), step(-0.5, 0.5, noise.fbm(x / 90, z / 90, 4))
+    )
+    c = mix(
+        mix((0.17, 0.21, 0.09), (0.40, 0.36, 0.16), step(-0.5, 0.5, rough)),
+        rock,
+        np.maximum(
+            step(250, 600, ground + 130 * noise(x / 200, z / 200)),
+            step(0.5, 0.0, ground + 0.4 * rough) * step(200, 150, z),
+        ),
+    )
     snow = step(-250, 0, ground - 1100 + 500 * noise.fbm(x / 500, z / 500, 6))
     snow *= step(0.44, 0.34, 1 - 1 / n + 0.08 * noise.fbm(x / 120, z / 120, 4))
     c = mix(c, (0.93, 0.93, 0.95), snow)
@@ -178,11 +240,19 @@ def water(noise, u, v, near, far):
     width = len(u) / (1 + MARGIN)
     row = width * (ASPECT * HORIZON - np.maximum(swing * wave - v, 0)) - 0.5
     column = (u + 0.25 * swing * noise.fbm(x / 3 + 50, z / 1.1, 3) + 0.5 + MARGIN) * width - 0.5
-    mirrored = [np.stack([ndimage.map_coordinates(m[..., k], [row, column], order=1, mode="nearest")
-                          for k in range(3)], axis=-1) for m in (near, far)]
+    mirrored = [
+        np.stack(
+            [
+                ndimage.map_coordinates(m[..., k], [row, column], order=1, mode="nearest")
+                for k in range(3)
+            ],
+            axis=-1,
+        )
+        for m in (near, far)
+    ]
     shine = 0.42 + 0.5 * step(0.28, 0, -v) - 0.08 * wave * wind
     c = mix((0.02, 0.09, 0.13), mix(*mirrored, step(93, 95, z + 0 * u)), shine)
-    glint = np.exp(-((u - SUN[0]) / (0.02 - 0.12 * v)) ** 2) * step(0.05, 0.6, wave)
+    glint = np.exp(-(((u - SUN[0]) / (0.02 - 0.12 * v)) ** 2)) * step(0.05, 0.6, wave)
     return c + glint[..., None] * np.array([0.9, 0.6, 0.3], np.float32)
 
 
@@ -212,9 +282,15 @@ class Camera:
         """Draw a quadrilateral (from its top left, clockwise) as planks of uneven colour."""
         a, b, c, d = (np.array(p, float) for p in corners)
         for i, j in np.ndindex(rows, columns):
-            cell = [(1 - s) * ((1 - t) * a + t * b) + s * ((1 - t) * d + t * c) for s, t in
-                    ((i / rows, j / columns), (i / rows, (j + 1) / columns),
-                     ((i + 1) / rows, (j + 1) / columns), ((i + 1) / rows, j / columns))]
+            cell = [
+                (1 - s) * ((1 - t) * a + t * b) + s * ((1 - t) * d + t * c)
+                for s, t in (
+                    (i / rows, j / columns),
+                    (i / rows, (j + 1) / columns),
+                    ((i + 1) / rows, (j + 1) / columns),
+                    ((i + 1) / rows, j / columns),
+                )
+            ]
             shade = np.multiply(colour, 1 + jitter * self.rng.uniform(-1, 1))
             self.draw.polygon([self.at(p) for p in cell], fill=ink(shade))
 
@@ -231,16 +307,22 @@ def fir(cam, x, y, z, tall):
             shade = np.clip(0.25 + side * sunny, 0, 1) ** 1.5 * rng.uniform(0.3, 1.1)
             count = int(np.clip(reach / 5, 2, 18))
             for f in np.arange(1, count + 1) / count:
-                px, py = x0 + lean * t + side * reach * f, y0 - h * t + droop * f ** 1.4
+                px, py = x0 + lean * t + side * reach * f, y0 - h * t + droop * f**1.4
                 m = (0.014 * h + cam.width / 700) * rng.uniform(0.6, 1.5)
-                colour = mix((0.02, 0.045, 0.055), (0.52, 0.38, 0.17),
-                             shade * f * rng.uniform(0.4, 1.2))
-                cam.line((px - side * m * 0.4, py - m * 0.3),
-                         (px + side * m, py + m * rng.uniform(0.5, 1.1)), colour, 1 + (h > 300))
+                colour = mix(
+                    (0.02, 0.045, 0.055), (0.52, 0.38, 0.17), shade * f * rng.uniform(0.4, 1.2)
+                )
+                cam.line(
+                    (px - side * m * 0.4, py - m * 0.3),
+                    (px + side * m, py + m * rng.uniform(0.5, 1.1)),
+                    colour,
+                    1 + (h > 300),
+                )
 
 
 def cabin(cam, x, y, z):
     """Draw a red house of boards on stone, its gable to the light, and its lamps lit."""
+
     def p(a, b, up):  # a: along the ridge, b: towards the viewer
         return x + 0.85 * a + 0.52 * b, y + up, z + 0.52 * a - 0.85 * b
 
@@ -255,20 +337,31 @@ def cabin(cam, x, y, z):
         cam.boards(wall(start, start + size, foot + 1.25, foot), 1, 1, (0.60, 0.40, 0.22))
         for k in range(2):
             pane = start + (0.03 + 0.5 * k) * size
-            cam.boards(wall(pane, pane + 0.44 * size, foot + 1.22, foot + 0.03), 2, 1,
-                       (1.0, 0.80, 0.36), 0.1)
+            cam.boards(
+                wall(pane, pane + 0.44 * size, foot + 1.22, foot + 0.03),
+                2,
+                1,
+                (1.0, 0.80, 0.36),
+                0.1,
+            )
 
     cream, red, sunny_red = (0.93, 0.84, 0.70), (0.36, 0.09, 0.08), (0.72, 0.22, 0.12)
     shadow = p(-6, 4, -0.2), p(8, 5, -0.2), p(11, -2, 0), p(5, -4, 0)
     cam.draw.polygon([cam.at(q) for q in shadow], fill=(18, 22, 20, 120))
-    cam.boards((p(1.2, -0.5, 8), p(2.2, -0.5, 8), p(2.2, -0.5, 4), p(1.2, -0.5, 4)), 9, 3,
-               (0.40, 0.26, 0.22), 0.25)
+    cam.boards(
+        (p(1.2, -0.5, 8), p(2.2, -0.5, 8), p(2.2, -0.5, 4), p(1.2, -0.5, 4)),
+        9,
+        3,
+        (0.40, 0.26, 0.22),
+        0.25,
+    )
     cam.boards(side(-1.3, -0.5, 8, 4, 1.2), 9, 2, (0.70, 0.42, 0.30), 0.25)
     for b in np.linspace(-3.4, 3.4, 14)[:-1]:
         b1 = b + 6.8 / 13
         peak, peak1 = 6.6 - 0.97 * abs(b), 6.6 - 0.97 * abs(b1)
-        cam.boards((p(-5.2, b, peak), p(-5.2, b1, peak1), p(-5.2, b1, 0), p(-5.2, b, 0)), 1, 1,
-                   sunny_red)
+        cam.boards(
+            (p(-5.2, b, peak), p(-5.2, b1, peak1), p(-5.2, b1, 0), p(-5.2, b, 0)), 1, 1, sunny_red
+        )
     cam.boards(front(-5.2, 5.2, 3.3, 0), 1, 22, red)
     cam.boards(front(-5.2, 5.2, 0.1, -1.2), 3, 12, (0.24, 0.23, 0.25), 0.3)
     cam.boards(side(-3.4, 3.4, 0.1, -1.2), 3, 9, (0.56, 0.48, 0.42), 0.3)
@@ -278,11 +371,20 @@ def cabin(cam, x, y, z):
     cam.boards(front(-1.5, -0.3, 2.3, 0), 1, 4, (0.14, 0.27, 0.25))
     window(side, -0.8, 1.0, 1.6)
     window(side, -0.6, 3.6, 1.2)
-    cam.boards((p(-5.8, 0, 6.75), p(5.8, 0, 6.75), p(5.8, 3.9, 2.95), p(-5.8, 3.9, 2.95)), 9, 22,
-               (0.32, 0.24, 0.26), 0.22)
+    cam.boards(
+        (p(-5.8, 0, 6.75), p(5.8, 0, 6.75), p(5.8, 3.9, 2.95), p(-5.8, 3.9, 2.95)),
+        9,
+        22,
+        (0.32, 0.24, 0.26),
+        0.22,
+    )
     for b in (-3.9, 3.9):
-        cam.boards((p(-5.8, 0, 6.85), p(-5.8, 0, 6.4), p(-5.8, b, 2.6), p(-5.8, b, 3.05)), 1, 1,
-                   (1.0, 0.86, 0.66))
+        cam.boards(
+            (p(-5.8, 0, 6.85), p(-5.8, 0, 6.4), p(-5.8, b, 2.6), p(-5.8, b, 3.05)),
+            1,
+            1,
+            (1.0, 0.86, 0.66),
+        )
 
 
 def jetty(cam):
@@ -292,8 +394,18 @@ def jetty(cam):
         for z in (77.2, 79.2) if k % 3 == 0 else ():
             cam.line(cam.at((x, -0.5, z)), cam.at((x, 1.1, z)), (0.12, 0.10, 0.10), cam.width / 400)
         for far, y, colour in ((79.4, 0.9, (0.66, 0.48, 0.36)), (77, 0.6, (0.2, 0.15, 0.14))):
-            cam.boards(((x - 0.75, 0.9 if far > 78 else y + 0.3, far), (x, 0.9, far),
-                        (x, y, 77), (x - 0.75, y, 77)), 1, 2, colour, 0.2)
+            cam.boards(
+                (
+                    (x - 0.75, 0.9 if far > 78 else y + 0.3, far),
+                    (x, 0.9, far),
+                    (x, y, 77),
+                    (x - 0.75, y, 77),
+                ),
+                1,
+                2,
+                colour,
+                0.2,
+            )
 
 
 def grass(cam, x, y, z):
@@ -315,8 +427,10 @@ def add_objects(picture, noise, eye, width, seed):
     gx = rng.uniform(-0.55, 0.55, gz.size) * gz
     gy = shores(noise, gx, gz)
     things = [(89, cabin, (18.5, 2.5, 88)), (78, jetty, ())]
-    things += [(a[1], fir, (a[0], y - 0.3, *a[1:])) for a, y in
-               zip(zip(x, z, tall, strict=True), shores(noise, x, z), strict=True)]
+    things += [
+        (a[1], fir, (a[0], y - 0.3, *a[1:]))
+        for a, y in zip(zip(x, z, tall, strict=True), shores(noise, x, z), strict=True)
+    ]
     things += [(p[2], grass, p) for p in zip(gx, gy, gz, strict=True) if p[1] > 0.15]
     for distance, draw, place in sorted(things, key=lambda thing: -thing[0]):
         if eye > 0 or distance > 70:
@@ -360,8 +474,10 @@ def ramp(paints, t):
 def current(noise, x, y):
     """Direction of a wavy current with whirls that spiral inwards; length 1, less in their eyes."""
     e, slow = 1e-3, 1.0
-    psi = [0.055 * noise(6 * a, 6 * b + 7) + 0.014 * noise(17 * a + 3, 17 * b)
-           for a, b in ((x, y + e), (x, y - e), (x + e, y), (x - e, y))]
+    psi = [
+        0.055 * noise(6 * a, 6 * b + 7) + 0.014 * noise(17 * a + 3, 17 * b)
+        for a, b in ((x, y + e), (x, y - e), (x + e, y), (x - e, y))
+    ]
     vx = 0.55 + (psi[0] - psi[1]) / (2 * e)
     vy = -0.22 + 0.45 * np.cos(5.5 * x + 1.2 * y + 0.6) - (psi[2] - psi[3]) / (2 * e)
     for cx, cy, size, spin in WHIRLS:
@@ -382,8 +498,9 @@ class Field:
 
     def __call__(self, x, y):
         """Value at x, y in picture widths."""
-        return ndimage.map_coordinates(self.values, [y * self.scale, x * self.scale], order=1,
-                                       mode="nearest")
+        return ndimage.map_coordinates(
+            self.values, [y * self.scale, x * self.scale], order=1, mode="nearest"
+        )
 
 
 def motif(noise):
@@ -397,7 +514,7 @@ def motif(noise):
     tone = 0.40 + tone - 0.75 * ndimage.gaussian_filter(tone, 40)  # light beside dark everywhere
     warmth = warmth - ndimage.gaussian_filter(warmth, 80) - 0.1
     for cx, cy, size, _ in WHIRLS[::2]:
-        warmth += 0.7 * np.exp(-(np.hypot(x0 - cx, y0 - cy) / (0.5 * size)) ** 2)
+        warmth += 0.7 * np.exp(-((np.hypot(x0 - cx, y0 - cy) / (0.5 * size)) ** 2))
     return vx, vy, Field(tone), Field(warmth)
 
 
@@ -435,8 +552,9 @@ def paint_strokes(rng, colour, height, hair, field, count, layer):
     strand = hair[bristle % 256, travel % 1024]
     dry = 2.6 - 1.9 * s[:, None] ** 2 - 1.3 * np.abs(t) ** 3  # bristles lift at the end and sides
     on = (strand + dry > 0) & (ix >= 0) & (ix < width) & (iy >= 0) & (iy < rows)
-    one, two = (mix(ramp(COOL, value + d), ramp(WARM, 0.8 * (value + d) + 0.25), heat)
-                for d in (0, 0.24))
+    one, two = (
+        mix(ramp(COOL, value + d), ramp(WARM, 0.8 * (value + d) + 0.25), heat) for d in (0, 0.24)
+    )
     tint = rng.normal(1, 0.06, (count, 1, 1, 3))  # no two brushfuls are mixed alike
     blend = 0.25 + 0.22 * strand + 0.25 * t * rng.choice([-1, 1], (count, 1, 1))
     ridge = (0.6 + 0.22 * strand) * (1 - t**6) + 0.35 * np.exp(-(((np.abs(t) - 0.8) / 0.15) ** 2))

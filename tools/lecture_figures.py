@@ -21,14 +21,16 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn.images import fit, load_image, save_image
-from minicnn.sheet_table import table
-from minicnn.sheets import grid, labelled
-from minicnn.tasks import demo
-from minicnn.tasks.invert_setup import InvertSettings
-from minicnn.tasks.style_setup import StyleSettings
-from minicnn.tasks.texture import steps_of_sweep
-from minicnn.tasks.texture_setup import TextureSettings
+from minicnn.methods.inversion.settings import InvertSettings
+from minicnn.methods.style import demo
+from minicnn.methods.style.settings import StyleSettings
+from minicnn.methods.texture.loss import steps_of_sweep
+from minicnn.methods.texture.settings import TextureSettings
+from minicnn.pictures.arrays import fit
+from minicnn.pictures.reader import load_image
+from minicnn.pictures.sheets import grid, labelled
+from minicnn.pictures.table import table
+from minicnn.pictures.writer import save_image
 
 RESTARTS = 5
 KEPT = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_3", "fc5")  # of minivgg, figure 14

@@ -5,7 +5,7 @@
 
 NETWORK is one at hand (`minicnn weights list`), one of our weight files, or, with --network, a
 public file of any format that `minicnn weights convert` reads. DATA is a folder of class folders or
-an HDF5 file as `minicnn.datasets` describes, or a pack without splits (bytes, offset, and label
+an HDF5 file as `data.datasets` describes, or a pack without splits (bytes, offset, and label
 unless picture i shows class i). Pictures are prepared as `minicnn classify` does it.
 """
 
@@ -18,11 +18,11 @@ import numpy as np
 from pack_pictures import encoded_pictures
 from tqdm import tqdm
 
-from minicnn import checkpoint
-from minicnn.datasets import Dataset, open_dataset
+from minicnn.data.datasets import Dataset, open_dataset
 from minicnn.errors import MinicnnError
-from minicnn.tasks.accuracy import measure
-from minicnn.tasks.convert import convert_file
+from minicnn.methods.comparison.accuracy import measure
+from minicnn.weights import checkpoint
+from minicnn.weights.conversion import convert_file
 
 
 def open_data(path, split):

@@ -1,4 +1,4 @@
-"""Turn a pack of JPEG scans with shared headers into the HDF5 layout of `minicnn.datasets`.
+"""Turn a pack of JPEG scans with shared headers into the HDF5 layout of `minicnn.data.datasets`.
 
     python tools/pack_pictures.py tiny_imagenet.h5 packed.h5
 
@@ -28,7 +28,7 @@ def encoded_pictures(file, group):
 
 
 def write_split(out, name, pictures, labels):
-    """Write one split in the layout of `minicnn.datasets`."""
+    """Write one split in the layout of `minicnn.data.datasets`."""
     pictures = list(pictures)
     group = out.create_group(name)
     offset = np.concatenate([[0], np.cumsum([len(p) for p in pictures])])

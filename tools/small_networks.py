@@ -19,9 +19,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from minicnn import convert
-from minicnn.convert.names import Naming
-from minicnn.layers import (
+from minicnn.network.layers import (
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
@@ -32,9 +30,11 @@ from minicnn.layers import (
     ReLU,
     Softmax,
 )
-from minicnn.network import Network
+from minicnn.network.network import Network
 from minicnn.ops import avgpool2d
-from minicnn.tasks.fit_arrays import parameters
+from minicnn.weights import formats
+from minicnn.weights.fit_arrays import parameters
+from minicnn.weights.formats.names import Naming
 
 
 @dataclass(frozen=True)
@@ -311,7 +311,7 @@ def build(folder, name) -> Network:
     """Return the network of a row, with its weights out of the foreign file."""
     row = ROWS[name]
     path = Path(folder) / row.file
-    foreign = convert.read(path)
+    foreign = formats.read(path)
     if name == "matlab5-lenet":
         foreign = foreign._replace(arrays=_digits(foreign.arrays))
     net = Network(row.layers, {}, row.shape, {"name": name})

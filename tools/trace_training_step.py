@@ -13,10 +13,10 @@ import tracemalloc
 
 import numpy as np
 
-from minicnn import models
-from minicnn.cli.report import table
 from minicnn.errors import MinicnnError
-from minicnn.tasks.train_step import loss_and_gradients
+from minicnn.methods.training.step import loss_and_gradients
+from minicnn.network import build
+from minicnn.terminal.report import table
 
 KEPT = {
     "Conv2d": "x",
@@ -60,7 +60,7 @@ def trace(name, batch, classes=None):
         "forward peak" and "backward peak" are what NumPy has allocated at a time beyond the
         parameters and the pictures.
     """
-    net = models.build(name, classes=classes)
+    net = build.build(name, classes=classes)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((batch, *net.input_shape), dtype=np.float32)
     labels = rng.integers(0, net.shapes()[net.layers[-1]][0], batch)

@@ -27,8 +27,8 @@ The result of run is checked against that of the first peer (ours) before anythi
 | forward | the activations of the objective's layers | {layer: (1,C,H,W)} |
 | conv-forward | one convolution with bias | y (1,K,P,Q) |
 | conv-backward | its gradient with respect to the input | dx (1,C,H,W) |
-| train | a step: forward, backward, update | see `train_step.py` |
-| scan, records | all pictures through the network | see `feature_scan.py` |
+| train | a step: forward, backward, update | see `methods/training/step.py` |
+| scan, records | all pictures through the network | see `methods/features/scan.py` |
 | lbfgs | iterations of an optimizer on a cheap function | value at the start |
 
 If a result is not at hand after a unit of work, run.check() may return it instead. If something

@@ -10,7 +10,7 @@ from feature_scan import torchs as scan
 from feature_scan import torchs_records as records
 from train_step import torchs as train
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "helpers"))
 from torch_network import _RULES
 
 KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan", "records")

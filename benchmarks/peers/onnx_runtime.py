@@ -5,8 +5,8 @@ import onnxruntime
 from cases import convolution, network, pictures
 from onnx import TensorProto, helper, numpy_helper
 
-from minicnn.layers import Conv2d
-from minicnn.network import Network
+from minicnn.network.layers import Conv2d
+from minicnn.network.network import Network
 from minicnn.ops.shapes import pair
 
 PACKAGES = ("onnxruntime", "onnx")

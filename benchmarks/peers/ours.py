@@ -5,9 +5,9 @@ from feature_scan import ours as scan
 from train_step import ours as train
 
 import minicnn
-from minicnn.layers import Conv2d
-from minicnn.network import Network
-from minicnn.tasks.walks import replaying, walk_of
+from minicnn.engine.select import replaying, walk_of
+from minicnn.network.layers import Conv2d
+from minicnn.network.network import Network
 
 PACKAGES = ("minicnn", "numpy", "scipy")
 KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan", "records")

@@ -9,31 +9,31 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from minicnn.cli import estimating
-from minicnn.cli.parser import Parser
-from minicnn.cli.report import drop, say
 from minicnn.errors import MinicnnError
+from minicnn.runs.estimate import option
+from minicnn.terminal.parser import Parser
+from minicnn.terminal.report import drop, say
 
 MODULES = (
-    "style",
-    "texture",
-    "invert",
-    "deconv",
-    "saliency",
-    "class_model",
-    "occlusion",
-    "features",
-    "rerun",
-    "demo",
-    "models",
-    "classify",
-    "train",
-    "evolution",
-    "compare",
-    "curves",
-    "weights",
-    "gradcheck",
-    "info",
+    "methods.style.verb",
+    "methods.texture.verb",
+    "methods.inversion.verb",
+    "methods.deconvnet.verb",
+    "methods.classes.saliency_verb",
+    "methods.classes.class_model_verb",
+    "methods.classes.occlusion_verb",
+    "methods.features.verb",
+    "cli.verbs.rerun",
+    "methods.style.demo_verb",
+    "cli.verbs.models",
+    "methods.classes.classify_verb",
+    "methods.training.verb",
+    "methods.evolution.verb",
+    "methods.comparison.verb",
+    "methods.training.curves_verb",
+    "cli.verbs.weights",
+    "cli.verbs.gradcheck",
+    "cli.verbs.info",
 )
 FAILED, INTERRUPTED = 1, 130
 
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         drop(sys.stderr)
         return FAILED
     except MemoryError as error:
-        return _fail(f"{estimating.lack(str(error))}; use a smaller size")
+        return _fail(f"{option.lack(str(error))}; use a smaller size")
     except RuntimeError as error:
         if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
             raise
@@ -83,7 +83,7 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"minicnn {minicnn.__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for name in MODULES:
-        importlib.import_module(f"minicnn.cli.{name}").add(verbs)
+        importlib.import_module(f"minicnn.{name}").add(verbs)
     return parser
 
 

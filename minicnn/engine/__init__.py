@@ -1,1 +1,1 @@
-"""Faster evaluations of the same formulas on the CPU; the explicit ones are in `minicnn.ops`."""
+"""The same numbers faster: which engine, tiles; cpu and gpu hold the evaluations."""

@@ -1,4 +1,4 @@
-// Kernels of the compiled evaluation (device/plan.py). Maps are (H, W, C), channels last, float32.
+// Kernels of the compiled evaluation (engine/gpu/plan.py). Maps are (H, W, C), channels last, float32.
 // `column` is what the matrix products read: float, or the bits of a half.
 
 #ifdef HALF_COLUMNS

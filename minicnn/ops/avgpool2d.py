@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.kernels import calls
+from minicnn.kernels import launch
 from minicnn.ops.shapes import out_size, pair
 
 
@@ -70,8 +70,8 @@ def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding
         counts.append([min(start + kernel[i], high) - max(start, low) for start in starts])
     count = xp.outer(*(xp.asarray(c, dtype=x.dtype) for c in counts))  # (P, Q)
     cache = Cache(count, x.shape, kernel, stride, padding)
-    if calls.suit(x):
-        return calls.average_pool(x, count, kernel, stride, padding), cache
+    if launch.suit(x):
+        return launch.average_pool(x, count, kernel, stride, padding), cache
     y = x
     for i in (0, 1):
         y = _sum_windows(y, 2 + i, count.shape[i], kernel[i], stride[i], padding[i])
@@ -82,8 +82,8 @@ def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding
 def backward(dy, cache):
     """Return dx (N, C, H, W) for `dy` (N, C, P, Q), in the memory layout of `dy`."""
     count, x_shape, kernel, stride, padding = cache
-    if calls.suit(dy):
-        return calls.average_unpool(dy, *cache)
+    if launch.suit(dy):
+        return launch.average_unpool(dy, *cache)
     dx = dy / count
     for i in (0, 1):
         dx = _spread_windows(dx, 2 + i, x_shape[2 + i], kernel[i], stride[i], padding[i])

@@ -15,7 +15,7 @@ X is made for a strip of output rows at a time, so that it stays in the cache.
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.kernels import calls
+from minicnn.kernels import launch
 from minicnn.kernels.strips import strip_bytes
 from minicnn.ops.im2col import add_columns, crop, im2col, pad
 from minicnn.ops.shapes import out_size, pair
@@ -131,7 +131,7 @@ def _as_matrices(w, groups):
 
 def row_ranges(bytes_per_row, P, x):
     """Split P output rows into ranges whose columns take about `STRIP_BYTES`, on a GPU more."""
-    step = max(1, (strip_bytes() if calls.suit(x) else STRIP_BYTES) // bytes_per_row)
+    step = max(1, (strip_bytes() if launch.suit(x) else STRIP_BYTES) // bytes_per_row)
     return [(p, min(p + step, P)) for p in range(0, P, step)]
 
 

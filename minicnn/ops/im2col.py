@@ -12,7 +12,7 @@ convolutions ask for a strip of output rows at a time (`rows`).
 """
 
 from minicnn.backend import array_module
-from minicnn.kernels import calls
+from minicnn.kernels import launch
 from minicnn.ops.shapes import out_size, pair
 
 
@@ -38,8 +38,8 @@ def im2col(x, kernel, *, stride=1, padding=0, dilation=1, rows=None):
     p0, p1 = rows or (0, out_size(x.shape[2], R, pair(stride)[0], 0, dilation=d))
     Q = out_size(x.shape[3], S, pair(stride)[1], 0, dilation=e)
     cols = xp.empty((*x.shape[:2], R, S, p1 - p0, Q), x.dtype)
-    if calls.suit(x):
-        calls.im2col(x, cols, stride=pair(stride), dilation=(d, e), first_row=p0)
+    if launch.suit(x):
+        launch.im2col(x, cols, stride=pair(stride), dilation=(d, e), first_row=p0)
         return cols
     for r in range(R):
         for s in range(S):
@@ -72,9 +72,9 @@ def add_columns(dx, cols, *, stride=1, dilation=1, first_row=0):
     """Add a strip of columns, whose top output row is `first_row`, to the padded `dx` in place."""
     d, e = pair(dilation)
     R, S, p, Q = cols.shape[2:]
-    if calls.suit(dx):
+    if launch.suit(dx):
         options = {"stride": pair(stride), "dilation": (d, e), "first_row": first_row}
-        return calls.add_columns(dx, cols, **options)
+        return launch.add_columns(dx, cols, **options)
     for r in range(R):
         for s in range(S):
             where = _window(r * d, s * e, (first_row, first_row + p), Q, stride)

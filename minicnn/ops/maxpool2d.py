@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.kernels import calls
+from minicnn.kernels import launch
 from minicnn.ops.shapes import out_size, pair
 
 OVERLAPS = ("sum", "max", "overwrite")
@@ -59,8 +59,8 @@ def forward(x, kernel, *, stride=None, padding=0, ceil=False):
     if padding[0] > kernel[0] // 2 or padding[1] > kernel[1] // 2:
         raise MinicnnError(f"pooling padding {padding} exceeds half of the window {kernel}")
     P, Q = (out_size(x.shape[2 + i], kernel[i], stride[i], padding[i], ceil=ceil) for i in (0, 1))
-    if calls.suit(x) and kernel[0] * kernel[1] <= calls.SWITCHES:
-        y, switches = calls.max_pool(x, (P, Q), kernel, stride, padding)
+    if launch.suit(x) and kernel[0] * kernel[1] <= launch.SWITCHES:
+        y, switches = launch.max_pool(x, (P, Q), kernel, stride, padding)
         return y, Cache(switches, x.shape, kernel, stride, padding)
     x_pad = _pad_for(x, (P, Q), kernel, stride, padding, -xp.inf)
     y = switches = None
@@ -105,8 +105,8 @@ def unpool(y, cache, *, overlap="sum"):
         raise MinicnnError(f"no overlap rule {overlap!r}; the rules are {', '.join(OVERLAPS)}")
     xp = array_module(y)
     switches, x_shape, kernel, stride, padding = cache
-    if calls.suit(y) and switches.dtype == "uint8":
-        return calls.unpool(y, *cache, OVERLAPS.index(overlap))
+    if launch.suit(y) and switches.dtype == "uint8":
+        return launch.unpool(y, *cache, OVERLAPS.index(overlap))
     size = y.shape[2:]
     x_pad = _pad_for(xp.zeros_like(y, shape=x_shape), size, kernel, stride, padding, 0)
     # a pixel is the bottom right corner (the largest index) of the first window that holds it:

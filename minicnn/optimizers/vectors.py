@@ -7,7 +7,7 @@ between its conversion to float64 and its sum, and nothing of the size of a vect
 import numpy as np
 
 from minicnn.backend import array_module
-from minicnn.kernels import calls
+from minicnn.kernels import launch
 
 # BLAS uses threads, and then another order of summation, for more than 10,000 numbers
 HOST_STRIP, DEVICE_STRIP = 8192, 1 << 22
@@ -15,8 +15,8 @@ HOST_STRIP, DEVICE_STRIP = 8192, 1 << 22
 
 def dot(a, b) -> float:
     """Return the sum of a·b; products and sum in float64."""
-    if calls.suit(a):
-        return float(calls.dot(a, b)[0])
+    if launch.suit(a):
+        return float(launch.dot(a, b)[0])
     xp, total = array_module(a), 0.0
     for part in _strips(a):
         total = total + a[part].astype(xp.float64) @ b[part].astype(xp.float64)
@@ -25,8 +25,8 @@ def dot(a, b) -> float:
 
 def add_scaled(y, factor: float, x) -> None:
     """Y <- y + factor·x, in place."""
-    if calls.suit(y):
-        return calls.add_scaled(y, factor, x)
+    if launch.suit(y):
+        return launch.add_scaled(y, factor, x)
     factor = y.dtype.type(factor)
     for part in _strips(y):
         y[part] += factor * x[part]

@@ -1,0 +1,56 @@
+"""The verb `info`."""
+
+from minicnn.terminal import parser
+from minicnn.terminal.report import Report
+
+GIGABYTE = 1 << 30
+
+
+def add(verbs) -> None:
+    """Declare the verb."""
+    verb = parser.add_verb(
+        verbs, "info", run, "show versions, BLAS, threads, devices and networks", "minicnn info"
+    )
+    verb.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def run(args) -> int:
+    """Print what the machine offers."""
+    import platform
+
+    from minicnn import backend
+    from minicnn.errors import MinicnnError
+    from minicnn.runs import provenance
+    from minicnn.weights import checkpoint
+
+    found = provenance.versions()
+    del found["device"]
+    found["machine"] = f"{platform.system()} {platform.machine()}"
+    found["arrays"] = "numpy"
+    found["devices"] = "cpu"
+    try:
+        cards = backend.devices()
+        found["arrays"] = f"numpy, {_cupy()}"
+        found["devices"] = ", ".join(["cpu", *map(_card, range(len(cards)), cards)])
+    except MinicnnError as error:
+        found["cuda"] = f"none: {error}"
+    found["networks"] = ", ".join(checkpoint.available()) or "none embedded, none fetched"
+    Report(args.json).result(
+        "\n".join(f"{name:9} {value}" for name, value in found.items()), **found
+    )
+    return 0
+
+
+def _cupy():
+    """Return the version of CuPy and of the CUDA that it uses, in words."""
+    import cupy
+
+    number = cupy.cuda.runtime.runtimeGetVersion()
+    return f"cupy {cupy.__version__} (CUDA {number // 1000}.{number % 1000 // 10})"
+
+
+def _card(index, card):
+    """Return a CUDA device in words."""
+    free, memory = (card[name] / GIGABYTE for name in ("free", "memory"))
+    capability = card["compute_capability"] / 10
+    return f"cuda:{index} ({card['name']}, {capability}, {free:.1f} of {memory:.1f} GB free)"

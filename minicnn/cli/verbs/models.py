@@ -1,0 +1,102 @@
+"""The verb `models`."""
+
+import argparse
+
+from minicnn.terminal import parser
+from minicnn.terminal.report import Report, table
+
+EXAMPLE = """
+minicnn models
+minicnn models vgg19 --size 224
+"""
+
+
+def add(verbs) -> None:
+    """Declare the verb."""
+    verb = parser.add_verb(verbs, "models", run, "list the networks, or the layers of one", EXAMPLE)
+    verb.add_argument("name", metavar="NAME", nargs="?", help="show the layers of this network")
+    verb.add_argument(
+        "--size",
+        metavar="N|ROWSxCOLUMNS",
+        type=_size,
+        help="of the input picture (default: what the network was made for)",
+    )
+    verb.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def run(args) -> int:
+    """Print the table."""
+    report = Report(args.json)
+    return _layers(args.name, args.size, report) if args.name else _list(args.size, report)
+
+
+def _list(size, report):
+    from minicnn.network import build
+    from minicnn.weights import checkpoint
+
+    if size is not None:
+        from minicnn.errors import MinicnnError
+
+        raise MinicnnError("--size is for one network: minicnn models NAME --size N")
+    rows, embedded, there = [], checkpoint.embedded(), checkpoint.available()
+    for name in build.names():
+        net = build.skeleton(name)
+        row = {
+            "name": name,
+            "input": net.input_shape,
+            "outputs": net.shapes()[net.layers[-1]][0],
+            "layers": len(net.layers),
+            "parameters": sum(build.count_parameters(net).values()),
+            "weights": "embedded" if name in embedded else "fetched" if name in there else "none",
+        }
+        report.event("model", **row)
+        rows.append({**row, "input": _times(row["input"]), "parameters": f"{row['parameters']:,}"})
+    report.tell(table(rows))
+    return 0
+
+
+def _layers(name, size, report):
+    from minicnn.network import build
+
+    described = build.describe(name, size)
+    rows = []
+    for row in described:
+        report.event("layer", **row._asdict())
+        whole = row.field_size is None
+        rows.append(
+            {
+                "layer": row.layer,
+                "kind": row.kind,
+                "output": _times(row.shape),
+                "parameters": f"{row.parameters:,}" if row.parameters else "",
+                "field": "whole picture" if whole else _times(row.field_size),
+                "stride": "" if whole else _one(row.field_stride),
+                "offset": "" if whole else _one(row.field_offset),
+            }
+        )
+    total = sum(row.parameters for row in described)
+    left_out = build.skeleton(name).layers[len(described) :]
+    report.event("total", name=name, parameters=total, left_out=left_out)
+    report.tell(f"{table(rows)}\n\n{name}: {len(rows)} layers, {total:,} parameters")
+    if left_out:
+        report.tell(f"left out, as they need another picture size: {', '.join(left_out)}")
+    return 0
+
+
+def _size(text):
+    rows, x, columns = text.partition("x")
+    if not x:
+        return parser.count(text)
+    try:
+        return parser.count(rows), parser.count(columns)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 224 or 480x640") from None
+
+
+def _times(numbers):
+    return " x ".join(map(str, numbers))
+
+
+def _one(pair):
+    """Write rows and columns as one number where they agree."""
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}, {pair[1]}"

@@ -1,0 +1,153 @@
+"""The actions `fetch`, `list` and `path` of the verb `weights`: public networks."""
+
+import sys
+import time
+
+from minicnn.terminal import parser
+from minicnn.terminal.report import Report, table
+
+INTERRUPTED = 130
+FETCH = """
+minicnn weights fetch squeezenet
+minicnn weights verify squeezenet
+"""
+PAUSE = 5.0  # seconds between lines of progress where there is no terminal
+
+
+def add(actions) -> None:
+    """Declare the actions."""
+    action = parser.add_verb(
+        actions, "fetch", fetch, "download a public network, check it and keep it", FETCH
+    )
+    action.add_argument("name", metavar="NAME", help="see `minicnn weights list`")
+    action.add_argument(
+        "--url", help="address of the file, instead of the publisher's or $MINICNN_MIRROR/FILE"
+    )
+    action.add_argument(
+        "--timeout",
+        metavar="S",
+        type=parser.rate,
+        default=30.0,
+        help="seconds without a byte after which to connect again (default: 30)",
+    )
+    action.add_argument("--keep", action="store_true", help="keep the public file as well")
+    parser.add_output_options(action)
+    action = parser.add_verb(
+        actions, "list", list_, "list the networks that can be fetched", "minicnn weights list"
+    )
+    action.add_argument("--json", action="store_true", help="one JSON object a line")
+    action = parser.add_verb(
+        actions,
+        "path",
+        path,
+        "print where the file of a network is, or the cache folder",
+        "minicnn weights path",
+    )
+    action.add_argument("name", metavar="NAME", nargs="?", help="embedded or fetched network")
+    action.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def fetch(args) -> int:
+    """Bring a network into the cache folder."""
+    from minicnn.weights import fetch
+
+    report = Report(args.json, args.quiet)
+    try:
+        with _Progress(report) as progress:
+            found = fetch.fetch(
+                args.name,
+                url=args.url,
+                force=args.force,
+                keep=args.keep,
+                progress=progress,
+                note=progress.note,
+                timeout=args.timeout,
+            )
+    except KeyboardInterrupt:
+        report.note("interrupted; what has come is kept, the same command goes on with it")
+        return INTERRUPTED
+    state = "there already" if found.already else "fetched"
+    report.result(
+        f"{found.path}: {state}; the SHA-256 of its source is {found.source_sha256}",
+        name=args.name,
+        path=str(found.path),
+        already=found.already,
+        source_sha256=found.source_sha256,
+    )
+    return 0
+
+
+def list_(args) -> int:
+    """Print the manifest, and what of it is there."""
+    from minicnn.weights import checkpoint, fetch, locations, manifest
+
+    report, rows = Report(args.json), []
+    embedded, there = checkpoint.embedded(), checkpoint.available()
+    entries = manifest.entries()
+    for name in [*entries, *(name for name in there if name not in entries)]:
+        entry = entries.get(name)
+        row = {
+            "name": name,
+            "network": entry.network if entry else "",
+            "state": "in the cache" if name in there else "can be fetched",
+            "known hash": entry.known_hash if entry else "",
+            "licence": entry.licence if entry else "",
+        }
+        if name in embedded:
+            row["state"] = "embedded"
+        rows.append(row)
+        more = {**entry._asdict(), "url": fetch.address(entry), "file": entry.file} if entry else {}
+        where = str(there[name]) if name in there else None
+        report.event("network", **{"name": name, **more}, state=row["state"], path=where)
+    report.tell(f"{table(rows)}\n\ncache folder: {locations.cache()}")
+    return 0
+
+
+def path(args) -> int:
+    """Print a path."""
+    from minicnn.weights import fetch, locations
+
+    found = str(fetch.path_of(args.name) if args.name else locations.cache())
+    Report(args.json).result(found, name=args.name, path=found)
+    return 0
+
+
+class _Progress:
+    """Called as progress(bytes so far, bytes in all or None): a bar, or a line now and then."""
+
+    def __init__(self, report):
+        self.report, self.bar, self.said = report, None, time.monotonic()
+        self.on_terminal = sys.stderr.isatty() and not report.quiet
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.bar is not None:
+            self.bar.close()
+
+    def note(self, text):
+        """Say something, above the bar."""
+        if self.bar is not None:
+            self.bar.clear()
+        self.report.note(text)
+
+    def __call__(self, done, total):
+        if self.on_terminal:
+            self._draw(done, total)
+        elif time.monotonic() - self.said >= PAUSE:
+            self.said = time.monotonic()
+            self.report.event("progress", bytes=done, total=total)
+            of = f" of {total / 1e6:.1f}" if total else ""
+            if not self.report.as_json:
+                self.report.note(f"{done / 1e6:.1f}{of} MB")
+
+    def _draw(self, done, total):
+        from tqdm import tqdm
+
+        if self.bar is None:
+            self.bar = tqdm(
+                total=total, initial=done, unit="B", unit_scale=True, dynamic_ncols=True
+            )
+        self.bar.total = total
+        self.bar.update(done - self.bar.n)

@@ -1,0 +1,1 @@
+"""Data sets: labelled pictures, numbered pictures, batches of them."""

@@ -1,1 +1,0 @@
-"""Style objectives compiled for a CUDA device: see README.md."""

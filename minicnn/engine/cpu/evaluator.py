@@ -1,0 +1,139 @@
+"""A network's forward and backward pass, fast, for weights that do not change any more."""
+
+from minicnn.engine.cpu import gram
+from minicnn.engine.cpu.conv2d import FastConvolution
+from minicnn.engine.cpu.plan import Plan
+from minicnn.engine.cpu.threads import Crew
+from minicnn.engine.cpu.units import fits_winograd
+from minicnn.network.layers import Conv2d
+from minicnn.ops.shapes import pair
+
+
+class FastWalk:
+    """Has `forward` and `backward` as `Network` has, with the fast convolution on threads.
+
+    Parameters
+    ----------
+    net : Network
+        Its weights are transformed once, at the first use of each layer, and kept so: if nobody
+        else holds the network, the memory of those that are not needed any more is free then.
+    threads : int, optional
+        See `threads.thread_count`.
+    low_memory : bool
+        Keep no activation that can be `recomputed`, where there is no `Network.backward`: in
+        `replay`, `mean_grams` and a forward pass with keep=False.
+    """
+
+    def __init__(self, net, threads=None, low_memory=False):
+        self._net = net.replica()
+        self._net.params = dict(net.params)  # see `transform_filters`
+        self._net.convolution = FastConvolution(frozen=True)
+        self._crew, self.low_memory = Crew(threads), low_memory
+
+    def forward(self, x, taps, **options):
+        """Compute activations; see `Network.forward`."""
+        with self._crew.at_work():
+            transform_filters(self._net, taps)
+            if options == {"keep": False}:
+                self._net.forget()
+                how = {"keep": False, "recompute": () if self.low_memory else None}
+                plan = Plan(self._net, self._net.convolution, x.shape, taps, **how)
+                acts = plan.forward(x)
+                plan.dissolve()
+                return acts
+            return self._net.forward(x, taps, **options)
+
+    def mean_grams(self, x, layers):
+        """Return {layer: mean Gram matrix (N, C, C)} of pictures x, in little memory."""
+        with self._crew.at_work():
+            transform_filters(self._net, layers)
+            how = {"keep": False, "recompute": layers}
+            plan = Plan(self._net, self._net.convolution, x.shape, layers, **how)
+            grams = {name: gram.mean_gram(f) for name, f in plan.forward(x).items()}
+            plan.dissolve()
+        return grams
+
+    def backward(self, dys, relu_rule="gradient", **options):
+        """Pass gradients down to the picture; see `Network.backward`."""
+        with self._crew.at_work():
+            return self._net.backward(dys, relu_rule, **options)
+
+    def switches(self):
+        """Return the switches of the last forward pass; see `Network.switches`."""
+        return self._net.switches()
+
+    def replay(self):
+        """Return a `Replay` that shares the transformed weights and the threads of this walk."""
+        return Replay(self._net, self._crew, self.low_memory)
+
+
+class Replay:
+    """Forward and gradient again and again for pictures of one size: a compiled `plan`.
+
+    It has no rules but the gradient. The activations that it returns are its own, valid until its
+    next forward pass.
+
+    Parameters
+    ----------
+    net : Network
+        Whose `convolution` is a frozen `FastConvolution`; weights that have been transformed
+        are taken out of its `params`.
+    crew : Crew
+    low_memory : bool
+
+    Attributes
+    ----------
+    only_grams : set of str
+        Taps of which nothing is read but `mean_gram`. With `low_memory`, what such a tap returns
+        may be a `recomputed.Recomputed`.
+    """
+
+    def __init__(self, net, crew, low_memory=False):
+        self._plan = self._key = None
+        self._net, self._crew, self._low_memory = net, crew, low_memory
+        self.only_grams = frozenset()
+
+    def forward(self, x, taps, keep=True):
+        """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
+        recompute = frozenset(self.only_grams) if self._low_memory else None
+        key = (x.shape, tuple(taps), keep, recompute)
+        if key != self._key:
+            self.dissolve()
+            with self._crew.at_work():
+                transform_filters(self._net, taps)
+            how = {"keep": keep, "recompute": recompute}
+            self._plan = Plan(self._net, self._net.convolution, *key[:2], **how)
+            self._key = key
+        with self._crew.at_work():
+            return self._plan.forward(x)
+
+    def backward(self, dys):
+        """Return the gradient (N, C, H, W) of the picture, for gradients of the taps."""
+        with self._crew.at_work():
+            return self._plan.backward(dys)
+
+    def dissolve(self):
+        """Let go of the plan: what it has returned stays, a next forward pass makes another."""
+        if self._plan:
+            self._plan.dissolve()
+        self._key = self._plan = None
+
+    def __del__(self):
+        self.dissolve()
+
+    def mean_gram(self, f):
+        """Return the mean Gram matrices (N, C, C) of an activation f (N, C, H, W)."""
+        with self._crew.at_work():
+            return gram.mean_gram(f)
+
+
+def transform_filters(net, taps):
+    """Transform the filters of the layers up to `taps`; of 3x3 ones only outlines stay in `net`."""
+    for node in net.nodes_until(taps):
+        if type(node.layer) is not Conv2d:
+            continue
+        name, filters = f"{node.name}.weight", net.convolution.filters
+        if not fits_winograd(node, net):
+            filters.matrices(net.params[name], node.layer.groups)
+        elif max(pair(node.layer.padding)) <= 2:  # else the way back goes by columns
+            net.params[name] = filters.outline(net.params[name])

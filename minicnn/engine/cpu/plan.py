@@ -1,0 +1,311 @@
+"""An evaluation of a network compiled for one size of picture and one set of taps.
+
+The layers are fused into units: a convolution with the ReLU behind it, a pooling, any other layer
+by itself. Activations that nobody asked for live in a few buffers that are taken in turn; of a ReLU
+only its bits are kept (one for each number), or nothing where a max pooling behind it remembers
+which windows were positive. On the way back the gradient of a tap is added, and the bits are
+applied, while the part of the gradient that a unit has just made is still in the cache.
+"""
+
+import math
+from functools import cache, partial
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.engine.cpu import pooling, products, units
+from minicnn.engine.cpu.arena import Arena
+from minicnn.engine.cpu.recomputed import Recomputed
+from minicnn.engine.cpu.recorded_calls import PASS_WORK, share
+from minicnn.engine.cpu.threads import at_hand
+from minicnn.errors import MinicnnError
+from minicnn.network.layers import Concat
+from minicnn.network.network import INPUT
+from minicnn.objectives.gram import ChannelProduct
+
+
+class Gradient(NamedTuple):
+    """The gradient of an activation, (N, H, W, C)."""
+
+    array: object
+    buffer: object = None  # the arena's, if the array is one and nobody else reads it
+    settled: bool = False  # nothing is to be added, and the bits have been applied
+
+
+class Plan:
+    """Forward and backward pass for pictures of one shape.
+
+    Parameters
+    ----------
+    net : Network
+        Its parameters must not change any more.
+    convolution : engine.conv2d.FastConvolution
+        With frozen weights; may be shared between plans.
+    shape : (int, int, int, int)
+        Of the pictures, (N, C, H, W).
+    taps : tuple of str
+    keep : bool
+        Whether `backward` will be called.
+    recompute : collection of str, optional
+        If given, the first convolution's activation is not kept where none but a 3x3 convolution
+        reads it. As a tap it must be one of these, and comes as a `recomputed.Recomputed`.
+    """
+
+    def __init__(self, net, convolution, shape, taps, *, keep=True, recompute=None):
+        nodes = net.nodes_until(taps)
+        self.taps, self.keep, self.convolution = frozenset(taps), keep, convolution
+        self.dtype = net.dtype
+        self.recompute = recompute if recompute is None else frozenset(recompute)
+        self.shapes = {INPUT: shape}
+        for name, (C, H, W) in net.shapes(shape[1:], taps).items():
+            self.shapes[name] = (shape[0], C, H, W)
+        self.consumers = {}
+        for node in nodes:
+            for source in node.inputs:
+                self.consumers.setdefault(source, []).append(node)
+        self.units = units.fuse(self, nodes, net)
+        self.by_name = {unit.name: unit for unit in self.units}
+        self.arena = Arena(net.dtype, max(math.prod(shape) for shape in self.shapes.values()))
+        self.held = {
+            unit.name: unit.recomputed or self._empty(unit.name)
+            for unit in self.units
+            if unit.name in self.taps
+        }
+        self.last_use = {s: i for i, unit in enumerate(self.units) for s in unit.inputs}
+        # what a layer by itself has seen may be in its cache
+        plain = [unit for unit in self.units if isinstance(unit, units.Plain)]
+        self.pinned = {source for unit in plain for source in unit.inputs}
+        self.dys, self.pending, self.passed, self.lent = {}, {}, set(), {}
+        self.own_gradients = {}  # of the picture, from each unit that reads it
+        self.programs, self.copies = {}, {}  # see `play`, `_copied`
+        self.zeros = cache(partial(np.zeros, dtype=net.dtype))  # of a shape, not to be written to
+
+    def forward(self, x):
+        """Return {tap: activation (N, C, H, W)}, valid until the next call.
+
+        The pictures x (N, C, H, W) are taken in the dtype of the network.
+        """
+        x = self._copied(INPUT, x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        self.dys = {}
+        self.arena.reset()
+        self.lent.clear()
+        values, acts = {INPUT: x}, {}
+        for i, unit in enumerate(self.units):
+            values[unit.name] = unit.forward([values[source] for source in unit.inputs])
+            if unit.name in self.taps:
+                acts[unit.name] = values[unit.name]
+            for source in set(unit.inputs):
+                if self.last_use[source] == i and source not in self.pinned:
+                    del values[source]
+                    self.arena.give(self.lent.pop(source, None))
+        return acts
+
+    def backward(self, dys):
+        """Return the gradient of the picture.
+
+        Parameters
+        ----------
+        dys : dict, tap -> array (N, C, H, W) or `objectives.ChannelProduct`
+            The latter is multiplied part by part, never as a whole.
+
+        Raises
+        ------
+        MinicnnError
+            If there is no tap of some name, or a gradient has another shape than its activation.
+        """
+        for name, dy in dys.items():
+            if name not in self.held:
+                raise MinicnnError(f"no tap {name!r}; the taps are {', '.join(sorted(self.held))}")
+            if dy.shape != self.shapes[name]:
+                raise MinicnnError(
+                    f"layer {name}: the gradient is {dy.shape}, its activation {self.shapes[name]}"
+                )
+        self.dys, self.passed = {name: self._tap(name, dy) for name, dy in dys.items()}, set()
+        self.pending = {}
+        for unit in reversed(self.units):
+            parts = self.pending.pop(unit.name, [])
+            if unit.name in self.passed or not (parts or unit.name in dys):
+                continue
+            g = parts[0] if parts and parts[0].settled else self._settle(unit, parts)
+            unit.backward(g.array.transpose(0, 3, 1, 2))
+            if not unit.hands_on:
+                self.arena.give(g.buffer)
+        parts = [part.array for part in self.pending.pop(INPUT, [])]
+        return sum(parts[1:], parts[0].copy()).transpose(0, 3, 1, 2) if parts else None
+
+    def dissolve(self):
+        """Let go of the units, which know the plan, so that its memory is free at once."""
+        self.units, self.by_name, self.programs = [], {}, {}
+
+    def buffer(self, name):
+        """Return where the activation `name` goes, (N, H, W, C).
+
+        If only a concatenation reads it, that is a part of what the concatenation makes.
+        """
+        if name in self.held:
+            return self.held[name]
+        if name in self.lent:
+            return self.lent[name]
+        behind = self.consumers.get(name, [])
+        if len(behind) == 1 and type(behind[0].layer) is Concat:
+            return self.buffer(behind[0].name)[..., dict(self.places(behind[0]))[name]]
+        N, C, H, W = self.shapes[name]
+        self.lent[name] = self.arena.take((N, H, W, C))
+        return self.lent[name]
+
+    def places(self, node):
+        """Return [(input, its slice of the channels), ...] of a concatenation."""
+        edges = np.cumsum([0, *(self.shapes[source][1] for source in node.inputs)])
+        return [
+            (name, slice(*ends)) for name, ends in zip(node.inputs, pairwise(edges), strict=True)
+        ]
+
+    def gradient_buffer(self, source, reader):
+        """Return (buffer for the gradient of `source` that the unit `reader` makes, finish).
+
+        The unit that fills it notes finish(calls, part, pictures, rows) for each part when it is
+        done with it, or nothing where finish is None.
+        """
+        if source == INPUT:
+            if reader not in self.own_gradients:
+                self.own_gradients[reader] = self._empty(source)
+            return self.own_gradients[reader], None
+        N, C, H, W = self.shapes[source]
+        out = self.arena.take((N, H, W, C))
+        alone = len(self.consumers[source]) == 1
+        return out, self.finisher(source) if alone else None
+
+    def finisher(self, source):
+        """Return finish(calls, part, pictures, rows), which settles a part of a gradient."""
+
+        def finish(calls, part, pictures, rows):
+            self._finish(calls, self.by_name[source], part, pictures, rows)
+
+        return finish
+
+    def finishing_work(self, source):
+        """Return how many multiplications it takes to settle a gradient, see `calls.worth`."""
+        N, C, H, W = self.shapes[source]
+        product = C if isinstance(self.dys.get(source), ChannelProduct) else 0
+        return N * C * H * W * (PASS_WORK + product)
+
+    def play(self, key, arrays, make):
+        """Run the program make(scratches) of these arrays; it is made anew only if need be.
+
+        Everything that it reads and writes must lie where it lay before: the arrays, which may do
+        so or not, and what the plan, its units and the workers own. The same gradients of taps must
+        come, in the same form.
+        """
+        crew = at_hand()
+        taps = {name: (type(dy), _added(dy) is None) for name, dy in self.dys.items()}
+        stamp = [_address(array) for array in arrays], id(crew), taps
+        before, program = self.programs.get(key, (None, None))
+        if before != stamp:
+            program = make(crew.scratches)
+            self.programs[key] = (stamp, program)
+        crew.play(program)
+
+    def steady(self, name, x):
+        """Return x (N, C, H, W) where it will lie the next time too, in a copy if need be."""
+        if isinstance(x, Recomputed):
+            return x
+        flat = x.transpose(0, 2, 3, 1)
+        if not (flat.flags.c_contiguous and self._is_own(x)):
+            flat = self._copied(name, flat)
+        return flat.transpose(0, 3, 1, 2)
+
+    def pass_by(self, name):
+        """Note that the unit `name` has handed its gradient on."""
+        self.passed.add(name)
+
+    def contribute(self, source, array, *, owned=False, settled=False):
+        """Note a gradient (N, H, W, C) of the activation `source`.
+
+        `owned`: the array is a whole buffer of the arena.
+        """
+        part = Gradient(array, array if owned else None, settled)
+        self.pending.setdefault(source, []).append(part)
+
+    def _settle(self, unit, parts):
+        """Return the sum of `parts` and of the tap's gradient, with the bits applied."""
+        tap, arrays = self.dys.get(unit.name), [part.array for part in parts]
+        if len(arrays) == 1 and tap is None and not unit.masks:
+            return parts[0]
+        N, C, H, W = self.shapes[unit.name]
+        out = self.arena.take((N, H, W, C))
+        arrays = [
+            array if self._is_own(array) else self._copied(f"{unit.name} part {i}", array)
+            for i, array in enumerate(arrays)
+        ]
+
+        def band(calls, where):
+            mine = out[where]
+            calls.add(np.copyto, mine, arrays[0][where] if arrays else mine.dtype.type(0))
+            for other in arrays[1:]:
+                calls.add(np.add, mine, other[where], out=mine)
+            self._finish(calls, unit, mine, *where)
+
+        def make(scratches):
+            return [share(scratches, pooling.row_bands(out), band, self.finishing_work(unit.name))]
+
+        self.play((unit.name, "settle"), (out, *arrays), make)
+        for part in parts:
+            self.arena.give(part.buffer)
+        return Gradient(out, out)
+
+    def _tap(self, name, dy):
+        """Return the gradient of a tap in the form in which the parts take it."""
+        if not isinstance(dy, ChannelProduct):
+            return dy
+        if _address(dy.f) != _address(self.held[name]) or dy.f.shape != self.shapes[name]:
+            return dy.dense()  # of an activation that is not the last one
+        matrix = dy.matrix.transpose(0, 2, 1)
+        if products.wants_panels(matrix.shape):
+            matrix = products.panels(matrix)
+        self._copied(name + " matrix", matrix)
+        return dy
+
+    def _finish(self, calls, unit, part, pictures, rows):
+        """Note that a part (n, rows, W, C) of a gradient gets that of the tap, then the bits."""
+        f, tap = None, self.dys.get(unit.name)
+        if unit.masks or isinstance(tap, ChannelProduct):
+            f = unit.activation(calls, pictures, rows)
+        if isinstance(tap, ChannelProduct):
+            flat = f.reshape(len(f), -1, f.shape[-1])
+            product = calls.buffer("product", flat.shape, part.dtype)
+            products.by(calls, flat, self.copies[unit.name + " matrix"][pictures], product)
+            calls.add(np.add, part, product.reshape(part.shape), out=part)
+        if _added(tap) is not None:
+            calls.add(self._add_array, unit.name, part, pictures, rows)
+        unit.mask(calls, part, f, pictures, rows)
+
+    def _add_array(self, name, part, pictures, rows):
+        part += _added(self.dys[name])[pictures, :, rows].transpose(0, 2, 3, 1)
+
+    def _copied(self, name, array):
+        """Return a copy of an array, always in the same place."""
+        if name not in self.copies:
+            self.copies[name] = np.empty(array.shape, self.arena.dtype)
+        np.copyto(self.copies[name], array)
+        return self.copies[name]
+
+    def _is_own(self, array):
+        owner = array if array.base is None else array.base
+        own = (*self.arena.buffers, *self.held.values(), *self.copies.values())
+        return any(owner is mine for mine in own)
+
+    def _empty(self, name):
+        N, C, H, W = self.shapes[name]
+        return np.empty((N, H, W, C), self.arena.dtype)
+
+
+def _address(array):
+    if isinstance(array, Recomputed):
+        return id(array.correlation)
+    return array.__array_interface__["data"][0]
+
+
+def _added(tap):
+    """Return the array among what is added to the gradient of a tap, or None."""
+    return tap.rest if isinstance(tap, ChannelProduct) else tap

@@ -1,0 +1,68 @@
+"""Calls to NumPy that are noted once and made again and again.
+
+Making the views of a small call takes longer than the call, and holds the interpreter lock, for
+which the other threads wait. So what is evaluated often is noted first, with all its views, as a
+program: a list of stages, each a list with the `Calls` of every worker.
+"""
+
+from functools import partial
+from itertools import pairwise
+
+from minicnn.engine.cpu.scratch import buffer
+
+SHARE_WORK = 10_000_000  # multiplications, about a fifth of a millisecond
+PASS_WORK = 50  # what a pass over the numbers of an array counts, for each of them
+
+
+class Calls:
+    """The calls of one worker, in order.
+
+    Parameters
+    ----------
+    scratch : engine.scratch.Scratch, optional
+        Memory of that worker, for what the calls hand to each other; that of this thread by
+        default.
+    """
+
+    def __init__(self, scratch=None):
+        self.buffer = scratch.buffer if scratch else buffer
+        self._noted = []
+
+    def add(self, function, *args, **kwargs):
+        """Note a call."""
+        self._noted.append(partial(function, *args, **kwargs))
+
+    def __len__(self):
+        return len(self._noted)
+
+    def __call__(self):
+        """Make all calls."""
+        for call in self._noted:
+            call()
+
+
+def share(scratches, items, note, work):
+    """Return a stage in which every worker has a share of neighbouring items.
+
+    Parameters
+    ----------
+    scratches : list of Scratch, one for each worker
+    items : sequence
+    note : callable, note(calls, item)
+        Notes the calls of an item.
+    work : int
+        Multiplications in all, see `worth`.
+    """
+    stage, scratches = [], scratches[: worth(work)]
+    edges = [len(items) * i // len(scratches) for i in range(len(scratches) + 1)]
+    for scratch, (first, last) in zip(scratches, pairwise(edges), strict=True):
+        calls = Calls(scratch)
+        for item in items[first:last]:
+            note(calls, item)
+        stage.append(calls)
+    return stage
+
+
+def worth(work):
+    """Return how many workers are worth waking for so many multiplications."""
+    return max(1, work // SHARE_WORK)

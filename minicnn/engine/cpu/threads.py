@@ -1,0 +1,166 @@
+"""How many threads to use, and BLAS at one thread a worker while they do."""
+
+import os
+import threading
+import weakref
+from contextlib import contextmanager
+from functools import cache
+from queue import SimpleQueue
+
+from threadpoolctl import ThreadpoolController
+
+from minicnn.engine.cpu.scratch import Scratch
+from minicnn.errors import MinicnnError
+
+VARIABLE = "MINICNN_THREADS"
+_here = threading.local()
+
+
+def thread_count(wanted=None):
+    """Return the number of worker threads: `wanted`, else $MINICNN_THREADS, else what we may use.
+
+    That is the number of processors that this process may run on, less where a container's quota
+    allows less.
+
+    Raises
+    ------
+    MinicnnError
+        If the number is not between 1 and 256.
+    """
+    if wanted is None and os.environ.get(VARIABLE):
+        wanted = os.environ[VARIABLE]
+    if wanted is None:
+        return max(1, min(_processors(), _quota()))
+    if not str(wanted).isdigit() or not 1 <= int(wanted) <= 256:
+        raise MinicnnError(f"threads must be a number from 1 to 256, not {wanted!r}")
+    return int(wanted)
+
+
+def one_blas_thread():
+    """Context in which every BLAS call runs on the thread that makes it; undone afterwards."""
+    return _blas().limit(limits=1, user_api="blas")
+
+
+class Crew:
+    """Worker threads that are kept, with their scratch memory, from one evaluation to the next.
+
+    The thread that gives the work is one of the workers.
+
+    Parameters
+    ----------
+    wanted : int, optional
+        See `thread_count`.
+    """
+
+    def __init__(self, wanted=None):
+        self.count = thread_count(wanted)
+        self.scratches = [Scratch() for _ in range(self.count)]
+        self._inboxes = [SimpleQueue() for _ in range(self.count - 1)]
+        for inbox in self._inboxes:
+            threading.Thread(target=_work, args=(inbox,), daemon=True).start()
+        weakref.finalize(self, _dismiss, self._inboxes)
+
+    @contextmanager
+    def at_work(self):
+        """Context in which the crew is `at_hand` in this thread, and BLAS uses no threads."""
+        before, _here.crew = getattr(_here, "crew", None), self
+        try:
+            with one_blas_thread():
+                yield
+        finally:
+            _here.crew = before
+
+    def run(self, tasks):
+        """Call every one of at most `count` functions, each in a thread; return when all have.
+
+        Raises
+        ------
+        Exception
+            The first that a function has raised.
+        """
+        done = SimpleQueue()
+        others = list(zip(self._inboxes, tasks[1:], strict=False))
+        for inbox, task in others:
+            inbox.put((task, done))
+        before, _here.crew = getattr(_here, "crew", None), None  # the others are not free now
+        try:
+            tasks[0]()
+        finally:
+            errors = [done.get() for _ in others]
+            _here.crew = before
+        for error in errors:
+            if error:
+                raise error
+
+    def map(self, function, items):
+        """Return [function(item), ...]; whoever is free takes the next item."""
+        items, results = list(items), {}
+        numbers = iter(range(len(items)))  # its next is one step to other threads
+
+        def work():
+            for i in numbers:
+                results[i] = function(items[i])
+
+        self.run([work] * min(self.count, max(1, len(items))))
+        return [results[i] for i in range(len(items))]
+
+    def play(self, program):
+        """Make the calls of a program, see `recorded_calls`, one stage after the other."""
+        for stage in program:
+            self.run([calls for calls in stage if calls] or stage[:1])
+
+
+def at_hand():
+    """Return the crew at work in this thread, or a crew of this thread alone."""
+    crew = getattr(_here, "crew", None)
+    if crew is None:
+        crew = getattr(_here, "alone", None)
+        if crew is None:
+            crew = _here.alone = Crew(1)
+    return crew
+
+
+def parallel_map(function, items):
+    """Call `function` on every item, on the crew at work in this thread if there is one.
+
+    The items must not depend on each other; NumPy's calls release the interpreter lock.
+    """
+    return at_hand().map(function, items)
+
+
+def _work(inbox):
+    """Do what comes in, until there is nothing more to come."""
+    for task, done in iter(inbox.get, None):
+        try:
+            task()
+            done.put(None)
+        except BaseException as error:
+            done.put(error)
+        del task, done
+
+
+def _dismiss(inboxes):
+    for inbox in inboxes:
+        inbox.put(None)
+
+
+@cache
+def _blas():
+    return ThreadpoolController()  # looks through all loaded libraries: once is enough
+
+
+def _processors():
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS, Windows
+        return os.cpu_count() or 1
+
+
+def _quota():
+    """Processors that the container's quota (cgroup 2) allows, rounded up."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        return 256
+    return 256 if quota == "max" else max(1, -(-int(quota) // int(period)))

@@ -1,0 +1,281 @@
+"""Convolution of stride 1 with 3x3 filters by Winograd's F(m, 3), and its gradients.
+
+Two-dimensional F(m x m, 3 x 3), for each tile of m x m outputs and its (m+2) x (m+2) inputs d:
+
+    forward          y  = Aᵀ [ Σ_c U[c,k] ∘ V[c] ] A         U = G w Gᵀ,   V = Bᵀ d B
+    backward_data    the same with w flipped in r, s and transposed in c, k, on dy padded by
+                     2 - pad
+    backward_params  dw = Gᵀ [ Σ_tiles V[c] ∘ (A dy Aᵀ)[k] ] G
+
+The sum over c is a matrix product for each of the (m+2)² frequencies: (m+2)² / (9 m²) of the
+multiplications of the direct sum, 0.25 for m = 4 and 0.20 for m = 6.
+
+Arrays are (N, C, H, W) as everywhere, but lie in memory as (N, H, W, C). Then all five steps, Bᵀ
+along the rows, Bᵀ along the columns, U, Aᵀ along the rows, Aᵀ along the columns, are matrix
+products from one view of memory into another, and nothing is copied between them.
+"""
+
+import math
+
+import numpy as np
+
+from minicnn.engine.cpu import products, winograd_tiles
+from minicnn.engine.cpu.recorded_calls import PASS_WORK, Calls, share
+from minicnn.engine.cpu.threads import at_hand
+from minicnn.engine.cpu.transforms import data_matrices, matrices
+from minicnn.ops.shapes import pair
+
+TILES = (4, 6)
+CHUNK_BYTES = 512 << 10  # of transformed input at a time, so that a chunk stays in the cache
+ONCE_BYTES = 2 << 20  # where calls are made once: to note one takes longer than to make it again
+FEW_TILES = 256  # up to so many the products with a large bank of filters are shared out
+SHARED_BYTES = 16 << 20  # of a large bank
+
+
+def suits(w_shape, stride, dilation, groups):
+    """Return whether a convolution can be done here, and is better done here."""
+    return (
+        tuple(w_shape[2:]) == (3, 3)
+        and pair(stride) == (1, 1)
+        and pair(dilation) == (1, 1)
+        and groups == 1
+        and w_shape[1] >= 8
+    )
+
+
+def tile_size(P, Q):
+    """Return the m of `TILES` that does P x Q outputs with the fewest products."""
+    return min(TILES, key=lambda m: -(-P // m) * -(-Q // m) * (m + 2) ** 2)
+
+
+def transform_filters(w, m, dtype):
+    """Return U = G w Gᵀ of filters (K, C, 3, 3) as (frequencies (column, row), C, K)."""
+    K, C = w.shape[:2]
+    G = matrices(m)[1]
+    taps = np.ascontiguousarray(w.transpose(3, 2, 1, 0), dtype).reshape(9, C * K)
+    return (np.kron(G, G).astype(dtype) @ taps).reshape((m + 2) ** 2, C, K)
+
+
+def correlate(x, U, b, padding, *, flipped=False):
+    """Return y[n,k] = b[k] + Σ_c w[k,c] * x[n,c], stride 1, any padding.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W)
+    U : array ((m + 2)², C, K), or its `products.panels`
+        The filters w, from `transform_filters`; its last two axes exchanged if `flipped`.
+    b : array (K,) or None
+    padding : (int, int)
+    flipped : bool
+        Take the filters flipped in r and s: the gradient of the data.
+
+    Returns
+    -------
+    y : array (N, K, P, Q)
+    """
+    N, C, H, W = x.shape
+    K, P, Q = U[0].size // C, H + 2 * padding[0] - 2, W + 2 * padding[1] - 2
+    y = np.empty((N, P, Q, K), x.dtype)
+    crew = at_hand()
+    how = {"flipped": flipped, "target": lambda calls, *where: y[where], "size": ONCE_BYTES}
+    crew.play(Correlation(Rows(x), U, b, padding, **how).program(crew.scratches))
+    return y.transpose(0, 3, 1, 2)
+
+
+class Rows:
+    """The rows of an array x (N, C, H, W), for `Correlation`."""
+
+    def __init__(self, x):
+        self.array = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+        self.shape, self.dtype = x.shape, x.dtype
+
+    def read(self, calls, pictures, first, last):
+        """Return some rows of some pictures, (n, last - first, W, C)."""
+        return self.array[pictures, first:last]
+
+
+class Correlation:
+    """What `correlate` computes, part by part, as a program of `recorded_calls`.
+
+    Parameters
+    ----------
+    x : `Rows`, or what has its attributes and `read`, which may note calls that make the rows
+    U, b, padding, flipped
+        Those of `correlate`.
+    target : callable, target(calls, pictures, rows) -> array (n, rows, Q, K), contiguous
+        Where a part of y goes, a slice of pictures and one of rows.
+    then : callable, then(calls, part, pictures, rows), optional
+        Notes what is to be done with each part of y while it is in the cache.
+    size : int
+        Bytes of a chunk of transformed input, and of products before they are transformed back.
+    then_work : int
+        Multiplications of `then` in all, see `calls.worth`.
+    """
+
+    def __init__(
+        self,
+        x,
+        U,
+        b,
+        padding,
+        *,
+        flipped=False,
+        target,
+        then=None,
+        size=CHUNK_BYTES,
+        then_work=0,
+    ):
+        N, C, H, W = x.shape
+        self.x, self.U, self.b, self.padding = x, U, b, padding
+        self.target, self.then, self.size, self.then_work = target, then, size, then_work
+        self.m, self.C, self.K = round(len(U) ** 0.5) - 2, C, U[0].size // C
+        self.AT, self.BT = (M.astype(x.dtype) for M in data_matrices(self.m, flipped))
+        self.P = H + 2 * padding[0] - 2
+        Q = W + 2 * padding[1] - 2
+        self.N, self.counts = N, (-(-self.P // self.m), -(-Q // self.m))
+
+    def program(self, scratches):
+        """Return the stages."""
+        count = self.N * self.counts[0] * self.counts[1]
+        if self.U.ndim == 3 and count <= FEW_TILES and self.U.nbytes > SHARED_BYTES:
+            return self._in_stages(scratches, count)
+        per_tile = len(self.U) * max(self.C, self.K) * self.x.dtype.itemsize
+        chunks = winograd_tiles.chunks(
+            self.N, self.counts, per_tile, max(self.size, self.U.nbytes // 4)
+        )
+        groups = winograd_tiles.neighbours(chunks, len(scratches))
+        work = count * (self.U.size + PASS_WORK * len(self.U) * (self.C + self.K))
+        return [share(scratches, groups, self._group, work + self.then_work)]
+
+    def _group(self, calls, chunks):
+        """Note some neighbouring chunks, for which the input is read at once."""
+        seen = self._read(calls, chunks[0][0], chunks[0][1][0], chunks[-1][1][1])
+        for where in chunks:
+            self._chunk(calls, where, seen)
+
+    def _read(self, calls, pictures, first, last):
+        """Return the input of some tile rows as (rows, index of the first)."""
+        top = self.m * first - self.padding[0]
+        low, high = max(0, top), min(self.x.shape[2], top + self.m * (last - first) + 2)
+        return self.x.read(calls, pictures, low, max(low, high)), low
+
+    def _chunk(self, calls, where, seen):
+        n, T = self.m + 2, math.prod(self._shape(where))
+        V = calls.buffer("V", (n, n, T, self.C), self.x.dtype)
+        Z = calls.buffer("Z", (n, self.m, T, self.K), self.x.dtype)
+        self._transform(calls, where, V, seen)
+        bytes_each = n * T * self.K * V.itemsize
+        step = max(
+            s for s in (1, 2, 3, 4, n) if n % s == 0 and (s == 1 or s * bytes_each <= self.size)
+        )
+        for j in range(0, n, step):
+            self._multiply(calls, V, Z, slice(j, j + step))
+        self._place(calls, where, Z)
+
+    def _in_stages(self, scratches, count):
+        """Return the stages for so few tiles that the products are shared out by frequency.
+
+        So a worker reads a share of the filters, not all of them for a share of the tiles.
+        """
+        n, buffer, work = self.m + 2, scratches[0].buffer, count * self.U.size
+        V = buffer("all V", (n, n, count, self.C), self.x.dtype)
+        Z = buffer("all Z", (n, self.m, count, self.K), self.x.dtype)
+        parts = [
+            (slice(i, i + 1), (t, t + 1)) for i in range(self.N) for t in range(self.counts[0])
+        ]
+
+        def span(where):
+            first = (where[0].start * self.counts[0] + where[1][0]) * self.counts[1]
+            return slice(first, first + self.counts[1])
+
+        def before(calls, where):
+            self._transform(
+                calls, where, V[:, :, span(where)], self._read(calls, where[0], *where[1])
+            )
+
+        def between(calls, j):
+            self._multiply(calls, V, Z, slice(j, j + 1))
+
+        def after(calls, where):
+            self._place(calls, where, Z[:, :, span(where)])
+
+        return [
+            share(scratches, parts, before, work),
+            share(scratches, range(n), between, work),
+            share(scratches, parts, after, work),
+        ]
+
+    def _transform(self, calls, where, V, seen):
+        """Note V = Bᵀ d B, (column frequency, row frequency, tiles, C)."""
+        V = V.reshape(*V.shape[:2], *self._shape(where), self.C)
+        first = (self.m * where[1][0] - self.padding[0], self.padding[1])
+        winograd_tiles.transform(calls, self.BT, *seen, self.x.shape[2], first, self.m, V)
+
+    def _multiply(self, calls, V, Z, columns):
+        """Note Z = Aᵀ (V U), (column frequency, row of the tile, tiles, K), of some columns."""
+        n, (T, K) = self.m + 2, Z.shape[2:]
+        U = self.U.reshape(n, n, *self.U.shape[1:])[columns]
+        M = calls.buffer("M", (len(U), n, T, K), Z.dtype)
+        V = V[columns].reshape(-1, T, self.C)
+        products.by(calls, V, U.reshape(-1, *U.shape[2:]), M.reshape(-1, T, K))
+        if self.b is not None and columns.start <= 1 < columns.stop:
+            at_one = M[1 - columns.start, 1]  # Aᵀ has ones in the column of the point 1
+            calls.add(np.add, at_one, self.b, out=at_one)
+        Z = Z[columns]
+        products.of_small(calls, self.AT, M.reshape(len(U), n, -1), Z.reshape(len(U), self.m, -1))
+
+    def _place(self, calls, where, Z):
+        """Note y = Z A of some tiles; what hangs over the edges is left out."""
+        pictures, rows = where
+        m, mine = self.m, slice(self.m * rows[0], min(self.m * rows[1], self.P))
+        y = self.target(calls, pictures, mine)
+        # (picture, tile row, row of the tile, tile column, column frequency, K)
+        Z = Z.reshape(m + 2, m, *self._shape(where), self.K).transpose(2, 3, 1, 4, 0, 5)
+        for up, down, height in winograd_tiles.whole_and_rest(y.shape[1], m):
+            for left, right, width in winograd_tiles.whole_and_rest(y.shape[2], m):
+                part = y[
+                    :,
+                    m * up : m * up + (down - up) * height,
+                    m * left : m * left + (right - left) * width,
+                ]
+                part = part.reshape(len(y), down - up, height, right - left, width, self.K)
+                source = Z[:, up:down, :height, left:right]
+                calls.add(np.matmul, self.AT[:width], source, out=part)
+        if self.then:
+            self.then(calls, y, pictures, mine)
+
+    def _shape(self, where):
+        """Return (pictures, tile rows, tile columns) of a part."""
+        pictures, rows = where
+        return pictures.stop - pictures.start, rows[1] - rows[0], self.counts[1]
+
+
+def filter_gradient(x, dy, padding):
+    """Return dw (K, C, 3, 3) for the input x (N, C, H, W) and dy (N, K, P, Q)."""
+    N, K, P, Q = dy.shape
+    C, m = x.shape[1], tile_size(P, Q)
+    AT, G, BT = (M.astype(x.dtype) for M in matrices(m))
+    A = np.ascontiguousarray(AT.T)
+    counts, n = (-(-P // m), -(-Q // m)), m + 2
+    x, dy = Rows(x), Rows(dy)
+    dU = np.zeros((n * n, C, K), dy.dtype)
+    product = np.empty_like(dU)
+    per_tile = len(dU) * max(C, K) * dU.itemsize
+    for pictures, rows in winograd_tiles.chunks(
+        N, counts, per_tile, max(ONCE_BYTES, dU.nbytes // 4)
+    ):
+        calls = Calls()
+        shape = (pictures.stop - pictures.start, rows[1] - rows[0], counts[1])
+        V, M = (
+            calls.buffer(name, (n, n, *shape, size), dU.dtype)
+            for name, size in (("V", C), ("M", K))
+        )
+        first = (m * rows[0] - padding[0], padding[1])
+        winograd_tiles.transform(calls, BT, x.array[pictures], 0, x.shape[2], first, m, V)
+        winograd_tiles.transform(calls, A, dy.array[pictures], 0, P, (m * rows[0], 0), m, M)
+        calls()
+        np.matmul(V.reshape(n * n, -1, C).transpose(0, 2, 1), M.reshape(n * n, -1, K), out=product)
+        dU += product
+    # (9, n n) @ (n n, C K): the taps in the order (column, row), as the frequencies
+    taps = np.kron(G, G).T @ dU.reshape(-1, C * K)
+    return np.ascontiguousarray(taps.reshape(3, 3, C, K).transpose(3, 2, 1, 0))

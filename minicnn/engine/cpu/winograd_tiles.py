@@ -1,0 +1,82 @@
+"""Tiles for Winograd's filtering: their order, their transform, what hangs over the edges."""
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from minicnn.engine.cpu import products
+
+GROUP = 4  # chunks for which rows are read at once
+
+
+def chunks(N, tiles, bytes_per_tile, size):
+    """Cut the work into [(slice of pictures, (first, last + 1) tile row), ...].
+
+    Whole pictures if several fit into `size`, else rows of one.
+    """
+    wanted = size // (tiles[1] * bytes_per_tile)
+    step = max(1, wanted // tiles[0])
+    if step > 1:
+        return [(slice(i, min(i + step, N)), (0, tiles[0])) for i in range(0, N, step)]
+    count = -(-tiles[0] // max(1, wanted))
+    count = min(tiles[0], -(-count // 4) * 4)  # which two or four workers can share
+    edges = [tiles[0] * i // count for i in range(count + 1)]
+    return [(slice(i, i + 1), rows) for i in range(N) for rows in pairwise(edges)]
+
+
+def neighbours(parts, workers):
+    """Gather `chunks` of one picture, up to `GROUP` together, so many that each worker has some."""
+    groups, most = [], max(1, min(GROUP, len(parts) // workers))
+    for where in parts:
+        if groups and len(groups[-1]) < most and groups[-1][-1][0] == where[0] and where[1][0]:
+            groups[-1].append(where)
+        else:
+            groups.append([where])
+    return groups
+
+
+def transform(calls, L, rows, low, H, first, m, V):
+    """Note V = L d Lᵀ of tiles d of k x k pixels, m apart, with zeros beyond the edges of x.
+
+    Parameters
+    ----------
+    L : array (n, k)
+    rows : array (pictures, rows, W, C)
+        Rows of x from the row `low` on; x has H of them.
+    first : (int, int)
+        The row of x at which the tiles begin, and the columns of zeros before x.
+    V : array (n column frequencies, n row frequencies, pictures, tile rows, tile columns, C)
+    """
+    (n, k), (N, count, columns, C), (top, left) = L.shape, V.shape[2:], first
+    W, width = rows.shape[2], m * (columns - 1) + k
+    E = calls.buffer("E", (N, count, n, width, C), V.dtype)
+    for outside in (E[..., :left, :], E[..., left + W :, :]):
+        if outside.size:
+            calls.add(outside.fill, 0)
+    inside = E[..., left : left + W, :].reshape(N, count, n, -1)
+    for begin, end, a, b in _tile_rows(count, top, m, k, H):
+        if b <= a:
+            calls.add(inside[:, begin:end].fill, 0)
+            continue
+        source = rows[:, top + m * begin + a - low :]
+        sN, sH, _, item = source.strides
+        strips = as_strided(source, (N, end - begin, b - a, W * C), (sN, m * sH, sH, item))
+        products.of_small(calls, L[:, a:b], strips, inside[:, begin:end])
+    sN, st, si, sw, item = E.strides
+    windows = as_strided(E, (N, count, n, columns, k, C), (sN, st, si, m * sw, sw, item))
+    calls.add(np.matmul, L, windows, out=V.transpose(2, 3, 1, 4, 0, 5))
+
+
+def _tile_rows(count, top, m, k, H):
+    """Return runs of tile rows, (first, last + 1, a, b): rows a .. b of their k lie in 0 .. H."""
+    inside = [(max(0, -(top + m * t)), min(k, H - top - m * t)) for t in range(count)]
+    edges = [0, *(t for t in range(1, count) if inside[t] != inside[t - 1]), count]
+    return [(begin, end, *inside[begin]) for begin, end in pairwise(edges)]
+
+
+def whole_and_rest(size, m):
+    """Return (first tile, last + 1, its size) of the whole tiles of `size`, and of what is left."""
+    whole = size // m
+    found = [(0, whole, m), (whole, whole + 1, size % m)]
+    return [(first, last, size) for first, last, size in found if last > first and size]

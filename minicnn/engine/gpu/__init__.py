@@ -1,0 +1,1 @@
+"""Objectives compiled for a CUDA device: see README.md."""

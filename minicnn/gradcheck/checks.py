@@ -1,0 +1,188 @@
+"""Are the gradients right? Numerical checks of every explicit gradient, and their table.
+
+    check_vjp      <dy, J v> = <Jᵀ dy, v>,   J v = (f(x + h v) - f(x - h v)) / 2 h
+    check_params   the same for each parameter by itself
+    check_adjoint  <A x, y> = <x, Aᵀ y> for a linear map A, to rounding
+
+J is the derivative of f at x. The direction v and the cotangent dy are random: two evaluations
+test all entries at once, and a dy of ones could not see a transposed gradient. An error e in the
+backward pass shows as a relative error of about e. All of it is float64.
+
+Only gradients pass: the ReLU rules `deconvnet` and `guided` are refused, as they should be.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.backend import array_module
+from minicnn.errors import MinicnnError
+from minicnn.gradcheck import objectives, ops
+
+CASES = {**ops.CASES, **objectives.CASES}
+STEP = 1e-6
+TOLERANCES = {"vjp": 1e-6, "adjoint": 1e-11}
+WORST = 2.0  # the relative error of a number and its negative; also stands for NaN
+
+
+class Result(NamedTuple):
+    """One row of the table; all fields are plain Python values."""
+
+    op: str
+    case: str
+    check: str
+    error: float
+    tolerance: float
+    ok: bool
+
+
+def check_vjp(function, vjp, x, rng, *, step=STEP):
+    """Compare a vector-Jacobian product with central differences.
+
+    Parameters
+    ----------
+    function : callable
+        x -> y, an array or a number; must be smooth within about `step` of `x`.
+    vjp : callable
+        (dy, x) -> dx, the derivative projected onto dy.
+    x : float64 array, any shape
+    rng : numpy.random.Generator
+        Draws dy, then v.
+    step : float
+        h, for values of the order of 1.
+
+    Returns
+    -------
+    float
+        Relative error, 0 to 2.
+
+    Raises
+    ------
+    MinicnnError
+        If dx has not the shape of x.
+    """
+    xp = array_module(x)
+    dy = xp.asarray(rng.standard_normal(xp.asarray(function(x)).shape))
+    v = xp.asarray(rng.standard_normal(x.shape))
+    dx = vjp(dy, x)
+    if dx.shape != x.shape:
+        raise MinicnnError(f"the gradient has shape {dx.shape}, its input {x.shape}")
+    difference = xp.asarray(function(x + step * v) - function(x - step * v))
+    return relative_error((dy * difference).sum() / (2 * step), (dx * v).sum())
+
+
+def check_params(function, vjp, params, rng, *, step=STEP):
+    """Compare the gradient of each parameter with central differences.
+
+    Parameters
+    ----------
+    function : callable
+        {name: array} -> y
+    vjp : callable
+        (dy, {name: array}) -> {name: gradient}
+    params : dict of float64 arrays
+
+    Returns
+    -------
+    dict
+        Name -> relative error, 0 to 2.
+    """
+
+    def one(name):
+        return check_vjp(
+            lambda value: function({**params, name: value}),
+            lambda dy, value: vjp(dy, {**params, name: value})[name],
+            params[name],
+            rng,
+            step=step,
+        )
+
+    return {name: one(name) for name in params}
+
+
+def check_adjoint(forward, adjoint, x_shape, rng):
+    """Compare a linear map x -> y with its adjoint y -> x.
+
+    Returns
+    -------
+    float
+        Relative error of <A x, y> against <x, Aᵀ y>, 0 to 2.
+    """
+    x = rng.standard_normal(x_shape)
+    ax = forward(x)
+    y = rng.standard_normal(ax.shape)
+    return relative_error((ax * y).sum(), (x * adjoint(y)).sum())
+
+
+def relative_error(a, b):
+    """Return the distance of a and b over the larger magnitude; `WORST` if one is not finite.
+
+    >>> relative_error(1.0, 1.001) < 1e-3 < relative_error(1.0, -1.0)
+    True
+    """
+    a, b = float(a), float(b)
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return WORST
+    return abs(a - b) / (max(abs(a), abs(b)) or 1.0)
+
+
+def run(op=None, cases=CASES):
+    """Check one operation or objective, or all of them.
+
+    Parameters
+    ----------
+    op : str, optional
+        A key of `cases`.
+    cases : dict, name -> function of a random generator that yields cases
+
+    Returns
+    -------
+    list of Result
+
+    Raises
+    ------
+    MinicnnError
+        If there is no such operation.
+    """
+    if op is not None and op not in cases:
+        raise MinicnnError(f"no gradient check for {op!r}; there is {', '.join(cases)}")
+    return [
+        _result(name, case.name, *measured)
+        for name in ([op] if op else cases)
+        for case in cases[name](np.random.default_rng(1))
+        for measured in _measure(case, np.random.default_rng(2))
+    ]
+
+
+def format_table(results):
+    """Return the results as text: one row each, and a last line that counts the failures."""
+    rows = [("op", "case", "check", "relative error", "tolerance", "ok")]
+    rows += [
+        (r.op, r.case, r.check, f"{r.error:.1e}", f"{r.tolerance:.0e}", "yes" if r.ok else "NO")
+        for r in results
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(map(str.ljust, row, widths)).rstrip()
+        for row in (rows[0], tuple("-" * width for width in widths), *rows[1:])
+    ]
+    failed = sum(not r.ok for r in results)
+    return "\n".join([*lines, "", f"{len(results)} checks, {failed} failed"])
+
+
+def _measure(case, rng):
+    """Yield (check, error) for every check that a case allows."""
+    if isinstance(case.x, dict):
+        for name, error in check_params(case.function, case.vjp, case.x, rng).items():
+            yield f"vjp {name}", error
+        return
+    yield "vjp x", check_vjp(case.function, case.vjp, case.x, rng)
+    if case.linear:
+        adjoint = check_adjoint(case.function, lambda y: case.vjp(y, case.x), case.x.shape, rng)
+        yield "adjoint x", adjoint
+
+
+def _result(op, case, check, error):
+    tolerance = TOLERANCES[check.split()[0]]
+    return Result(op, case, check, error, tolerance, error <= tolerance)

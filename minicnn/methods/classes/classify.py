@@ -1,0 +1,92 @@
+"""Say what is in a picture: the most probable classes of a network.
+
+The picture's shorter side is scaled, and the network's input is cut out of its centre: for the
+ImageNet networks 256 and then 224 or 227, as their authors tested them; smaller networks see the
+whole square.
+"""
+
+from typing import NamedTuple
+
+from minicnn.backend import array_module, to_host
+from minicnn.data.datasets import centre
+from minicnn.errors import MinicnnError
+from minicnn.methods.classes.scores import TOP, ranking, scores_layer
+from minicnn.pictures.arrays import preprocess
+from minicnn.pictures.reader import load_image
+
+IMAGENET_SIDE = 256  # before the cut, of networks whose input is a little smaller
+LEAST_INPUT = 200
+
+
+class Classified(NamedTuple):
+    """A picture's classes, the most probable first, as `classes.ranking` gives them; and notes."""
+
+    classes: list
+    notes: list
+
+
+def shorter_side(net) -> int:
+    """Return the length to which a picture's shorter side is scaled before the cut."""
+    size = net.input_shape[1]
+    return max(size, IMAGENET_SIDE) if size >= LEAST_INPUT else size
+
+
+def check_side(net, side) -> None:
+    """Raise `MinicnnError` if nothing of the size of the network's input can be cut out."""
+    size = net.input_shape[1]
+    if side is not None and side < size:
+        raise MinicnnError(f"a side of {side} is too small: the network's input has {size}")
+
+
+def network_input(rgb, net, side=None):
+    """Return a picture as the network's input.
+
+    Parameters
+    ----------
+    rgb : uint8 (H, W, 3)
+    net : Network
+    side : int, optional
+        Of the shorter side before the cut; `shorter_side` by default.
+
+    Returns
+    -------
+    x : float32 (1, 3, size, size), size that of the network's input
+
+    Raises
+    ------
+    MinicnnError
+        If `side` is less than the network's input.
+    """
+    check_side(net, side)
+    size, side = net.input_shape[1], shorter_side(net) if side is None else side
+    scaled = centre(rgb, side)
+    at = (side - size) // 2
+    return preprocess(scaled[at : at + size, at : at + size], net.attrs["preprocess"])
+
+
+def classify(net, walk, path, *, top=TOP, side=None) -> Classified:
+    """Name the classes of a picture file.
+
+    Parameters
+    ----------
+    net : Network
+    walk : what walks it, see `engine.select.walk_of`
+    path : path
+    top : int
+    side : int, optional, see `network_input`
+
+    Raises
+    ------
+    MinicnnError
+        If the picture cannot be read or the network has no classes.
+    """
+    picture = load_image(path)
+    scores = class_scores(net, walk, network_input(picture.pixels, net, side))
+    return Classified(ranking(net, scores[0], top), picture.notes)
+
+
+def class_scores(net, walk, x):
+    """Return the scores before softmax of a batch on the host, NumPy array (N, K)."""
+    layer = scores_layer(net)
+    xp = array_module(next(iter(net.params.values())))
+    return to_host(walk.forward(xp.asarray(x), [layer], keep=False)[layer])[:, :, 0, 0]

@@ -1,0 +1,118 @@
+"""The classes of a network: where their scores are, what they are called, which one is meant."""
+
+import numpy as np
+
+from minicnn.backend import to_host
+from minicnn.errors import MinicnnError
+from minicnn.network.layers import Softmax
+
+TOP = 5
+
+
+def scores_layer(net, size=None):
+    """Return the layer of the class scores before softmax.
+
+    Parameters
+    ----------
+    net : Network
+    size : (int, int), optional
+        (rows, columns) of the picture.
+
+    Raises
+    ------
+    MinicnnError
+        If the network ends in a map: it has no classes.
+    """
+    if net.attrs.get("last"):
+        raise MinicnnError(
+            f"this {net.attrs.get('name')} ends at {net.attrs['last']}: its weight file goes no "
+            "further, so it has no classes; use one with all layers"
+        )
+    last = net.nodes[-1]
+    layer = last.inputs[0] if isinstance(last.layer, Softmax) else last.name
+    shape = net.shapes((net.input_shape[0], *size) if size else None).get(layer)
+    if shape is None or shape[1:] != (1, 1):
+        raise MinicnnError(
+            f"the network {net.attrs.get('name', '')} has no classes: it ends in the map {layer} "
+            f"{shape}; use one with class scores, or look at its units with deconv"
+        )
+    return layer
+
+
+def class_name(net, index):
+    """Return what a class is called: its name, or its number in words."""
+    names = net.attrs.get("classes")
+    return str(names[index]) if names else f"class {index}"
+
+
+def find_class(net, wanted, count):
+    """Return the number of the class that is meant.
+
+    Parameters
+    ----------
+    net : Network
+    wanted : int or str
+        Its number from 0, its name, or a part of the name that no other class has.
+    count : int
+        How many there are.
+
+    Raises
+    ------
+    MinicnnError
+        If there is no such class, or several.
+    """
+    text = str(wanted).strip()
+    if text.lstrip("-").isdigit():
+        if not 0 <= int(text) < count:
+            raise MinicnnError(f"no class {text}; use 0 to {count - 1}")
+        return int(text)
+    names = [str(name).lower() for name in net.attrs.get("classes") or ()]
+    if not names:
+        raise MinicnnError(
+            f"the network {net.attrs.get('name', '')} knows no class names; give a number from 0 "
+            f"to {count - 1} instead of {text!r}"
+        )
+    exact = [i for i, name in enumerate(names) if text.lower() == name]
+    found = exact or [i for i, name in enumerate(names) if text and text.lower() in name]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise MinicnnError(f"no class is called {text!r}; give a name or a number 0 to {count - 1}")
+    some = ", ".join(f"{i} {names[i]}" for i in found[:TOP])
+    more = f" and {len(found) - TOP} more" if len(found) > TOP else ""
+    raise MinicnnError(f"{len(found)} classes have {text!r} in their name: {some}{more}; give one")
+
+
+def wanted_or_top(net, scores, wanted=None):
+    """Return the number of the class that is meant, and the `ranking` of all.
+
+    Parameters
+    ----------
+    net : Network
+    scores : array (K,)
+    wanted : int or str, optional
+        See `find_class`; by default the most probable class.
+    """
+    top = ranking(net, scores)
+    return top[0]["class"] if wanted is None else find_class(net, wanted, len(scores)), top
+
+
+def softmax(scores):
+    """Return the probabilities of scores (..., K), float64."""
+    scores = np.asarray(to_host(scores), np.float64)
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def ranking(net, scores, count=TOP):
+    """Return the most probable classes as a list of {"class", "name", "score", "probability"}."""
+    p = softmax(scores)
+    return [
+        {
+            "class": int(i),
+            "name": class_name(net, i),
+            "score": float(scores[i]),
+            "probability": float(p[i]),
+        }
+        for i in np.argsort(-p, kind="stable")[:count]
+    ]

@@ -1,0 +1,228 @@
+"""Project units of a layer down to the picture: what in it has excited them.
+
+    forward      the picture goes up, the max poolings record their switches
+    seed         all units of the layer are set to 0 but one, at one position or at all
+    backward     unpool by the switches, rectify, filter with the transposed filters, layer by layer
+
+Zeiler & Fergus 2014, arXiv 1311.2901, section 2.1; section 1.1 of the lecture notes. There are no
+biases on the way down, and the result is not rectified in the pixels. Simonyan et al. 2013
+(arXiv 1312.6034, section 4) show that this is the chain rule but for the ReLU: the rule `gradient`
+is the derivative, `deconvnet` and `guided` are none (see `ops.relu`).
+
+What the papers leave open is a `Policy`, which goes into the metadata of every picture.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from minicnn.backend import array_module
+from minicnn.errors import MinicnnError
+from minicnn.network.network import LRN_RULES
+from minicnn.ops.maxpool2d import OVERLAPS
+from minicnn.ops.relu import RULES
+
+ORDERS = ("unpool-rectify", "rectify-unpool")
+ZERO_WINDOWS = ("first", "drop")
+STARTS = ("activation", "one")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a projection goes down.
+
+    Attributes
+    ----------
+    rule : {"deconvnet", "guided", "gradient"}
+        Of the ReLUs, a row of `ops.relu.RULES`.
+    overlap : {"sum", "max", "overwrite"}
+        Where several pooling windows have the same winner, see `ops.maxpool2d.unpool`; only
+        "sum" is the adjoint.
+    order : {"unpool-rectify", "rectify-unpool"}
+        The paper unpools first. It matters where windows overlap: there signals of both signs may
+        meet. Not for the rule `gradient`, which does not rectify.
+    zero_windows : {"first", "drop"}
+        A pooling window of zeros (behind a ReLU) has its switch at the first pixel, as ties have
+        everywhere, or none at all.
+    lrn : {"identity", "gradient"}, optional
+        Response normalisations are passed by, or differentiated; by default the deconvnet passes
+        by, the others differentiate.
+    """
+
+    rule: str = "deconvnet"
+    overlap: str = "sum"
+    order: str = "unpool-rectify"
+    zero_windows: str = "first"
+    lrn: str | None = None
+
+    def __post_init__(self):
+        if self.lrn is None:
+            object.__setattr__(self, "lrn", "identity" if self.rule == "deconvnet" else "gradient")
+        for name, known in POLICIES.items():
+            check_choice(name.replace("_", "-"), getattr(self, name), known)
+
+    def forward(self, walk, x, taps):
+        """Compute activations {layer: array}, recording switches by this policy."""
+        return walk.forward(x, taps, drop_zero_windows=self.zero_windows == "drop")
+
+    def backward(self, walk, dys):
+        """Take {layer: seed} down to the picture by this policy."""
+        return walk.backward(
+            dys,
+            self.rule,
+            lrn_rule=self.lrn,
+            overlap=self.overlap,
+            rectify_first=self.order == "rectify-unpool",
+        )
+
+    def metadata(self):
+        """Return {name: choice} of all of it."""
+        return asdict(self)
+
+
+POLICIES = {
+    "rule": tuple(RULES),
+    "overlap": OVERLAPS,
+    "order": ORDERS,
+    "zero_windows": ZERO_WINDOWS,
+    "lrn": LRN_RULES,
+}
+
+
+class Projection(NamedTuple):
+    """What `project` returns; N rows, one for every pair of picture and unit.
+
+    Attributes
+    ----------
+    dx : array (N, 3, H, W), in the units of the network's input
+    units : int array (N,)
+    positions : int array (N, 2)
+        (row, column) of each unit's largest activation, or of the one asked for.
+    values : array (N,)
+        The activations there.
+    """
+
+    dx: object
+    units: object
+    positions: object
+    values: object
+
+
+def project(walk, x, layer, units, positions="max", *, policy=None, start="activation"):
+    """Project units down to their pictures, all in one pass forward and one backward.
+
+    Parameters
+    ----------
+    walk : Network, or FastWalk of one
+    x : array (N, 3, H, W) or (1, 3, H, W), preprocessed
+        A single picture serves all units.
+    layer : str
+        Any layer; a fully connected one has the single position (0, 0).
+    units : int array (N,)
+        The unit (channel) that row n keeps.
+    positions : "max", "all" or int array (N, 2)
+        Where it is kept: at its largest activation (the first in row-major order), everywhere,
+        or at (row, column).
+    policy : Policy, optional
+        The deconvnet of the paper by default.
+    start : {"activation", "one"}
+        What the kept entries are: their activation, as in the paper, or 1, which makes the rule
+        `gradient` the derivative of the unit. A linear map goes down either way, but with "all"
+        positions it weighs them differently, and a unit that does not fire has nothing to project.
+
+    Returns
+    -------
+    Projection
+
+    Raises
+    ------
+    MinicnnError
+        If there is no such layer, unit or position, or an activation is NaN or infinite.
+    """
+    policy = policy or Policy()
+    check_choice("start", start, STARTS)
+    xp = array_module(x)
+    units = xp.atleast_1d(xp.asarray(units))
+    if len(x) == 1 and len(units) > 1:
+        x = xp.repeat(x, len(units), axis=0)
+    y = policy.forward(walk, x, [layer])[layer]
+    seed, units, positions, values = make_seed(y, layer, units, positions, start)
+    return Projection(policy.backward(walk, {layer: seed}), units, positions, values)
+
+
+def make_seed(y, layer, units, positions="max", start="activation"):
+    """Return an activation with all but one unit of each row set to 0, and which entries are kept.
+
+    Parameters
+    ----------
+    y : array (N, K, P, Q)
+        The activation of `layer`.
+    units, positions, start
+        See `project`.
+
+    Returns
+    -------
+    seed : array like y
+    units : int array (N,)
+    positions : int array (N, 2)
+    values : array (N,)
+    """
+    xp = array_module(y)
+    N, K, P, Q = y.shape
+    if not bool(xp.isfinite(y).all()):
+        raise MinicnnError(f"layer {layer} has activations that are NaN or infinite")
+    units = _integers(xp, units, (N,), f"one unit of layer {layer} for each of {N} pictures")
+    _check_range(units, K, f"unit {{}} in layer {layer}")
+    rows = xp.arange(N)
+    maps = y[rows, units]  # (N, P, Q)
+    everywhere = isinstance(positions, str) and positions == "all"
+    if isinstance(positions, str):
+        check_choice("positions", positions, ("max", "all"))
+        best = maps.reshape(N, -1).argmax(axis=1)
+        positions = xp.stack([best // Q, best % Q], axis=1)
+    positions = _integers(xp, positions, (N, 2), f"a (row, column) for each of {N} units")
+    _check_range(positions[:, 0], P, f"row {{}} in layer {layer}")
+    _check_range(positions[:, 1], Q, f"column {{}} in layer {layer}")
+    at = (rows, *positions.T)
+    seed = xp.zeros_like(y)
+    if everywhere:
+        seed[rows, units] = 1 if start == "one" else maps
+    else:
+        seed[rows, units, at[1], at[2]] = 1 if start == "one" else maps[at]
+    return seed, units, positions, maps[at]
+
+
+def strongest(y, count=1):
+    """Return the `count` units whose largest activation is largest, for one picture.
+
+    Parameters
+    ----------
+    y : array (1, K, P, Q)
+    count : int
+
+    Returns
+    -------
+    list of int
+        Strongest first; among equals the lower number.
+    """
+    peaks = y[0].reshape(y.shape[1], -1).max(axis=1)
+    order = array_module(y).argsort(-peaks, kind="stable")
+    return [int(unit) for unit in order[:count]]
+
+
+def check_choice(what, value, known):
+    """Raise `MinicnnError` unless `value` is one of `known`."""
+    if value not in known:
+        raise MinicnnError(f"no {what} {value!r}; use {', '.join(known)}")
+
+
+def _integers(xp, values, shape, wanted):
+    values = xp.asarray(values)
+    if values.shape != shape or values.dtype.kind not in "iu":
+        raise MinicnnError(f"give {wanted}, integers {shape}, not {values.dtype} {values.shape}")
+    return values.astype("int64", copy=False)
+
+
+def _check_range(values, count, what):
+    bad = values[(values < 0) | (values >= count)]
+    if len(bad):
+        raise MinicnnError(f"no {what.format(int(bad[0]))}; use 0 to {count - 1}")

@@ -1,0 +1,1 @@
+"""How features come about, snapshot by snapshot."""

@@ -1,0 +1,224 @@
+"""How the features of a network come about during training.
+
+Section 1.3 of the lecture notes, figure 4 of Zeiler & Fergus 2014 (arXiv 1311.2901): of some units
+of every layer the strongest activation over the data set, at each snapshot, projected to the pixels
+by the deconvnet. Where the strongest activation comes from another picture than before, the
+projection jumps; how often that happens is counted over all units of the layer.
+
+Beside the pictures stand numbers: how far each layer is from what it is in the last snapshot, by
+the distances of `distances`.
+
+Snapshots are read one after another, so memory holds two networks at most.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.methods.deconvnet.projection import Policy
+from minicnn.methods.evolution import distances
+from minicnn.methods.features import reconstructions, scan
+from minicnn.methods.features.scan import default_layers, draw_units, scan_strongest
+from minicnn.weights import checkpoint
+
+UNITS = 6
+SAMPLE = 256
+WITHIN = 0.1  # a layer has arrived when its features stay nearer than this
+
+
+@dataclass
+class Evolution:
+    """What has been found.
+
+    Attributes
+    ----------
+    snapshots : list of Snapshot, by epoch
+    pictures : int, how many were looked at
+    layers : {layer: how many units it has}
+    units : {layer: list of int}, those that are drawn
+    found : {layer: {unit: list of Tile or None}}, one entry a snapshot, None where it never fires
+    changed : {layer: {unit: list of bool}}, whether the picture is another than in the one before
+    rows : list of dict, a row for every layer and snapshot
+    names : {number: name} of the pictures in the tiles
+    """
+
+    snapshots: list
+    pictures: int
+    layers: dict
+    units: dict
+    found: dict
+    changed: dict
+    rows: list = field(default_factory=list)
+    names: dict = field(default_factory=dict)
+
+    @property
+    def epochs(self):
+        """The epochs, ascending."""
+        return [snapshot.epoch for snapshot in self.snapshots]
+
+
+def evolve(
+    snapshots,
+    pictures,
+    *,
+    layers=None,
+    units=UNITS,
+    seed=0,
+    sample=SAMPLE,
+    size=None,
+    policy=None,
+    tile=reconstructions.TILE,
+    threads=None,
+    progress=None,
+):
+    """Scan, project and measure at every snapshot.
+
+    Parameters
+    ----------
+    snapshots : list of Snapshot
+        As `snapshots.read_snapshots` returns them.
+    pictures : PictureSet
+    layers : list of str, optional
+        Names or patterns; see `default_layers`.
+    units : int
+        Units drawn at random of each layer, of those that fire in the end while there are such.
+    seed : int
+        Of the units, and of the pictures and places at which features are compared.
+    sample : int
+        Pictures on which features are compared.
+    size : int, optional
+        Side of the pictures in pixels.
+    policy : deconvnet.Policy, optional
+    tile : int
+        Longest side of the tiles in pixels.
+    threads : int, optional
+    progress : callable, progress(pictures done, pictures in all), optional
+
+    Returns
+    -------
+    Evolution
+
+    Raises
+    ------
+    MinicnnError
+        If there is no such layer, or the pictures cannot be read.
+    KeyboardInterrupt
+    """
+    last = checkpoint.load(snapshots[-1].path)
+    layers = scan.choose_layers(last, layers) if layers else default_layers(last)
+    size, policy = size or last.input_shape[1], policy or Policy()
+    rng, told = np.random.default_rng(seed), len(pictures) * len(snapshots)
+
+    def look(net, turn):
+        def tell(done, *_):
+            if progress:
+                progress(turn * len(pictures) + done, told)
+
+        return _State(
+            net, FastWalk(net, threads), scan_strongest(net, pictures, layers, size, threads, tell)
+        )
+
+    end = look(last, 0)
+    dead = {layer: end.features.layers[layer].dead for layer in layers}
+    chosen = {layer: draw_units(rng, dead[layer], units) for layer in layers}
+    batch = _sample(rng, pictures, end.features.skipped, sample, size)
+    shapes = scan.trunk_shapes(last, layers, size)
+    places = distances.choose_places(shapes, layers, len(batch), seed)
+    final = distances.sampled(last, end.walk, batch, places)
+    out = Evolution(
+        snapshots,
+        end.features.seen,
+        {layer: len(dead[layer]) for layer in layers},
+        chosen,
+        *({layer: {unit: [] for unit in chosen[layer]} for layer in layers} for _ in range(2)),
+    )
+    before = None
+    for turn, snapshot in enumerate(snapshots, 1):
+        state, now = end, final
+        if snapshot is not snapshots[-1]:
+            state = look(checkpoint.load(snapshot.path), turn)
+            now = distances.sampled(state.net, state.walk, batch, places)
+        for layer in layers:
+            keys = distances.weights_below(last, layer)
+            weights = [[net.params[key] for key in keys] for net in (state.net, last)]
+            jumped = _changed(before, state.features, layer)
+            out.rows.append(
+                {
+                    "layer": layer,
+                    "epoch": snapshot.epoch,
+                    **distances.distances(now[layer], final[layer], *weights),
+                    "changed": None if before is None else float(jumped.mean()),
+                    "dead": int(state.features.layers[layer].dead.sum()),
+                }
+            )
+            _project(out, state, pictures, layer, jumped, policy, tile)
+        before = state.features
+    return out
+
+
+class _State(NamedTuple):
+    """The network of a snapshot, what walks it, and what a scan with it has found."""
+
+    net: object
+    walk: FastWalk
+    features: object
+
+
+def arrivals(evolution, within=WITHIN):
+    """Return {layer: the first epoch from which its features stay within a distance}."""
+    found = {}
+    for layer in evolution.layers:
+        rows = [row for row in evolution.rows if row["layer"] == layer]
+        arrived = rows[-1]["epoch"]
+        for row in reversed(rows):
+            if row["features"] > within:
+                break
+            arrived = row["epoch"]
+        found[layer] = arrived
+    return found
+
+
+def mean_distances(evolution, name="features"):
+    """Return {layer: mean of a distance over all snapshots but the last}, None without numbers."""
+    end, found = evolution.epochs[-1], {}
+    for layer in evolution.layers:
+        values = [r[name] for r in evolution.rows if r["layer"] == layer and r["epoch"] != end]
+        found[layer] = None if None in values else float(np.mean(values))
+    return found
+
+
+def _sample(rng, pictures, skipped, count, size):
+    numbers = [n for n in rng.permutation(len(pictures)) if int(n) not in skipped][:count]
+    return [pictures.picture(int(n), size) for n in sorted(numbers)]
+
+
+def _changed(before, features, layer):
+    """Which units of a layer have another strongest picture than before, bool (K,)."""
+    now = features.layers[layer].picture[:, 0]
+    if before is None:
+        return np.zeros(len(now), bool)
+    return now != before.layers[layer].picture[:, 0]
+
+
+def _project(out, state, pictures, layer, jumped, policy, tile):
+    """Append a tile of every chosen unit."""
+    records, chosen = state.features.layers[layer], out.units[layer]
+    alive = [unit for unit in chosen if not records.dead[unit]]
+    tiles = reconstructions.projections(
+        state.net,
+        state.features,
+        pictures,
+        layer,
+        alive,
+        walk=state.walk,
+        policy=policy,
+        tile=tile,
+    )
+    for unit in chosen:
+        found = tiles[unit][0] if unit in tiles else None
+        out.found[layer][unit].append(found)
+        out.changed[layer][unit].append(bool(jumped[unit]))
+        if found:
+            out.names[found.picture] = pictures.name(found.picture)

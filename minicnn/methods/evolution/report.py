@@ -1,0 +1,154 @@
+"""What `evolution` has found, as a sheet, as CSV and as JSON.
+
+The sheet has a block for each layer, in it a row for each unit and a column for each epoch. A cell
+is the projection of the unit's strongest activation beside the part of the picture that it sees,
+and below them the number of the picture and the activation. A coloured frame marks a jump: the
+strongest activation comes from another picture than in the snapshot before.
+"""
+
+import csv
+import io
+from itertools import pairwise
+
+import numpy as np
+
+from minicnn.methods.evolution.distances import NAMES
+from minicnn.methods.evolution.evolution import WITHIN, arrivals, mean_distances
+from minicnn.methods.features import reconstructions
+from minicnn.pictures.sheets import column, grid, labelled
+
+JUMP = (235, 120, 0)
+FRAME = 4
+COLUMNS = ("layer", "epoch", *NAMES, "changed", "dead")
+
+
+def sheet(evolution):
+    """Return the sheet, uint8 (H, W, 3), and {layer: {unit: [scale of each projection]}}."""
+    blocks, scales = [], {}
+    for layer, units in evolution.units.items():
+        tiles = [t for unit in units for t in evolution.found[layer][unit] if t]
+        shape = reconstructions.block(tiles[:1], 1)[0].shape if tiles else (64, 128, 3)
+        drawn, scales[layer] = {}, {}
+        for unit in units:
+            pairs = zip(evolution.found[layer][unit], evolution.changed[layer][unit], strict=True)
+            cells = [_cell(tile, jumped, shape) for tile, jumped in pairs]
+            drawn[unit] = [picture for picture, _ in cells]
+            scales[layer][unit] = [scale for _, scale in cells]
+        # all cells are as wide as the widest, so that the epochs stand above theirs
+        wide = max(cell.shape[1] for cells in drawn.values() for cell in cells)
+        heads = ["", *(f"epoch {epoch}" for epoch in evolution.epochs)]
+        rows = [[_words(text, wide) for text in heads]]
+        rows += [[_words(f"unit {unit}", wide), *cells] for unit, cells in drawn.items()]
+        title = f"{layer}: {len(units)} of {evolution.layers[layer]} units"
+        stacked = column([grid(row, len(row), gap=4) for row in rows], gap=2)
+        blocks.append(labelled(stacked, title, size=18))
+    legend = (
+        f"{len(evolution.epochs)} snapshots, {evolution.pictures} pictures; below a cell: number "
+        "of the picture, activation; orange frame: another picture than in the snapshot before"
+    )
+    return labelled(column(blocks, gap=12), legend, size=14), scales
+
+
+def _words(text, width):
+    """Return a cell of some width with text in it, as low as the text alone."""
+    return labelled(np.full((1, width, 3), 255, np.uint8), text, size=14)
+
+
+def _cell(tile, jumped, shape):
+    """Return (picture of a tile with its numbers below, scale of its projection)."""
+    if tile is None:
+        picture, scale, text = np.full(shape, 200, np.uint8), None, "never fires"
+    else:
+        picture, (scale,) = reconstructions.block([tile], 1, shared=False)
+        text = f"#{tile.picture}  {tile.value:.3g}"
+    around = ((FRAME, FRAME), (FRAME, FRAME))
+    colours = JUMP if jumped else (255, 255, 255)
+    framed = np.stack(
+        [np.pad(picture[..., i], around, constant_values=colours[i]) for i in range(3)], axis=-1
+    )
+    return labelled(framed, text, size=12, below=True), scale
+
+
+def table_csv(evolution):
+    """Return the numbers as CSV text: a row for every layer and epoch."""
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in evolution.rows:
+        writer.writerow({key: _short(row[key]) for key in COLUMNS})
+    return file.getvalue()
+
+
+def as_dict(evolution):
+    """Return everything as plain values for JSON."""
+    return {
+        "snapshots": [
+            {"file": s.path, "epoch": s.epoch, "architecture": s.architecture}
+            for s in evolution.snapshots
+        ],
+        "pictures": evolution.pictures,
+        "measures": {
+            "features": "1 - linear CKA with the last snapshot (Kornblith et al. 2019)",
+            "units": "1 - mean correlation of each unit with itself in the last snapshot",
+            "filters": "1 - mean cosine between filters now and in the last snapshot",
+            "weights": "|w - last| / |last| of the weights",
+            "changed": "share of all units whose strongest picture is another than before",
+            "dead": "units that never fire on the data set",
+        },
+        "rows": evolution.rows,
+        "within": {"distance": WITHIN, "epoch": arrivals(evolution)},
+        "mean_distance": mean_distances(evolution),
+        "units": {
+            layer: {
+                str(unit): [_found(evolution, layer, unit, i) for i in range(len(evolution.epochs))]
+                for unit in units
+            }
+            for layer, units in evolution.units.items()
+        },
+    }
+
+
+def _found(evolution, layer, unit, i):
+    tile = evolution.found[layer][unit][i]
+    told = {"epoch": evolution.epochs[i], "changed": evolution.changed[layer][unit][i]}
+    if tile is None:
+        return {**told, "picture": None}
+    return {
+        **told,
+        "picture": tile.picture,
+        "name": evolution.names[tile.picture],
+        "position": [tile.row, tile.column],
+        "value": tile.value,
+        "seen": list(tile.box.seen),
+    }
+
+
+def summary(evolution):
+    """Return the numbers of every layer as rows for a table: when it arrives, how far it was."""
+    arrived = arrivals(evolution)
+    means = {name: mean_distances(evolution, name) for name in ("features", "filters")}
+    changes = {
+        layer: np.mean([r["changed"] for r in evolution.rows if r["layer"] == layer][1:])
+        for layer in evolution.layers
+    }
+    return [
+        {
+            "layer": layer,
+            f"within {WITHIN:g} from epoch": arrived[layer],
+            "mean distance of features": f"{means['features'][layer]:.3f}",
+            "of filters": _short(means["filters"][layer]),
+            "pictures changed": f"{changes[layer]:.0%}",
+            "dead": [r["dead"] for r in evolution.rows if r["layer"] == layer][-1],
+        }
+        for layer in evolution.layers
+    ]
+
+
+def order_holds(evolution):
+    """Return whether every layer was nearer to its end, on the whole, than the one above it."""
+    means = list(mean_distances(evolution).values())
+    return all(a <= b for a, b in pairwise(means))
+
+
+def _short(value):
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else value

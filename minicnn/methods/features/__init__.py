@@ -1,0 +1,1 @@
+"""What excites each unit most in a whole data set."""

@@ -1,0 +1,161 @@
+"""The scan of `scan` on a Dask cluster: parts go out, what they find is merged.
+
+A part is a run of blocks, done as a shard does them, so the result is that of a single process bit
+for bit where the machines round alike. A part whose worker dies is done again elsewhere; the
+network is kept by the scheduler, so that a lone worker may die and come back. All workers must find
+the data set under the same path.
+"""
+
+import logging
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from minicnn.data.picture_set import PictureSet
+from minicnn.errors import MinicnnError
+from minicnn.methods.features import results_file
+from minicnn.methods.features import scan as features_scan
+from minicnn.network.network import Network
+
+PICTURES_A_PART = 64
+RETRIES = 5  # of a part, where workers die
+TIMEOUT = 10  # seconds to find the scheduler
+
+
+def scan(
+    features,
+    net,
+    address,
+    *,
+    blocks=None,
+    strict=False,
+    save=None,
+    progress=None,
+    blocks_a_part=None,
+):
+    """Scan the blocks that are not done yet on the workers of a scheduler.
+
+    Parameters
+    ----------
+    features : Features
+        Not changed.
+    net : Network
+    address : str
+        Of a running scheduler, as tcp://10.0.0.1:8786.
+    blocks, strict, save, progress
+        See `scan.scan`; `save` is called as there.
+    blocks_a_part : int, optional
+        It does not change the result; by default blocks of `PICTURES_A_PART` pictures.
+
+    Returns
+    -------
+    Features
+
+    Raises
+    ------
+    MinicnnError
+        If Dask is not installed, there is no scheduler or it has no workers, a part fails, or the
+        scheduler goes away; what has been found was saved.
+    feature_scan.Interrupted
+        On Ctrl-C, after what has been found was saved.
+    """
+    settings, save = features.settings, save or (lambda _: None)
+    blocks = range(settings.blocks) if blocks is None else blocks
+    todo = [b for b in blocks if not features.done[b]]
+    blocks_a_part = blocks_a_part or max(1, PICTURES_A_PART // settings.group)
+    parts = [todo[i : i + blocks_a_part] for i in range(0, len(todo), blocks_a_part)]
+    total, count = sum(len(settings.block(b)) for b in todo), 0
+    saved = time.monotonic()
+    # a relative path means another folder to a worker
+    there = replace(settings, data=str(Path(settings.data).resolve()))
+    with _client(address) as client, _failures_told(address, lambda: save(features)):
+        from distributed import as_completed
+
+        sent = _sent(client, net)
+        futures = {
+            client.submit(_part, sent, there, part, strict, pure=False, retries=RETRIES): part
+            for part in parts
+        }
+        try:
+            for future in as_completed(futures):
+                part = futures.pop(future)
+                features = results_file.merge(features, future.result())
+                count += sum(len(settings.block(b)) for b in part)
+                future.release()
+                if progress:
+                    progress(count, total, features.skipped)
+                if time.monotonic() - saved > features_scan.SAVE_SECONDS:
+                    save(features)
+                    saved = time.monotonic()
+        finally:
+            client.cancel(list(futures))
+    features_scan.check_some(features)
+    save(features)
+    return features
+
+
+@contextmanager
+def _failures_told(address, save):
+    """Save, and say in one line what went wrong, whatever comes from the cluster."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        save()
+        raise features_scan.Interrupted from None
+    except MinicnnError:
+        save()
+        raise
+    except Exception as error:  # whatever a worker raises is raised here
+        save()
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise MinicnnError(
+            f"the cluster at {address} did not finish: {reason}; see that it runs, with this "
+            "version of minicnn on its workers, then go on with --resume"
+        ) from None
+
+
+def _client(address):
+    try:
+        from distributed import Client
+    except ImportError:
+        raise MinicnnError(
+            "--scheduler needs Dask; install it with: pip install 'minicnn[distributed]'"
+        ) from None
+    # pages of what it tried when the scheduler went away; `_failures_told` has the one line
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    try:
+        client = Client(address, timeout=TIMEOUT)
+    except (OSError, ValueError, TimeoutError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MinicnnError(f"no Dask scheduler at {address!r}: {reason}") from None
+    if not client.scheduler_info().get("workers"):
+        client.close()
+        raise MinicnnError(f"the scheduler at {address} has no workers; start some: dask worker")
+    return client
+
+
+def _sent(client, net):
+    """Return a future of what a network is made of, which pickles."""
+    packed = [tuple(node) for node in net.nodes], dict(net.params), net.input_shape, net.attrs
+    with warnings.catch_warnings():
+        # advises to scatter, but what is scattered is lost with the last worker that has it
+        warnings.filterwarnings("ignore", "Sending large graph")
+        return client.submit(_itself, packed, pure=False, retries=RETRIES)
+
+
+def _itself(packed):
+    return packed
+
+
+def _part(packed, settings, blocks, strict):
+    """Scan some blocks on a worker."""
+    net = Network(*packed)
+    features = features_scan.begin(net, settings)
+    try:
+        pictures = PictureSet(settings.data, settings.split, settings.pictures)
+    except MinicnnError as error:
+        raise MinicnnError(f"{error}; all workers need the data set under this path") from None
+    features_scan.scan(features, net, pictures, blocks=blocks, strict=strict, threads=1)
+    return features

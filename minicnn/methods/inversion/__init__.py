@@ -1,0 +1,1 @@
+"""What a layer keeps of a picture: the inversion of Mahendran and Vedaldi."""

@@ -1,0 +1,1 @@
+"""More of a texture: Gatys, Ecker and Bethge."""

@@ -1,0 +1,1 @@
+"""A network learns from labelled pictures, step by step."""

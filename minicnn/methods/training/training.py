@@ -1,0 +1,293 @@
+"""Train a classifier by stochastic gradient descent: the run, its state, its log.
+
+A batch is cut into groups of a fixed number of pictures. Each group goes through the network by
+itself, on a thread of its own where there is one, with batch normalisation over the group; the
+gradients are added in the order of the groups. So the result depends on the seed and the group
+size, not on the number of threads. Random numbers come from (seed, epoch, step), which makes a
+resumed run equal to an uninterrupted one bit for bit. `step` holds the formulas.
+"""
+
+import csv
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from minicnn.backend import array_module, to_device, to_host
+from minicnn.data.datasets import open_dataset
+from minicnn.engine.cpu.threads import one_blas_thread, thread_count
+from minicnn.errors import MinicnnError
+from minicnn.methods.training.devices import place_of
+from minicnn.methods.training.schedules import rate
+from minicnn.methods.training.settings import BY_HAND, check, portable
+from minicnn.methods.training.step import (
+    augment,
+    evaluate,
+    limit_rms,
+    loss_and_gradients,
+    sgd_step,
+    update_running_statistics,
+)
+from minicnn.network import build
+from minicnn.network.layers import Dropout
+from minicnn.runs.interrupts import interrupts_noted
+from minicnn.weights import checkpoint
+
+STATE_FILE = "state.h5"
+
+
+class Interrupted(Exception):
+    """Ctrl-C, after the state has been written; `path` is where."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.path = path
+
+
+def run(settings, *, resume=False, log=None, progress=None):
+    """Train, writing snapshots and the state to resume from into `settings.output`.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    resume : bool
+        Go on from the state in the output folder. The settings must be the same but for the
+        rate and its schedule, which may be lowered by hand.
+    log : callable, log(record), optional
+        Told after every epoch: a dict of losses, accuracies (0..1), rate, seconds. All of them
+        are in `output`/log.csv too.
+    progress : callable, progress(done, total, losses), optional
+        Told after every step: how many of the steps of this call are done, and the mean loss of
+        the epoch so far.
+
+    Returns
+    -------
+    Network
+        With the weights after the last epoch; also in `output`/last.h5.
+
+    Raises
+    ------
+    MinicnnError
+        If the data, the settings or the state are unfit, or the loss is no longer finite.
+    Interrupted
+        On Ctrl-C, once the state has been saved.
+    """
+    check(settings)
+    train, val = (open_dataset(settings.data, split) for split in ("train", "val"))
+    fingerprint = train.fingerprint()
+    run_ = _Run(settings, train, fingerprint, progress or (lambda *_: None))
+    if resume:
+        run_.restore()
+    elif (run_.folder / STATE_FILE).exists():
+        raise MinicnnError(
+            f"{run_.folder} holds a training run already; go on with it (--resume), or choose "
+            "another folder"
+        )
+    pictures = train.pictures(settings.size)[: settings.limit]
+    val_pictures, val_labels = val.pictures(settings.size), labels_as_in(train, val)
+    with one_blas_thread(), ThreadPoolExecutor(run_.threads) as pool:
+        while run_.epoch < settings.epochs:
+            started = time.perf_counter()
+            record = run_.one_epoch(pictures, pool)
+            if run_.epoch % settings.validate_every == 0 or run_.epoch == settings.epochs:
+                looks = run_.place.mapping(pool)
+                record |= evaluate(run_.net, val_pictures, val_labels, looks, run_.place.device)
+            record["seconds"] = round(time.perf_counter() - started, 1)
+            run_.history.append(record)
+            run_.save_state()
+            write_log(run_.history, run_.folder / "log.csv")
+            if run_.epoch in settings.snapshots:
+                run_.save_network(f"epoch-{run_.epoch:03d}.h5")
+            if log:
+                log(record)
+    run_.save_network("last.h5")
+    return run_.net
+
+
+class _Run:
+    """The state of a training run: parameters, momentum, position, history."""
+
+    def __init__(self, settings, train, fingerprint, progress):
+        self.settings, self.progress, self.done = settings, progress, 0
+        self.labels = train.labels[: settings.limit]
+        self.fingerprint = fingerprint
+        self.folder = Path(settings.output)
+        self.net = build.build(settings.network, seed=settings.seed, classes=len(train.class_names))
+        self.place = place_of(settings)
+        self.net.convolution = self.place.convolution()
+        self.net.attrs["classes"] = list(train.class_names)
+        _set_dropout(self.net, settings.dropout)
+        if settings.last_std is not None:
+            last = [w for k, w in self.net.params.items() if k.endswith(".weight")][-1]
+            last *= settings.last_std / last.std()
+        self.net.params = {k: to_device(p, self.place.device) for k, p in self.net.params.items()}
+        if len(self.labels) < settings.batch:
+            raise MinicnnError(
+                f"{len(self.labels)} pictures make no batch of {settings.batch}; use a smaller one"
+            )
+        self.threads = thread_count(settings.threads)
+        self.replicas = [self.net.replica() for _ in range(settings.batch // settings.group)]
+        self.velocity = {
+            name: array_module(p).zeros_like(p)
+            for name, p in self.net.params.items()
+            if not name.endswith((".mean", ".var"))
+        }
+        self.epoch = self.step = 0
+        self.sums = np.zeros(3)  # loss, right answers, pictures of this epoch so far
+        self.history = []
+
+    @property
+    def steps(self):
+        return len(self.labels) // self.settings.batch
+
+    def one_epoch(self, pictures, pool):
+        """Run (the rest of) one epoch; return its record."""
+        s = self.settings
+        order = np.random.default_rng([s.seed, self.epoch]).permutation(len(self.labels))
+        with interrupts_noted() as interrupts:
+            while self.step < self.steps:
+                self._one_step(pictures, order, pool)
+                self.step, self.done = self.step + 1, self.done + 1
+                left = (s.epochs - self.epoch) * self.steps - self.step
+                losses = {"epoch": self.epoch + 1, "loss": self.sums[0] / self.sums[2]}
+                self.progress(self.done, self.done + left, losses)
+                if interrupts:
+                    self.save_state()
+                    raise Interrupted(self.folder / STATE_FILE)
+        loss, right, count = self.sums.tolist()
+        record = {"epoch": self.epoch + 1, "rate": self._rate(), "loss": loss / count}
+        record["accuracy"] = right / count
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros(3)
+        return record
+
+    def _rate(self):
+        done = (self.epoch * self.steps + self.step) / (self.settings.epochs * self.steps)
+        return rate(self.settings.schedule, self.settings.rate, done)
+
+    def _one_step(self, pictures, order, pool):
+        s, epoch = self.settings, self.epoch
+        lr = self._rate()
+
+        def prepared(step, g):
+            first = step * s.batch + g * s.group
+            mine = order[first : first + s.group]
+            rng = np.random.default_rng([s.seed, epoch, step, g])
+            x = augment(pictures[mine], s.crop, s.border, s.flip, rng, self.net.attrs["preprocess"])
+            return x, self.labels[mine], rng
+
+        def group(g, x, labels, rng):
+            # what is not finite ends in the loss, which is looked at below
+            with np.errstate(over="ignore", invalid="ignore"):
+                return loss_and_gradients(self.replicas[g], x, labels, s.smoothing, rng)
+
+        steps, groups = (self.step, self.steps), len(self.replicas)
+        results = self.place.results(pool, *steps, groups, prepared, group)
+        loss = float(np.mean([r[0] for r in results]))
+        if not math.isfinite(loss):
+            begun = (self.folder / STATE_FILE).exists()
+            raise MinicnnError(
+                f"training diverged: the loss is {loss} at epoch {self.epoch + 1}, step "
+                f"{self.step + 1}, rate {lr:.3g}; "
+                + ("go on from the last state (--resume)" if begun else "start again")
+                + " with a smaller --rate"
+            )
+        self.sums += (loss * s.batch, sum(r[1] for r in results), s.batch)
+        for replica in self.replicas:
+            update_running_statistics(self.net.params, replica.batch_statistics())
+        for name in self.velocity:
+            grad = results[0][2][name]
+            for other in results[1:]:
+                grad += other[2][name]
+            grad /= len(results)
+            if name.endswith(".weight"):
+                grad += s.weight_decay * self.net.params[name]
+            sgd_step(self.net.params[name], grad, self.velocity[name], lr, s.momentum, s.nesterov)
+            if s.max_rms is not None and grad.ndim == 4:
+                limit_rms(self.net.params[name], s.max_rms)
+
+    def save_network(self, name):
+        """Write the weights with their provenance."""
+        self.net.attrs["training"] = {
+            "settings": portable(self.settings),
+            "data": self.fingerprint,
+            "history": self.history,
+        }
+        checkpoint.save(self.net, self.folder / name)
+
+    def save_state(self):
+        """Write everything that `restore` needs."""
+        arrays = {f"param/{k}": to_host(v) for k, v in self.net.params.items()}
+        arrays |= {f"velocity/{k}": to_host(v) for k, v in self.velocity.items()}
+        attrs = {
+            "settings": portable(self.settings),
+            "data": self.fingerprint,
+            "epoch": self.epoch,
+            "step": self.step,
+            "sums": self.sums.tolist(),
+            "history": self.history,
+        }
+        checkpoint.save_arrays(self.folder / STATE_FILE, arrays, attrs)
+
+    def restore(self):
+        """Go back to the saved state; refuse one of other settings or of other data."""
+        path = self.folder / STATE_FILE
+        if not path.exists():
+            raise MinicnnError(f"{self.folder} holds no training run; start one without --resume")
+        arrays, attrs = checkpoint.load_arrays(path)
+        if attrs["data"] != self.fingerprint:
+            raise MinicnnError(
+                f"the data set {self.settings.data} has changed since {path} was written; "
+                "start a new run in another folder"
+            )
+        theirs, ours = attrs["settings"], portable(self.settings)
+        differing = sorted(k for k in ours if theirs.get(k) != ours[k] and k not in BY_HAND)
+        if differing:
+            raise MinicnnError(
+                f"{path} was made with other settings for {', '.join(differing)}; "
+                "resume with the same ones or start a new run in another folder"
+            )
+        for name, values in arrays.items():
+            kind, _, key = name.partition("/")
+            target = self.net.params if kind == "param" else self.velocity
+            target[key][...] = array_module(target[key]).asarray(values)
+        self.epoch, self.step = int(attrs["epoch"]), int(attrs["step"])
+        self.sums = np.array(attrs["sums"])
+        self.history = list(attrs["history"])
+
+
+def labels_as_in(train, val):
+    """Return the labels of `val` by the classes of `train`, int array (N,).
+
+    Raises
+    ------
+    MinicnnError
+        If there is a class that `train` has not.
+    """
+    if val.class_names == train.class_names:
+        return val.labels
+    unknown = [name for name in val.class_names if name not in train.class_names]
+    if unknown:
+        raise MinicnnError(
+            f"{val.name} has a class {unknown[0]!r} that {train.name} has not; give both the same"
+        )
+    return np.array([train.class_names.index(name) for name in val.class_names])[val.labels]
+
+
+def write_log(history, path):
+    """Write the records of all epochs as CSV."""
+    fields = list(dict.fromkeys(key for record in history for key in record))
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fields)
+        writer.writeheader()
+        writer.writerows(history)
+    temporary.replace(path)
+
+
+def _set_dropout(net, p):
+    net.nodes = [
+        node._replace(layer=Dropout(p)) if isinstance(node.layer, Dropout) else node
+        for node in net.nodes
+    ]

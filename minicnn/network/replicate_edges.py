@@ -1,0 +1,59 @@
+"""What a network sees beyond the edge of the picture: zeros, or the picture's own outermost pixels.
+
+Zero padding puts a frame of the mean colour around the picture. Every layer sees it, and a picture
+that is changed until its Gram matrices fit answers with a margin of its own. Repeating the
+outermost pixels at the first layer (as crowsonkb/style-transfer-pytorch does) takes most of it
+away: what the deeper layers still pad with zeros are activations, not colours.
+
+A first layer that pads nothing has the opposite fault: the outermost pixels are seen through the
+weak rim of a single window, so that hardly any gradient reaches them and a margin of the start is
+left. There the edges are repeated by half a kernel.
+"""
+
+from dataclasses import replace
+
+from minicnn.errors import MinicnnError
+from minicnn.network.layers import Conv2d, ReplicatePad2d
+from minicnn.network.network import INPUT, Network
+from minicnn.ops.shapes import pair
+
+PADDINGS = ("zero", "replicate")
+
+
+def replicate_first(net: Network) -> Network:
+    """Return a network with the parameters of `net` whose first convolution repeats the edges.
+
+    Its layers keep their names; before the first one comes a layer "replicate". Sizes and
+    receptive fields stay as well, but where the first convolution pads nothing: it then sees half
+    a kernel beyond the edges.
+
+    Raises
+    ------
+    MinicnnError
+        If the network does not begin with one convolution larger than a pixel.
+    """
+    first = [node for node in net.nodes if INPUT in node.inputs]
+    name, layer, _ = first[0]
+    single = len(first) == 1 and isinstance(layer, Conv2d)
+    padding = _beyond(layer) if single else (0, 0)
+    if not max(padding):
+        raise MinicnnError(
+            f"the first layer of {net.attrs.get('name', 'this network')}, {name}, sees nothing "
+            "beyond the edges, so there is nothing to replicate; leave the padding as it is"
+        )
+    layers = [("replicate", ReplicatePad2d(padding), (INPUT,))]
+    for node in net.nodes:
+        if node.name == name:
+            layers.append((name, replace(layer, padding=0), ("replicate",)))
+        else:
+            layers.append(tuple(node))
+    twin = Network(layers, net.params, net.input_shape, net.attrs)
+    twin.convolution = net.convolution
+    return twin
+
+
+def _beyond(layer):
+    """Return how many (rows, columns) a first convolution is to see beyond the edge."""
+    if max(pair(layer.padding)):
+        return pair(layer.padding)
+    return tuple(size // 2 for size in pair(layer.kernel))

@@ -1,0 +1,151 @@
+"""Weighted sum of objectives and priors, and the function of a picture that it makes.
+
+    J(x) = sum_o w_o · J_o(activations of x) + sum_p w_p · R_p(x)          (equation 8)
+
+    dJ/dx = backward(sum_o w_o · dJ_o/dactivations) + sum_p w_p · dR_p/dx
+
+Objectives meet the picture through a network's walk, priors directly. Neither knows the network:
+the walk is two functions, given to `ImageFunction`.
+"""
+
+from functools import partial
+
+from minicnn.errors import MinicnnError
+from minicnn.kernels import launch
+from minicnn.kernels.strips import with_smaller_strips
+from minicnn.objectives.gram import ChannelProduct
+
+
+class WeightedSum:
+    """Sum of weighted objectives on activations and weighted priors on the picture (equation 8).
+
+    Parameters
+    ----------
+    objectives : dict, name -> (weight, objective)
+    priors : dict, name -> (weight, prior), optional
+        A prior is a function x -> (value, dx), see `minicnn.objectives.priors`.
+
+    Attributes
+    ----------
+    layers : list of str, the activations that the objectives need
+    """
+
+    def __init__(self, objectives, priors=None):
+        priors = priors or {}
+        for name, (weight, _) in [*objectives.items(), *priors.items()]:
+            if not abs(weight) < float("inf"):
+                raise MinicnnError(f"weight {weight} of {name}; use a finite number")
+        twice = sorted(set(objectives) & set(priors))
+        if twice:
+            raise MinicnnError(f"two terms are called {twice[0]!r}; give each its own name")
+        self.objectives = {name: term for name, term in objectives.items() if term[0]}
+        self.priors = {name: term for name, term in priors.items() if term[0]}
+        if not self.objectives and not self.priors:
+            raise MinicnnError("nothing to minimise: there is no term with a weight other than 0")
+        named = [name for _, objective in self.objectives.values() for name in objective.layers]
+        self.layers = list(dict.fromkeys(named))
+
+    def defer(self, mean_gram):
+        """Have Gram gradients handed out as `objectives.ChannelProduct`.
+
+        Parameters
+        ----------
+        mean_gram : callable
+            Computes Gram matrices instead of `mean_gram`.
+
+        Returns
+        -------
+        set of the layers of which nothing is read but these Gram matrices
+        """
+        grams, others = set(), set()
+        for _, objective in self.objectives.values():
+            if hasattr(objective, "deferred"):
+                objective.deferred, objective.mean_gram = True, mean_gram
+            (grams if getattr(objective, "only_grams", False) else others).update(objective.layers)
+        return grams - others
+
+    def __call__(self, acts, x=None, report=None):
+        """Evaluate every term.
+
+        Parameters
+        ----------
+        acts : dict, layer name -> array
+        x : array, shape (N, C, H, W), the picture; needed only for priors
+        report : dict, optional
+            Gets name -> weighted value of each term (they add up to the value) and, for an
+            objective on several layers, "name.layer" -> its part.
+
+        Returns
+        -------
+        value : float
+        dacts : dict, layer name -> gradient
+        dx : gradient of the priors, or None where there is no prior
+        """
+        total, dacts, dx = 0.0, {}, None
+        for name, (weight, objective) in self.objectives.items():
+            parts = {}
+            value, gradients = objective(acts, weight, parts)
+            total += value
+            for layer, df in gradients.items():
+                dacts[layer] = _sum(dacts[layer], df) if layer in dacts else df
+            if report is not None:
+                report[name] = value
+                if len(parts) > 1:
+                    report.update({f"{name}.{layer}": part for layer, part in parts.items()})
+        for name, (weight, prior) in self.priors.items():
+            value, gradient = prior(x)
+            total += weight * value
+            gradient *= weight
+            dx = gradient if dx is None else dx + gradient
+            if report is not None:
+                report[name] = weight * value
+        return total, dacts, dx
+
+
+def _sum(one, other):
+    """Return the sum of two gradients of a layer."""
+    if isinstance(one, ChannelProduct):
+        return one.plus(other)
+    if isinstance(other, ChannelProduct):
+        return other.plus(one)
+    one += other
+    return one
+
+
+class ImageFunction:
+    """Function of a picture, fun(x) -> (value, gradient), from a weighted sum and a network's walk.
+
+    Parameters
+    ----------
+    objective : WeightedSum
+    forward : callable, (x, layer names) -> {layer: activation}, such as `net.forward`
+    backward : callable, {layer: gradient} -> dx, such as `net.backward`
+
+    Attributes
+    ----------
+    terms : dict, name -> weighted value of every term at the last picture evaluated
+    """
+
+    def __init__(self, objective, forward, backward):
+        self.objective, self.forward, self.backward = objective, forward, backward
+        self.terms = {}
+
+    def __call__(self, x):
+        """Return (value, gradient) at picture x, both for all terms together."""
+        if launch.suit(x):
+            return with_smaller_strips(partial(self._evaluate, x), launch.release)
+        return self._evaluate(x)
+
+    def _evaluate(self, x):
+        terms = {}
+        layers = self.objective.layers
+        acts = self.forward(x, layers) if layers else {}
+        value, dacts, dx = self.objective(acts, x, terms)
+        if dacts:
+            through = self.backward(dacts)
+            if dx is None:
+                dx = through
+            else:
+                dx += through  # the network may own its array, dx is ours
+        self.terms = terms
+        return value, dx

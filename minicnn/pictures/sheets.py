@@ -1,0 +1,251 @@
+"""Contact sheets: pictures side by side, in grids and with labels, arrays in and arrays out.
+
+Pictures are uint8 (H, W, 3), or (H, W) for grey; every result is uint8 (H, W, 3). Nothing here
+reads or writes files.
+"""
+
+import unicodedata
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from minicnn.errors import MinicnnError
+from minicnn.pictures.arrays import resize, to_uint8
+
+_LOOKALIKES = str.maketrans("×·–—‘’“”−", "x*--''\"\"-") | {ord("ß"): "ss"}
+
+
+def grid(images, columns, *, gap=4, background=255):
+    """Arrange pictures in rows, each in the middle of a cell as large as the largest picture.
+
+    Parameters
+    ----------
+    images : list of uint8 (H, W, 3) or (H, W), or None for an empty cell
+    columns : int
+        At most; fewer pictures than that make a narrower sheet.
+    gap : int
+        Pixels between cells; there are none around the sheet, so that sheets can be nested.
+    background : int or (red, green, blue)
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+    """
+    cells = [None if image is None else _rgb(image) for image in images]
+    shapes = [cell.shape for cell in cells if cell is not None]
+    if not shapes:
+        raise MinicnnError("a grid needs at least one picture")
+    if columns < 1 or gap < 0:
+        raise MinicnnError(f"a grid needs columns >= 1 and gap >= 0, got {columns} and {gap}")
+    height, width = (max(shape[axis] for shape in shapes) for axis in (0, 1))
+    columns = min(columns, len(cells))
+    rows = -(-len(cells) // columns)
+    sheet = _blank(rows * (height + gap) - gap, columns * (width + gap) - gap, background)
+    for number, cell in enumerate(cells):
+        if cell is not None:
+            row, column = divmod(number, columns)
+            top = row * (height + gap) + (height - cell.shape[0]) // 2
+            left = column * (width + gap) + (width - cell.shape[1]) // 2
+            sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+    return sheet
+
+
+def column(images, *, gap=4, background=255):
+    """Put pictures below each other, each at the left, without space for the tallest of them.
+
+    Parameters
+    ----------
+    images : list of uint8 (H, W, 3) or (H, W)
+    gap : int
+        Pixels between pictures.
+    background : int or (red, green, blue)
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+    """
+    images = [_rgb(image) for image in images]
+    if not images:
+        raise MinicnnError("a column needs at least one picture")
+    heights = [image.shape[0] for image in images]
+    sheet = _blank(
+        sum(heights) + gap * (len(images) - 1), max(i.shape[1] for i in images), background
+    )
+    top = 0
+    for image in images:
+        sheet[top : top + image.shape[0], : image.shape[1]] = image
+        top += image.shape[0] + gap
+    return sheet
+
+
+def labelled(image, text, *, size=None, background=255, below=False):
+    """Put a strip with text above a picture, or below it.
+
+    The text is wrapped to the picture's width, and the sheet is wider than the picture where a
+    single word needs it: text is never cut off and never smaller than `size`.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3) or (H, W)
+    text : str
+        Pillow's own font has ASCII only: accents are dropped, other letters become "?".
+    size : int, optional
+        Of the letters in pixels; by default a 24th of the picture's short side, 12 at least.
+    background : int or (red, green, blue)
+        Of the strip; the text is black or white, whichever can be read on it.
+    below : bool
+
+    Returns
+    -------
+    uint8 (H + strip, W or more, 3)
+    """
+    image = _rgb(image)
+    strip = _strip(text, image.shape[1], size or _text_size(image), background)
+    return _stacked(image, strip, background) if below else _stacked(strip, image, background)
+
+
+def side_by_side(images, labels=None, *, height=None, gap=8, background=255):
+    """Scale pictures to one height and put them in a row, each with its label above.
+
+    Parameters
+    ----------
+    images : list of uint8 (H, W, 3) or (H, W)
+    labels : list of str, optional
+        One for each picture.
+    height : int, optional
+        By default that of the first picture.
+    gap : int
+        Pixels between pictures.
+    background : int or (red, green, blue)
+
+    Returns
+    -------
+    uint8 (H, W, 3)
+    """
+    images = [_rgb(image) for image in images]
+    if not images:
+        raise MinicnnError("a row needs at least one picture")
+    if gap < 0:
+        raise MinicnnError(f"the gap between pictures must be at least 0, got {gap}")
+    if labels is not None and len(labels) != len(images):
+        raise MinicnnError(f"{len(labels)} labels for {len(images)} pictures; give one for each")
+    height = height or images[0].shape[0]
+    scaled = [
+        image
+        if image.shape[0] == height
+        else resize(image, (height, max(1, round(image.shape[1] * height / image.shape[0]))))
+        for image in images
+    ]
+    if labels is not None:
+        size = min(_text_size(image) for image in scaled)
+        strips = [
+            _strip(text, image.shape[1], size, background)
+            for text, image in zip(labels, scaled, strict=True)
+        ]
+        # short labels stand on the line of the longest, so that the pictures line up
+        tallest = max(strip.shape[0] for strip in strips)
+        for number, strip in enumerate(strips):
+            above = _blank(tallest - strip.shape[0], strip.shape[1], background)
+            strip = np.concatenate([above, strip])
+            scaled[number] = _stacked(strip, scaled[number], background)
+    total = sum(image.shape[1] for image in scaled) + gap * (len(scaled) - 1)
+    row, left = _blank(scaled[0].shape[0], total, background), 0
+    for image in scaled:
+        row[:, left : left + image.shape[1]] = image
+        left += image.shape[1] + gap
+    return row
+
+
+def signed_to_uint8(x, scale=None):
+    """Turn signed values into bytes, zero into exactly 128.
+
+        y = 128 + scale x, rounded and clipped to 0..255
+
+    Parameters
+    ----------
+    x : floating point, any shape
+    scale : float, optional
+        Grey levels per unit; by default 127 / max |x|, so that nothing is clipped. Pass one
+        scale for pictures that are to be compared.
+
+    Returns
+    -------
+    y : uint8, the shape of x
+    scale : float
+        The one used, for the metadata; 1 where x is zero everywhere.
+    """
+    x = np.asarray(x, np.float64)
+    if scale is None:
+        # NaN and infinity are left for to_uint8 to refuse; below 1e-300 the scale would overflow
+        peak = np.abs(x[np.isfinite(x)]).max(initial=0.0)
+        scale = 127.0 / peak if peak > 1e-300 else 1.0
+    return to_uint8(128.0 + x * scale), float(scale)
+
+
+def _rgb(image):
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+        raise MinicnnError(
+            "a sheet is made of uint8 pictures (H, W, 3) or (H, W), "
+            f"got {image.dtype} {image.shape}; to_uint8 and signed_to_uint8 make bytes"
+        )
+    if not image.size:
+        raise MinicnnError(f"a picture of shape {image.shape} has no pixels")
+    return np.repeat(image[:, :, np.newaxis], 3, axis=2) if image.ndim == 2 else image
+
+
+def _blank(rows, cols, background):
+    return np.full((rows, cols, 3), background, np.uint8)
+
+
+def _text_size(image):
+    return max(12, min(image.shape[:2]) // 24)
+
+
+def _stacked(above, under, background):
+    """Return one picture above another; what is narrower is filled up on both sides."""
+    width = max(above.shape[1], under.shape[1])
+    sheet = _blank(above.shape[0] + under.shape[0], width, background)
+    for part, top in ((above, 0), (under, above.shape[0])):
+        left = (width - part.shape[1]) // 2
+        sheet[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return sheet
+
+
+def _strip(text, width, size, background):
+    """Return text on a strip at least `width` wide, centred, with a little space around."""
+    font = ImageFont.load_default(size)
+    margin = max(2, size // 4)
+    lines = _wrapped(_ascii(text), font, width - 2 * margin)
+    ascent, descent = font.getmetrics()
+    width = max([width, *(int(np.ceil(font.getlength(line))) + 2 * margin for line in lines)])
+    strip = _blank(len(lines) * (ascent + descent) + 2 * margin, width, background)
+    ink = 0 if strip[0, 0] @ (0.299, 0.587, 0.114) > 127 else 255
+    picture = Image.fromarray(strip)
+    draw = ImageDraw.Draw(picture)
+    for number, line in enumerate(lines):
+        left = round((width - font.getlength(line)) / 2)
+        draw.text((left, margin + number * (ascent + descent)), line, fill=(ink,) * 3, font=font)
+    return np.array(picture)
+
+
+def _ascii(text):
+    """Return `text` in the letters of the font, which draws an empty box for any other."""
+    text = unicodedata.normalize("NFKD", text.translate(_LOOKALIKES))
+    plain = "".join(letter for letter in text if not unicodedata.combining(letter))
+    return plain.encode("ascii", "replace").decode()
+
+
+def _wrapped(text, font, width):
+    """Return the lines of `text`, broken at spaces where they are longer than `width` pixels."""
+    lines = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}".strip()
+            if line and font.getlength(longer) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return lines

@@ -1,1 +1,0 @@
-"""One file, one method, one verb of the command line; `presets` holds what they do by default."""

@@ -1,0 +1,1 @@
+"""How a verb reads its options and speaks: the parser, reports, progress."""

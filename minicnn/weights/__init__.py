@@ -1,0 +1,1 @@
+"""Weight files: ours, those of others, converted and fetched."""

@@ -1,0 +1,201 @@
+"""Foreign weight files into networks: names by table, every shape checked, nothing in silence."""
+
+from pathlib import Path
+
+from minicnn.errors import MinicnnError
+from minicnn.network import architectures, build
+from minicnn.network.layers import Linear
+from minicnn.storage.atomic import file_hash
+from minicnn.weights import formats, manifest, norm_folding
+from minicnn.weights.fit_arrays import layer_before, parameters, some
+from minicnn.weights.formats import norms
+from minicnn.weights.formats.names import namings
+
+PREPROCESS = {
+    "caffe": architectures.CAFFE,
+    "torchvision": architectures.TORCHVISION,
+    "rgb-mean": {
+        **architectures.CAFFE,
+        "channel_order": "RGB",
+        "mean": architectures.CAFFE["mean"][::-1],
+    },
+}
+
+
+def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=None):
+    """Make a network of a foreign weight file.
+
+    A file without the classifier, as those for style transfer are, gives the network up to the
+    last layer before it.
+
+    Parameters
+    ----------
+    path : path
+        In any of `convert.FORMATS`.
+    network : str
+        One of `models.names()`.
+    fold : bool
+        Fold batch normalisations that the file has and the network has not.
+    eps : float, optional
+        Their epsilon; by default what the file says, or else the default of who wrote it.
+    until : str, optional
+        The last layer that is wanted; all behind it is left out.
+    preprocess : {"caffe", "torchvision", "rgb-mean"}, optional
+        How pictures are prepared; by default as the names of the layers tell.
+
+    Returns
+    -------
+    Network
+        Its `attrs` say where the weights come from: "source_file", "source_sha256",
+        "source_format", "source_names" (the table that fitted), "left_out" (names of the arrays
+        that were not used), "classes" (the names of ImageNet's classes if there are 1000), and,
+        where there is something to know, "note".
+
+    Raises
+    ------
+    MinicnnError
+        If the file cannot be read, or does not fit: the message names the first layer that
+        differs.
+    """
+    wanted = build.skeleton(network, last=until)
+    if preprocess not in (None, *PREPROCESS):
+        raise MinicnnError(f"no preprocessing {preprocess!r}; use {', '.join(PREPROCESS)}")
+    foreign, folded, notes = formats.read(path), {}, []
+    if fold:
+        foreign, folded = _folded(foreign, eps, path)
+        notes += _about(folded, eps)
+    naming, prefix = _fitting(foreign, build.skeleton(network), path)
+    if naming.note:
+        notes.append(naming.note)
+    foreign = _in_our_axes(foreign, naming.layout)
+    if until is None and (top := _missing_top(wanted, naming, prefix, foreign.arrays)):
+        wanted = build.skeleton(network, last=layer_before(wanted, top[0]))
+        notes.append(
+            f"the file has no {', '.join(top)}: converted up to {wanted.attrs['last']}, which is "
+            "enough to make pictures with, but not to classify any"
+        )
+    used = {key: prefix + naming.names[key] for key in wanted.params}
+    if not fold:
+        _refuse_norms(foreign, {prefix + name for name in naming.names.values()}, network, path)
+    if until is None and foreign.arrays.keys() >= set(used.values()):
+        _refuse_larger(foreign.arrays, naming, prefix, network, path)
+    last, outputs = wanted.attrs["last"], None
+    if last is None:
+        outputs = _outputs(foreign.arrays, used, wanted)
+    net = build.skeleton(network, classes=outputs, last=last)
+    net.params = parameters(net, foreign, naming, path, prefix)
+    chosen = preprocess or naming.preprocess
+    if chosen != "own":
+        net.attrs["preprocess"] = dict(PREPROCESS[chosen])
+    net.attrs |= {
+        "source_file": Path(path).name,
+        "source_sha256": file_hash(path),
+        "source_format": foreign.format,
+        "source_names": naming.family,
+        "left_out": [name for name in foreign.arrays if name not in set(used.values())],
+        "classes": manifest.class_names(outputs),
+    }
+    if folded:
+        net.attrs["folded"] = {norm: conv for norm, (conv, _) in folded.items()}
+    if notes:
+        net.attrs["note"] = "; ".join(notes)
+    return net
+
+
+def _folded(foreign, eps, path):
+    try:
+        return norm_folding.fold(foreign, eps)
+    except MinicnnError as error:
+        raise MinicnnError(f"{path}: {error}") from None
+
+
+def _about(folded, eps):
+    """Return a line on what was folded, and with which epsilons."""
+    if not folded:
+        return ["there is no batch normalisation in the file that could be folded"]
+    values = ", ".join(f"{value:g}" for value in sorted({value for _, value in folded.values()}))
+    source = "" if eps is not None else " (what the file says, or the default of its format)"
+    return [f"folded {len(folded)} batch normalisations; epsilon {values}{source}"]
+
+
+def _refuse_norms(foreign, known, network, path):
+    """Refuse a file with normalisations that are not among the `known` arrays."""
+    left = [norm.name for norm in norms.find(foreign) if not known.issuperset(norm.keys)]
+    if left:
+        raise MinicnnError(
+            f"{path} has batch normalisations ({some(left)}), {network} has none; --fold folds "
+            "them in"
+        )
+
+
+def _refuse_larger(arrays, naming, prefix, network, path):
+    """Refuse a file with all the layers of this network and those of another: VGG-19 as VGG-16."""
+    own = {name for name in naming.names.values() if prefix + name in arrays}
+    for other in build.names():
+        for theirs in namings(other, list(build.skeleton(other).params)):
+            found = {name for name in theirs.names.values() if prefix + name in arrays}
+            if theirs.family == naming.family and found > own:
+                raise MinicnnError(
+                    f"{path} has more layers than {network} ({some(sorted(found - own))}): it is "
+                    f"like {other}; use --network {other}, or --until LAYER for a part of it"
+                )
+
+
+def _missing_top(net, naming, prefix, arrays):
+    """Return the layers of the classifier if the file has none of them but all others, else []."""
+    owners = list(dict.fromkeys(key.rpartition(".")[0] for key in net.params))
+    kinds = {node.name: node.layer for node in net.nodes}
+    dense = [name for name in owners if isinstance(kinds[name], Linear)]
+    first = owners.index(dense[0]) if dense else len(owners) - 1
+    there = {
+        key.rpartition(".")[0] for key, name in naming.names.items() if prefix + name in arrays
+    }
+    top = owners[first:]
+    return top if there == set(owners[:first]) else []
+
+
+def _fitting(foreign, net, path):
+    """Return the naming of which the file has most names, and what stands before them there."""
+    best, most = None, 0
+    known = namings(net.attrs["name"], list(net.params))
+    for naming in known:
+        if foreign.format not in naming.formats:
+            continue
+        for prefix in _prefixes(foreign.arrays, naming):
+            hits = sum(prefix + name in foreign.arrays for name in naming.names.values())
+            if hits > most:
+                best, most = (naming, prefix), hits
+    if best is None:
+        families = ", ".join(dict.fromkeys(naming.family for naming in known))
+        raise MinicnnError(
+            f"{path} ({foreign.format}) has no layer of {net.attrs['name']} under any name known "
+            f"for it ({families}); its arrays are {some(foreign.arrays)}"
+        )
+    return best
+
+
+def _in_our_axes(foreign, layout):
+    """Return the file with kernels (K, C, R, S) and matrices (out, in), whatever it has."""
+    if layout == "ours":
+        return foreign
+    turned = {
+        name: array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+        for name, array in foreign.arrays.items()
+    }
+    return foreign._replace(arrays=turned, flatten="HWC")
+
+
+def _prefixes(arrays, naming):
+    """Return what may stand before all names, as "module." or "state_dict." does."""
+    first = next(iter(naming.names.values()))
+    ends = [name[: -len(first)] for name in arrays if name.endswith(first)]
+    return ["", *dict.fromkeys(end for end in ends if end and end[-1] in "./")]
+
+
+def _outputs(arrays, used, net):
+    """Return the number of classes in the file, or of the network where there is none."""
+    last = [key for key in net.params if key.endswith(".weight")][-1]
+    array = arrays.get(used[last])
+    if array is None or array.ndim < 2 or not array.shape[0]:
+        return net.params[last].shape[0]
+    return int(array.shape[0])

@@ -1,0 +1,131 @@
+"""Get a public network: download its file, check it, convert it, keep it in the cache folder.
+
+CACHE/downloads/FILE    the public file, while it comes and until it is converted
+CACHE/NAME.h5           the network, which `minicnn.load(NAME)` finds from then on
+
+The address is the publisher's, or the one given, or the same file name under $MINICNN_MIRROR. The
+hash decides whether it is the right file, wherever it comes from.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from minicnn.downloads import web
+from minicnn.downloads.download import TIMEOUT, download
+from minicnn.downloads.partial_file import Digest, hashes
+from minicnn.errors import MinicnnError
+from minicnn.weights import checkpoint, locations, manifest
+from minicnn.weights.conversion import convert_file
+
+MIRROR = "MINICNN_MIRROR"
+
+
+class Fetched(NamedTuple):
+    """A network at hand: its file, whether it was there before, and its source's SHA-256."""
+
+    path: Path
+    already: bool
+    source_sha256: str
+
+
+def fetch(
+    name: str,
+    *,
+    url: str | None = None,
+    force: bool = False,
+    keep: bool = False,
+    progress: Callable = lambda done, total: None,
+    note: Callable = lambda text: None,
+    timeout: float = TIMEOUT,
+) -> Fetched:
+    """Bring a public network into the cache folder.
+
+    Parameters
+    ----------
+    name : str
+        A name of `public.entries()`.
+    url : str, optional
+        Where to get its file instead.
+    force : bool
+        Get it again if it is there.
+    keep : bool
+        Keep the public file beside the network.
+    progress, note, timeout
+        As for `downloads.download`.
+
+    Raises
+    ------
+    MinicnnError
+        If there is no such network, its file cannot be had, is not the right one or does not fit.
+    """
+    entry = manifest.entry(name)
+    target = locations.cache() / f"{name}.h5"
+    if target.exists() and not force:
+        try:
+            found = checkpoint.verify(target)
+        except MinicnnError as error:
+            note(f"{error}; fetching it again")
+        else:
+            return Fetched(target, True, found.get("source_sha256", "unknown"))
+    url = url or address(entry)
+    web.check(url)
+    source = _folder(locations.cache() / "downloads") / entry.file
+    digest = Digest(entry.algorithm, entry.hash_start) if entry.hash_start else None
+    sha256 = _kept(source, digest)
+    if sha256 is None:
+        note(f"{url} -> {source}")
+        sha256 = download(url, source, digest, progress=progress, note=note, timeout=timeout)
+    if digest is None:
+        note(
+            f"minicnn knows no hash of {entry.file}: nothing tells whether it is the right file. "
+            f"This one has the SHA-256 {sha256}"
+        )
+    try:
+        net = convert_file(source, entry.network)
+    except MinicnnError:
+        if digest is None:  # it may well be another file: the next try gets it anew
+            source.unlink(missing_ok=True)
+        raise
+    net.attrs |= {"source": url, "source_checked": entry.hash_source, "licence": entry.licence}
+    checkpoint.save(net, target)
+    if not keep:
+        source.unlink(missing_ok=True)
+    return Fetched(target, False, sha256)
+
+
+def address(entry: manifest.Entry) -> str:
+    """Return where the file of a row is downloaded from, unless an address is given."""
+    mirror = os.environ.get(MIRROR)
+    return f"{mirror.rstrip('/')}/{entry.file}" if mirror else entry.url
+
+
+def path_of(name: str) -> Path:
+    """Return the file of a network that is at hand, or raise `MinicnnError`."""
+    known = checkpoint.available()
+    if name not in known:
+        hint = f"; get it by `minicnn weights fetch {name}`" if name in manifest.entries() else ""
+        raise MinicnnError(
+            f"no network {name!r} at hand (there are {', '.join(known) or 'none'}){hint}"
+        )
+    return known[name]
+
+
+def _kept(source, digest):
+    """Return the SHA-256 of a public file that an earlier run has left, if it is the right one."""
+    if digest is None or not source.is_file():
+        return None
+    sha256, fault = hashes(source, digest)
+    return None if fault else sha256
+
+
+def _folder(path):
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MinicnnError(
+            f"cannot make the cache folder {str(path)!r}: {error.strerror}; "
+            f"set {locations.VARIABLE} to another"
+        ) from None
+    return path

@@ -1,0 +1,214 @@
+"""Caffe's binary files, without Caffe: protobuf's wire format and the few fields that matter.
+
+    NetParameter      layers = 2 (V1, of 2013 and 2014)     layer = 100 (V2)
+    V1LayerParameter  layer = 1 (V0)   name = 4   type = 5 (number)   blobs = 6
+    V0LayerParameter  name = 1   type = 2 (text)   blobs = 50
+    LayerParameter    name = 1   type = 2 (text)   bottom = 3   top = 4   blobs = 7
+                      batch_norm_param = 139 (eps = 3)
+    BlobProto         num, channels, height, width = 1 to 4 (legacy shape)   shape = 7 (dim = 1)
+                      data = 5 (float)   double_data = 8   diff = 6, double_diff = 9 (not read)
+
+A blob is called layer/0, layer/1, ...: weights, then biases. They are (K, C / groups, R, S) and
+(out, in) already. Legacy shapes have four sizes whatever the blob is: those of fully connected
+layers lose their leading ones, and biases become (K,).
+
+Sources: caffe/src/caffe/proto/caffe.proto; protobuf.dev/programming-guides/encoding.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.storage.limits import Budget, array_from
+from minicnn.weights.formats import norms
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+FULLY_CONNECTED = (14, "InnerProduct", "innerproduct")
+# {field of the network: (name, type, blobs of a layer)}
+LAYERS = {2: (4, 5, 6), 100: (1, 2, 7)}
+V0, V0_FIELDS = 1, (1, 2, 50)
+V2 = LAYERS[100]
+BOTTOM, TOP, BATCH_NORM, EPS = 3, 4, 139, 3
+FLOATS, DOUBLES, SHAPE = 5, 8, 7
+
+
+def read(data: bytes) -> dict:
+    """Return {"conv1/0": weights, "conv1/1": biases, ...}."""
+    budget, found, count = Budget(len(data)), {}, 0
+    for layer in _layers(data, budget):
+        count += 1
+        for i, blob in enumerate(layer.blobs):
+            key = f"{layer.name}/{i}"
+            if key in found:
+                raise MinicnnError(f"two layers are named {layer.name[:60]}")
+            found[key] = _blob(blob, budget, bias=i > 0, flat=layer.kind in FULLY_CONNECTED)
+    if not found:
+        what = f"{count} layers without arrays" if count else "no layers"
+        raise MinicnnError(f"a file with {what}; is it a .caffemodel?")
+    return found
+
+
+def layers(data: bytes) -> list[norms.Layer]:
+    """Return the layers of a file of version V2, with what they stand behind."""
+    made, found = {}, []  # {blob: the layer that has written it last}
+    for layer in _layers(data, Budget(len(data))):
+        if layer.bottoms or layer.tops:
+            source = made.get(layer.bottoms[0]) if layer.bottoms else None
+            found.append(norms.Layer(layer.name, str(layer.kind), source, layer.eps))
+            made.update(dict.fromkeys(layer.tops, layer.name))
+    return found
+
+
+class _Layer(NamedTuple):
+    name: str
+    kind: str | int | None
+    blobs: list
+    bottoms: list
+    tops: list
+    eps: float | None
+
+
+def _layers(data, budget):
+    for number, wire, value in fields(memoryview(data), budget):
+        if number in LAYERS and wire == BYTES:
+            yield _layer(value, LAYERS[number], budget)
+
+
+def fields(message, budget):
+    """Yield (field number, wire type, value) of a message.
+
+    The value is a number, or a memoryview: 4 or 8 bytes, or as many as the message says. Equal
+    one-value fields that follow each other, as an unpacked list of floats, come as one view of
+    their values.
+
+    Raises
+    ------
+    MinicnnError
+        If the message ends inside a field, or uses a wire type that is not in use any more.
+    """
+    at = 0
+    while at < len(message):
+        budget.count()
+        start = at
+        key, at = _varint(message, at)
+        number, wire = key >> 3, key & 7
+        if wire == VARINT:
+            value, at = _varint(message, at)
+        elif wire in (FIXED32, FIXED64):
+            size = 4 if wire == FIXED32 else 8
+            count = _repeats(message, start, at - start, size)
+            step = at - start + size
+            value = memoryview(_unpacked(message, start, step, count, size))
+            at = start + count * step
+        elif wire == BYTES:
+            size, at = _varint(message, at)
+            value = message[at : at + size]
+            at += size
+        else:
+            raise MinicnnError(f"a field of the wire type {wire}; this is no .caffemodel")
+        if at > len(message):
+            raise MinicnnError("a field is longer than its message")
+        yield number, wire, value
+
+
+def _varint(message, at):
+    value = 0
+    for i in range(10):
+        if at + i >= len(message):
+            raise MinicnnError("the file ends inside a number")
+        byte = message[at + i]
+        value |= (byte & 127) << (7 * i)
+        if byte < 128:
+            return value, at + i + 1
+    raise MinicnnError("a number of more than ten bytes")
+
+
+def _repeats(message, start, key_size, size):
+    """Return how often the key at `start` comes back after every `size` bytes."""
+    step = key_size + size
+    most = (len(message) - start) // step
+    if most < 1:
+        raise MinicnnError("a field is longer than its message")
+    rows = np.frombuffer(message[start : start + most * step], np.uint8).reshape(most, step)
+    count = 1
+    while count < most:  # look at more and more rows: most fields have one
+        stop = min(most, 4 * count)
+        same = (rows[count:stop, :key_size] == rows[0, :key_size]).all(axis=1)
+        if not same.all():
+            return count + int(np.argmin(same))
+        count = stop
+    return count
+
+
+def _unpacked(message, start, step, count, size):
+    rows = np.frombuffer(message[start : start + count * step], np.uint8).reshape(count, step)
+    return rows[:, step - size :].tobytes()
+
+
+def _layer(message, numbers, budget):
+    name, kind, blobs, bottoms, tops, eps = "", None, [], [], [], None
+    name_field, type_field, blobs_field = numbers
+    for number, wire, value in fields(message, budget):
+        if number == V0 and numbers == LAYERS[2] and wire == BYTES:
+            return _layer(value, V0_FIELDS, budget)
+        if number == name_field and wire == BYTES:
+            name = bytes(value).decode()
+        elif number == type_field:
+            kind = value if wire == VARINT else bytes(value).decode()
+        elif number == blobs_field and wire == BYTES:
+            blobs.append(value)
+        elif numbers == V2 and wire == BYTES and number in (BOTTOM, TOP):
+            (bottoms if number == BOTTOM else tops).append(bytes(value).decode())
+        elif numbers == V2 and wire == BYTES and number == BATCH_NORM:
+            eps = _eps(value, budget)
+    return _Layer(name, kind, blobs, bottoms, tops, eps)
+
+
+def _eps(message, budget):
+    for number, wire, value in fields(message, budget):
+        if number == EPS and wire == FIXED32:
+            return float(np.frombuffer(value, "<f4")[-1])
+    return None
+
+
+def _blob(message, budget, *, bias, flat):
+    parts, doubles, legacy, shape = [], [], [0, 0, 0, 0], None
+    for number, wire, value in fields(message, budget):
+        if number in (1, 2, 3, 4) and wire == VARINT:
+            legacy[number - 1] = value
+        elif number == FLOATS and wire in (FIXED32, BYTES):
+            parts.append(value)
+        elif number == DOUBLES and wire in (FIXED64, BYTES):
+            doubles.append(value)
+        elif number == SHAPE and wire == BYTES:
+            shape = _dims(value, budget)
+    if shape is None:
+        shape = _legacy_shape(legacy, bias, flat)
+    data, dtype = (doubles, "<f8") if doubles and not parts else (parts, "<f4")
+    whole = data[0] if len(data) == 1 else b"".join(data)
+    return array_from(whole, dtype, shape, budget)
+
+
+def _dims(message, budget):
+    dims = []
+    for number, wire, value in fields(message, budget):
+        if number == 1 and wire == VARINT:
+            dims.append(value)
+        elif number == 1 and wire == BYTES:
+            at = 0
+            while at < len(value):
+                size, at = _varint(value, at)
+                dims.append(size)
+    if len(dims) > 8:
+        raise MinicnnError(f"a blob with {len(dims)} axes")
+    return tuple(dims)
+
+
+def _legacy_shape(legacy, bias, flat):
+    """Return (num, channels, height, width) without the ones that stand for nothing."""
+    if bias and legacy[:3] == [1, 1, 1]:
+        return (legacy[3],)
+    if flat and legacy[:2] == [1, 1]:
+        return tuple(legacy[2:])
+    return tuple(legacy)

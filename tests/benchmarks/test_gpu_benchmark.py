@@ -1,0 +1,162 @@
+"""The benchmark for a GPU, as far as a CPU can run it: both sides compute the same function."""
+
+import importlib
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cuda_on_cpu.host_machine import HostMachine
+from test_device_plan import needs_compiler
+
+from minicnn import backend
+from minicnn.engine.gpu import cuda as gpu_cuda
+from minicnn.errors import MinicnnError
+from minicnn.network import build
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """The module, on the CPU and with a small network."""
+    pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    module = importlib.import_module("gpu")
+    net = build.build("minivgg", seed=0, pool="max")
+    names = {"STYLE": ("relu1_1", "relu2_1", "relu3_1"), "CONTENT": ("relu2_2",)}
+    settings = {**names, "DEVICE": "cpu", "network": lambda: net, "_release": lambda: None}
+    for name, value in settings.items():
+        monkeypatch.setattr(module, name, value)
+    torch = {name: {} for name in ("torch eager", "torch TF32 off")}
+    torch["torch channels_last"] = {"channels_last": True}
+    monkeypatch.setattr(module, "TORCH", torch)
+    monkeypatch.setattr(gpu_cuda, "IMPLICIT", gpu_cuda.IMPLICIT)
+    explicit = {"minicnn explicit": {"engine": "explicit"}, "minicnn tf32": {"precision": "tf32"}}
+    monkeypatch.setattr(module, "OURS", explicit)
+    return module
+
+
+def test_both_sides_compute_the_same_function(gpu):
+    net = gpu.network()
+    work, gradient = gpu.ours(net, 32, engine="explicit")
+    exact = gradient().astype(np.float64)
+    for options in ({}, {"channels_last": True}):
+        torch_work, torch_gradient = gpu.torchs(net, 32, **options)
+        assert torch_work() == pytest.approx(work(), rel=1e-5)
+        assert gpu._compare(torch_gradient().astype(np.float64), exact)["error"] < 1e-5
+
+
+def test_times_errors_and_failures_are_in_the_table(gpu):
+    clock = gpu.Clock(0.01, 1000, lambda: None)
+    found = gpu.measure(clock, [32])
+    assert found["minicnn explicit"][32]["ms"] > 0
+    assert found["minicnn explicit"][32]["error"] < 1e-5
+    assert "cannot be computed in tf32" in found["minicnn tf32"][32]["failed"]
+    shown = gpu.table(found, [32]).splitlines()
+    assert len(shown) == 1 + len(found)
+    assert shown[1].split()[:2] == ["torch", "eager"]
+    assert " 1.00 " in shown[1]
+    assert shown[-1].endswith("failed")
+    spent = gpu.measure(gpu.Clock(0.01, 0, lambda: None), [32])
+    assert spent["torch eager"][32] == {"failed": "no time left"}
+
+
+def test_iterations_are_timed(gpu):
+    found = gpu.iterations(gpu.Clock(0.01, 1000, lambda: None), [32])[32]
+    assert set(found) == {"minicnn lbfgs-device", "minicnn lbfgs", "torch.optim.LBFGS"}
+    for row in found.values():
+        assert row["iterations"] >= 4
+        assert row["ms"] > 0
+
+
+@needs_compiler
+def test_single_layers_with_and_without_columns(gpu, monkeypatch):
+    layers = importlib.import_module("gpu_layers")
+    net = build.build("vgg19", seed=0, pool="max")
+    net.nodes = net.nodes[:4]  # conv1_1, conv1_2
+    made = {}
+
+    def ours(*given):
+        *rest, precision, implicit = given
+        made[precision, implicit] = HostMachine(precision, implicit=implicit)
+        return partial(as_cupys, original(*rest, precision, implicit, made[precision, implicit]))
+
+    original = layers.ours
+    monkeypatch.setattr(layers, "ours", ours)
+    clock = SimpleNamespace(left=1000, milliseconds=lambda work: 1.0)
+    rows = layers.measure(clock, net, 6, "cpu")
+    assert [row["direction"] for row in rows] == ["forward", "backward"] * 2
+    bounds = {"fp32": 1e-6, "tf32": 1e-3, "fp16": 1e-3}
+    for row in rows:
+        for name, cell in row.items():
+            if isinstance(cell, dict):
+                bound = bounds[name.split()[0]] if "torch" not in name else 1e-6
+                assert 0 < cell["error"] < bound, (row["layer"], name)
+                assert name.startswith(("fp32", "torch")) or cell["error"] > 1e-5
+    assert len(made) == 6
+    shown = layers.table(rows).splitlines()
+    assert len(shown) == 2 + len(rows)
+    assert "failed" not in "".join(shown)
+
+
+def as_cupys(work):
+    class There(np.ndarray):
+        def get(self):
+            return np.array(self)
+
+    return work().view(There)
+
+
+def test_training_and_scans_are_timed(gpu, monkeypatch):
+    training = importlib.import_module("gpu_training")
+    small = {"BATCH": 4, "GROUP": 4, "PICTURES": 8, "CLASSES": 2, "SCANNED": 8}
+    for name, value in small.items():
+        monkeypatch.setattr(training, name, value)
+    monkeypatch.setattr(training, "SCAN", "minivgg")
+    found = training.measure(gpu.Clock(0.01, 1000, lambda: None), "cpu")
+    for rows in found.values():
+        assert list(rows) == ["minicnn", "torch eager"]
+        assert all(row.get("ms", 0) > 0 for row in rows.values()), rows
+    assert training.table(found).count(" ms ") == 4
+    spent = training.measure(gpu.Clock(0.01, 0, lambda: None), "cpu")
+    assert spent["train"]["minicnn"] == {"failed": "no time left"}
+
+
+def test_the_program_goes_on_where_a_part_fails(gpu, monkeypatch, tmp_path, capsys):
+    cuda = SimpleNamespace(synchronize=lambda: None)
+    monkeypatch.setattr(gpu, "check", lambda: SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(gpu, "environment", lambda: {"device": "none"})
+    monkeypatch.setattr(gpu, "LAYERS", 8)
+    path = tmp_path / "gpu.json"
+    given = ["gpu.py", "--sizes", "32", "--seconds", "0.01", "--json", str(path)]
+    parts = ["evaluations", "layers", "memory"]
+    monkeypatch.setattr(sys, "argv", [*given, "--only", *parts])
+    gpu.main()
+    found = json.loads(path.read_text())
+    assert list(found) == ["environment", *parts]
+    assert found["evaluations"]["torch eager"]["32"]["ms"] > 0
+    assert found["evaluations"]["minicnn explicit"]["32"]["cosine"] > 1 - 1e-9
+    assert found["layers"][0]["torch fp32"]["error"] < 1e-6
+    assert "cupy" in found["memory"]["failed"]
+    told = capsys.readouterr().out
+    assert all(f"\n{part}, " in told for part in parts)
+
+
+@pytest.mark.parametrize("script", ["gpu.py", "on_gpu.py"])
+def test_without_a_gpu_there_is_one_line(script):
+    try:
+        backend.resolve_device("cuda")
+    except MinicnnError as error:
+        reason = str(error)
+    else:
+        pytest.skip("there is a GPU")
+    run = subprocess.run([sys.executable, BENCHMARKS / script], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.count("\n") == 1
+    assert run.stderr.endswith(f"{reason}\n")

@@ -1,0 +1,443 @@
+import argparse
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minicnn
+from minicnn.cli import _parser, main
+from minicnn.errors import MinicnnError
+from minicnn.gradcheck.checks import Result
+from minicnn.methods import network_defaults
+from minicnn.methods.style import demo
+from minicnn.network import build
+from minicnn.pictures.reader import load_image
+from minicnn.pictures.writer import read_metadata, save_image
+from minicnn.terminal import parser, report
+from minicnn.weights import checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "minivgg.h5"
+    net = minicnn.build("minivgg", seed=0)
+    net.attrs["classes"] = ["goldfish", *(f"thing {i}" for i in range(1, 200))]
+    minicnn.save(net, path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, rng, monkeypatch):
+    """The current folder, with content.png and style.png."""
+    monkeypatch.chdir(tmp_path)
+    for name, shape in (("content.png", (40, 48, 3)), ("style.png", (44, 40, 3))):
+        Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(name)
+    return tmp_path
+
+
+@pytest.fixture
+def paint(folder, weights, capfd):
+    """Run `minicnn style` for two iterations on small pictures; return (code, stdout, stderr)."""
+
+    def run(*options, verb=("style", "content.png", "style.png", "-o", "out.png")):
+        command = [*verb, "--size", "40", "--iterations", "2", "--weights", weights, *options]
+        code = main(list(map(str, command)))
+        return (code, *capfd.readouterr())
+
+    return run
+
+
+def test_style_writes_a_picture_with_its_settings(paint, folder):
+    code, stdout, stderr = paint()
+    assert code == 0
+    assert stdout.startswith("out.png: 40 x 33, 2 iterations in ")
+    assert stdout.endswith("all 2 iterations are done\n")
+    assert stderr.splitlines()[0].startswith("iteration 1/2  total ")
+    for word in ("content ", "style ", "tv ", " left"):
+        assert word in stderr.splitlines()[0]
+    assert load_image("out.png").pixels.shape == (33, 40, 3)
+    found = read_metadata("out.png")
+    assert found["settings"]["content_layers"] == network_defaults.STYLE["minivgg"].content_layers
+    assert found["settings"]["seed"] == 0
+    assert found["inputs"]["style"]["path"] == "style.png"
+    assert len(found["weights"]["sha256"]) == 64
+    assert {"minicnn", "numpy", "python", "blas"} <= set(found["versions"])
+    assert found["result"]["status"] == "budget"
+    assert {"total", "content", "style", "tv", "style.relu1_1"} <= set(found["result"]["losses"])
+
+
+def test_quiet_says_the_result_alone(paint):
+    assert paint("--quiet")[2] == ""
+
+
+def test_json_gives_a_line_for_every_iteration_and_the_result(paint):
+    code, stdout, _ = paint("--json", "--save-every", 1, "--sheet", "sheet.png")
+    lines = [json.loads(line) for line in stdout.splitlines()]
+    assert code == 0
+    assert [line["event"] for line in lines] == ["progress", "snapshot", "progress", "result"]
+    assert [line["iteration"] for line in lines[:3]] == [1, 1, 2]
+    assert lines[3]["output"] == "out.png"
+    assert lines[3]["losses"] == pytest.approx(lines[2]["losses"])
+    assert lines[3]["status"] == "budget"
+    assert lines[1]["output"] == "out-0001.png"
+    assert load_image("sheet.png").pixels.shape[1] > 3 * 30
+
+
+def test_what_was_done_to_a_picture_is_said(paint, folder):
+    with Image.open(folder / "style.png") as opaque:
+        opaque.putalpha(99)
+        opaque.save(folder / "style.png")
+    _, stdout, stderr = paint("--json")
+    assert "style.png: " in stderr
+    assert "white" in stderr
+    assert "white" in json.loads(stdout.splitlines()[-1])["notes"][0]
+
+
+def test_the_same_command_gives_the_same_bytes_and_another_seed_others(paint, folder):
+    for name, options in (("a", ()), ("b", ()), ("c", ("--seed", 1))):
+        verb = ("style", "content.png", "style.png", "-o", f"{name}.png", "--init", "noise")
+        assert paint(*options, verb=verb)[0] == 0
+    a, b, c = ((folder / f"{name}.png").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+OPTIONS = {
+    "every-option": "--init style.png --seed 3 --style-scale 1.1 --content-weight 2 --tv-weight 0 "
+    "--style-weight 9 --content-layers relu2_1 --style-layers relu1_1:0.5,relu3_1 --pool max "
+    "--gram gatys --network minivgg --threads 1 --device cpu --engine explicit",
+    "adam": "--optimizer adam --learning-rate 2 --init noise",
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_rerun_gives_the_same_bytes(paint, folder, capfd, options):
+    assert paint(*options.split(), "--quiet")[0] == 0
+    assert main(["rerun", "out.png", "--quiet"]) == 0
+    assert (folder / "out-rerun.png").read_bytes() == (folder / "out.png").read_bytes()
+    assert main(["rerun", "out.png"]) == 1
+    assert "exists already" in capfd.readouterr().err
+
+
+def test_rerun_finds_the_pictures_beside_the_result_and_says_so(paint, folder, capfd, monkeypatch):
+    paint("--save-every", 1, "--quiet")
+    other = folder / "elsewhere"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert main(["rerun", "../out.png", "-o", "new.png"]) == 0
+    assert "new.png has the same bytes as ../out.png" in capfd.readouterr().err
+    assert main(["rerun", "../out-0001.png", "-o", "one.png", "--quiet"]) == 0
+    assert Path("one.png").read_bytes() == (folder / "out-0001.png").read_bytes()
+
+
+def test_rerun_of_a_picture_that_is_older_than_some_settings(paint, folder, capfd):
+    paint("--scales", 1, "--quiet")
+    metadata = read_metadata("out.png")
+    for name in ("scales", "coarse_iterations", "seed"):
+        del metadata["settings"][name]
+    save_image("old.png", load_image("out.png").pixels, metadata=metadata)
+    assert main(["rerun", "old.png", "-o", "new.png"]) == 0
+    said = capfd.readouterr().err
+    assert "old.png is older than some settings, which are as they were then: " in said
+    for part in ("scales = 1", "coarse_iterations = its default", "seed = 0"):
+        assert part in said
+    assert (load_image("new.png").pixels == load_image("out.png").pixels).all()
+
+
+def test_rerun_refuses_other_inputs(paint, folder, weights, capfd, monkeypatch):
+    own = folder / "own.h5"
+    own.write_bytes(weights.read_bytes())
+    paint("--weights", own, "--quiet")
+    minicnn.save(minicnn.build("minivgg", seed=1), own)
+    assert main(["rerun", "out.png", "-o", "new.png"]) == 1
+    assert "the weights of minivgg are others now" in capfd.readouterr().err
+    Image.new("RGB", (40, 40)).save("style.png")
+    assert main(["rerun", "out.png", "-o", "new.png"]) == 1
+    assert "'style.png' is not the file that 'out.png' was made from" in capfd.readouterr().err
+    Path("style.png").unlink()
+    assert main(["rerun", "out.png", "-o", "new.png"]) == 1
+    assert "no file 'style.png'" in capfd.readouterr().err
+    assert not Path("new.png").exists()
+
+
+def test_ctrl_c_saves_the_best_picture_and_exits_130(folder, weights):
+    command = [sys.executable, "-m", "minicnn", "style", "content.png", "style.png"]
+    command += ["-o", "out.png", "--weights", weights, "--iterations", "100000", "--json"]
+    with subprocess.Popen(
+        [*command, "--size", "40", "--optimizer", "adam"],  # which never stalls
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # a shell has the programs that it starts in the background ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        first = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+    last = json.loads(stdout.splitlines()[-1])
+    assert process.returncode == 130
+    assert (last["event"], last["status"]) == ("result", "interrupted")
+    assert last["losses"]["total"] <= first["losses"]["total"]
+    assert "the best picture so far is saved" in stderr
+    assert "Traceback" not in stderr
+    assert read_metadata("out.png")["result"]["status"] == "interrupted"
+
+
+def test_ctrl_c_before_the_run_saves_nothing(paint, folder, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minicnn.runs.settings.load_network", interrupted)
+    code, stdout, stderr = paint()
+    assert (code, stdout) == (130, "")
+    assert stderr == "minicnn: error: interrupted; nothing was saved\n"
+    assert not Path("out.png").exists()
+
+
+def test_a_run_that_breaks_saves_the_best_picture_and_fails(paint):
+    code, _, stderr = paint("--optimizer", "adam", "--learning-rate", "1e30")
+    assert code == 1
+    assert "the best picture before that is saved" in stderr
+    assert load_image("out.png").pixels.shape == (33, 40, 3)
+
+
+def test_other_failures_are_one_line(paint, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "out.png")
+
+    monkeypatch.setattr("minicnn.methods.style.run.run", full)
+    assert paint()[::2] == (1, "minicnn: error: No space left on device: out.png\n")
+
+    def large(*_, **__):
+        raise MemoryError
+
+    def unknown(*_, **__):
+        raise MinicnnError("no short run was possible")
+
+    monkeypatch.setattr("minicnn.methods.style.run.run", large)
+    monkeypatch.setattr("minicnn.runs.estimate.sample_run.sample", unknown)
+    line = "minicnn: error: out of memory (no more could be had); use a smaller size\n"
+    assert paint()[::2] == (1, line)
+
+
+def test_demo(folder, weights, capfd, monkeypatch):
+    monkeypatch.setattr(demo, "SIZE", 48)
+    monkeypatch.setattr(demo, "ITERATIONS", 2)
+    monkeypatch.setattr(demo, "COARSE_ITERATIONS", 2)
+    command = ["demo", "-o", "shown/here", "--weights", str(weights), "--quiet"]
+    assert main(command) == 0
+    names = {path.name for path in Path("shown/here").iterdir()}
+    assert names == {"content.jpg", "style.jpg", "result.png", "sheet.png"}
+    assert "result.png: 48 x 36, 2 iterations" in capfd.readouterr().out
+    assert main(command) == 1
+    assert "exists already" in capfd.readouterr().err
+    assert main([*command, "--force"]) == 0
+
+
+def test_models_lists_the_networks(capfd):
+    assert main(["models"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == build.names()
+    assert "143,667,240" in next(line for line in lines if line.startswith("vgg19"))
+
+
+def test_models_shows_the_layers_of_one(capfd):
+    assert main(["models", "vgg19", "--size", "256x320"]) == 0
+    out = capfd.readouterr().out
+    row = next(line for line in out.splitlines() if line.startswith("conv3_1"))
+    assert row.split() == "conv3_1 Conv2d 256 x 64 x 80 295,168 24 x 24 4 -10".split()
+    assert "left out, as they need another picture size: fc6" in out
+    assert main(["models", "vgg19", "--json"]) == 0
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert events[-1] == {
+        "event": "total",
+        "name": "vgg19",
+        "parameters": 143667240,
+        "left_out": [],
+    }
+    assert events[0]["field_size"] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["models", "vgg99"], 1, "no network named 'vgg99'"),
+        (["models", "--size", "64"], 1, "minicnn models NAME --size N"),
+        (["models", "vgg19", "--size", "4by4"], 2, "'4by4' is not a whole number"),
+        (["models", "vgg19", "--size", "4"], 1, "pool3"),
+        (["gradcheck", "--op", "fft"], 1, "no gradient check for 'fft'"),
+        (["weights", "info", "nothing.h5"], 1, "there is no such file"),
+        (["weights", "verify", "content.png"], 1, "content.png"),
+        (["weights", "fold", "content.png", "-o", "new.png"], 1, "ends in .h5"),
+        (["weights", "normalize", "x.h5", ".", "-o", "no/new.h5"], 1, "there is no folder 'no'"),
+    ],
+)
+def test_bad_arguments_of_other_verbs(folder, capfd, arguments, code, words):
+    assert main(arguments) == code
+    stdout, stderr = capfd.readouterr()
+    assert (stdout, stderr.count("\n")) == ("", 1)
+    assert words in stderr
+
+
+def test_gradcheck_fails_when_a_gradient_is_wrong(capfd, monkeypatch):
+    assert main(["gradcheck", "--op", "relu"]) == 0
+    assert "0 failed" in capfd.readouterr().out
+    wrong = Result("relu", "planted", "vjp x", 1e-3, 1e-6, False)
+    monkeypatch.setattr("minicnn.gradcheck.checks.run", lambda *_: [wrong])
+    assert main(["gradcheck"]) == 1
+    assert "1 failed" in capfd.readouterr().out
+    assert main(["gradcheck", "--json"]) == 1
+    assert json.loads(capfd.readouterr().out)["ok"] is False
+
+
+def test_weights_fold_and_normalize(folder, capfd):
+    bn = minicnn.build("minivgg-bn", seed=0)
+    minicnn.save(bn, "bn.h5")
+    assert main(["weights", "fold", "bn.h5", "-o", "folded.h5"]) == 0
+    assert main(["weights", "normalize", "folded.h5", ".", "-o", "n.h5", "--dtype", "float16"]) == 0
+    capfd.readouterr()
+    assert main(["weights", "verify", "n.h5", "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["architecture"] == "minivgg"
+    assert found["normalized"]["pictures"] == 2
+    x = np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype("float32")
+    outputs = [net.forward(x, ["fc5"])["fc5"] for net in (bn, minicnn.load("n.h5"))]
+    np.testing.assert_allclose(*outputs, atol=0.02 * np.abs(outputs[0]).max())
+    assert main(["weights", "fold", "bn.h5", "-o", "folded.h5"]) == 1
+    assert "exists already" in capfd.readouterr().err
+
+
+def test_info(capfd):
+    assert main(["info", "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["minicnn"] == minicnn.__version__
+    assert found["numpy"] == np.__version__
+    assert found["devices"].startswith("cpu")
+
+
+def test_version(capfd):
+    assert main(["--version"]) == 0
+    assert capfd.readouterr().out == f"minicnn {minicnn.__version__}\n"
+
+
+def verbs(declared=None, names=()):
+    """Yield (names, parser) of every verb that does something."""
+    declared = declared or _parser()
+    below = [a for a in declared._actions if isinstance(a, argparse._SubParsersAction)]
+    for action in below:
+        for name, verb in action.choices.items():
+            yield from verbs(verb, (*names, name))
+    if not below:
+        yield names, declared
+
+
+VERBS = dict(verbs())
+
+
+def example(verb):
+    """Return the commands that the help of a verb ends with."""
+    text = verb.format_help()
+    assert "\nExample:\n" in text
+    return text.rpartition("\nExample:\n")[2].strip().splitlines()
+
+
+@pytest.mark.parametrize("names", VERBS, ids=" ".join)
+def test_help_ends_with_an_example_of_the_verb(names, capfd):
+    assert main([*names, "--help"]) == 0
+    assert capfd.readouterr().out == VERBS[names].format_help()
+    assert any(line.split()[1 : 1 + len(names)] == list(names) for line in example(VERBS[names]))
+
+
+# a data set and a training run of the user's own; a file from the network
+NOT_HERE = {("train",), ("evolution",), ("curves",), ("weights", "fetch")}
+
+
+@pytest.mark.parametrize("names", [n for n in VERBS if n not in NOT_HERE], ids=" ".join)
+def test_the_example_works_as_written(names, tmp_path, weights, monkeypatch):
+    """With small pictures and few iterations, and the weights of a test for the embedded ones."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkpoint, "embedded", lambda: {"minivgg": weights})
+    monkeypatch.setattr(demo, "SIZE", 48)
+    monkeypatch.setattr(demo, "ITERATIONS", 2)
+    monkeypatch.setattr(demo, "COARSE_ITERATIONS", 2)
+    monkeypatch.setattr("minicnn.methods.style.settings.SIZE", 48)
+    for line in example(VERBS[names]):
+        program, *arguments = shlex.split(line)
+        assert program == "minicnn"
+        if "--iterations" in arguments:
+            arguments[arguments.index("--iterations") + 1] = "2"
+        assert main(arguments) == 0, line
+
+
+def test_running_the_package_is_the_command():
+    command = [sys.executable, "-m", "minicnn", "--version"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert minicnn.__version__ in subprocess.check_output(command, text=True, env=env)
+
+
+CLOSED = {
+    "lines": "models vgg19 --json | head -n 1",
+    "table": "models | head -n 1",
+    "help": "style --help | head -n 1",
+    "errors": "style none.png none.png -o out.png 2>&1 | true",
+}
+
+
+@pytest.mark.parametrize("pipe", CLOSED)
+def test_a_closed_pipe_is_no_traceback(pipe, tmp_path):
+    command = f"{shlex.quote(sys.executable)} -m minicnn {CLOSED[pipe]}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, shell=True, env=env, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("pipe", ["--json | head -n 1", "2>&1 | head -n 1"])
+def test_a_picture_is_made_although_nobody_listens_any_more(pipe, folder, weights):
+    command = (
+        f"set -o pipefail; {shlex.quote(sys.executable)} -m minicnn style content.png style.png "
+        f"-o out.png --size 40 --iterations 3 --weights {shlex.quote(str(weights))} {pipe}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1
+    assert read_metadata("out.png")["result"]["iterations"] == 3
+
+
+def test_layers_are_read_with_their_weights():
+    assert parser.layers("relu1_1, relu2_1:0.5") == {"relu1_1": 1.0, "relu2_1": 0.5}
+
+
+def test_progress_lines_come_at_tenths_and_after_a_pause(capfd):
+    now = [0.0]
+    progress = report.Progress(200, "step", report.Lines(200, "step", lambda: now[0]))
+    for done in range(1, 201):
+        now[0] += 1 if done < 100 else 20
+        progress.update(done, {"total": 1.0})
+    said = [int(line.split()[1].split("/")[0]) for line in capfd.readouterr().err.splitlines()]
+    assert said[:4] == [1, 16, 20, 35]
+    assert said[-101:] == list(range(100, 201))
+
+
+def test_the_bar_shows_losses_and_time_left(capfd):
+    with report.Progress(3, "step", report.Bar(3, "step")) as progress:
+        for done in (1, 2, 3):
+            progress.update(done, {"total": 0.25})
+    assert "total 0.25" in capfd.readouterr().err

@@ -1,0 +1,336 @@
+"""The compiled evaluation, on the CPU (kernels by g++, products by NumPy), equals the network."""
+
+import gc
+import weakref
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cuda_on_cpu.host_machine import HostMachine
+from cuda_on_cpu.module import COMPILER
+
+from minicnn.engine import select
+from minicnn.engine.gpu import plan as compiled
+from minicnn.engine.gpu import steps, terms
+from minicnn.engine.gpu.cuda import Cuda
+from minicnn.engine.gpu.steps import Form
+from minicnn.errors import MinicnnError
+from minicnn.kernels import strips
+from minicnn.methods.style.loss import style_objective
+from minicnn.network import build
+from minicnn.network.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
+from minicnn.network.network import Network
+from minicnn.objectives.class_score import ClassScore
+from minicnn.objectives.weighted_sum import WeightedSum
+from minicnn.optimizers import minimize
+
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no g++ to build the kernels with")
+WEIGHTS = {"content_weight": 1.0, "style_weight": 1e3, "tv_weight": 0.1}
+LAYERS = {"content_layers": ["relu2_1"], "style_layers": {"relu1_1": 1, "relu2_1": 0.5, "pool2": 2}}
+STRIP = 5000  # bytes: a few rows
+
+
+@pytest.fixture(autouse=True)
+def few_blocks(monkeypatch):
+    """Sums by few blocks: a thread of a kernel with barriers is dear on the CPU."""
+    for part in (terms, compiled):
+        monkeypatch.setattr(part, "SUM_BLOCKS", 3)
+
+
+def network(pool=MaxPool2d, **options):
+    """A small VGG with filters of several sizes, at random."""
+    layers = [
+        ("conv1_1", Conv2d(8, kernel=(3, 5), padding=(1, 2))),
+        ("relu1_1", ReLU()),
+        ("conv1_2", Conv2d(12, kernel=3, padding=0, bias=False)),
+        ("relu1_2", ReLU()),
+        ("pool1", pool(kernel=2, stride=2)),
+        ("conv2_1", Conv2d(16, kernel=3, padding=1)),
+        ("relu2_1", ReLU()),
+        ("pool2", pool(kernel=3, stride=2, padding=1, ceil=True)),
+    ]
+    rng = np.random.default_rng(0)
+    net = Network(layers, {}, (3, 21, 18), {"preprocess": {"mean": [0, 0, 0]}})
+    for name, shape in net.param_shapes().items():
+        scale = np.sqrt(2 / np.prod(shape[1:])) if "weight" in name else 0.1
+        net.params[name] = (scale * rng.standard_normal(shape)).astype(np.float32)
+    return net
+
+
+def pictures(net):
+    """Return three pictures: where, content, style."""
+    rng = np.random.default_rng(1)
+    shape = (3, 1, *net.input_shape)
+    return (40 * rng.standard_normal(shape)).astype(np.float32)
+
+
+def drawn_function(net, **options):
+    """Return the style objective."""
+    _, content, style = pictures(net)
+    return style_objective(net, content, style, **{**WEIGHTS, **LAYERS, **options})
+
+
+def drawn(net, **options):
+    """Return (explicit function of the picture, its objective, where)."""
+    fun = drawn_function(net, engine="explicit", **options)
+    return fun, fun.objective, pictures(net)[0]
+
+
+def compile_on(machine, net, objective, x, strip=STRIP):
+    assert compiled.obstacle(net, objective, x.shape) is None
+    return compiled.Plan(net, objective, x.shape, machine, strip)
+
+
+def cosine(a, b):
+    a, b = a.ravel().astype(np.float64), b.ravel().astype(np.float64)
+    return a @ b / np.sqrt((a @ a) * (b @ b))
+
+
+@needs_compiler
+@pytest.mark.parametrize("pool", [MaxPool2d, AvgPool2d])
+@pytest.mark.parametrize("strip", [1, STRIP, 1 << 30])
+def test_the_plan_equals_the_explicit_network(pool, strip):
+    net = network(pool)
+    explicit, objective, x = drawn(net)
+    fun = compile_on(HostMachine(), net, objective, x, strip)
+    for picture in (x, 0.5 * x, x):  # nothing is left over from the picture before
+        value, gradient = explicit(picture)
+        found, dx = fun(picture)
+        assert found == pytest.approx(value, rel=2e-6)
+        assert np.linalg.norm(dx - gradient) < 2e-6 * np.linalg.norm(gradient)
+        assert list(fun.terms) == list(explicit.terms)
+        for name, term in explicit.terms.items():
+            assert fun.terms[name] == pytest.approx(term, rel=1e-5)
+
+
+@needs_compiler
+@pytest.mark.parametrize(("precision", "close"), [("fp32", 2e-6), ("tf32", 5e-3), ("fp16", 5e-3)])
+def test_the_plan_without_columns(precision, close, monkeypatch):
+    monkeypatch.setattr(steps, "NARROWEST", 4)
+    net = network(AvgPool2d)
+    explicit, objective, x = drawn(net)
+    value, gradient = explicit(x)
+    machine = HostMachine(precision, implicit=True)
+    fun = compile_on(machine, net, objective, x)
+    found, dx = fun(x)
+    assert found == pytest.approx(value, rel=close)
+    assert np.linalg.norm(dx - gradient) < 3 * close * np.linalg.norm(gradient)
+    with_columns = compile_on(HostMachine(precision), net, objective, x)
+    assert fun.bytes < with_columns.bytes
+    assert found != with_columns(x)[0], "it went the other way"
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tv_weight": 0.0},
+        {"content_weight": 0.0},
+        {"style_weight": 0.0},
+        {"content_layers": ["relu1_1", "pool1"], "gram": "gatys", "content_loss": "sum"},
+    ],
+    ids=["no-tv", "no-content", "no-style", "other-factors"],
+)
+def test_terms_that_are_not_there(options):
+    net = network()
+    explicit, objective, x = drawn(net, **options)
+    value, gradient = explicit(x)
+    found, dx = compile_on(HostMachine(), net, objective, x)(x)
+    assert found == pytest.approx(value, rel=2e-6)
+    assert np.linalg.norm(dx - gradient) < 2e-6 * np.linalg.norm(gradient)
+
+
+@needs_compiler
+def test_the_embedded_network():
+    net = build.build("minivgg", seed=3, pool="average")
+    net.input_shape = (3, 24, 32)
+    layers = {"content_layers": ["relu3_2"], "style_layers": ["relu1_1", "relu2_1", "relu4_1"]}
+    explicit, objective, x = drawn(net, **layers)
+    value, gradient = explicit(x)
+    found, dx = compile_on(HostMachine(), net, objective, x)(x)
+    assert found == pytest.approx(value, rel=1e-5)
+    assert np.linalg.norm(dx - gradient) < 1e-5 * np.linalg.norm(gradient)
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", ["tf32", "fp16"])
+def test_lower_precision_keeps_the_direction(precision):
+    net = network(AvgPool2d)
+    net.params = {k: (v * 1e-3 if k == "conv2_1.weight" else v) for k, v in net.params.items()}
+    explicit, objective, x = drawn(net)  # gradients of many magnitudes
+    value, gradient = explicit(x)
+    found, dx = compile_on(HostMachine(precision), net, objective, x)(x)
+    assert found == pytest.approx(value, rel=5e-3)
+    assert found != value
+    assert cosine(dx, gradient) > 1 - 1e-4  # ten bits
+
+
+@needs_compiler
+def test_half_precision_has_no_range_of_its_own():
+    """A gradient and a picture far beyond float16 give the same, scaled."""
+    net = network(AvgPool2d)
+    options = {"tv_weight": 0.0, "style_weight": 0.0}
+    _, objective, x = drawn(net, **options)
+    _, dx = compile_on(HostMachine("fp16"), net, objective, x)(x)
+    dx = dx.copy()
+    (weight, loss) = objective.objectives["content"]
+    objective.objectives["content"] = (weight * 2.0**40, loss)
+    _, larger = compile_on(HostMachine("fp16"), net, objective, x)(x)
+    np.testing.assert_array_equal(larger, dx * np.float32(2.0**40))
+
+
+@needs_compiler
+def test_the_same_picture_gives_the_same_bits():
+    net = network()
+    _, objective, x = drawn(net)
+    one, other = (compile_on(HostMachine(), net, objective, x) for _ in range(2))
+    for _ in range(2):
+        (value, dx), (again, dx_again) = one(x), other(x)
+        assert value == again
+        np.testing.assert_array_equal(dx, dx_again)
+
+
+@needs_compiler
+def test_capture_comes_after_the_first_evaluation():
+    net = network()
+    _, objective, x = drawn(net)
+    machine = HostMachine()
+    fun = compile_on(machine, net, objective, x)
+    fun(x)
+    assert machine.captures == 0
+    for _ in range(3):
+        fun(x)
+    assert machine.captures == 1
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_bytes_are_counted_before_they_are_taken(precision):
+    net = network()
+    _, objective, x = drawn(net)
+    machine = HostMachine(precision)
+    fun = compile_on(machine, net, objective, x)
+    counted = compiled.bytes_needed(net, objective, x.shape, Form(machine.half, False, STRIP))
+    assert counted == fun.bytes == machine.xp.taken
+
+
+@needs_compiler
+def test_memory_that_is_short_is_answered_by_smaller_strips(monkeypatch):
+    net = network()
+    net.input_shape = (3, 200, 200)
+    _, objective, x = drawn(net)
+    needed = [
+        compiled.bytes_needed(net, objective, x.shape, Form(strip_bytes=strip))
+        for strip in (strips.LARGEST, 16 << 20, 4 << 20, strips.SMALLEST)
+    ]
+    assert sorted(needed, reverse=True) == needed
+    monkeypatch.setattr(strips, "_current", strips.LARGEST)
+    machine = HostMachine(memory=needed[2])
+    fun = compiled.compile_objective(net, objective, x.shape, machine)
+    assert fun.bytes <= needed[2]
+    assert machine.released == needed.index(fun.bytes)
+    machine = HostMachine(memory=needed[3] - 1)
+    with pytest.raises(
+        MinicnnError, match=r"not enough GPU memory: this takes at least 0\.\d\d GB"
+    ):
+        compiled.compile_objective(net, objective, x.shape, machine)
+
+
+def test_what_cannot_be_compiled_says_why():
+    net = network()
+    _, objective, x = drawn(net)
+
+    def reason(net=net, objective=objective, shape=x.shape):
+        return compiled.obstacle(net, objective, shape)
+
+    assert reason() is None
+    assert "several pictures" in reason(shape=(2, 3, 21, 18))
+    assert "ClassScore" in reason(objective=WeightedSum({"c": (1, ClassScore("relu1_1", 0))}))
+    assert "total variation" in reason(objective=drawn(net, tv="neural-style")[1])
+    raw = {"content_layers": ["conv1_2"], "style_weight": 0}
+    assert "conv1_2 is wanted without the ReLU" in reason(objective=drawn(net, **raw)[1])
+    stride = network()
+    stride.nodes[5] = stride.nodes[5]._replace(layer=Conv2d(16, stride=2, padding=1))
+    assert "conv2_1 is not a convolution of stride 1" in reason(net=stride)
+    fork = network()
+    fork.nodes[4] = fork.nodes[4]._replace(inputs=("relu1_1",))
+    assert "pool1 does not follow on the one before it" in reason(net=fork)
+    net.params = {name: value.astype("f8") for name, value in net.params.items()}
+    assert "float64" in reason()
+
+
+@needs_compiler
+def test_a_plan_is_freed_when_it_is_not_needed_any_more():
+    net = network()
+    _, objective, x = drawn(net)
+    fun = compile_on(HostMachine(), net, objective, x)
+    fun(x)
+    fun(x)
+    seen = weakref.ref(fun)
+    gc.disable()
+    try:
+        del fun
+        assert seen() is None, "a cycle keeps its memory until the next collection"
+    finally:
+        gc.enable()
+
+
+@needs_compiler
+def test_style_on_a_device_is_compiled(monkeypatch):
+    net = network()
+    explicit, _, x = drawn(net)
+    monkeypatch.setattr(select, "array_module", lambda x: None)  # as if arrays were CuPy's
+    monkeypatch.setattr(select, "Cuda", lambda precision: HostMachine("fp32"))
+    fun = drawn_function(net)
+    assert isinstance(fun, compiled.Plan)
+    assert not isinstance(drawn_function(net, engine="explicit"), compiled.Plan)
+    assert not isinstance(drawn_function(net, tv="absolute"), compiled.Plan)
+    with pytest.raises(MinicnnError, match="cannot be computed in fp16: its prior is not"):
+        drawn_function(net, tv="absolute", precision="fp16")
+    with pytest.raises(MinicnnError, match="no precision 'fp8'; use auto, fp32, tf32, fp16"):
+        drawn_function(net, precision="fp8")
+    ours = minimize("lbfgs-device", fun, x, iterations=12)
+    theirs = minimize("lbfgs-device", explicit, x, iterations=12)
+    assert ours.value < 0.5 * fun(x)[0]
+    assert ours.value == pytest.approx(theirs.value, rel=0.02)
+
+
+class Stream:
+    """CuPy's, as far as a capture needs it."""
+
+    def __init__(self, fails=None):
+        self.did, self.fails = [], fails
+
+    def __enter__(self):
+        self.did.append("enter")
+
+    def __exit__(self, *error):
+        self.did.append("exit")
+
+    def begin_capture(self):
+        self.did.append("begin")
+
+    def end_capture(self):
+        self.did.append("end")
+        if self.fails:
+            raise RuntimeError("the capture was invalidated")
+        return SimpleNamespace(launch=lambda stream: stream.did.append("launch"))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_capture_and_its_failure(fails):
+    stream, machine = Stream(fails), Cuda.__new__(Cuda)
+    machine.xp = SimpleNamespace(cuda=SimpleNamespace(Stream=lambda: stream))
+
+    def run():
+        stream.did.append("run")
+        if fails:
+            raise NotImplementedError("cuBLAS is called in a capture")
+
+    launch = machine.captured(run)
+    assert stream.did == ["enter", "begin", "run", "end", "exit"]
+    if fails:
+        assert launch is None
+    else:
+        launch()
+        assert stream.did[-1] == "launch"

@@ -1,0 +1,282 @@
+"""Compiled evaluations: the same numbers as the explicit network, for any mixture of layers."""
+
+import weakref
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn.engine.cpu import units
+from minicnn.engine.cpu.arena import Arena
+from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.errors import MinicnnError
+from minicnn.gradcheck import checks
+from minicnn.gradcheck import engine as gradcheck_engine
+from minicnn.network import build
+from minicnn.network.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
+from minicnn.network.network import Network
+from minicnn.objectives.gram import ChannelProduct, mean_gram
+
+NETWORKS = {
+    "vgg19": (["relu1_1", "relu2_1", "pool2", "conv3_2", "relu4_2"], (29, 38)),
+    "minivgg": (["conv1_2", "relu1_2", "pool2", "relu4_1"], (45, 64)),
+    "squeezenet": (["relu_conv1", "fire3/concat", "fire6/relu_squeeze1x1", "pool4"], (67, 80)),
+    "alexnet": (["conv1", "norm1", "relu5"], (99, 120)),
+    "minialexnet": (["relu2", "fc7"], (64, 64)),
+}
+
+
+def cut(name, taps, pool=None, dtype="float64"):
+    """Return the network up to the last tap, with random weights: no fully connected ones."""
+    whole = build.skeleton(name).layers
+    net = build.skeleton(name, pool=pool, last=max(taps, key=whole.index))
+    net.params = build.random_params(net.param_shapes(), 0, dtype)
+    return net
+
+
+def relative(ours, theirs):
+    return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+
+
+def agree(net, taps, shape, rng, *, threads=2, rounds=2, tolerance=1e-10, low_memory=False):
+    """Compare a replay with the network, several times on the same buffers; return it."""
+    replay = FastWalk(net, threads, low_memory).replay()
+    for _ in range(rounds):
+        x = rng.standard_normal(shape).astype(net.dtype)
+        acts = net.forward(x, taps)
+        dys = {k: rng.standard_normal(v.shape).astype(net.dtype) for k, v in acts.items()}
+        wanted = net.backward(dys)
+        found = replay.forward(x, taps)
+        assert list(found) == [name for name in net.layers if name in taps]
+        for name in taps:
+            assert relative(found[name], acts[name]) < tolerance, name
+        assert relative(replay.backward(dys), wanted) < tolerance
+    return replay
+
+
+@pytest.mark.parametrize("pool", [None, "average"])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_is_the_network(name, batch, pool, rng):
+    taps, size = NETWORKS[name]
+    net = cut(name, taps, pool)
+    agree(net, taps, (batch, 3, *size), rng)
+
+
+def random_network(rng):
+    """Return layers of a random kind, and the name of every one of them."""
+    table, channels = [], 3
+    for i in range(rng.integers(3, 7)):
+        kind = rng.choice(["block", "pool", "strided", "branch", "norm"])
+        if kind == "block":
+            channels = int(rng.choice([8, 12, 64]))
+            table.append((f"conv{i}", Conv2d(channels, 3, padding=int(rng.integers(0, 3)))))
+            table.append((f"relu{i}", ReLU()))
+        elif kind == "strided":
+            groups = 2 if channels % 2 == 0 else 1
+            channels = 10
+            conv = Conv2d(channels, (3, 2), stride=2, padding=1, groups=groups)
+            table += [(f"conv{i}", conv), (f"relu{i}", ReLU())]
+        elif kind == "pool":
+            layer = (MaxPool2d, AvgPool2d)[rng.integers(2)]
+            kernel, padding = int(rng.integers(2, 4)), int(rng.integers(0, 2))
+            ceil = bool(rng.integers(2))
+            table.append((f"pool{i}", layer(kernel, 2, padding=padding, ceil=ceil)))
+        elif kind == "norm":
+            table += [(f"norm{i}", LRN()), (f"drop{i}", Dropout(0.5))]
+        else:
+            source = (table[-1][0] if table else "input",)
+            table += [
+                (f"left{i}", Conv2d(8, 3, padding=1), source),
+                (f"relu_left{i}", ReLU()),
+                (f"right{i}", Conv2d(8, 1), source),
+                (f"both{i}", Concat(), (f"relu_left{i}", f"right{i}")),
+            ]
+            channels = 16
+    return table
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_random_networks_sizes_and_taps(seed):
+    rng = np.random.default_rng(seed)
+    table = random_network(rng)
+    size = tuple(int(n) for n in rng.integers(26, 45, 2))
+    net = Network(table, {}, (3, *size))
+    net.params = build.random_params(net.param_shapes(), seed, "float64")
+    taps = rng.choice(net.layers, min(3, len(net.layers)), replace=False)
+    agree(net, sorted(taps, key=net.layers.index), (int(rng.integers(1, 4)), 3, *size), rng)
+
+
+def test_readers_of_the_picture_have_a_gradient_each_and_noted_calls_stay(rng):
+    table = [
+        ("left", Conv2d(4, 1), ("input",)),
+        ("right", Conv2d(5, 1), ("input",)),
+        ("pool", MaxPool2d(3, 1), ("input",)),
+        ("both", Concat(), ("left", "right")),
+    ]
+    net = Network(table, {}, (3, 9, 8))
+    net.params = build.random_params(net.param_shapes(), 0, "float64")
+    agree(net, ["both", "pool"], (2, 3, 9, 8), rng)
+    replay = FastWalk(net).replay()
+    programs = []
+    for _ in range(2):
+        acts = replay.forward(rng.standard_normal((2, 3, 9, 8)), ["both", "pool"])
+        replay.backward({name: a.copy() for name, a in acts.items()})
+        programs.append(dict(replay._plan.programs))
+    assert programs[0].keys() == programs[1].keys()
+    assert all(programs[1][key] is program for key, program in programs[0].items())
+
+
+def test_the_number_of_threads_does_not_change_a_bit(rng):
+    taps = ["relu1_1", "relu4_1"]
+    net = cut("vgg19", taps, dtype="float32")
+    x = rng.standard_normal((1, 3, 70, 66)).astype(np.float32)
+    found = []
+    for threads in (1, 2, 3):
+        replay = FastWalk(net, threads).replay()
+        acts = replay.forward(x, taps)
+        found.append([a.copy() for a in acts.values()] + [replay.backward(acts)])
+    for other in found[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_forward_alone_gives_the_same_and_its_arrays_stay(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    walk, taps = FastWalk(net), ["relu2_2", "pool2"]
+    first, second = rng.standard_normal((2, 1, 3, 33, 40))
+    acts = walk.forward(first, taps, keep=False)
+    kept = {name: a.copy() for name, a in acts.items()}
+    walk.forward(second, taps, keep=False)
+    for name, a in net.forward(first, taps).items():
+        assert relative(acts[name], a) < 1e-10
+        assert np.array_equal(acts[name], kept[name])
+
+
+def test_other_sizes_and_taps_follow_each_other(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    replay = FastWalk(net).replay()
+    for shape, taps in (((1, 3, 20, 20), ["relu1_1"]), ((1, 3, 31, 24), ["relu2_1", "relu1_2"])):
+        x = rng.standard_normal(shape)
+        wanted = net.forward(x, taps)
+        found = replay.forward(x, taps)
+        assert all(relative(found[name], wanted[name]) < 1e-10 for name in taps)
+        assert relative(replay.backward(found), net.backward(wanted)) < 1e-10
+
+
+def test_a_product_of_channels_is_the_gradient_it_stands_for(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    replay, taps = FastWalk(net).replay(), ["relu1_1", "relu2_2", "pool2"]
+    acts = replay.forward(rng.standard_normal((2, 3, 30, 22)), taps)
+    products = {
+        name: ChannelProduct(rng.standard_normal((2, f.shape[1], f.shape[1])), f)
+        for name, f in acts.items()
+    }
+    wanted = replay.backward({name: product.dense() for name, product in products.items()})
+    assert relative(replay.backward(products), wanted) < 1e-12
+
+
+def test_gradients_of_one_layer_are_added_whatever_their_form(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    replay, taps = FastWalk(net).replay(), ["relu1_1", "relu2_2"]
+    acts = replay.forward(rng.standard_normal((1, 3, 22, 30)), taps)
+    wanted, sums = {}, {}
+    for name, f in acts.items():
+        one, two = (
+            ChannelProduct(rng.standard_normal((1, f.shape[1], f.shape[1])), f) for _ in "ab"
+        )
+        array = rng.standard_normal(f.shape)
+        wanted[name] = one.dense() + two.dense() + 2 * array
+        sums[name] = one.plus(array).plus(two.plus(array))
+    plain = replay.backward(wanted)
+    assert relative(replay.backward(sums), plain) < 1e-12
+    assert relative(replay.backward(wanted), plain) < 1e-12  # the program follows the form
+
+
+def test_a_layer_of_content_and_style_is_evaluated_as_the_explicit_one(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    content, style, x = (rng.standard_normal((1, 3, 24, 20)) for _ in range(3))
+    how = {"content_layers": ["relu2_1"], "style_layers": ["relu1_1", "relu2_1"]}
+    how |= {"content_weight": 1.0, "style_weight": 10.0, "tv_weight": 0.1}
+    (value, dx), (wanted, dy) = (
+        minicnn.style_objective(net, content, style, engine=engine, **how)(x)
+        for engine in ("fast", "explicit")
+    )
+    assert value == pytest.approx(wanted, rel=1e-10)
+    assert relative(dx, dy) < 1e-10
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 21, 13), (2, 16, 3, 4), (1, 5, 1, 1)])
+def test_gram_matrices_of_the_crew(shape, rng):
+    f = rng.standard_normal(shape)
+    found = [FastWalk(minicnn.build("minivgg"), n).replay().mean_gram(f) for n in (1, 2, 3)]
+    assert relative(found[0], mean_gram(f)) < 1e-13
+    assert all(np.array_equal(found[0], other) for other in found[1:])
+
+
+def test_what_does_not_belong_to_the_last_forward_pass_is_refused(rng):
+    net = minicnn.build("minivgg", dtype="float64")
+    walk, x = FastWalk(net), rng.standard_normal((1, 3, 20, 22))
+    replay = walk.replay()
+    acts = replay.forward(x, ["relu1_2"])
+    with pytest.raises(MinicnnError, match="no tap 'relu1_1'; the taps are relu1_2"):
+        replay.backward({"relu1_1": acts["relu1_2"]})
+    with pytest.raises(MinicnnError, match="layer relu1_2: the gradient is"):
+        replay.backward({"relu1_2": acts["relu1_2"][:, :, 1:]})
+    with pytest.raises(MinicnnError, match="layer pool2: a window of 2 px does not fit"):
+        replay.forward(x[:, :, :3, :3], ["relu4_1"])
+    wanted = net.forward(x, ["relu1_2"])["relu1_2"]
+    assert relative(replay.forward(x, ["relu1_2"])["relu1_2"], wanted) < 1e-10  # goes on
+    walk.forward(x, ["relu1_2"])
+    walk.forward(x, ["relu1_2"], keep=False)
+    with pytest.raises(MinicnnError, match="no forward pass with keep=True"):
+        walk.backward(acts)
+
+
+def test_pictures_of_another_precision_are_taken_in_that_of_the_network(rng):
+    net = minicnn.build("minivgg")
+    x = rng.standard_normal((1, 3, 20, 22))
+    acts = FastWalk(net).replay().forward(x, ["relu2_1"])
+    assert acts["relu2_1"].dtype == np.float32
+    assert (
+        relative(acts["relu2_1"], net.forward(x.astype(np.float32), ["relu2_1"])["relu2_1"]) < 1e-5
+    )
+
+
+def test_the_arena_hands_out_what_was_given_back():
+    arena = Arena("float32", 100)
+    a, b = arena.take((10, 10)), arena.take((3,))
+    a[...], b[...] = 1, 2
+    assert (a == 1).all()  # two arrays share nothing
+    assert (b == 2).all()
+    arena.give(a)
+    arena.give(None)
+    assert arena.take((5, 5)).base is a.base  # it has been written far enough
+    arena.reset()
+    assert arena.take((2,)).base is b.base  # not farther than need be
+
+
+def test_gradcheck_covers_the_fast_path_and_would_see_an_error(monkeypatch):
+    assert all(result.ok for result in checks.run(cases=gradcheck_engine.CASES))
+    exact = units.Convolution.mask
+
+    def wrong(unit, calls, part, *where):
+        exact(unit, calls, part, *where)
+        calls.add(np.multiply, part, 1.001, out=part)
+
+    monkeypatch.setattr(units.Convolution, "mask", wrong)
+    assert not any(result.ok for result in checks.run("engine.plan", gradcheck_engine.CASES))
+
+
+def test_weights_that_nobody_holds_are_let_go_once_they_are_transformed(rng):
+    net, taps = cut("vgg19", ["relu1_2"]), ["relu1_2"]
+    x, held = rng.standard_normal((1, 3, 20, 18)), weakref.ref(net.params["conv1_2.weight"])
+    wanted, dy = net.forward(x, taps)["relu1_2"], rng.standard_normal((1, 64, 20, 18))
+    gradient, walk = net.backward({"relu1_2": dy}), FastWalk(net, 1)
+    walk.forward(x, taps, keep=False)
+    assert held() is net.params["conv1_2.weight"], "the caller's network keeps its own"
+    del net
+    assert held() is None
+    replay = walk.replay()
+    for again in (walk, replay):
+        assert relative(again.forward(x, taps)["relu1_2"], wanted) < 1e-10
+        assert relative(again.backward({"relu1_2": dy}), gradient) < 1e-10

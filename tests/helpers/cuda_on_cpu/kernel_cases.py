@@ -1,0 +1,343 @@
+"""Each kernel against its NumPy twin. A case takes `make(dtype, half_columns)`, giving a module."""
+
+from contextlib import contextmanager
+from unittest import mock
+
+import numpy as np
+
+from minicnn.kernels import launch, strips
+from minicnn.objectives import priors
+from minicnn.ops import avgpool2d, conv2d, im2col, maxpool2d, relu
+from minicnn.ops.shapes import out_size
+from minicnn.optimizers import vectors
+
+ROUNDS = 12
+SUM_BLOCKS = 5
+
+
+@contextmanager
+def operations_on(make):
+    """Let the operations call the kernels for NumPy arrays."""
+    with (
+        mock.patch.object(launch, "suit", lambda x: x.dtype in ("float32", "float64")),
+        mock.patch.object(launch, "module", make),
+        mock.patch.object(launch, "SUM_BLOCKS", SUM_BLOCKS),
+    ):
+        yield
+
+
+def im2col_and_adjoint(make):
+    for rng, dtype in _rounds():
+        shape, options = _geometry(rng, dilation=True)
+        kernel = options.pop("kernel")
+        x = _values(rng, shape, dtype)
+        P = im2col.im2col(x, kernel, **options).shape[4]
+        rows = (0, P) if P < 3 else (1, P - 1)
+        cols = _twice(make, lambda: im2col.im2col(x, kernel, rows=rows, **options))  # noqa: B023
+        drawn = _values(rng, cols.shape, dtype)
+        padded = im2col.pad(x, options["padding"])
+        strip = {"stride": options["stride"], "dilation": options["dilation"], "first_row": rows[0]}
+
+        def adjoint():
+            dx = padded.copy()  # noqa: B023
+            im2col.add_columns(dx, drawn, **strip)  # noqa: B023
+            return dx
+
+        _twice(make, adjoint)
+
+
+def rows_of_windows_and_adjoint(make):
+    for rng, dtype in _rounds():
+        (N, C, H, W), options = _geometry(rng, dilation=True)
+        kernel, padding = options["kernel"], options["padding"]
+        x, run = _values(rng, (N, H, W, C), dtype), make(dtype)
+        expected = im2col.im2col(x.transpose(0, 3, 1, 2), **options)  # (N, C, R, S, P, Q)
+        size = (H, W, C, *kernel, *options["stride"], *options["dilation"], *padding)
+        size = (*size, *expected.shape[4:])
+        expected = expected.transpose(0, 4, 5, 2, 3, 1)
+        rows = np.full_like(expected, np.nan, order="C")
+        run.each("window_rows", rows.size, x, rows, *size)
+        np.testing.assert_array_equal(rows, expected)
+        drawn, dx = _values(rng, rows.shape, dtype), np.full_like(x, np.nan)
+        run.each("add_window_rows", dx.size, drawn, dx, *size)
+        cols = drawn.transpose(0, 5, 3, 4, 1, 2)
+        exact = im2col.col2im(
+            cols, (N, C, H, W), **{k: v for k, v in options.items() if k != "kernel"}
+        )
+        np.testing.assert_array_equal(dx, exact.transpose(0, 2, 3, 1))
+
+
+def max_pooling(make):
+    for rng, dtype in _rounds():
+        shape, options = _geometry(rng)
+        options["padding"] = tuple(min(p, k // 2) for p, k in _both(options, "padding", "kernel"))
+        options["ceil"] = bool(rng.integers(2))
+        x = rng.integers(-2, 3, shape).astype(dtype)  # many ties
+        x[rng.random(shape) < 0.05] = np.nan
+        x = _layout(rng, x)
+        y = _twice(make, lambda: maxpool2d.forward(x, **options)[0])  # noqa: B023
+        cache = maxpool2d.forward(_layout(rng, _values(rng, shape, dtype)), **options)[1]
+        _twice(make, lambda: maxpool2d.forward(np.nan_to_num(x), **options)[1].switches)  # noqa: B023
+        drawn = _layout(rng, _values(rng, y.shape, dtype))
+        for overlap in maxpool2d.OVERLAPS:
+            _twice(make, lambda: maxpool2d.unpool(drawn, cache, overlap=overlap))  # noqa: B023
+
+
+def average_pooling(make):
+    for rng, dtype in _rounds():
+        shape, options = _geometry(rng)
+        options["ceil"], options["count_padding"] = bool(rng.integers(2)), bool(rng.integers(2))
+        x = _layout(rng, _values(rng, shape, dtype))
+        y = _twice(make, lambda: avgpool2d.forward(x, **options)[0])  # noqa: B023
+        cache = avgpool2d.forward(x, **options)[1]
+        drawn = _layout(rng, _values(rng, y.shape, dtype))
+        _twice(make, lambda: avgpool2d.backward(drawn, cache))  # noqa: B023
+
+
+def convolution(make):
+    for rng, dtype in _rounds():
+        shape, options = _geometry(rng)
+        kernel = options.pop("kernel")
+        x, w = _values(rng, shape, dtype), _values(rng, (5, shape[1], *kernel), dtype)
+        y, cache = conv2d.forward(x, w, None, **options)
+        dy = _values(rng, y.shape, dtype)
+        with mock.patch.object(strips, "_current", 1 << 10):
+            _twice(make, lambda: conv2d.forward(x, w, None, **options)[0], close=True)  # noqa: B023
+            _twice(make, lambda: conv2d.backward_data(dy, w, x.shape, **options), close=True)  # noqa: B023
+            _twice(
+                make,
+                lambda: conv2d.backward_params(dy, cache, w.shape, **options)[0],  # noqa: B023
+                close=True,
+            )
+
+
+def windows_as_rows(make):
+    for half in (False, True):
+        run = make("float32", half)
+        for rng, _ in _rounds():
+            H, W, C = rng.integers(1, 9), rng.integers(1, 9), 4 * rng.integers(1, 4)
+            R, S, pad = *rng.integers(1, 4, 2), (1, 1)
+            if H + 2 < R or W + 2 < S:
+                continue
+            x, active = _values(rng, (2, H, W, C))
+            active[rng.random(active.shape) < 0.2] = 0
+            picture = np.where(active > 0, x, 0).transpose(2, 0, 1)[None]
+            P, Q = out_size(H, R, 1, 1), out_size(W, S, 1, 1)
+            p0 = int(rng.integers(P))
+            expected = im2col.im2col(picture, (R, S), padding=pad, rows=(p0, P))
+            rows = np.full((P - p0, Q, R, S, C), np.nan, np.float16 if half else np.float32)
+            size = (H, W, C, R, S, *pad, p0, Q)
+            run.each("windows", rows.size // 4, x, active, None, rows, np.zeros(1, "f4"), 1, *size)
+            expected = expected[0].transpose(3, 4, 1, 2, 0)
+            np.testing.assert_array_equal(rows, expected.astype(rows.dtype))
+
+
+def convolution_without_columns(make):
+    for name, half in (
+        ("convolve", False),
+        ("convolve_by_tensor_cores", False),
+        ("convolve", True),
+    ):
+        rounded = _rounding(name, half)
+        for seed, (P, Q, C, K, R, S) in enumerate(
+            ((7, 9, 4, 4, 3, 3), (1, 3, 8, 12, 1, 2), (9, 15, 12, 36, 3, 3), (5, 2, 20, 8, 2, 3))
+        ):
+            rng = np.random.default_rng(seed)
+            pad = [int(rng.integers(0, k)) for k in (R, S)]
+            H, W = P + R - 1 - 2 * pad[0], Q + S - 1 - 2 * pad[1]
+            x, active = _values(rng, (2, max(H, 1), max(W, 1), C))
+            H, W = x.shape[:2]
+            P, Q = (out_size(side, k, 1, p) for side, k, p in zip((H, W), (R, S), pad, strict=True))
+            w, b = _values(rng, (K, R, S, C)), _values(rng, K)
+            active[rng.random(active.shape) < 0.2] = 0
+            behind = seed % 2 == 0  # a gradient behind a ReLU; else forward, with a ReLU of its own
+            a = np.where(active > 0, x, 0) if behind else x
+            exact = conv2d.forward(
+                rounded(a).astype("f8").transpose(2, 0, 1)[None],
+                rounded(w).astype("f8").transpose(0, 3, 1, 2),
+                padding=tuple(pad),
+            )[0][0].transpose(1, 2, 0)
+            if not behind:
+                exact = np.maximum(exact + b, 0)
+            largest = abs(x).max().reshape(1).view(np.uint32) if half else None
+            column = (w * np.float32(64 if half else 1)).astype(np.float16 if half else np.float32)
+            y = np.full((P, Q, K), np.nan, np.float32)
+            given = (x, active if behind else None, largest, column, None if behind else b, y)
+            size = (64 if half else 1, H, W, C, R, S, *pad, P, Q, K)
+            make("float32", half).tiles(name, P * Q, K, *given, *size)
+            np.testing.assert_allclose(y, exact, rtol=1e-5, atol=1e-5 * abs(exact).max())
+
+
+def _rounding(name, half):
+    """Return what the kernel does with the numbers that it multiplies."""
+    if half:
+        return lambda x: x.astype(np.float16)
+    if name == "convolve":
+        return np.asarray
+    return as_tf32
+
+
+def as_tf32(x):
+    """Return float32 numbers rounded to the 10 bits of TF32's mantissa."""
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def windows_in_half_precision_keep_their_range(make):
+    run = make("float32", True)
+    rng = np.random.default_rng(0)
+    for power in (-60, -20, 0, 20, 60):
+        x = _values(rng, (3, 4, 8)) * np.float32(2.0**power)
+        largest, alpha = np.zeros(1, np.uint32), np.zeros(1, np.float32)
+        run.each("find_largest", x.size, x, largest)
+        assert largest.view(np.float32)[0] == abs(x).max()
+        rows = np.zeros((3, 4, 1, 1, 8), np.float16)
+        run.each(
+            "windows", x.size // 4, x, None, largest, rows, alpha, 4, 3, 4, 8, 1, 1, 0, 0, 0, 4
+        )
+        assert 2**13 <= abs(rows).max() <= 2**14
+        back = rows[:, :, 0, 0].astype(np.float64) * alpha * 4
+        np.testing.assert_allclose(back, x, rtol=2**-11, atol=0)
+
+
+def bias_and_relu(make):
+    rng = np.random.default_rng(0)
+    y, b = _values(rng, (37, 12)), _values(rng, 12)
+    expected = relu.forward(y + b)[0]
+    make("float32").each("bias_relu", y.size, y, b, 12)
+    np.testing.assert_array_equal(y, expected)
+
+
+def content(make):
+    rng = np.random.default_rng(0)
+    f, target, df = _values(rng, (3, 5000))
+    before, partials = df.copy(), np.full(SUM_BLOCKS, np.nan)
+    for add in (0, 1):
+        given = (f, target, df, partials, 0.5, add, f.size)
+        make("float32").blocks("content_term", SUM_BLOCKS, *given)
+        expected = np.float32(0.5) * (f - target)
+        np.testing.assert_allclose(df, expected * (2 if add else 1), rtol=1e-6)
+        distance = ((f - target).astype(np.float64) ** 2).sum()
+        np.testing.assert_allclose(partials.sum(), distance, rtol=1e-12)
+    assert not np.array_equal(before, df)
+
+
+def style(make):
+    rng = np.random.default_rng(0)
+    gram, target = _values(rng, (2, 61, 61))
+    slope, partials = np.full_like(gram, np.nan), np.full(SUM_BLOCKS, np.nan)
+    given = (gram, target, slope, partials, 0.25, 3, gram.size)
+    make("float32").blocks("style_term", SUM_BLOCKS, *given)
+    difference = gram * np.float32(0.25) - target
+    np.testing.assert_allclose(slope, 3 * difference, rtol=1e-6)
+    expected = (difference.astype(np.float64) ** 2).sum()
+    np.testing.assert_allclose(partials.sum(), expected, rtol=1e-12)
+
+
+def total_variation(make):
+    rng = np.random.default_rng(0)
+    for H, W in ((7, 5), (1, 6), (6, 1), (40, 30)):
+        x, units = _values(rng, (1, 3, H, W)), np.array([0.5, 1, 3], np.float32)
+        dx, partials = np.full_like(x, np.nan), np.full(SUM_BLOCKS, np.nan)
+        given = (x, units**2, dx, partials, 2, H, W, x.size)
+        make("float32").blocks("tv_term", SUM_BLOCKS, *given)
+        per_channel = units[None, :, None, None]
+        value, expected = priors.tv(x.astype(np.float64) * per_channel, "sum")
+        np.testing.assert_allclose(partials.sum(), value, rtol=1e-6)
+        np.testing.assert_allclose(dx, 2 * expected * per_channel, rtol=1e-5, atol=1e-5)
+
+
+def pictures_there_and_back(make):
+    rng = np.random.default_rng(0)
+    x, run = _values(rng, (3, 7, 5)), make("float32")
+    rows = np.full((7, 5, 4), np.nan, np.float32)
+    run.each("channels_last", rows.size, x, rows, 3, 4, 35)
+    np.testing.assert_array_equal(rows[..., :3], x.transpose(1, 2, 0))
+    np.testing.assert_array_equal(rows[..., 3], 0)
+    y = x.copy()
+    run.each("add_channels_first", y.size, rows, y, 4, 35)
+    np.testing.assert_array_equal(y, x + x)
+
+
+def products_of_vectors(make):
+    rng = np.random.default_rng(0)
+    with operations_on(make):
+        for dtype in ("float32", "float64"):
+            a, b = _values(rng, (2, 4001), dtype)
+            exact = a.astype(np.float64) @ b.astype(np.float64)
+            np.testing.assert_allclose(vectors.dot(a, b), exact, rtol=1e-12)
+            expected = a + np.dtype(dtype).type(0.3) * b
+            vectors.add_scaled(a, 0.3, b)
+            np.testing.assert_array_equal(a, expected)
+
+
+CASES = {
+    case.__name__: case
+    for case in (
+        im2col_and_adjoint,
+        rows_of_windows_and_adjoint,
+        max_pooling,
+        average_pooling,
+        convolution,
+        windows_as_rows,
+        convolution_without_columns,
+        windows_in_half_precision_keep_their_range,
+        bias_and_relu,
+        content,
+        style,
+        total_variation,
+        pictures_there_and_back,
+        products_of_vectors,
+    )
+}
+
+
+def _twice(make, compute, close=False):
+    """Compute without and with the kernels, compare, return."""
+    expected = compute()
+    with operations_on(make):
+        found = compute()
+    assert found.dtype == expected.dtype
+    if close:
+        scale = abs(expected).max()
+        tolerance = 100 * np.finfo(expected.dtype).eps * scale
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+    else:
+        np.testing.assert_array_equal(found, expected)
+    return expected
+
+
+def _rounds():
+    for i in range(ROUNDS):
+        yield np.random.default_rng(i), ("float32", "float64")[i % 2]
+
+
+def _geometry(rng, dilation=False):
+    """Return the shape of a map and options for which at least one window fits."""
+    kernel, stride = (tuple(int(k) for k in rng.integers(1, 4, 2)) for _ in range(2))
+    dilations = tuple(int(d) for d in rng.integers(1, 3, 2)) if dilation else (1, 1)
+    spans = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    H, W = (int(span + rng.integers(0, 6)) for span in spans)
+    padding = tuple(int(rng.integers(0, k)) for k in kernel)
+    options = {"kernel": kernel, "stride": stride, "padding": padding}
+    if dilation:
+        options["dilation"] = dilations
+    return (int(rng.integers(1, 3)), int(rng.integers(1, 4)), H, W), options
+
+
+def _both(options, *names):
+    return zip(*(options[name] for name in names), strict=True)
+
+
+def _values(rng, shape, dtype="float32"):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def _layout(rng, x):
+    """Return x in one of three memory layouts."""
+    kind = rng.integers(3)
+    if kind == 0:
+        return x
+    if kind == 1:
+        return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    return np.repeat(x, 2, axis=3)[..., ::2]

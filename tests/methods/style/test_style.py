@@ -1,0 +1,324 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+import minicnn
+from minicnn.errors import MinicnnError
+from minicnn.gradcheck.checks import check_vjp
+from minicnn.methods import network_defaults
+from minicnn.methods.style import loss, run
+from minicnn.methods.style.settings import Job, StyleSettings, prepare, resolve
+from minicnn.network import build
+from minicnn.network.layers import AvgPool2d, Conv2d, ReLU
+from minicnn.network.network import Network
+from minicnn.objectives import priors
+from minicnn.pictures import arrays as pictures_arrays
+from minicnn.runs import search
+from minicnn.runs import search as runs_search
+from minicnn.runs.inputs import load_network
+from minicnn.runs.sizes import least_side
+
+PREPROCESS = {"channel_order": "RGB", "mean": [0.5] * 3, "std": [0.25] * 3, "scale": 1 / 255}
+WEIGHTS = {"content_weight": 2.0, "style_weight": 30.0, "tv_weight": 5.0}
+LAYERS = {"content_layers": ["relu2"], "style_layers": {"relu1": 1.0, "relu2": 0.5}}
+
+
+def tiny(dtype="float64"):
+    """Two convolutions with a pooling between them."""
+    layers = [
+        ("conv1", Conv2d(4, 3, padding=1)),
+        ("relu1", ReLU()),
+        ("pool1", AvgPool2d()),
+        ("conv2", Conv2d(5, 3, padding=1)),
+        ("relu2", ReLU()),
+    ]
+    net = Network(layers, {}, (3, 8, 8), {"name": "tiny", "preprocess": PREPROCESS})
+    net.params = build.random_params(net.param_shapes(), 0, dtype)
+    return net
+
+
+def pictures(rng, dtype="float64"):
+    return (
+        rng.standard_normal((1, 3, *size)).astype(dtype) for size in ((10, 8), (9, 12), (10, 8))
+    )
+
+
+def objective(rng, net=None, **changes):
+    content, painted, x = pictures(rng)
+    return loss.style_objective(
+        net or tiny(), content, painted, **{**LAYERS, **WEIGHTS, **changes}
+    ), x
+
+
+def test_the_value_is_the_formula(rng):
+    net = tiny()
+    content, painted, x = pictures(rng)
+    fun = loss.style_objective(net, content, painted, **LAYERS, **WEIGHTS)
+    value, _ = fun(x)
+
+    def features(picture, layer):
+        f = net.forward(picture, [layer])[layer][0]
+        return f.reshape(len(f), -1)
+
+    def gram(picture, layer):
+        f = features(picture, layer)
+        return f @ f.T / f.size
+
+    expected = 2 * np.mean((features(x, "relu2") - features(content, "relu2")) ** 2)
+    for layer, weight in (("relu1", 1.0), ("relu2", 0.5)):
+        expected += 30 * weight * np.mean((gram(x, layer) - gram(painted, layer)) ** 2)
+    expected += 5 * priors.tv(x * 0.25)[0]  # a standard deviation is a quarter of 0..1
+    assert value == pytest.approx(expected, rel=1e-12)
+    assert sum(fun.terms[name] for name in ("content", "style", "tv")) == pytest.approx(value)
+    assert {"style.relu1", "style.relu2"} < set(fun.terms)
+
+
+CASES = {
+    "all": {},
+    "content": {"style_weight": 0, "tv_weight": 0},
+    "style": {"content_weight": 0, "tv_weight": 0},
+    "tv": {"content_weight": 0, "style_weight": 0},
+    "gatys": {"gram": "gatys"},
+    "one-thread": {"threads": 1},
+}
+
+
+@pytest.mark.parametrize("changes", CASES.values(), ids=CASES)
+def test_the_gradient_is_that_of_the_value(rng, changes):
+    fun, x = objective(rng, **changes)
+    error = check_vjp(lambda x: fun(x)[0], lambda dy, x: dy * fun(x)[1], x, rng)
+    assert error < 1e-6
+
+
+def test_the_value_is_0_at_the_content_without_style_and_tv(rng):
+    net, (content, painted, _) = tiny(), pictures(rng)
+    weights = {"content_weight": 1.0, "style_weight": 0.0, "tv_weight": 0.0}
+    fun = loss.style_objective(net, content, painted, **LAYERS, **weights)
+    value, gradient = fun(content)
+    assert (value, np.abs(gradient).max()) == (0, 0)
+
+
+def test_float32_and_inputs_unchanged(rng):
+    arrays = list(pictures(rng, "float32"))
+    copies = [a.copy() for a in arrays]
+    content, painted, x = arrays
+    fun = loss.style_objective(tiny("float32"), content, painted, **LAYERS, **WEIGHTS)
+    value, gradient = fun(x)
+    assert isinstance(value, float)
+    assert (gradient.dtype, gradient.shape) == (x.dtype, x.shape)
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_weights_mean_the_same_at_any_size(rng):
+    """Four copies side by side are the same picture four times: up to the seams the same losses."""
+    net = tiny()
+    content, painted, x = (rng.standard_normal((1, 3, 40, 40)) for _ in range(3))
+    terms = []
+    for copies in ((1, 1, 1, 1), (1, 1, 2, 2)):
+        parts = (np.tile(a, copies) for a in (content, painted))
+        fun = loss.style_objective(net, *parts, **LAYERS, **WEIGHTS)
+        fun(np.tile(x, copies))
+        terms.append(fun.terms)
+    for name in ("content", "style", "tv"):
+        assert terms[1][name] == pytest.approx(terms[0][name], rel=0.1)
+
+
+BAD = {
+    "layer": ({"content_layers": ["relu9"]}, "no layer named 'relu9'; the layers are conv1"),
+    "negative": ({"tv_weight": -1}, "tv weight -1"),
+    "nan": ({"style_weight": float("nan")}, "style weight nan"),
+    "infinite": ({"content_weight": float("inf")}, "content weight inf"),
+    "nothing": (dict.fromkeys(WEIGHTS, 0), "nothing to minimise"),
+    "engine": ({"engine": "steam"}, "no engine 'steam'; use auto, explicit"),
+    "gram": ({"gram": "cosine"}, "no style normalisation 'cosine'"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD.values(), ids=BAD)
+def test_bad_arguments(rng, changes, words):
+    with pytest.raises(MinicnnError, match=words):
+        objective(rng, **changes)
+
+
+def test_style_objective_is_offered_by_the_package():
+    assert minicnn.style_objective is loss.style_objective
+
+
+def job(rng, **changes):
+    content, painted, _ = pictures(rng, "float32")
+    fixed = {**LAYERS, **WEIGHTS, "gram": "mean", "scales": 1, "coarse_iterations": 0}
+    settings = StyleSettings("c", "s", **{**fixed, **changes})
+    return Job(settings, tiny("float32"), content, [painted], content, [], {}, {})
+
+
+@pytest.mark.parametrize("optimizer", runs_search.SEARCH)
+def test_every_optimizer_makes_the_loss_smaller(rng, optimizer):
+    first = runs_search.SEARCH[optimizer].learning_rate
+    outcome = run.run(job(rng, optimizer=optimizer, iterations=8, learning_rate=first))
+    trace = outcome.result.trace
+    assert outcome.losses["total"] < 0.9 * trace[0]["value"]
+    assert outcome.picture.shape == (10, 8, 3)
+    assert outcome.picture.dtype == np.uint8
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "momentum", "gradient-descent"])
+def test_the_learning_rate_is_the_first_step_in_grey_levels(rng, optimizer):
+    outcome = run.run(job(rng, optimizer=optimizer, iterations=1, learning_rate=3.0))
+    step = outcome.result.trace[1]["step"]  # in units of x: 0.25 of them are 255 grey levels
+    assert step * 0.25 * 255 == pytest.approx(3.0, rel=1e-3)
+
+
+def test_ctrl_c_keeps_the_best_picture(rng):
+    def callback(iteration, x, value, info):
+        if iteration == 3:
+            raise KeyboardInterrupt
+
+    outcome = run.run(job(rng, iterations=50), callback)
+    assert outcome.result.interrupted
+    assert outcome.losses["total"] < outcome.result.trace[0]["value"]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "side"),
+    [
+        ("minivgg", "relu1_1", 4),
+        ("minivgg", "relu4_1", 32),
+        ("vgg19", "relu5_1", 64),
+        ("vgg19", "relu4_2", 32),
+        ("squeezenet", "fire3/concat", 21),
+    ],
+)
+def test_least_side(name, layer, side):
+    net = build.skeleton(name)
+    assert least_side(net, [net.layers[0], layer]) == side
+    trunk = [tuple(node) for node in net.nodes[: net.layers.index(layer) + 1]]
+    shape = Network(trunk, {}, net.input_shape).shapes((3, side, side))[layer]
+    assert min(shape[1:]) == 4
+
+
+@pytest.mark.parametrize("name", build.names())
+def test_every_network_has_defaults_that_fit(name):
+    preset, layers = network_defaults.style_preset(name), build.skeleton(name).layers
+    assert preset is not None
+    assert {*preset.content_layers, *preset.style_layers} <= set(layers)
+    assert preset.pool in build.POOLS
+
+
+@pytest.fixture
+def files(tmp_path, rng):
+    for name, shape in (("c.png", (40, 60, 3)), ("s.png", (50, 40, 3)), ("i.png", (33, 44, 3))):
+        Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(tmp_path / name)
+    return {"content": str(tmp_path / "c.png"), "style": str(tmp_path / "s.png")}
+
+
+def settings(files, **changes):
+    return StyleSettings(**{**files, "weights": "random", "size": 48, **changes})
+
+
+def test_defaults_are_filled_in(files):
+    filled = prepare(settings(files, size=None)).settings
+    preset = network_defaults.STYLE["minivgg"]
+    assert (filled.network, filled.size, filled.style_size) == ("minivgg", 60, 60)
+    assert (filled.style_layers, filled.gram) == (preset.style_layers, preset.gram)
+    assert filled.iterations == runs_search.SEARCH["lbfgs"].iterations
+    assert resolve(filled, load_network(weights="random"), (40, 60, 3)) == filled
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "style_size"),
+    [({"size": 48}, 48, 48), ({"style_scale": 1.5}, 48, 72), ({"style_size": 50}, 48, 50)],
+)
+def test_sizes(files, changes, size, style_size):
+    ready = prepare(settings(files, **changes))
+    assert max(ready.content.shape) == size
+    assert ready.content.shape == ready.start.shape
+    assert max(ready.styles[0].shape) == style_size
+
+
+def test_what_to_start_from(files, tmp_path):
+    content = prepare(settings(files)).start
+    noise = [prepare(settings(files, init="noise", seed=seed)).start for seed in (1, 1, 2)]
+    file = prepare(settings(files, init=str(tmp_path / "i.png"))).start
+    np.testing.assert_array_equal(noise[0], noise[1])
+    assert len({a.tobytes() for a in (content, noise[0], noise[2], file)}) == 4
+    assert {a.shape for a in (content, *noise, file)} == {(1, 3, 32, 48)}
+
+
+def test_pooling_is_that_of_the_settings(files):
+    for pool, kind in build.POOLS.items():
+        assert isinstance(prepare(settings(files, pool=pool)).net.layer("pool1"), kind)
+
+
+SHALLOW = {"content_layers": {"relu1_2": 1.0}, "style_layers": {"relu1_1": 1.0}}
+
+
+def test_several_sizes_one_after_another(files):
+    made = prepare(settings(files, **SHALLOW, scales=2, iterations=2, coarse_iterations=3))
+    (coarse, small), (fine, full) = made.stages()
+    assert (coarse, fine, made.lead, made.steps) == (3, 2, 3, 5)
+    assert small.content.shape == small.start.shape == (1, 3, 16, 24)
+    assert full.content.shape == (1, 3, 32, 48)
+    seen = []
+    outcome = run.run(made, lambda iteration, x, value, info: seen.append((iteration, x.shape[3])))
+    assert dict(seen) == {1: 24, 2: 24, 3: 24, 4: 48, 5: 48}
+    assert outcome.picture.shape == (32, 48, 3)
+    assert outcome.result.iterations == 5
+
+
+def test_the_full_size_starts_where_the_small_one_ended(files, monkeypatch):
+    made = prepare(settings(files, **SHALLOW, scales=2, iterations=1, coarse_iterations=4))
+    starts = []
+    original = search.minimize
+    monkeypatch.setattr(
+        search,
+        "minimize",
+        lambda name, fun, x0, **o: starts.append(x0) or original(name, fun, x0, **o),
+    )
+    run.run(made)
+    _, small = made.stages()[0]
+    ended = original("lbfgs", objective_of(small), small.start, iterations=4).x
+    assert np.allclose(starts[1], pictures_arrays.resampled(ended, (32, 48), made.net))
+
+
+def objective_of(made):
+    s = made.settings
+    names = (
+        "content_layers",
+        "style_layers",
+        "content_weight",
+        "style_weight",
+        "tv_weight",
+        "gram",
+    )
+    return loss.style_objective(
+        made.net, made.content, made.styles, **{name: getattr(s, name) for name in names}
+    )
+
+
+@pytest.mark.parametrize("init", ["content", "noise", "file"])
+def test_what_the_smallest_size_starts_from(files, init):
+    chosen = files["style"] if init == "file" else init
+    made = prepare(settings(files, **SHALLOW, scales=2, init=chosen))
+    _, small = made.stages()[0]
+    assert small.start.shape == small.content.shape
+    assert np.array_equal(small.start, small.content) == (init == "content")
+
+
+def test_ctrl_c_at_a_small_size_keeps_a_full_sized_picture(files):
+    def callback(iteration, x, value, info):
+        if iteration == 2:
+            raise KeyboardInterrupt
+
+    made = prepare(settings(files, **SHALLOW, scales=2, iterations=5, coarse_iterations=5))
+    outcome = run.run(made, callback)
+    assert outcome.result.interrupted
+    assert outcome.picture.shape == (32, 48, 3)
+
+
+def test_too_many_sizes(files):
+    with pytest.raises(MinicnnError, match="use at most 1 at this size"):
+        prepare(settings(files, scales=2))
+    assert prepare(settings(files)).settings.scales == 1
+    large = prepare(settings(files, size=400)).settings
+    assert large.scales == 3

@@ -1,0 +1,147 @@
+"""Training where arrays are CuPy's, played by `pretended_cupy`, and kernels are built by g++."""
+
+import threading
+
+import numpy as np
+import pretended_cupy
+import pytest
+from cuda_on_cpu.host_machine import HostMachine
+from pretended_cupy import COPIES, DeviceArray, wrapped
+from test_device_plan import needs_compiler
+from test_train import data as data
+from test_train import settings
+
+from minicnn import backend, cli
+from minicnn.errors import MinicnnError
+from minicnn.kernels import strips
+from minicnn.methods.training import devices, step, training
+
+pytestmark = needs_compiler
+
+
+@pytest.fixture
+def device(monkeypatch):
+    """A GPU, so to say; the machine that it is."""
+    cupy = pretended_cupy.install(monkeypatch)
+    machine = HostMachine()
+    machine.xp = cupy
+
+    def put(x, name):
+        return wrapped(x) if name == "cuda" else backend.to_host(x)
+
+    for module in (training, devices, step):
+        monkeypatch.setattr(module, "to_device", put)
+    monkeypatch.setattr(devices, "resolve_device", lambda name: name)
+    monkeypatch.setattr(devices, "Cuda", lambda precision: machine)
+    monkeypatch.setattr(devices.calls, "release", lambda: None)
+    save = training.checkpoint.save_arrays
+
+    def saved(path, arrays, attrs, **options):  # no array of CuPy becomes NumPy's by itself
+        assert {type(array) for array in arrays.values()} == {np.ndarray}
+        save(path, arrays, attrs, **options)
+
+    monkeypatch.setattr(training.checkpoint, "save_arrays", saved)
+    return machine
+
+
+@pytest.mark.parametrize("network", ["minivgg-bn", "minizfnet"])
+def test_the_same_weights_as_on_the_cpu(device, data, tmp_path, network):
+    """After one step: a few more, and a ReLU that turns the other way has changed them all."""
+    given = {"network": network, "epochs": 1, "limit": 16, "max_rms": 0.2, "smoothing": 0.1}
+    if network == "minizfnet":
+        given |= {"size": 64, "crop": 64, "dropout": 0.3}
+    there = training.run(settings(data, tmp_path / "there", device="cuda", **given))
+    assert all(isinstance(array, DeviceArray) for array in there.params.values())
+    here = training.run(settings(data, tmp_path / "here", **given))
+    for name, array in here.params.items():
+        scale = abs(array).max() or 1
+        np.testing.assert_allclose(there.params[name].get(), array, rtol=0, atol=5e-4 * scale)
+    logs = [(tmp_path / run / "log.csv").read_text().splitlines() for run in ("there", "here")]
+    one, other = ([float(v) for v in log[-1].split(",")[:4]] for log in logs)
+    assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_a_run_goes_on_where_it_was_on_either(device, data, tmp_path):
+    chosen = settings(data, tmp_path / "run", device="cuda", epochs=1, limit=16)
+    training.run(chosen)
+    for place in ("cuda", "cpu"):
+        chosen.epochs, chosen.device = chosen.epochs + 1, place
+        assert len(training.run(chosen, resume=True).attrs["training"]["history"]) == chosen.epochs
+
+
+def test_little_crosses_to_the_host_in_a_step(device, data, tmp_path, monkeypatch):
+    seen = []
+    one_step = training._Run._one_step
+
+    def counted(self, *args):
+        COPIES.clear()
+        one_step(self, *args)
+        seen.append(list(COPIES))
+
+    monkeypatch.setattr(training._Run, "_one_step", counted)
+    training.run(settings(data, tmp_path / "run", device="cuda", epochs=1, limit=32))
+    assert len(seen) == 2
+    assert all(shape == () for shapes in seen for shape in shapes), "no array, only numbers"
+
+
+def test_pictures_are_prepared_while_the_device_computes(device, data, tmp_path, monkeypatch):
+    prepared, computed = [], []
+    augment, compute = training.augment, training.loss_and_gradients
+    ahead = threading.Event()
+
+    def preparing(*args):
+        prepared.append(threading.current_thread() is threading.main_thread())
+        if len(prepared) > 2:  # the groups of the second step
+            ahead.set()
+        return augment(*args)
+
+    def computing(*args):
+        computed.append(threading.current_thread() is threading.main_thread())
+        assert len(computed) > 1 or ahead.wait(10), "the second step is prepared during the first"
+        return compute(*args)
+
+    monkeypatch.setattr(training, "augment", preparing)
+    monkeypatch.setattr(training, "loss_and_gradients", computing)
+    training.run(settings(data, tmp_path / "run", device="cuda", epochs=1, limit=32, threads=1))
+    assert prepared == [False] * 4
+    assert computed == [True] * 4
+
+
+def test_memory_that_is_short_is_answered_by_strips_then_by_a_line(
+    device, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(strips, "_current", strips.LARGEST)
+    given = {"device": "cuda", "epochs": 1, "limit": 16, "dropout": 0.3}
+    straight = training.run(settings(data, tmp_path / "a", **given))
+    compute, least = training.loss_and_gradients, 4 << 20
+
+    def short(*args):
+        found = compute(*args)  # has drawn its random numbers
+        if strips.strip_bytes() > least:
+            raise MemoryError
+        return found
+
+    monkeypatch.setattr(training, "loss_and_gradients", short)
+    again = training.run(settings(data, tmp_path / "b", **given))
+    assert strips.strip_bytes() == least
+    for name, array in straight.params.items():
+        np.testing.assert_array_equal(again.params[name], array)
+    least = 0
+    with pytest.raises(MinicnnError, match="not enough GPU memory for a group of 8 pictures; use"):
+        training.run(settings(data, tmp_path / "c", **given))
+
+
+def test_what_training_refuses(data, tmp_path, capsys):
+    with pytest.raises(MinicnnError, match="training has no precision fp16"):
+        devices.OnDevice("cuda", "fp16")
+    try:
+        backend.resolve_device("cuda")
+    except MinicnnError as error:
+        reason = str(error)
+    else:
+        pytest.skip("there is a GPU")
+    command = ["train", str(data), "-o", str(tmp_path / "run"), "--device", "cuda"]
+    assert cli.main(command) == 1
+    said = capsys.readouterr().err
+    assert said == f"minicnn: error: {reason}\n"
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,311 @@
+"""Our L-BFGS: the product with H, the line search, restarts to the bit, other sizes, the device."""
+
+import types
+
+import numpy as np
+import pretended_cupy
+import pytest
+from pretended_cupy import COPIES, DeviceArray, plain, wrapped
+from test_optimizers import bowl, rosenbrock, small_style
+
+from minicnn.backend import array_module
+from minicnn.optimizers import MEMORIES, Memory, Moments, minimize
+from minicnn.optimizers import line_search as search_module
+from minicnn.optimizers.line_search import C1, C2, strong_wolfe
+from minicnn.optimizers.vectors import HOST_STRIP, add_scaled, dot, step_to
+from minicnn.runs.search import bilinear, carried
+
+# vectors
+
+
+@pytest.mark.parametrize("n", [1, HOST_STRIP, 2 * HOST_STRIP + 3])
+def test_sums_are_float64_and_the_rest_is_in_place(rng, n):
+    a, b = (rng.standard_normal(n).astype(np.float32) for _ in range(2))
+    assert dot(a, b) == pytest.approx(np.sum(a.astype(float) * b.astype(float)), rel=1e-12)
+    expected = b + np.float32(0.3) * a
+    add_scaled(b, 0.3, a)
+    np.testing.assert_array_equal(b, expected)
+    np.testing.assert_allclose(step_to(a, 2.0, b), a + 2 * b)
+    assert step_to(a, 2.0, b).dtype == np.float32
+
+
+def test_a_small_term_beside_a_large_one_is_not_lost():
+    large = np.array([1e8, 1.0, -1e8], np.float32)
+    assert dot(large, np.ones(3, np.float32)) == 1.0
+
+
+# the two loops
+
+
+def dense_inverse(pairs, n):
+    """H after the updates of the pairs by BFGS (Nocedal & Wright, equation 6.17), as a matrix."""
+    s, y = pairs[-1][:2]
+    H = (s @ y) / (y @ y) * np.eye(n)
+    for s, y, *_ in pairs:
+        rho = 1 / (s @ y)
+        left = np.eye(n) - rho * np.outer(s, y)
+        H = left @ H @ left.T + rho * np.outer(s, s)
+    return H
+
+
+@pytest.mark.parametrize("most", [1, 3, 8])
+def test_the_two_loops_multiply_by_the_inverse_that_bfgs_builds(rng, most):
+    n, memory = 6, Memory()
+    A = rng.standard_normal((n, n))
+    A = A @ A.T + np.eye(n)
+    x = rng.standard_normal(n)
+    for _ in range(5):
+        after = x + rng.standard_normal(n)
+        memory.learn(place(x, A), place(after, A), most)
+        x = after
+    assert len(memory.pairs) == min(most, 5)
+    q = rng.standard_normal(n)
+    expected = dense_inverse(memory.pairs, n) @ q
+    memory.multiply(q)
+    np.testing.assert_allclose(q, expected, rtol=1e-10)
+
+
+def place(x, A):
+    return types.SimpleNamespace(x=x, gradient=A @ x)
+
+
+def test_a_pair_without_curvature_is_not_remembered():
+    memory = Memory()
+    for curvature, kept in ((1.0, 1), (0.0, 1), (-1.0, 1), (2.0, 2)):
+        before, after = place(np.zeros(3), np.eye(3)), place(np.ones(3), curvature * np.eye(3))
+        memory.learn(before, after, 5)
+        assert len(memory.pairs) == kept
+    assert memory.pairs[0][2] == 3.0  # s·y
+
+
+# the line search
+
+CURVES = {
+    "parabola": lambda t: ((t - 1) ** 2, 2 * (t - 1)),
+    "far": lambda t: ((t - 50) ** 2, 2 * (t - 50)),
+    "near": lambda t: ((t - 1e-3) ** 2, 2 * (t - 1e-3)),
+    "wave": lambda t: (np.cos(3 * t) + 0.1 * t**2 - t / 2, -3 * np.sin(3 * t) + t / 5 - 0.5),
+    "wall": lambda t: (-t + np.exp(8 * (t - 1)), -1 + 8 * np.exp(8 * (t - 1))),
+    # More & Thuente's functions 1 and 2
+    "more-thuente 1": lambda t: (-t / (t**2 + 2), (t**2 - 2) / (t**2 + 2) ** 2),
+    "more-thuente 2": lambda t: (
+        (t + 0.004) ** 5 - 2 * (t + 0.004) ** 4,
+        5 * (t + 0.004) ** 4 - 8 * (t + 0.004) ** 3,
+    ),
+}
+
+
+@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("first", [1e-3, 0.1, 1.0, 10.0])
+def test_the_step_meets_both_conditions(curve, first):
+    phi, asked = CURVES[curve], []
+
+    def watched(t):
+        asked.append(t)
+        return phi(t)
+
+    value, slope = phi(0.0)
+    step, settled = strong_wolfe(watched, value, slope, first, 40)
+    assert settled
+    assert step == asked[-1]
+    assert phi(step)[0] <= value + C1 * step * slope
+    assert abs(phi(step)[1]) <= C2 * abs(slope)
+    assert len(asked) <= 16
+
+
+def test_a_search_that_finds_nothing_says_so():
+    calls = []
+
+    def uphill(t):
+        calls.append(t)
+        return t, -1.0
+
+    assert strong_wolfe(uphill, 0.0, -1.0, 1.0, 7) == (None, False)
+    assert len(calls) == 7
+
+
+def test_a_search_cut_short_gives_the_lowest_it_saw():
+    phi = CURVES["far"]
+    step, settled = strong_wolfe(phi, *phi(0.0), 1e-3, 3)
+    assert not settled
+    assert phi(step)[0] < phi(0.0)[0]
+
+
+def test_the_cubic_through_two_points_is_exact():
+    cubic = lambda t: (t**3 - 2 * t**2 + 1, 3 * t**2 - 4 * t)  # noqa: E731
+    for a, b in ((0.5, 2.0), (2.0, 0.5), (1.0, 1.2)):
+        found = search_module._cubic_minimum((a, *cubic(a)), (b, *cubic(b)))
+        assert found == pytest.approx(4 / 3)
+
+
+# whole runs
+
+
+@pytest.mark.parametrize("bounds", [None, (-60, 70)], ids=["free", "bounds"])
+def test_a_run_that_is_cut_in_two_takes_the_same_steps_to_the_bit(bounds):
+    fun, start = small_style()
+    whole = minimize("lbfgs-device", fun, start, iterations=18, bounds=bounds, keep="last")
+    memory, x, values = Memory(), start, []
+    for iterations in (5, 1, 12):
+        part = minimize(
+            "lbfgs-device",
+            fun,
+            x,
+            iterations=iterations,
+            bounds=bounds,
+            memory=memory,
+            keep="last",
+        )
+        x = part.x
+        values += [entry["value"] for entry in part.trace[1:]]
+    np.testing.assert_array_equal(x, whole.x)
+    assert values == [entry["value"] for entry in whole.trace[1:]]
+    assert len(memory.pairs) == 10
+
+
+@pytest.mark.parametrize(("name", "rate"), [("adam", 3.0), ("momentum", 2e-5)])
+def test_first_order_methods_go_on_to_the_bit_too(name, rate):
+    fun, start = small_style()
+    options = {"learning_rate": rate, "keep": "last"}
+    whole = minimize(name, fun, start, iterations=9, **options)
+    memory = MEMORIES[name]()
+    half = minimize(name, fun, start, iterations=4, memory=memory, **options)
+    rest = minimize(name, fun, half.x, iterations=5, memory=memory, **options)
+    np.testing.assert_array_equal(rest.x, whole.x)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bounds", [None, (-100, 90)], ids=["free", "bounds"])
+def test_as_low_as_scipy_in_no_more_evaluations(seed, bounds):
+    fun, start = small_style(seed)
+    budget = {"iterations": 90, "max_evaluations": 60, "bounds": bounds}
+    theirs = minimize("lbfgs", fun, start, **budget)
+    ours = minimize("lbfgs-device", fun, start, **budget)
+    assert ours.value <= 1.05 * theirs.value
+
+
+def test_a_value_without_a_digit_to_lose_ends_the_run():
+    # the gradient shows the way, the value is too coarse to see it
+    fun = lambda x: (np.float32(1e8) + np.float32((x * x).sum()), 2 * x)  # noqa: E731
+    result = minimize("lbfgs-device", fun, np.ones(5, np.float32), iterations=99)
+    assert result.status == "stalled"
+    assert result.evaluations < 60
+
+
+def test_the_gradient_may_lie_in_any_layout_and_be_overwritten():
+    fun, least = bowl(100, "float32")
+    buffer = np.empty((1, 5, 4, 3), np.float32).transpose(0, 3, 1, 2)
+
+    def lazy(x):
+        value, buffer[...] = fun(x)
+        return value, buffer
+
+    ours, plain = (minimize("lbfgs-device", f, 0 * least, iterations=30) for f in (lazy, fun))
+    np.testing.assert_array_equal(ours.x, plain.x)
+
+
+# another picture size
+
+
+def test_interpolation_is_linear_and_keeps_means():
+    x = np.arange(12, dtype=np.float32).reshape(1, 1, 3, 4)
+    np.testing.assert_array_equal(bilinear(x, (3, 4)), x)
+    double = bilinear(x, (6, 8))
+    assert double.dtype == np.float32
+    np.testing.assert_allclose(double[0, 0, 1:-1:2, 1], x[0, 0, :-1, :2] @ [0.75, 0.25] + 1)
+    assert double.mean() == pytest.approx(x.mean())
+    assert (
+        bilinear(np.ones((1, 2, 1, 1), np.float32), (3, 2)).tolist()
+        == np.ones((1, 2, 3, 2)).tolist()
+    )
+
+
+def test_a_memory_at_twice_the_size_holds_the_same_curvature(rng):
+    def smooth_mean(x):  # a mean over pixels of a smooth function
+        return float(np.mean(np.cosh(x))), np.sinh(x) / np.float32(x.size)
+
+    memory, shape = Memory(), (1, 3, 8, 8)
+    start = bilinear(rng.standard_normal((1, 3, 3, 3)).astype(np.float32), (8, 8))
+    minimize("lbfgs-device", smooth_mean, start, iterations=4, memory=memory)
+    assert memory.pairs
+    larger = carried(memory, shape, (1, 3, 16, 16))
+    assert larger.length == pytest.approx(2 * memory.length)
+    for (_, _, sy, yy), (s2, y2, sy2, yy2) in zip(memory.pairs, larger.pairs, strict=True):
+        assert s2.shape == y2.shape == (3 * 16 * 16,)
+        # as many times more pixels as each gradient is smaller; interpolation smooths a little
+        assert 0.75 * sy < sy2 < 1.01 * sy
+        assert 0.75 * yy / 4 < yy2 < 1.01 * yy / 4
+
+
+def test_moments_at_twice_the_size():
+    memory = Moments(
+        {name: np.full((1, 1, 2, 2), 8.0, np.float32) for name in ("mean", "square", "velocity")}, 7
+    )
+    larger = carried(memory, (1, 1, 2, 2), (1, 1, 4, 4))
+    assert larger.steps == 7
+    found = {name: array[0, 0, 0, 0] for name, array in larger.arrays.items()}
+    assert found == {"mean": 2.0, "square": 0.5, "velocity": 8.0}
+
+
+# on the device, which is played here by arrays that do not mix with NumPy's
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    return pretended_cupy.install(monkeypatch)
+
+
+@pytest.mark.parametrize("bounds", [None, (-60, 70)], ids=["free", "bounds"])
+def test_vectors_stay_on_the_device(cupy, bounds):
+    fun, start = small_style()
+
+    def on_device(x):
+        assert isinstance(x, DeviceArray)
+        value, gradient = fun(plain(x))
+        return value, wrapped(gradient)
+
+    assert array_module(wrapped(start)) is cupy
+    options = {"iterations": 15, "bounds": bounds}
+    result = minimize("lbfgs-device", on_device, wrapped(start), **options)
+    expected = minimize("lbfgs-device", fun, start, **options)
+    assert isinstance(result.x, DeviceArray)
+    np.testing.assert_allclose(plain(result.x), expected.x, rtol=1e-3, atol=1e-2)
+    assert not cupy.pinned
+    assert all(shape == () for shape in COPIES), "a vector was copied to the host"
+
+
+def test_scipys_vectors_cross_through_one_pinned_buffer(cupy):
+    fun, start = small_style()
+
+    def on_device(x):
+        assert isinstance(x, DeviceArray)
+        value, gradient = fun(plain(x))
+        return value, wrapped(gradient)
+
+    options = {"iterations": 15, "bounds": (-60, 70)}
+    result = minimize("lbfgs", on_device, wrapped(start), **options)
+    expected = minimize("lbfgs", fun, start, **options)
+    assert isinstance(result.x, DeviceArray)
+    np.testing.assert_array_equal(plain(result.x), expected.x)
+    assert cupy.pinned == [(start.shape, start.dtype)]
+
+
+def test_a_memory_on_the_device_is_carried_there(cupy):
+    memory = Memory()
+    start = wrapped(np.linspace(-1, 2, 3 * 16, dtype=np.float32).reshape(1, 3, 4, 4))
+    minimize(
+        "lbfgs-device",
+        lambda x: (float((x**4).sum()), 4 * x**3),
+        start,
+        iterations=3,
+        memory=memory,
+    )
+    larger = carried(memory, (1, 3, 4, 4), (1, 3, 8, 8))
+    assert all(isinstance(v, DeviceArray) for pair in larger.pairs for v in pair[:2])
+
+
+def test_rosenbrock_in_few_evaluations():
+    x0 = np.tile([-1.2, 1.0], 5)
+    result = minimize("lbfgs-device", rosenbrock, x0, iterations=200)
+    np.testing.assert_allclose(result.x, 1, atol=1e-6)
+    assert result.evaluations < 150

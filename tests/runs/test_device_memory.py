@@ -1,0 +1,102 @@
+"""What a run takes of a GPU's memory: told by short runs, held against what can be had there."""
+
+import sys
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from minicnn.runs.estimate import (
+    estimate,
+    gpu_memory,
+    host_memory,
+    option,
+    pixel_work,
+    sample_run,
+    sample_sizes,
+)
+
+MIB = 1 << 20
+
+
+def fake_cupy(monkeypatch, *, taken=0, limit=0, free=8 << 30):
+    cupy = ModuleType("cupy")
+    pool = SimpleNamespace(total_bytes=lambda: taken, get_limit=lambda: limit)
+    cupy.get_default_memory_pool = lambda: pool
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(gpu_memory, "devices", lambda: [{"free": free}, {"free": 2 * free}])
+
+
+@dataclass
+class Settings:
+    """A style at a size."""
+
+    size: int
+    optimizer: str = "lbfgs-device"
+    iterations: int = 100
+
+    def prepare(self, files=None):
+        return SimpleNamespace(verb="style", device="cuda", settings=self)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Short runs that take 3 MiB and 700 bytes a pixel of the device, little of the host."""
+    areas = (128**2, 256**2, 512**2)
+    samples = [
+        {"pixels": n, "shape": (n, 1), "seconds": 1e-7 * n, "peak": 100 * MIB, "setup": 1.0}
+        | {"iterations": 10, "device_peak": 3 * MIB + 700 * n}
+        for n in areas
+    ]
+    monkeypatch.setattr(sample_sizes, "measure", lambda *args: samples)
+    monkeypatch.setattr(pixel_work, "stages", lambda job: [(100, (job.settings.size,) * 2)])
+    monkeypatch.setattr(pixel_work, "worked", lambda job: lambda rows, columns: rows * columns)
+    monkeypatch.setattr(pixel_work, "largest_crop", lambda job: lambda tile, shape: tile**2)
+    monkeypatch.setattr(host_memory, "available", lambda: 64 << 30)
+
+
+def test_a_picture_that_fits_the_device(monkeypatch, measured):
+    fake_cupy(monkeypatch)
+    found = estimate.picture(Settings(1024))
+    assert found.there == (pytest.approx(3 * MIB + 700 * 1024**2, rel=1e-6), 8 << 30)
+    assert found.fits
+    assert found.advice == ""
+
+
+def test_a_picture_that_does_not(monkeypatch, measured):
+    fake_cupy(monkeypatch, limit=600 * MIB)
+    found = estimate.picture(Settings(1024))
+    assert found.there[1] == 600 * MIB, "the limit is less than what is free"
+    assert found.fits is False
+    side = int(((0.9 * 600 - 3) * MIB / 700) ** 0.5)
+    assert found.advice == f"--size {side} would fit"
+
+
+def test_a_training(monkeypatch):
+    took = {"peak": MIB, "setup": 1, "seconds": 0.1, "steps": 10, "looked": 1}
+    took |= {"device": "cuda:1", "device_peak": 15 << 30}
+    monkeypatch.setattr(sample_run, "sample", lambda verb, settings: took)
+    monkeypatch.setattr(host_memory, "available", lambda: 64 << 30)
+    fake_cupy(monkeypatch, free=4 << 30)
+    settings = SimpleNamespace(epochs=2, validate_every=1)
+    found = estimate.repeated("train", settings)
+    assert found.there == (15 << 30, 8 << 30)
+    assert found.fits is False
+    assert found.advice == "use a smaller --group and --batch"
+    took["device"] = None
+    assert estimate.repeated("train", settings).there is None
+
+
+def test_what_the_pool_has_taken(monkeypatch):
+    fake_cupy(monkeypatch, taken=5 * MIB)
+    assert gpu_memory.taken() == 5 * MIB
+    monkeypatch.delitem(sys.modules, "cupy")
+    assert gpu_memory.taken() is None
+
+
+def test_the_line_that_is_told():
+    there = (3 << 30, 24 << 30)
+    found = estimate.Estimate(MIB, 1.0, None, [], there=there)
+    told = "memory of the GPU: 3.0 GiB of 24.0 GiB that can be had, and the driver's own"
+    assert option._on_device(found) == [told]
+    assert option._on_device(estimate.Estimate(MIB, 1.0, None, [])) == []
