@@ -1,7 +1,7 @@
 """The content loss: the squared distance of activations from those of a picture."""
 
 from minicnn.errors import MinicnnError
-from minicnn.objectives.layer_losses import layer_weights, over_layers, row_of, sum_squares
+from minicnn.objectives.layer_losses import over_layers, row_of, sum_squares, used_weights
 
 CONTENT = {
     "mean": lambda target: 1 / target[0].size,
@@ -44,7 +44,7 @@ class ContentLoss:
 
     def __init__(self, targets, weights=None, normalisation="mean"):
         factor = row_of(CONTENT, normalisation, "content")
-        self.weights = layer_weights(targets, weights, "content")
+        self.weights = used_weights(targets, weights, "content")
         self.targets = {name: targets[name] for name in self.weights}
         self.factors = {name: factor(target) for name, target in self.targets.items()}
         self.layers = list(self.weights)

@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.objectives.layer_losses import over_layers, row_of, sum_squares
+from minicnn.objectives.layer_losses import over_layers, row_of, sum_squares, used_weights
 
 STYLE = {
     "mean": lambda channels: 1 / channels**4,
@@ -147,7 +147,7 @@ class GramStyleLoss:
     def __init__(self, targets, layer_weights=None, normalisation="mean"):
         self.deferred, self.mean_gram = False, mean_gram
         factor = row_of(STYLE, normalisation, "style")
-        self.weights = layer_weights(targets, layer_weights, "style")
+        self.weights = used_weights(targets, layer_weights, "style")
         self.targets = {name: targets[name] for name in self.weights}
         self.factors = {name: factor(target.shape[-1]) for name, target in self.targets.items()}
         self.layers = list(self.weights)

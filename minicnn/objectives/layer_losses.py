@@ -42,7 +42,7 @@ def activation(acts, name):
     return acts[name]
 
 
-def layer_weights(targets, weights, kind):
+def used_weights(targets, weights, kind):
     """Return {layer: weight}, 1 by default, without layers of weight 0."""
     weights = weights or {}
     for name, weight in weights.items():

@@ -9,9 +9,9 @@ from minicnn.pictures.writer import check_bits, check_output, save_image
 from minicnn.runs import loss_plot
 from minicnn.runs.estimate import option
 from minicnn.runs.frames import Frames
+from minicnn.runs.watch import Watch, main_losses, pixels_of
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal import parser
-from minicnn.runs.watch import Watch, main_losses, pixels_of
 from minicnn.terminal.report import Report, duration
 
 INTERRUPTED, FAILED = 130, 1
