@@ -24,7 +24,7 @@ import numpy as np
 from minicnn.backend import array_module
 from minicnn.images import deprocess, preprocess, resize, to_uint8
 from minicnn.tasks import series
-from minicnn.tasks.search import carried, memory_of, search
+from minicnn.tasks.search import search
 from minicnn.tasks.style_loss import grey_level
 
 
@@ -66,7 +66,7 @@ def run(job, callback=None):
     Outcome
         Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
     """
-    runs, reached = [], _Reached()
+    runs, reached = [], {}
     for iterations, stage in job.stages():
         runs.append((iterations, partial(_run_stage, stage, iterations, reached)))
     results = [outcome.result for outcome in series.run_all(runs, callback)]
@@ -75,32 +75,21 @@ def run(job, callback=None):
     return Outcome(job.snapshot(last.x), last)
 
 
-@dataclass
-class _Reached:
-    """What the size before has reached: x, and the optimizer's memory if that is carried on."""
-
-    x: object = None
-    memory: object = None
-
-
 def _run_stage(job, iterations, reached, callback):
-    """Minimise at one size, from what the size before has `reached`, if there was one."""
-    start, memory = job.start, memory_of(job.settings)
-    if reached.x is not None:
-        start = resampled(reached.x, start.shape[2:], job.net)
-        if memory is not None:
-            memory = carried(reached.memory, reached.x.shape, start.shape)
+    """Minimise at one size, from the x that the size before has `reached`, if there was one."""
+    start = job.start
+    if reached:
+        start = resampled(reached["x"], start.shape[2:], job.net)
     result = search(
         job.settings,
         job.function(),
         start,
         grey_level(job.net, start),
-        memory=memory,
         iterations=iterations,
         callback=callback,
         **job.search_options(),
     )
-    reached.x, reached.memory = result.x, memory
+    reached["x"] = result.x
     return Outcome(picture(result.x, job.net), result)
 
 
