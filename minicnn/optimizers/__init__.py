@@ -23,11 +23,10 @@ from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.optimizers.first_order import adagrad, adam, gradient_descent, momentum
 from minicnn.optimizers.lbfgs import Memory, lbfgs_device
-from minicnn.optimizers.moments import Moments
 from minicnn.optimizers.record import Record, Result, Stop, all_finite
 from minicnn.optimizers.scipy_lbfgs import lbfgs
 
-__all__ = ["MEMORIES", "METHODS", "WITHOUT_RATE", "Memory", "Moments", "Result", "minimize"]
+__all__ = ["METHODS", "WITHOUT_RATE", "Memory", "Result", "minimize"]
 
 METHODS = {
     "lbfgs": lbfgs,
@@ -38,8 +37,6 @@ METHODS = {
     "adagrad": adagrad,
 }
 WITHOUT_RATE = ("lbfgs", "lbfgs-device")  # they find the length of a step themselves
-# what can be carried from one run to the next, as the option `memory`; SciPy takes no memory
-MEMORIES = {"lbfgs-device": Memory, "adam": Moments, "momentum": Moments}
 
 
 def minimize(
@@ -80,10 +77,9 @@ def minimize(
         function that changes between calls, where values cannot be compared).
     **options
         Of the optimizer: lbfgs: maxcor, first_step, maxls, ftol, gtol; lbfgs-device: maxcor,
-        first_step, maxls, memory; adam: learning_rate, beta1,
-        beta2, epsilon, memory; momentum: learning_rate, momentum, restart, memory;
-        gradient-descent: learning_rate;
-        adagrad: learning_rate, memory, project.
+        first_step, maxls, memory; adam: learning_rate, beta1, beta2, epsilon; momentum:
+        learning_rate, momentum, restart; gradient-descent: learning_rate; adagrad: learning_rate,
+        memory, project.
 
     Returns
     -------

@@ -21,7 +21,6 @@ import numpy as np
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.optimizers.moments import Moments
 from minicnn.optimizers.record import Record, Stop
 
 STALL = 20  # iterations in a row without any change of the value
@@ -43,7 +42,6 @@ def momentum(
     learning_rate=None,
     momentum: float = 0.9,
     restart: bool = False,
-    memory: Moments | None = None,
 ):
     """Minimise by gradient descent with momentum; called by `minimize`.
 
@@ -55,12 +53,10 @@ def momentum(
     momentum : float, from 0 to below 1
     restart : bool
         Set the velocity to 0 whenever the learning rate changes, as Mahendran & Vedaldi do.
-    memory : Moments, optional
-        Of a run before, to go on from; it is changed.
     """
     rate = _schedule("momentum", learning_rate)
     _check_fraction("momentum", momentum)
-    velocity = (Moments() if memory is None else memory).zeros("velocity", x0)
+    velocity = array_module(x0).zeros_like(x0)
     previous = None
 
     def step(g, t):
@@ -84,7 +80,6 @@ def adam(
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
-    memory: Moments | None = None,
 ):
     """Minimise by Adam; called by `minimize`.
 
@@ -96,23 +91,18 @@ def adam(
         In units of x: 1 is a grey level where pixels run from 0 to 255.
     beta1, beta2 : float, from 0 to below 1
     epsilon : float
-    memory : Moments, optional
-        Of a run before, to go on from; it is changed.
     """
     rate = _schedule("adam", learning_rate)
     _check_fraction("beta1", beta1)
     _check_fraction("beta2", beta2)
     xp = array_module(x0)
-    memory = Moments() if memory is None else memory
-    mean, square = memory.zeros("mean", x0), memory.zeros("square", x0)
+    mean, square = xp.zeros_like(x0), xp.zeros_like(x0)
 
     def step(g, t):
-        memory.steps += 1
-        n = memory.steps
         mean[...] = beta1 * mean + (1 - beta1) * g
         square[...] = beta2 * square + (1 - beta2) * xp.square(g)
-        spread = xp.sqrt(square / (1 - beta2**n)) + epsilon
-        return -rate(t) / (1 - beta1**n) * mean / spread
+        spread = xp.sqrt(square / (1 - beta2**t)) + epsilon
+        return -rate(t) / (1 - beta1**t) * mean / spread
 
     _descend(record, x0, bounds, step)
 

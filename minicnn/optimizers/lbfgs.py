@@ -46,21 +46,6 @@ class Memory:
     length: float | None = None
     _spare: tuple | None = field(default=None, repr=False)  # arrays for the next pair
 
-    def resampled(self, resize, pixels: float):
-        """Return the memory for a picture of another size.
-
-        Parameters
-        ----------
-        resize : callable, flat array -> flat array, linear
-        pixels : float
-            How many times as many pixels; fun is a mean over pixels, so the gradient of each is
-            smaller by as much.
-        """
-        other = Memory(length=None if self.length is None else self.length * math.sqrt(pixels))
-        for s, y, _, _ in self.pairs:
-            other._add(resize(s), resize(y) / y.dtype.type(pixels), len(self.pairs))
-        return other
-
     def learn(self, before, after, most: int) -> None:
         """Remember the pair of two places in the stead of the oldest of `most`."""
         xp = array_module(before.x)

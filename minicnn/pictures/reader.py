@@ -8,7 +8,6 @@ profiles are ignored, as the networks' training pipelines did.
 import contextlib
 import os
 import stat
-import sys
 import threading
 import warnings
 from typing import NamedTuple
@@ -21,7 +20,8 @@ from minicnn.storage.atomic import quoted
 
 MAX_PIXELS = 100_000_000
 
-_ORIENTATION, _BITS, _PHOTOMETRIC = 274, 258, 262  # EXIF and TIFF tags
+# EXIF and TIFF tags
+_ORIENTATION, _BITS, _PHOTOMETRIC, _PACKED, _PLANES = 274, 258, 262, 259, 284
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -31,11 +31,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_OTHER_ORDER = {
-    f"{mode};16{order}": f"{mode};16{other}"
-    for mode in ("RGB", "RGBA")
-    for order, other in (("L", "B"), ("B", "L"), ("N", "B" if sys.byteorder == "little" else "L"))
-} | {"LA;16B": "RGBA"}
 _one_at_a_time = threading.RLock()
 
 
@@ -60,8 +55,8 @@ def load_image(path, *, max_pixels=MAX_PIXELS):
     -------
     Picture
         `pixels` uint8 (H, W, 3) and `notes`, a list of lines: transparent parts are composited
-        on white, 16 bits rounded to 8, the EXIF orientation is applied, and of several frames
-        the first is used.
+        on white, 16 bits reduced to 8 (grey rounded, colour within one level), the EXIF
+        orientation is applied, and of several frames the first is used.
 
     Raises
     ------
@@ -78,9 +73,10 @@ def load_image(path, *, max_pixels=MAX_PIXELS):
             notes.append(f"the first of {frames} frames or pages is used")
         # Pillow turns a TIFF while it loads it, and the others not
         turned = image.format == "TIFF" and _orientation(image) in _TURNS
-        low = _low_bytes(path, image)
+        _refuse_planar(path, image)
+        deep = ";16" in str(image.tile)
         image.load()
-        rgb = _composited(_eight_bits(path, image, low, notes), notes)
+        rgb = _composited(_eight_bits(path, image, deep, notes), notes)
         turn = _TURNS.get(_orientation(image))
         if turn is not None:
             rgb = rgb.transpose(turn)
@@ -163,40 +159,23 @@ def _orientation(image):
         return 1
 
 
-def _low_bytes(path, image):
-    """Return the low bytes of 16-bit colour as an image, or None where `image` has 8 bits.
-
-    Pillow decodes only the high byte of such a sample. Read in the other byte order, the low
-    byte of a sample takes the high one's place.
-    """
-    if image.format not in ("PNG", "TIFF") or not image.tile:
-        return None
-    arguments = [(t[3],) if isinstance(t[3], str) else tuple(t[3]) for t in image.tile]
-    if arguments[0][0] == "R" and getattr(image, "tag_v2", {}).get(_BITS, (8,))[0] == 16:
+def _refuse_planar(path, image):
+    """Refuse a TIFF with a plane for each 16-bit channel, of which Pillow mixes up the bytes."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_BITS, (8,))[0] == 16 and tags.get(_PLANES) == 2 and tags.get(_PACKED, 1) == 1:
         raise MinicnnError(
             f"cannot use {quoted(path)}: Pillow misreads 16-bit channels stored one after "
             "another (planar); save it interleaved or compressed"
         )
-    if any(a[0] not in _OTHER_ORDER for a in arguments):
-        return None
-    with Image.open(path) as other:
-        for number, (tile, (rawmode, *rest)) in enumerate(zip(image.tile, arguments, strict=True)):
-            swapped = (*tile[:3], (_OTHER_ORDER[rawmode], *rest))
-            # tiles are plain tuples before Pillow 11, named ones since
-            other.tile[number] = getattr(tile, "_make", tuple)(swapped)
-        other.load()
-        if arguments[0][0] == "LA;16B":  # read as RGBA: grey high, grey low, alpha high, alpha low
-            _, grey, _, alpha = other.split()
-            return Image.merge("RGBA", (grey, grey, grey, alpha))
-        return other.copy()
 
 
-def _eight_bits(path, image, low, notes):
-    """Return the image with 8 bits per channel, rounded to nearest, otherwise unchanged."""
+def _eight_bits(path, image, deep, notes):
+    """Return the image with 8 bits per channel; `deep`: Pillow has read 8 of 16 of colour."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        result, opaque = _grey_from_16(image)
-    elif low is not None:
-        result, opaque = _colour_from_16(image, low)
+        image = _grey_from_16(image)
+    elif deep:
+        if key := image.info.get("transparency"):
+            image.info["transparency"] = tuple(value >> 8 for value in key)
     elif image.mode in ("I", "F"):
         raise MinicnnError(
             f"cannot use {quoted(path)}: 32-bit pixels have no agreed range; "
@@ -204,38 +183,22 @@ def _eight_bits(path, image, low, notes):
         )
     else:
         return image
-    notes.append("16 bits per channel rounded to 8")
-    if opaque is not None:
-        result.putalpha(Image.fromarray(opaque.astype(np.uint8) * 255))
-    return result
+    notes.append("16 bits per channel reduced to 8")
+    return image
 
 
 def _grey_from_16(image):
-    """Return the image in mode L, and where it is opaque (None: everywhere)."""
+    """Return the 16-bit grey image rounded to mode L, or to LA where a grey is transparent."""
     tags = getattr(image, "tag_v2", {})
     value = np.asarray(image).astype(np.uint32)
     most = 2 ** tags.get(_BITS, (16,))[0] - 1  # a TIFF may have 12
     grey = ((value * 255 + most // 2) // most).astype(np.uint8)
     if tags.get(_PHOTOMETRIC) == 0:
         grey = 255 - grey
-    key = image.info.get("transparency")
-    return Image.fromarray(grey), None if key is None else value != key
-
-
-def _colour_from_16(image, low):
-    """Return the image with rounded bands, and where it is opaque (None: everywhere).
-
-    h + (l - h) / 257 = (256 h + l) / 257 rounds to h, or to a neighbour if l and h are far apart.
-    """
-    high, low = ([np.asarray(band) for band in i.split()] for i in (image, low))
-    apart = [l.astype(np.int16) - h for h, l in zip(high, low, strict=True)]
-    bands = [h + (d > 128) - (d < -128) for h, d in zip(high, apart, strict=True)]
-    result = Image.merge(image.mode, [Image.fromarray(band) for band in bands])
-    key = image.info.get("transparency")
-    if key is None:
-        return result, None
-    same = [(h == k >> 8) & (l == k & 255) for h, l, k in zip(high, low, key, strict=True)]
-    return result, ~np.all(same, axis=0)
+    result, key = Image.fromarray(grey), image.info.get("transparency")
+    if key is not None:
+        result.putalpha(Image.fromarray((value != key).astype(np.uint8) * 255))
+    return result
 
 
 def _composited(image, notes):

@@ -23,12 +23,16 @@ from minicnn.errors import MinicnnError
 from minicnn.runs import provenance
 from minicnn.weights import checkpoint
 
+# settings that there were once -> the value that changed nothing
+GONE = {"carry": False}
+
 
 def settings_from(kind, values, what):
     """Return the settings of class `kind` from a dict that came from a file.
 
     Settings that the file does not have, because its picture is older than they are, get their
     defaults; or what they stood for then, where a field says so in its metadata (`since`).
+    Settings that are `GONE` are left out where they changed nothing.
 
     Parameters
     ----------
@@ -46,16 +50,27 @@ def settings_from(kind, values, what):
     Raises
     ------
     MinicnnError
-        If a name is unknown, one without a default is missing, or a value has another type.
+        If a name is unknown, one without a default is missing, a value has another type, or the
+        picture was made with a setting that is gone.
     """
     kinds = get_type_hints(kind)
+    unfit = MinicnnError(f"the settings are not those of this version of minicnn's {what}")
+    if not isinstance(values, Mapping):
+        raise unfit
+    values = dict(values)
+    for name in GONE.keys() & values.keys() - kinds.keys():
+        if (value := values.pop(name)) != GONE[name]:
+            raise MinicnnError(
+                f"the setting {name} = {value!r} is no longer there; use minicnn {what} with the "
+                "other settings of the picture"
+            )
     filled = {
         entry.name: entry.metadata.get("before", entry.default)
         for entry in fields(kind)
-        if isinstance(values, Mapping) and entry.name not in values
+        if entry.name not in values
     }
-    if not isinstance(values, Mapping) or set(values) - set(kinds) or MISSING in filled.values():
-        raise MinicnnError(f"the settings are not those of this version of minicnn's {what}")
+    if set(values) - set(kinds) or MISSING in filled.values():
+        raise unfit
     for name, value in values.items():
         like = float(value) if type(value) is int and isinstance(1.0, kinds[name]) else value
         numbers = value.values() if isinstance(value, Mapping) else ()

@@ -3,14 +3,11 @@
 import warnings
 from typing import NamedTuple
 
-import numpy as np
-
-from minicnn.backend import array_module
 from minicnn.engine.cpu.threads import one_blas_thread
-from minicnn.optimizers import MEMORIES, WITHOUT_RATE, minimize
+from minicnn.optimizers import WITHOUT_RATE, minimize
 
 
-def search(settings, fun, start, level, *, memory=None, pairs=None, iterations=None, **options):
+def search(settings, fun, start, level, *, pairs=None, iterations=None, **options):
     """Minimise fun from `start` with the optimizer of the settings.
 
     Parameters
@@ -20,8 +17,6 @@ def search(settings, fun, start, level, *, memory=None, pairs=None, iterations=N
         See `minimize`.
     level : array
         One grey level of 0..255 in units of x, see `pictures.arrays.grey_level`.
-    memory : one of `optimizers.MEMORIES`, optional
-        To go on from, and filled.
     pairs : int, optional
         That the L-BFGS methods remember.
     iterations : int, optional
@@ -38,8 +33,6 @@ def search(settings, fun, start, level, *, memory=None, pairs=None, iterations=N
         options["learning_rate"] = rate_of(settings, fun, start, level)
     elif pairs:
         options["maxcor"] = pairs
-    if memory is not None:
-        options["memory"] = memory
     # between evaluations BLAS threads would only spin: an optimizer's sums are short
     with warnings.catch_warnings(), one_blas_thread():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
@@ -64,43 +57,6 @@ def rate_of(settings, fun, start, level):
     _, gradient = fun(start)
     size = float(((gradient / level) ** 2).mean()) ** 0.5
     return settings.learning_rate / size if size else settings.learning_rate
-
-
-def carried(memory, before, after):
-    """Return an optimizer's memory of pictures of the shape `before` for those of `after`.
-
-    Parameters
-    ----------
-    memory : one of `optimizers.MEMORIES`
-    before, after : (N, C, H, W)
-    """
-
-    def resize(array):
-        larger = bilinear(array.reshape(before), after[2:])
-        return larger.reshape(-1) if array.ndim == 1 else larger
-
-    return memory.resampled(resize, np.prod(after[2:]) / np.prod(before[2:]))
-
-
-def bilinear(x, size):
-    """Return x (N, C, H, W) interpolated to `size` = (rows, columns), in its library and dtype."""
-    xp = array_module(x)
-    for axis, length in zip((2, 3), size, strict=True):
-        have = x.shape[axis]
-        place = np.clip((np.arange(length) + 0.5) * have / length - 0.5, 0, have - 1)
-        first = np.minimum(place.astype(int), max(0, have - 2))
-        share = xp.asarray((place - first).astype(x.dtype))
-        share = share.reshape((-1, 1) if axis == 2 else (-1,))
-        first = xp.asarray(first)
-        low, high = xp.take(x, first, axis), xp.take(x, xp.minimum(first + 1, have - 1), axis)
-        x = low + share * (high - low)
-    return x
-
-
-def memory_of(settings):
-    """Return an empty memory of the optimizer, or None if it has none to carry."""
-    kind = MEMORIES.get(settings.optimizer)
-    return kind() if kind and settings.carry else None
 
 
 class Search(NamedTuple):

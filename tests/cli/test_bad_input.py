@@ -11,6 +11,7 @@ from PIL import Image
 
 import minicnn
 from minicnn.cli import main
+from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata, save_image
 
 SIZE = 48  # relu4_1 needs 32
@@ -303,6 +304,7 @@ def test_rerun_of_what_minicnn_has_not_made(good, tmp_path, capfd):
 TAMPERED = {
     "verb": ({"settings": None}, "the settings are not those"),
     "unknown": ({"brush": 7}, "the settings are not those"),
+    "gone": ({"carry": True}, "the setting carry = True is no longer there; use minicnn style"),
     "no-picture": ({"content": ""}, "the settings are not those"),
     "type": ({"size": "large"}, "the setting size = 'large' makes no sense"),
     "layers": ({"style_layers": {"relu1_1": "much"}}, "the setting style_layers"),
@@ -326,6 +328,18 @@ def test_rerun_of_settings_that_make_no_sense(style, tmp_path, capfd, change, wo
     stderr = capfd.readouterr().err
     assert (stderr.count("\n"), words in stderr) == (1, True), stderr
     assert not (tmp_path / "new.png").exists()
+
+
+def test_rerun_with_a_setting_that_is_gone_and_changed_nothing(style, tmp_path, capfd):
+    assert style()[0] == 0
+    pixels, _ = load_image(tmp_path / "out/picture.png")
+    metadata = read_metadata(tmp_path / "out/picture.png")
+    metadata["settings"]["carry"] = False
+    path, again = tmp_path / "changed.png", tmp_path / "again.png"
+    save_image(path, pixels, metadata=metadata)
+    assert main(["rerun", str(path), "-o", str(again)]) == 0
+    np.testing.assert_array_equal(load_image(again).pixels, pixels)
+    assert "carry" not in read_metadata(again)["settings"]
 
 
 def test_rerun_of_another_verb(tmp_path, capfd):

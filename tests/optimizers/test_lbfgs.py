@@ -1,4 +1,4 @@
-"""Our L-BFGS: the product with H, the line search, restarts to the bit, other sizes, the device."""
+"""Our L-BFGS: the product with H, the line search, restarts to the bit, the device."""
 
 import types
 
@@ -9,11 +9,10 @@ from pretended_cupy import COPIES, DeviceArray, plain, wrapped
 from test_optimizers import bowl, rosenbrock, small_style
 
 from minicnn.backend import array_module
-from minicnn.optimizers import MEMORIES, Memory, Moments, minimize
+from minicnn.optimizers import Memory, minimize
 from minicnn.optimizers import line_search as search_module
 from minicnn.optimizers.line_search import C1, C2, strong_wolfe
 from minicnn.optimizers.vectors import HOST_STRIP, add_scaled, dot, step_to
-from minicnn.runs.search import bilinear, carried
 
 # vectors
 
@@ -163,17 +162,6 @@ def test_a_run_that_is_cut_in_two_takes_the_same_steps_to_the_bit(bounds):
     assert len(memory.pairs) == 10
 
 
-@pytest.mark.parametrize(("name", "rate"), [("adam", 3.0), ("momentum", 2e-5)])
-def test_first_order_methods_go_on_to_the_bit_too(name, rate):
-    fun, start = small_style()
-    options = {"learning_rate": rate, "keep": "last"}
-    whole = minimize(name, fun, start, iterations=9, **options)
-    memory = MEMORIES[name]()
-    half = minimize(name, fun, start, iterations=4, memory=memory, **options)
-    rest = minimize(name, fun, half.x, iterations=5, memory=memory, **options)
-    np.testing.assert_array_equal(rest.x, whole.x)
-
-
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("bounds", [None, (-100, 90)], ids=["free", "bounds"])
 def test_as_low_as_scipy_in_no_more_evaluations(seed, bounds):
@@ -202,49 +190,6 @@ def test_the_gradient_may_lie_in_any_layout_and_be_overwritten():
 
     ours, plain = (minimize("lbfgs-device", f, 0 * least, iterations=30) for f in (lazy, fun))
     np.testing.assert_array_equal(ours.x, plain.x)
-
-
-# another picture size
-
-
-def test_interpolation_is_linear_and_keeps_means():
-    x = np.arange(12, dtype=np.float32).reshape(1, 1, 3, 4)
-    np.testing.assert_array_equal(bilinear(x, (3, 4)), x)
-    double = bilinear(x, (6, 8))
-    assert double.dtype == np.float32
-    np.testing.assert_allclose(double[0, 0, 1:-1:2, 1], x[0, 0, :-1, :2] @ [0.75, 0.25] + 1)
-    assert double.mean() == pytest.approx(x.mean())
-    assert (
-        bilinear(np.ones((1, 2, 1, 1), np.float32), (3, 2)).tolist()
-        == np.ones((1, 2, 3, 2)).tolist()
-    )
-
-
-def test_a_memory_at_twice_the_size_holds_the_same_curvature(rng):
-    def smooth_mean(x):  # a mean over pixels of a smooth function
-        return float(np.mean(np.cosh(x))), np.sinh(x) / np.float32(x.size)
-
-    memory, shape = Memory(), (1, 3, 8, 8)
-    start = bilinear(rng.standard_normal((1, 3, 3, 3)).astype(np.float32), (8, 8))
-    minimize("lbfgs-device", smooth_mean, start, iterations=4, memory=memory)
-    assert memory.pairs
-    larger = carried(memory, shape, (1, 3, 16, 16))
-    assert larger.length == pytest.approx(2 * memory.length)
-    for (_, _, sy, yy), (s2, y2, sy2, yy2) in zip(memory.pairs, larger.pairs, strict=True):
-        assert s2.shape == y2.shape == (3 * 16 * 16,)
-        # as many times more pixels as each gradient is smaller; interpolation smooths a little
-        assert 0.75 * sy < sy2 < 1.01 * sy
-        assert 0.75 * yy / 4 < yy2 < 1.01 * yy / 4
-
-
-def test_moments_at_twice_the_size():
-    memory = Moments(
-        {name: np.full((1, 1, 2, 2), 8.0, np.float32) for name in ("mean", "square", "velocity")}, 7
-    )
-    larger = carried(memory, (1, 1, 2, 2), (1, 1, 4, 4))
-    assert larger.steps == 7
-    found = {name: array[0, 0, 0, 0] for name, array in larger.arrays.items()}
-    assert found == {"mean": 2.0, "square": 0.5, "velocity": 8.0}
 
 
 # on the device, which is played here by arrays that do not mix with NumPy's
@@ -288,20 +233,6 @@ def test_scipys_vectors_cross_through_one_pinned_buffer(cupy):
     assert isinstance(result.x, DeviceArray)
     np.testing.assert_array_equal(plain(result.x), expected.x)
     assert cupy.pinned == [(start.shape, start.dtype)]
-
-
-def test_a_memory_on_the_device_is_carried_there(cupy):
-    memory = Memory()
-    start = wrapped(np.linspace(-1, 2, 3 * 16, dtype=np.float32).reshape(1, 3, 4, 4))
-    minimize(
-        "lbfgs-device",
-        lambda x: (float((x**4).sum()), 4 * x**3),
-        start,
-        iterations=3,
-        memory=memory,
-    )
-    larger = carried(memory, (1, 3, 4, 4), (1, 3, 8, 8))
-    assert all(isinstance(v, DeviceArray) for pair in larger.pairs for v in pair[:2])
 
 
 def test_rosenbrock_in_few_evaluations():

@@ -10,9 +10,9 @@ from PIL import Image
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.methods.style import run
-from minicnn.optimizers import Memory, minimize
+from minicnn.optimizers import minimize
 from minicnn.pictures.writer import read_metadata
-from minicnn.runs import loss_plot, search, stages
+from minicnn.runs import loss_plot, stages
 
 
 def bowl(x):
@@ -132,35 +132,6 @@ def test_a_picture_on_the_way_keeps_the_course_of_all_sizes_up_to_it(pictures, t
     again = str(tmp_path / "again.png")
     assert main(["rerun", str(tmp_path / "out-0002.png"), "-o", again, "--quiet"]) == 0
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "out-0002.png").read_bytes()
-
-
-def test_memory_is_carried_from_size_to_size(pictures, tmp_path, monkeypatch):
-    given = []
-    original = search.minimize
-
-    def watched(name, fun, x0, memory=None, **options):
-        given.append(None if memory is None else [s.size for s, *_ in memory.pairs])
-        return original(name, fun, x0, **({"memory": memory} if memory else {}), **options)
-
-    monkeypatch.setattr(search, "minimize", watched)
-    arguments = ["style", *pictures, *SMALL, "--scales", "2", "--iterations", "2", "--quiet"]
-    arguments += ["--coarse-iterations", "3", "--optimizer", "lbfgs-device"]
-    assert main([*arguments, "-o", str(tmp_path / "a.png"), "--carry"]) == 0
-    assert given[0] == []
-    assert set(given[1]) == {3 * 48 * 40}
-    assert len(given[1]) >= 2
-    assert main([*arguments, "-o", str(tmp_path / "b.png")]) == 0
-    assert given[2:] == [None, None]
-
-
-def test_scipy_has_no_memory_to_carry(pictures, tmp_path):
-    arguments = ["style", *pictures, *SMALL, "--scales", "2", "--iterations", "1", "--quiet"]
-    arguments += ["--coarse-iterations", "1", "--carry"]
-    assert main([*arguments, "-o", str(tmp_path / "a.png")]) == 0
-    assert search.memory_of(type("S", (), {"optimizer": "lbfgs", "carry": True})) is None
-    assert isinstance(
-        search.memory_of(type("S", (), {"optimizer": "lbfgs-device", "carry": True})), Memory
-    )
 
 
 def test_options_that_cannot_be(pictures, tmp_path, capsys):

@@ -16,13 +16,13 @@ lecture notes). They give every layer a factor 1/(4 C²) in the place of 1/C⁴:
 `loss` builds J, `settings` turns settings and files into its arrays.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from minicnn.pictures.arrays import grey_level, picture, resampled
 from minicnn.runs import stages
 from minicnn.runs.job import Outcome
-from minicnn.runs.search import carried, memory_of, search
+from minicnn.runs.search import search
 
 
 def run(job, callback=None):
@@ -42,7 +42,7 @@ def run(job, callback=None):
     Outcome
         Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
     """
-    runs, reached = [], _Reached()
+    runs, reached = [], {}
     for iterations, stage in job.stages():
         runs.append((iterations, partial(_run_stage, stage, iterations, reached)))
     results = [outcome.result for outcome in stages.run_all(runs, callback)]
@@ -51,30 +51,19 @@ def run(job, callback=None):
     return Outcome(job.snapshot(last.x), last)
 
 
-@dataclass
-class _Reached:
-    """What the size before has reached: x, and the optimizer's memory if that is carried on."""
-
-    x: object = None
-    memory: object = None
-
-
 def _run_stage(job, iterations, reached, callback):
-    """Minimise at one size, from what the size before has `reached`, if there was one."""
-    start, memory = job.start, memory_of(job.settings)
-    if reached.x is not None:
-        start = resampled(reached.x, start.shape[2:], job.net)
-        if memory is not None:
-            memory = carried(reached.memory, reached.x.shape, start.shape)
+    """Minimise at one size, from the x that the size before has `reached`, if there was one."""
+    start = job.start
+    if reached:
+        start = resampled(reached["x"], start.shape[2:], job.net)
     result = search(
         job.settings,
         job.function(),
         start,
         grey_level(job.net, start),
-        memory=memory,
         iterations=iterations,
         callback=callback,
         **job.search_options(),
     )
-    reached.x, reached.memory = result.x, memory
+    reached["x"] = result.x
     return Outcome(picture(result.x, job.net), result)

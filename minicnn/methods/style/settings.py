@@ -51,7 +51,6 @@ class StyleSettings(runs_settings.SearchSettings):
     precision : "auto", "fp32", "tf32" or "fp16", of matrix products on a GPU
     iterations : int, at full size
     coarse_iterations : int, at each of the sizes before
-    carry : bool, take the optimizer's memory along from size to size, where it has one
     """
 
     content: str
@@ -67,7 +66,6 @@ class StyleSettings(runs_settings.SearchSettings):
     init: str | None = None
     noise_ratio: float | None = None
     coarse_iterations: int | None = None
-    carry: bool = False
     content_layers: Mapping | None = None
     style_layers: Mapping | None = None
     content_weight: float | None = None

@@ -1,7 +1,5 @@
 """The verb `style`."""
 
-import argparse
-
 from minicnn.runs import frames, search_run, sweep
 from minicnn.terminal import parser
 
@@ -154,12 +152,6 @@ def add_options(verb) -> None:
         metavar="N",
         type=parser.count,
         help="steps at each size before the full one (default: 150 for lbfgs, else 250)",
-    )
-    verb.add_argument(
-        "--carry",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="take what the optimizer has learnt along from size to size (not SciPy's L-BFGS)",
     )
     for term in ("content", "style", "tv"):
         verb.add_argument(
