@@ -1,6 +1,6 @@
 """The verb `info`."""
 
-from minicnn.cli import parser
+from minicnn.cli import launcher, parser
 from minicnn.cli.report import Report
 
 GIGABYTE = 1 << 30
@@ -17,13 +17,17 @@ def add(verbs) -> None:
 def run(args) -> int:
     """Print what the machine offers."""
     import platform
+    from pathlib import Path
 
+    import minicnn
     from minicnn import backend, checkpoint
     from minicnn.errors import MinicnnError
     from minicnn.tasks import provenance
 
     found = provenance.versions()
     del found["device"]
+    found["package"] = launcher.installed()
+    found["place"] = str(Path(minicnn.__file__).parent)
     found["machine"] = f"{platform.system()} {platform.machine()}"
     found["arrays"] = "numpy"
     found["devices"] = "cpu"
