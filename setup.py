@@ -77,7 +77,7 @@ setup(
         "nvrtc": ["nvidia-cuda-nvrtc>=13"],  # compiles the kernels in tests, without a GPU
         "test": TEST,
         "bench": ["onnxruntime>=1.20", "onnx>=1.17"],
-        "dev": [*TEST, "build>=1", "pre-commit>=3.5"],
+        "dev": [*TEST, "build>=1", "twine>=6.1", "mypy>=1.11", "pre-commit>=3.5"],
     },
     entry_points={"console_scripts": ["minicnn = minicnn_launcher:main"]},
     keywords=[

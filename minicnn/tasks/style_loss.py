@@ -4,39 +4,45 @@ Several styles: their Gram matrices are mixed, `objectives.blend_targets`; or ea
 region of the picture, `guidance`. Masks are given in pixels and brought to each layer here.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from minicnn import priors
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.guidance import GuidedStyleLoss, at_layer
+from minicnn.network import Network
 from minicnn.objectives import ContentLoss, GramStyleLoss, blend_targets
 from minicnn.tasks.sizes import layer_shapes
 from minicnn.tasks.walks import device_function, image_function, layer_weights, mean_grams, walk_of
-from minicnn.weighted_sum import WeightedSum
+from minicnn.weighted_sum import PictureFunction, WeightedSum
+
+Layers = Sequence[str] | Mapping[str, float]  # names, or name -> weight of that layer
 
 
 def style_objective(
-    net,
-    content,
-    style,
+    net: Network,
+    content: Any,
+    style: Any,
     *,
-    content_layers,
-    style_layers,
-    content_weight,
-    style_weight,
-    tv_weight,
-    gram="mean",
-    content_loss="mean",
-    tv="mean",
-    blend=None,
-    content_masks=None,
-    style_masks=None,
-    engine="auto",
-    threads=None,
-    tile=None,
-    precision="auto",
-):
+    content_layers: Layers,
+    style_layers: Layers,
+    content_weight: float,
+    style_weight: float,
+    tv_weight: float,
+    gram: str = "mean",
+    content_loss: str = "mean",
+    tv: str = "mean",
+    blend: Sequence[float] | None = None,
+    content_masks: Sequence | None = None,
+    style_masks: Sequence | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+    tile: int | None = None,
+    precision: str = "auto",
+) -> PictureFunction:
     """Return J as a function of the picture, fun(x) -> (value, gradient).
 
     Parameters
