@@ -7,31 +7,55 @@ from setuptools import setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(
-    r'^__version__ = "([^"]+)"', (HERE / "minicnn" / "__init__.py").read_text(), re.MULTILINE
+    r'^__version__ = "([^"]+)"',
+    (HERE / "minicnn" / "__init__.py").read_text(encoding="utf-8"),
+    re.MULTILINE,
 )[1]
 README = HERE / "README.md"
 
-SOURCES = {
-    ".".join(path.parent.relative_to(HERE).parts) for path in (HERE / "minicnn").rglob("*.py")
-}
-TEST = ["pytest>=8", "ruff>=0.17,<0.18", "setuptools>=70.1"]
+TEST = ["pytest>=8", "ruff>=0.17,<0.18", "setuptools>=77.0.3"]
+
+
+def packages(folder):
+    """Return the dotted names of the folders that hold sources."""
+    return {".".join(path.parent.relative_to(HERE).parts) for path in folder.rglob("*.py")}
+
+
+def data(folder):
+    """Return every other file below a folder: pages, pictures, kernels, networks, `py.typed`."""
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.suffix not in (".py", ".pyc")
+        and not path.name.startswith(".")
+        and not path.name.endswith("~")
+    )
+
 
 setup(
-    name="minicnn",
+    # not `minicnn`: the index has another project of that name; the import name and the command
+    # are `minicnn` all the same
+    name="minicnn-numpy",
     version=VERSION,
-    description="A CNN on NumPy with every gradient written out; neural style transfer",
-    long_description=README.read_text() if README.exists() else "",
+    description="A CNN on NumPy with every gradient written out: looks inside networks, paints",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
-    license="MIT",
+    license_expression="MIT",
+    license_files=["LICENSE"],
+    author="the minicnn developers",
     python_requires=">=3.10",
-    packages=sorted(SOURCES | {"minicnn.demo", "minicnn._weights"}),
-    # the networks stand at the top level of the repository and are installed inside the package
-    package_dir={"minicnn": "minicnn", "minicnn._weights": "weights"},
+    packages=sorted(packages(HERE / "minicnn") | {"minicnn._weights", "minicnn_launcher"}),
+    # the networks stand at the top level of the repository and are installed inside the package;
+    # the launcher stands in the package and is installed a second time, beside it
+    package_dir={
+        "minicnn": "minicnn",
+        "minicnn._weights": "weights",
+        "minicnn_launcher": "minicnn/cli/launcher",
+    },
     package_data={
-        "minicnn": ["*/*.md", "*/*/*.md", "methods/features/*.html"],
-        "minicnn.demo": ["*.png", "*.jpg", "*.webp", "*.json", "*.md"],
-        "minicnn.kernels": ["*.cu", "*.cuh"],
-        "minicnn._weights": ["*.h5", "*.json", "*.md", "snapshots/*.h5"],
+        "minicnn": data(HERE / "minicnn"),
+        "minicnn._weights": data(HERE / "weights"),
     },
     install_requires=[
         "numpy>=2",
@@ -53,18 +77,35 @@ setup(
         "nvrtc": ["nvidia-cuda-nvrtc>=13"],  # compiles the kernels in tests, without a GPU
         "test": TEST,
         "bench": ["onnxruntime>=1.20", "onnx>=1.17"],
-        "dev": [*TEST, "build>=1", "pre-commit>=3.5"],
+        "dev": [*TEST, "build>=1", "twine>=6.1", "mypy>=1.11", "pre-commit>=3.5"],
     },
-    entry_points={"console_scripts": ["minicnn = minicnn.cli:main"]},
+    entry_points={"console_scripts": ["minicnn = minicnn_launcher:main"]},
+    keywords=[
+        "convolutional neural network",
+        "backpropagation",
+        "neural style transfer",
+        "texture synthesis",
+        "feature visualization",
+        "deconvnet",
+        "saliency",
+        "numpy",
+        "cupy",
+    ],
+    # tools/try_versions.py tries these versions of Python
     classifiers=[
+        "Development Status :: 4 - Beta",
         "Environment :: Console",
+        "Intended Audience :: Education",
         "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Graphics",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Topic :: Scientific/Engineering :: Image Processing",
+        "Topic :: Scientific/Engineering :: Visualization",
+        "Typing :: Typed",
     ],
 )

@@ -8,6 +8,13 @@ The names below are made available on first use, so that `import minicnn` stays 
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for those who check types; at run time `_HOMES` has the same
+    from minicnn.checkpoint import load, save
+    from minicnn.errors import MinicnnError
+    from minicnn.models import build
+    from minicnn.tasks.style_loss import style_objective
 
 __version__ = "0.1.0"
 

@@ -1,10 +1,13 @@
-"""A wheel, installed into an environment of its own and used from another folder."""
+"""The wheel and the source distribution: complete, described, and used from another folder."""
 
+import email
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -12,24 +15,57 @@ from pathlib import Path
 import pytest
 
 import minicnn
+from minicnn.cli import launcher
 from minicnn.weights import checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
+TEXTS = (".py", ".md")
+FOLDERS = ("minicnn", "weights", "tests", "tools", "benchmarks", ".ci")
+
+
+def files():
+    """Return the files of the project: those that git does not ignore, or all where it has none."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = ""
+    if shutil.which("git"):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        listed = done.stdout
+    found = [ROOT / name for name in listed.split("\0") if name]
+    if ROOT / "setup.py" not in found:  # from a source distribution
+        found = [path for name in FOLDERS for path in (ROOT / name).rglob("*")]
+        found = [*ROOT.glob("*.*"), ROOT / "LICENSE", *found]
+        found = [path for path in found if "__pycache__" not in path.parts]
+    return sorted(path.relative_to(ROOT) for path in found if path.is_file())
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Build a wheel from a copy of the sources, without the network."""
+def source(tmp_path_factory):
+    """A copy of the project."""
     source = tmp_path_factory.mktemp("source")
-    for name in ("minicnn", "weights"):
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, source / name, ignore=ignore)
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
-    command = ["wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", "dist", "."]
-    subprocess.run([sys.executable, "-m", "pip", *command], cwd=source, check=True)
-    return next((source / "dist").glob("*.whl"))
+    for path in files():
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, source / path)
+    return source
+
+
+def build(source, kind):
+    """Build a wheel or sdist, without the network; return its path."""
+    script = f"from setuptools import build_meta; build_meta.build_{kind}('dist')"
+    run = [sys.executable, "-W", "ignore", "-c", script]
+    subprocess.run(run, cwd=source, check=True, stdout=subprocess.DEVNULL)
+    return next((source / "dist").glob("*.whl" if kind == "wheel" else "*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def wheel(source):
+    return build(source, "wheel")
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel):
+    archive = zipfile.ZipFile(wheel)
+    name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    return email.message_from_bytes(archive.read(name))
 
 
 @pytest.fixture(scope="module")
@@ -61,22 +97,51 @@ def run(wheel, tmp_path_factory):
 pytestmark = pytest.mark.slow
 
 
-def test_the_wheel_has_the_networks_and_pictures_and_no_tests(wheel):
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {"minicnn/demo/content.jpg", "minicnn/demo/style.jpg"} <= set(names)
-    assert "minicnn/methods/features/page.html" in names
-    weights = {f"minicnn/_weights/{path.name}" for path in checkpoint.embedded().values()}
-    assert weights <= set(names)
-    assert {f"minicnn/_weights/{name}.json" for name in ("manifest", "imagenet-classes")} <= set(
-        names
-    )
-    assert {name.split("/")[0].partition("-")[0] for name in names} == {"minicnn"}
+def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel):
+    places = {"minicnn": "minicnn", "weights": "minicnn/_weights"}
+    wanted = {
+        "/".join([places[path.parts[0]], *path.parts[1:]])
+        for path in files()
+        if path.parts[0] in places
+    }
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert names - {"minicnn_launcher/__init__.py"} == wanted
+    assert "minicnn_launcher/__init__.py" in names
+    assert {Path(name).suffix for name in wanted} >= {".py", ".md", ".jpg", ".html", ".cu", ".cuh"}
+    assert "minicnn/py.typed" in wanted
+
+
+def test_the_source_distribution_holds_every_file_of_the_project(source):
+    names = tarfile.open(build(source, "sdist")).getnames()
+    assert {path.as_posix() for path in files()} <= {name.partition("/")[2] for name in names}
+
+
+def test_the_metadata_say_what_it_is(metadata):
+    assert metadata["Name"] == launcher.DISTRIBUTION
+    assert metadata["Version"] == minicnn.__version__
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata.get_all("License-File") == ["LICENSE"]
+    assert metadata["Requires-Python"] == ">=3.10"
+    kinds = metadata.get_all("Classifier")
+    versions = [kind.rpartition(" ")[2] for kind in kinds if ":: 3." in kind]
+    assert versions == ["3.10", "3.11", "3.12", "3.13"]
+    assert "Typing :: Typed" in kinds
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert metadata.get_payload().startswith("# minicnn")
+
+
+def test_no_text_tells_to_install_the_other_project():
+    texts = {path: (ROOT / path).read_text("utf-8") for path in files() if path.suffix in TEXTS}
+    wrong = re.compile(r"pip install '?minicnn(?!-numpy)")
+    assert [str(path) for path, text in texts.items() if wrong.search(text)] == []
+    assert wrong.search("pip install " + "'minicnn[plot]'")
 
 
 def test_the_installed_command_works_from_another_folder(run):
     assert run("minicnn", "--version") == f"minicnn {minicnn.__version__}\n"
     place = run("python", "-c", "import minicnn; print(minicnn.__file__)")
     assert str(ROOT) not in place
+    assert f"package   {launcher.DISTRIBUTION} {minicnn.__version__}\n" in run("minicnn", "info")
     found = run("python", "-c", "from minicnn import checkpoint; print(*checkpoint.embedded())")
     assert found.split() == list(checkpoint.embedded())
 

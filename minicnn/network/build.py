@@ -24,7 +24,14 @@ def names():
     return list(MODELS)
 
 
-def build(name, *, seed=0, dtype="float32", pool=None, classes=None):
+def build(
+    name: str,
+    *,
+    seed: int = 0,
+    dtype: str = "float32",
+    pool: str | None = None,
+    classes: int | None = None,
+) -> Network:
     """Make a network with random weights.
 
     Parameters

@@ -9,6 +9,7 @@ the walk is two functions, given to `ImageFunction`.
 """
 
 from functools import partial
+from typing import Any, Protocol
 
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
@@ -110,6 +111,15 @@ def _sum(one, other):
         return other.plus(one)
     one += other
     return one
+
+
+class PictureFunction(Protocol):
+    """What minimises a loss over the picture calls, however it is evaluated."""
+
+    terms: dict[str, float]
+
+    def __call__(self, x: Any) -> tuple[float, Any]:
+        """Return (value, gradient) at picture x."""
 
 
 class ImageFunction:

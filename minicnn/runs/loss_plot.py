@@ -52,8 +52,8 @@ def check():
     """Raise `MinicnnError` if there is nothing to draw with; call it before a long run."""
     if not plots.available():
         raise MinicnnError(
-            "drawing the losses needs matplotlib; install the extra plot "
-            "(pip install 'minicnn[plot]'), or leave out --plot"
+            "drawing the losses needs matplotlib; install it "
+            "(pip install matplotlib), or leave out --plot"
         )
 
 

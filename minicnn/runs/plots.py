@@ -20,7 +20,7 @@ def pyplot_figure(rows, columns, size):
         from matplotlib.figure import Figure
     except ImportError:
         raise MinicnnError(
-            "curves are drawn by matplotlib, which is not here: pip install 'minicnn[plot]'"
+            "curves are drawn by matplotlib, which is not here: pip install matplotlib"
         ) from None
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)

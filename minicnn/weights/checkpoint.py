@@ -14,6 +14,7 @@ distrust; here, every array is checked against the architecture before it is rea
 
 import hashlib
 import math
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,9 @@ HEADER = ("format", "format_version", "architecture", "outputs", "input_shape", 
 RESERVED = {*HEADER, *PREPROCESS, *OPTIONAL.values()}
 
 
-def save(net: Network, path, *, dtype: str = "float32", compression: bool = True) -> None:
+def save(
+    net: Network, path: str | PathLike, *, dtype: str = "float32", compression: bool = True
+) -> None:
     """Write the weights of `net`; a file that is there is replaced when all is written.
 
     Parameters
@@ -82,7 +85,7 @@ def save(net: Network, path, *, dtype: str = "float32", compression: bool = True
     save_arrays(path, {paths[key]: arrays[key] for key in arrays}, attrs, compression=compression)
 
 
-def load(name_or_path, *, pool: str | None = None, device: str = "cpu") -> Network:
+def load(name_or_path: str | PathLike, *, pool: str | None = None, device: str = "cpu") -> Network:
     """Read a network.
 
     Parameters

@@ -58,7 +58,7 @@ def test_the_course_has_the_ends_of_each_run():
 
 def test_without_matplotlib_it_is_one_clear_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MinicnnError, match="needs matplotlib; install the extra plot"):
+    with pytest.raises(MinicnnError, match="needs matplotlib; install it"):
         loss_plot.check()
 
 

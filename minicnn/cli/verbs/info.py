@@ -1,5 +1,6 @@
 """The verb `info`."""
 
+from minicnn.cli import launcher
 from minicnn.terminal import parser
 from minicnn.terminal.report import Report
 
@@ -17,7 +18,9 @@ def add(verbs) -> None:
 def run(args) -> int:
     """Print what the machine offers."""
     import platform
+    from pathlib import Path
 
+    import minicnn
     from minicnn import backend
     from minicnn.errors import MinicnnError
     from minicnn.runs import provenance
@@ -25,6 +28,8 @@ def run(args) -> int:
 
     found = provenance.versions()
     del found["device"]
+    found["package"] = launcher.installed()
+    found["place"] = str(Path(minicnn.__file__).parent)
     found["machine"] = f"{platform.system()} {platform.machine()}"
     found["arrays"] = "numpy"
     found["devices"] = "cpu"

@@ -115,7 +115,7 @@ def run(args) -> int:
         write_bytes(folder / FILES[3], plots.convergence(found.rows, list(found.layers), name))
         written.append(FILES[3])
     else:
-        report.note("no plot without matplotlib: pip install 'minicnn[plot]'")
+        report.note("no plot without matplotlib: pip install matplotlib")
     rows = evolution_report.summary(found)
     holds = evolution_report.order_holds(found)
     verdict = (

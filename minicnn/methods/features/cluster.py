@@ -121,7 +121,7 @@ def _client(address):
         from distributed import Client
     except ImportError:
         raise MinicnnError(
-            "--scheduler needs Dask; install it with: pip install 'minicnn[distributed]'"
+            "--scheduler needs Dask; install it with: pip install dask distributed"
         ) from None
     # pages of what it tried when the scheduler went away; `_failures_told` has the one line
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)

@@ -4,6 +4,9 @@ Several styles: their Gram matrices are mixed, `objectives.blend_targets`; or ea
 region of the picture, `guidance`. Masks are given in pixels and brought to each layer here.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from minicnn.backend import array_module
@@ -15,36 +18,39 @@ from minicnn.engine.select import (
     walk_of,
 )
 from minicnn.errors import MinicnnError
+from minicnn.network.network import Network
 from minicnn.objectives.content import ContentLoss
 from minicnn.objectives.gram import GramStyleLoss, blend_targets
 from minicnn.objectives.guidance import GuidedStyleLoss, at_layer
 from minicnn.objectives.priors import TV
-from minicnn.objectives.weighted_sum import WeightedSum
+from minicnn.objectives.weighted_sum import PictureFunction, WeightedSum
 from minicnn.pictures.arrays import grey_level
 from minicnn.runs.sizes import layer_shapes
 
+Layers = Sequence[str] | Mapping[str, float]  # names, or name -> weight of that layer
+
 
 def style_objective(
-    net,
-    content,
-    style,
+    net: Network,
+    content: Any,
+    style: Any,
     *,
-    content_layers,
-    style_layers,
-    content_weight,
-    style_weight,
-    tv_weight,
-    gram="mean",
-    content_loss="mean",
-    tv="mean",
-    blend=None,
-    content_masks=None,
-    style_masks=None,
-    engine="auto",
-    threads=None,
-    tile=None,
-    precision="auto",
-):
+    content_layers: Layers,
+    style_layers: Layers,
+    content_weight: float,
+    style_weight: float,
+    tv_weight: float,
+    gram: str = "mean",
+    content_loss: str = "mean",
+    tv: str = "mean",
+    blend: Sequence[float] | None = None,
+    content_masks: Sequence | None = None,
+    style_masks: Sequence | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+    tile: int | None = None,
+    precision: str = "auto",
+) -> PictureFunction:
     """Return J as a function of the picture, fun(x) -> (value, gradient).
 
     Parameters

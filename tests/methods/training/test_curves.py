@@ -75,7 +75,7 @@ def test_without_matplotlib_it_says_what_to_install(home, monkeypatch, capfd):
     for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, name, None)
     assert main(["curves", "run", "-o", "out.png"]) == 1
-    assert "pip install 'minicnn[plot]'" in capfd.readouterr().err
+    assert "pip install matplotlib" in capfd.readouterr().err
 
 
 def test_the_embedded_network_has_a_history():
