@@ -14,9 +14,8 @@ import web_server
 from web_server import Behaviour
 
 import minicnn
-from minicnn import checkpoint, models, places, public
+from minicnn import checkpoint, downloads, models, places, public
 from minicnn.cli import main
-from minicnn.downloads import download as download_module
 from minicnn.tasks import fetch as task
 from minicnn.tasks.networks import load_network
 
@@ -31,7 +30,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(download_module, "PAUSE", 0.01)
+    monkeypatch.setattr(downloads, "PAUSE", 0.01)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with web_server.running() as server:
         yield server
@@ -201,7 +200,7 @@ def test_an_interrupted_fetch_goes_on(run, cache, server, content, monkeypatch):
             time.sleep(0.01)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-    monkeypatch.setattr(download_module, "CHUNK", 1 << 14)
+    monkeypatch.setattr(downloads, "CHUNK", 1 << 14)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     thread.start()

@@ -18,7 +18,7 @@ ORDER = """
     backend | places public | heaps limits
     kernels
     ops | images picture_reader picture_writer png16 animation npz_writer
-        | histograms colours | hdf5 | convert | downloads | datasets
+        | histograms colours | hdf5 | convert | downloads web | datasets
         | optimizers | objectives priors weighted_sum guidance
     gradcheck gradcheck_ops gradcheck_objectives
         | network layers fields folding torus edges tiles tiled_function
