@@ -211,7 +211,7 @@ class _Download:
             self.restart(version if version.isascii() and version.isprintable() else "")
             found = re.fullmatch(r"(\d{1,18})", headers.get("Content-Length", ""))
         else:
-            answer = f"the server answered {status} {web.words(response.reason)}"
+            answer = web.words(f"the server answered {status} {response.reason or ''}")
             if status not in TRY_LATER:
                 raise MinicnnError(f"{self.url}: {answer}; give another address with --url")
             if status == 416:  # what is here is not the beginning of the server's file

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import http.client
 import os
 import socket
 import threading
@@ -287,9 +288,10 @@ def test_a_wrong_file_is_refused_and_deleted(get, tmp_path, start):
     get(known=("sha1", hashlib.sha1(CONTENT).hexdigest()))
 
 
-@pytest.mark.parametrize("status", [204, 401, 404, 410])
+@pytest.mark.parametrize("status", [204, 401, 404, 410, 999])
 def test_a_file_that_is_not_there(get, server, status):
-    refused(lambda: get(Behaviour(status=status)), "give another address with --url")
+    words = f"answered {status} {http.client.responses.get(status, '')}".strip()
+    refused(lambda: get(Behaviour(status=status)), f"{words}; give another address with --url")
     assert len(server.seen) == 1
 
 
