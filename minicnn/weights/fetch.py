@@ -12,12 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from minicnn.downloads import web
-from minicnn.downloads.download import TIMEOUT, download
-from minicnn.downloads.partial_file import Digest, hashes
 from minicnn.errors import MinicnnError
-from minicnn.weights import checkpoint, locations, manifest
+from minicnn.weights import checkpoint, locations, manifest, web
 from minicnn.weights.conversion import convert_file
+from minicnn.weights.downloads import TIMEOUT, download, hashes
 
 MIRROR = "MINICNN_MIRROR"
 
@@ -71,13 +69,14 @@ def fetch(
             return Fetched(target, True, found.get("source_sha256", "unknown"))
     url = url or address(entry)
     web.check(url)
-    source = _folder(locations.cache() / "downloads") / entry.file
-    digest = Digest(entry.algorithm, entry.hash_start) if entry.hash_start else None
-    sha256 = _kept(source, digest)
-    if sha256 is None:
+    source = locations.cache() / "downloads" / entry.file
+    _make(source.parent)
+    known = entry.algorithm, entry.hash_start
+    sha256, fault = hashes(source, *known) if source.is_file() else (None, "there is none")
+    if fault or not entry.hash_start:
         note(f"{url} -> {source}")
-        sha256 = download(url, source, digest, progress=progress, note=note, timeout=timeout)
-    if digest is None:
+        sha256 = download(url, source, *known, progress=progress, note=note, timeout=timeout)
+    if not entry.hash_start:
         note(
             f"minicnn knows no hash of {entry.file}: nothing tells whether it is the right file. "
             f"This one has the SHA-256 {sha256}"
@@ -85,7 +84,7 @@ def fetch(
     try:
         net = convert_file(source, entry.network)
     except MinicnnError:
-        if digest is None:  # it may well be another file: the next try gets it anew
+        if not entry.hash_start:  # it may well be another file: the next try gets it anew
             source.unlink(missing_ok=True)
         raise
     net.attrs |= {"source": url, "source_checked": entry.hash_source, "licence": entry.licence}
@@ -112,15 +111,7 @@ def path_of(name: str) -> Path:
     return known[name]
 
 
-def _kept(source, digest):
-    """Return the SHA-256 of a public file that an earlier run has left, if it is the right one."""
-    if digest is None or not source.is_file():
-        return None
-    sha256, fault = hashes(source, digest)
-    return None if fault else sha256
-
-
-def _folder(path):
+def _make(path):
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -128,4 +119,3 @@ def _folder(path):
             f"cannot make the cache folder {str(path)!r}: {error.strerror}; "
             f"set {locations.VARIABLE} to another"
         ) from None
-    return path

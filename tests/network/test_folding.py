@@ -193,7 +193,7 @@ def test_real_networks_keep_their_output(name, pool, rng):
 @pytest.mark.parametrize("name", ["squeezenet1_1", "minivgg"])
 def test_means_of_real_networks_become_one(name, pool, rng):
     # in float64: in float32 the mean of a channel that hardly ever fires is mostly rounding
-    net = models.build(name, classes=5, pool=pool, dtype="float64")
+    net = build.build(name, classes=5, pool=pool, dtype="float64")
     batches = [rng.standard_normal((2, 3, 64, 64))]
     after = normalize_activations(net, batches)
     report = after.attrs["normalized"]

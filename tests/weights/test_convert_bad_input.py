@@ -382,6 +382,10 @@ def nested(depth):
             matrix(2, (1 << 20, 1), element(5, struct.pack("<i", 8)), element(1, b"")),
             "entries|more",
         ),
+        (
+            matrix(2, (1, 1), element(5, struct.pack("<i", 1)), element(1, b"a" * (1 << 21))),
+            "too many",
+        ),
         (nested(40), "too deeply nested"),
         (element(15, b"no zlib"), "damaged"),
         (element(9, bytes(8)), "where a variable is expected"),

@@ -15,10 +15,9 @@ from web_server import Behaviour
 
 import minicnn
 from minicnn.cli import main
-from minicnn.downloads import download as download_module
 from minicnn.network import build
 from minicnn.runs.inputs import load_network
-from minicnn.weights import checkpoint, locations, manifest
+from minicnn.weights import checkpoint, downloads, locations, manifest
 from minicnn.weights import fetch as task
 
 
@@ -32,7 +31,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(download_module, "PAUSE", 0.01)
+    monkeypatch.setattr(downloads, "PAUSE", 0.01)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with web_server.running() as server:
         yield server
@@ -202,7 +201,7 @@ def test_an_interrupted_fetch_goes_on(run, cache, server, content, monkeypatch):
             time.sleep(0.01)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-    monkeypatch.setattr(download_module, "CHUNK", 1 << 14)
+    monkeypatch.setattr(downloads, "CHUNK", 1 << 14)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     thread.start()

@@ -28,7 +28,7 @@ def add(actions) -> None:
         metavar="S",
         type=parser.rate,
         default=30.0,
-        help="seconds without a byte after which to connect again (default: 30)",
+        help="seconds without 64 KiB after which to connect again (default: 30)",
     )
     action.add_argument("--keep", action="store_true", help="keep the public file as well")
     parser.add_output_options(action)

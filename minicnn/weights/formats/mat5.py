@@ -8,8 +8,8 @@
                   length and text of field names, matrices (struct)
 
 Values become numbers (arrays with MATLAB's axes), text, lists (cells), dictionaries (structs) and
-lists of dictionaries (arrays of structs). SciPy reads these files too, but allocates what they
-claim; the tests compare the two.
+lists of dictionaries (arrays of structs). SciPy reads these files too, but its reader (of 1.17)
+allocates what they claim, and unknown types and deep cells crash it; the tests compare the two.
 
 Source: MathWorks, MAT-File Format, chapter 1, Level 5.
 """
@@ -22,139 +22,133 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.storage.limits import MAX_DEPTH, array_from
 
-TYPES = {
+ORDERS = {b"\0\1IM": "<", b"\1\0MI": ">"}  # by the version and the mark, bytes 124 to 128
+STORED = {  # by type
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
 }  # fmt: skip
-TEXTS = {1: "latin-1", 2: "latin-1", 16: "utf-8", 4: "utf-16", 17: "utf-16", 18: "utf-32"}
-MATRIX, COMPRESSED = 14, 15
-CELL, STRUCT, TEXT = 1, 2, 4
-NUMBERS = {
-    6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8",
-}  # fmt: skip
+NUMBERS = dict(enumerate("f8 f4 i1 u1 i2 u2 i4 u4 i8 u8".split(), start=6))  # by class
+TEXTS = {4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}  # by type; all others are latin-1
+MATRIX, COMPRESSED = 14, 15  # types
+CELL, STRUCT, TEXT = 1, 2, 4  # classes
+MAX_TEXT = 1 << 20  # bytes of a text that is read, and of the field names of a struct
 
 
 def is_mat5(data: bytes) -> bool:
     """Tell by the header."""
-    return data[126:128] in (b"IM", b"MI") and data[:4] != b"\0\0\0\0"
+    return data[124:128] in ORDERS
 
 
 def read_tree(data: bytes, budget) -> dict:
     """Return {name of a variable: value}; variables of other classes are left out."""
-    order = "<" if data[126:128] == b"IM" else ">"
-    if len(data) < 128 or struct.unpack_from(f"{order}H", data, 124)[0] != 0x0100:
-        raise MinicnnError("a MATLAB file of another version than 5 or 7.3; save it with -v7")
-    reader, found, rest = _Reader(order, budget), {}, memoryview(data)[128:]
-    while len(rest) >= 8:
-        kind, body, rest = reader.element(rest)
+    found, elements = {}, _Elements(memoryview(data)[128:], ORDERS[data[124:128]], budget)
+    while len(elements.rest) >= 8:
+        kind, body = elements.next()
         if kind == COMPRESSED:
-            kind, body, _ = reader.element(reader.inflate(body))
+            kind, body = elements.within(_inflate(body, budget)).next()
         if kind != MATRIX:
             raise MinicnnError(f"an element of the type {kind} where a variable is expected")
-        name, value = reader.matrix(body, MAX_DEPTH)
+        name, value = _matrix(elements.within(body), MAX_DEPTH)
         if value is not None:
             found[name] = value
-    if len(rest):
+    if len(elements.rest):
         raise MinicnnError("the file ends inside a variable")
     return found
 
 
-class _Reader:
-    def __init__(self, order, budget):
-        self.order, self.budget = order, budget
+class _Elements:
+    """The elements in a stretch of bytes, one after the other."""
 
-    def inflate(self, body):
-        machine, most = zlib.decompressobj(), self.budget.left
-        data = machine.decompress(body, max(1, most))
-        if machine.unconsumed_tail or not machine.eof:
-            raise MinicnnError("a compressed variable that is damaged or too large")
-        self.budget.take((len(data),))
-        return memoryview(data)
+    def __init__(self, rest, order, budget):
+        self.rest, self.order, self.budget = rest, order, budget
 
-    def element(self, data):
-        """Return (type, its bytes, what follows)."""
+    def within(self, rest):
+        return _Elements(rest, self.order, self.budget)
+
+    def next(self):
+        """Return the type of the next element, and its bytes."""
         self.budget.count()
-        if len(data) < 8:
+        data, left = self.rest, len(self.rest) - 8
+        if left < 0:
             raise MinicnnError("the file ends inside an element")
         kind, size = struct.unpack_from(f"{self.order}2I", data)
-        if kind >> 16:  # a small element
-            kind, size = kind & 0xFFFF, kind >> 16
-            if size > 4:
-                raise MinicnnError(f"a small element of {size} bytes")
-            return kind, data[4 : 4 + size], data[8:]
-        end = 8 + size
-        if end > len(data):
-            raise MinicnnError(f"an element of {size} bytes where {len(data) - 8} are left")
-        behind = end if kind == COMPRESSED else min(len(data), end + -size % 8)
-        return kind, data[8:end], data[behind:]
+        small = kind >> 16  # the number of bytes of a small element
+        if small > 4 or (not small and size > left):
+            raise MinicnnError(f"an element of {small or size} bytes where {left} are left")
+        if small:
+            self.rest = data[8:]
+            return kind & 0xFFFF, data[4 : 4 + small]
+        self.rest = data[8 + size + (0 if kind == COMPRESSED else -size % 8) :]
+        return kind, data[8 : 8 + size]
 
-    def matrix(self, body, depth):
-        """Return (name, value); None for classes that are not read."""
-        if depth < 0:
-            raise MinicnnError("too deeply nested cells")
-        if not len(body):
-            return "", np.zeros((0, 0))
-        _, flags, rest = self.element(body)
-        kind, sizes, rest = self.element(rest)
-        _, name, rest = self.element(rest)
-        if len(flags) < 4 or kind not in (5, 6) or len(sizes) % 4 or len(sizes) > 32:
-            raise MinicnnError("a variable without flags and sizes")
-        what = struct.unpack_from(f"{self.order}I", flags)[0]
-        shape = struct.unpack(f"{self.order}{len(sizes) // 4}i", sizes)
-        name = bytes(name).decode("latin-1")
-        what, is_complex = what & 0xFF, what & 0x800
-        if what in NUMBERS and not is_complex:
-            return name, self.numbers(rest, what, shape)
-        if what == TEXT:
-            return name, self.text(rest)
-        if what == CELL:
-            return name, self.matrices(rest, self.budget.take(shape, 8), depth)[0]
-        if what == STRUCT:
-            return name, self.struct(rest, self.budget.take(shape, 8), depth)
-        return name, None
-
-    def numbers(self, rest, what, shape):
-        kind, body, _ = self.element(rest)
-        if kind not in TYPES:
-            raise MinicnnError(f"numbers of the unknown type {kind}")
-        stored = np.dtype(TYPES[kind]).newbyteorder(self.order)
-        array = array_from(body, stored, shape, self.budget, order="F")
-        wanted = np.dtype(NUMBERS[what])
-        if wanted.itemsize > stored.itemsize:  # MATLAB stores whole doubles as small integers
-            self.budget.take(shape, wanted.itemsize)
-        return array.astype(wanted, copy=False)
-
-    def text(self, rest):
-        if not len(rest):
-            return ""
-        kind, body, _ = self.element(rest)
-        encoding = TEXTS.get(kind, "latin-1")
-        if encoding in ("utf-16", "utf-32"):
-            encoding += "-le" if self.order == "<" else "-be"
-        return bytes(body).decode(encoding, "replace")
-
-    def matrices(self, rest, count, depth):
-        """Return the values of `count` matrices, and what follows."""
+    def matrices(self, count, depth):
+        """Return the values of the next `count` elements."""
         values = []
         for _ in range(count):
-            kind, body, rest = self.element(rest)
+            kind, body = self.next()
             if kind != MATRIX:
                 raise MinicnnError(f"an element of the type {kind} in a cell or struct")
-            values.append(self.matrix(body, depth - 1)[1])
-        return values, rest
+            values.append(_matrix(self.within(body), depth - 1)[1])
+        return values
 
-    def struct(self, rest, count, depth):
-        _, length, rest = self.element(rest)
-        _, names, rest = self.element(rest)
-        length = int.from_bytes(length, "little" if self.order == "<" else "big")
-        if not 0 < length <= 64 or len(names) % length:
-            raise MinicnnError("a struct without field names")
-        names = [
-            bytes(names[i : i + length]).split(b"\0")[0].decode("latin-1")
-            for i in range(0, len(names), length)
-        ]
-        records = []
-        for _ in range(count):
-            self.budget.count()
-            values, rest = self.matrices(rest, len(names), depth)
-            records.append(dict(zip(names, values, strict=True)))
-        return records[0] if count == 1 else records
+
+def _inflate(body, budget):
+    machine = zlib.decompressobj()
+    data = machine.decompress(body, max(1, budget.left // 2))  # its arrays take as much again
+    if machine.unconsumed_tail or not machine.eof:
+        raise MinicnnError("a compressed variable that is damaged or too large")
+    budget.take((len(data),))
+    return memoryview(data)
+
+
+def _matrix(parts, depth):
+    """Return (name, value); None for classes that are not read, and for very long text."""
+    if depth < 0:
+        raise MinicnnError("too deeply nested cells")
+    if not len(parts.rest):
+        return "", np.zeros((0, 0))
+    (_, flags), (kind, sizes), (_, name) = parts.next(), parts.next(), parts.next()
+    if len(flags) < 4 or kind not in (5, 6) or len(sizes) % 4 or len(sizes) > 32:
+        raise MinicnnError("a variable without flags and sizes")
+    flags = struct.unpack_from(f"{parts.order}I", flags)[0]
+    shape = struct.unpack(f"{parts.order}{len(sizes) // 4}i", sizes)
+    what, is_complex, value = flags & 0xFF, flags & 0x800, None
+    if what in NUMBERS and not is_complex:
+        value = _numbers(parts, np.dtype(NUMBERS[what]), shape)
+    elif what == TEXT and len(parts.rest) <= MAX_TEXT:
+        value = _text(*parts.next(), parts.order) if len(parts.rest) else ""
+    elif what == CELL:
+        value = parts.matrices(parts.budget.take(shape, 8), depth)
+    elif what == STRUCT:
+        value = _struct(parts, parts.budget.take(shape, 8), depth)
+    return bytes(name).decode("latin-1"), value
+
+
+def _numbers(parts, wanted, shape):
+    kind, body = parts.next()
+    if kind not in STORED:
+        raise MinicnnError(f"numbers of the unknown type {kind}")
+    stored = np.dtype(STORED[kind]).newbyteorder(parts.order)
+    array = array_from(body, stored, shape, parts.budget, order="F")
+    if wanted.itemsize > stored.itemsize:  # MATLAB stores whole doubles as small integers
+        parts.budget.take(shape, wanted.itemsize)
+    return array.astype(wanted, copy=False)
+
+
+def _text(kind, body, order):
+    encoding = TEXTS.get(kind, "latin-1")
+    if encoding in ("utf-16", "utf-32"):
+        encoding += "-le" if order == "<" else "-be"
+    return bytes(body).decode(encoding, "replace")
+
+
+def _struct(parts, count, depth):
+    (_, length), (_, text) = parts.next(), parts.next()
+    length = int.from_bytes(length, "little" if parts.order == "<" else "big")
+    if not 0 < length <= 64 or len(text) % length or len(text) > MAX_TEXT:
+        raise MinicnnError("a struct without field names, or with too many")
+    names = np.frombuffer(text, f"S{length}").astype(str).tolist()
+    records = []
+    for _ in range(count):
+        parts.budget.count()
+        records.append(dict(zip(names, parts.matrices(len(names), depth), strict=True)))
+    return records[0] if count == 1 else records

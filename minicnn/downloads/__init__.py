@@ -1,1 +1,0 @@
-"""Files from the web: continued where they broke off, and checked by their hash."""
