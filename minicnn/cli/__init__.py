@@ -1,40 +1,17 @@
 """The command line: `minicnn VERB`. Results go to stdout, progress and notes to stderr.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Bad input ends in one line on stderr.
-Each module of this folder has `add(verbs)`, which declares its verbs; what a verb needs is
-imported when it runs, so that `--help` is quick.
+`register` has the verbs; of these, the one that is asked for is imported.
 """
 
-import importlib
 import sys
 from collections.abc import Sequence
 
+from minicnn.cli.register import VERBS, verb_of
 from minicnn.errors import MinicnnError
-from minicnn.runs.estimate import option
-from minicnn.terminal.parser import Parser
+from minicnn.terminal.parser import Parser, add_verb
 from minicnn.terminal.report import drop, say
 
-MODULES = (
-    "methods.style.verb",
-    "methods.texture.verb",
-    "methods.inversion.verb",
-    "methods.deconvnet.verb",
-    "methods.classes.saliency_verb",
-    "methods.classes.class_model_verb",
-    "methods.classes.occlusion_verb",
-    "methods.features.verb",
-    "cli.verbs.rerun",
-    "methods.style.demo_verb",
-    "cli.verbs.models",
-    "methods.classes.classify_verb",
-    "methods.training.verb",
-    "methods.evolution.verb",
-    "methods.comparison.verb",
-    "methods.training.curves_verb",
-    "cli.verbs.weights",
-    "cli.verbs.gradcheck",
-    "cli.verbs.info",
-)
 FAILED, INTERRUPTED = 1, 130
 
 
@@ -46,8 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : list of str, optional
         Arguments without the program's name; those of the process by default.
     """
+    argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        args = _parser().parse_args(argv)
+        args = command_parser(argv).parse_args(argv)
         if getattr(args, "gpu_memory", None):
             _limit_gpu(args.gpu_memory)
         return args.run(args) or 0
@@ -61,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         drop(sys.stderr)
         return FAILED
     except MemoryError as error:
+        from minicnn.runs.estimate import option
+
         return _fail(f"{option.lack(str(error))}; use a smaller size")
     except RuntimeError as error:
         if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
@@ -72,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _flush()
 
 
-def _parser() -> Parser:
+def command_parser(argv: Sequence[str] = ()) -> Parser:
+    """Return the parser: of all verbs the names, of the one that is asked for the options."""
     import minicnn
 
     parser = Parser(
@@ -82,8 +63,15 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"minicnn {minicnn.__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for name in MODULES:
-        importlib.import_module(f"minicnn.{name}").add(verbs)
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    for name, (_, summary) in VERBS.items():
+        if name != asked:
+            verbs.add_parser(name, help=summary)
+            continue
+        found = verb_of(name)
+        verb = add_verb(verbs, name, found.run, summary, found.example)
+        found.add(verb)
+        verb.shorten_usage()
     return parser
 
 

@@ -6,31 +6,10 @@ from pathlib import Path
 from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import resize
 from minicnn.pictures.gif import check_gif, colours_of, save_gif
-from minicnn.pictures.writer import check_output, save_image
-from minicnn.terminal import parser
+from minicnn.pictures.writer import save_image
 
 WANTED = 40  # frames of a run, about, unless told otherwise
 LONGEST = 480  # pixels of the long side of a GIF
-
-
-def add_options(verb) -> None:
-    """Declare the options."""
-    verb.add_argument(
-        "--frames",
-        metavar="DIR",
-        help="also write the picture of every N-th iteration as DIR/0010.png, in its last size",
-    )
-    verb.add_argument(
-        "--gif",
-        metavar="OUT.gif",
-        help=f"also write these pictures as an animation, at most {LONGEST} pixels wide or high",
-    )
-    verb.add_argument(
-        "--every",
-        metavar="N",
-        type=parser.count,
-        help=f"iterations from frame to frame (default: as many as make {WANTED} frames)",
-    )
 
 
 @dataclass
@@ -52,13 +31,11 @@ class Frames:
     kept: list = field(default_factory=list)
 
     @classmethod
-    def of(cls, args):
-        """Return those that the arguments ask for, or None."""
-        if args.frames is None and args.gif is None:
-            if args.every is not None:
-                raise MinicnnError("--every is for --frames and --gif; give one of them as well")
-            return None
-        return cls(args.frames, args.gif, args.every, args.force)
+    def of(cls, outputs):
+        """Return those that the outputs of a verb ask for."""
+        if outputs.frames is None and outputs.gif is None:
+            raise MinicnnError("--every is for --frames and --gif; give one of them as well")
+        return cls(outputs.frames, outputs.gif, outputs.every, outputs.force)
 
     def steps(self, iterations: int) -> list:
         """Return the iterations that are shown, of so many; the last one is always."""
@@ -69,21 +46,16 @@ class Frames:
         """Return the file of an iteration."""
         return Path(self.folder) / f"{iteration:04d}.png"
 
-    def outputs(self, iterations: int) -> list:
-        """Return all files to be written."""
-        files = [self.gif] if self.gif else []
-        return files + ([self.path(i) for i in self.steps(iterations)] if self.folder else [])
+    def paths(self, iterations: int) -> list:
+        """Return the numbered files to be written."""
+        return [self.path(i) for i in self.steps(iterations)] if self.folder else []
 
-    def check(self, iterations: int) -> None:
-        """Raise `MinicnnError` if a file cannot be written."""
+    def check(self) -> None:
+        """Raise `MinicnnError` if the animation or the folder cannot be written."""
         if self.gif:
             check_gif(self.gif, self.force)
-        if self.folder is None or not Path(self.folder).exists():
-            return
-        if not Path(self.folder).is_dir():
+        if self.folder and Path(self.folder).exists() and not Path(self.folder).is_dir():
             raise MinicnnError(f"cannot make the folder {self.folder!r}: there is a file")
-        for iteration in self.steps(iterations):
-            check_output(self.path(iteration), self.force)
 
     def begin(self) -> None:
         """Make the folder."""

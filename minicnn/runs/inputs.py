@@ -1,5 +1,6 @@
 """What a run opens: its pictures, its network, its device; and the noise to start from."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,9 +9,9 @@ import numpy as np
 from minicnn.backend import resolve_device, seeded_rng, to_device
 from minicnn.engine.cpu.threads import thread_count
 from minicnn.errors import MinicnnError
-from minicnn.methods import network_defaults
 from minicnn.network import build
 from minicnn.network.network import Network
+from minicnn.network.sizes import least_side
 from minicnn.pictures.arrays import grey_level
 from minicnn.pictures.reader import load_image
 from minicnn.storage import atomic
@@ -30,9 +31,9 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
     name : str, optional
         That of an embedded or fetched network, or of the one that `weights` must hold.
     weights : path, or "random", optional
-    pool : {"max", "average", "own"}, optional
-        "own" is what the network was trained with; by default, that of its row in
-        `methods.network_defaults`, which is made for style transfer.
+    pool : {"max", "average", "own"}, or name -> one of these, optional
+        "own", or None, is what the network was trained with. A method with other habits gives its
+        own; a function is asked for that of a network by name.
     seed : int, for random weights
     device : {"cpu", "cuda", "cuda:1"}
 
@@ -51,8 +52,8 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
         actual = checkpoint.info(weights)["architecture"]
         if name not in (None, actual):
             raise MinicnnError(f"{str(weights)!r} holds weights of {actual}, not of {name}")
-    preset = network_defaults.style_preset(actual)
-    pool = None if pool == OWN else pool or (preset.pool if preset else None)
+    pool = pool(actual) if callable(pool) else pool
+    pool = None if pool == OWN else pool
     if weights == RANDOM:
         net = build.build(actual, seed=seed, pool=pool)
         net.params = {key: to_device(value, device) for key, value in net.params.items()}
@@ -109,12 +110,11 @@ def open_all(settings, files=None, pool=None):
 
     Parameters
     ----------
-    settings : Settings
-        With `inputs()`, see `jobs`.
+    settings : Settings, checked
     files : dict, optional
         role -> where a picture named in the settings lies now.
-    pool : str, optional
-        Pooling where the settings leave it open; that of the network by default.
+    pool : optional
+        Pooling where the settings leave it open, see `load_network`.
 
     Raises
     ------
@@ -139,3 +139,29 @@ def noise(net, shape, seed, device="cpu", levels=NOISE):
     """Return white noise float32 of `shape` (1, 3, H, W), `levels` grey levels of deviation."""
     drawn = seeded_rng(seed).standard_normal(shape, dtype=np.float32)
     return to_device(drawn * (np.float32(levels) * grey_level(net, drawn)), device)
+
+
+def check_size(path, rgb, net, layers, size, option):
+    """Refuse a picture that is too small for the layers, as it is or as resized."""
+    least = least_side(net, layers)
+    rows, cols = rgb.shape[:2]
+    if min(rows, cols) < least:
+        raise MinicnnError(
+            f"{str(path)!r} is too small: {cols} x {rows} pixels, the layers of "
+            f"{net.attrs['name']} need at least {least} x {least}; use a larger picture"
+        )
+    if min(rows, cols) * size < (least - 0.5) * max(rows, cols):
+        wanted = math.ceil(least * max(rows, cols) / min(rows, cols))
+        raise MinicnnError(
+            f"{option} {size} makes {str(path)!r} too small for the layers of "
+            f"{net.attrs['name']}, which need at least {least} x {least} pixels; "
+            f"use {option} {wanted} or more"
+        )
+
+
+def tones(path, rgb, what="texture"):
+    """Refuse a picture uint8 (H, W, 3) of one flat colour, which has no `what`."""
+    if (rgb == rgb[:1, :1]).all():
+        raise MinicnnError(
+            f"{str(path)!r} is one flat colour, there is no {what} in it; use another picture"
+        )

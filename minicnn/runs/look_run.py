@@ -1,137 +1,235 @@
-"""Look at one picture and write what was found: for deconv, saliency and occlusion."""
+"""A verb that looks at one picture, from its arguments to its files.
+
+    arguments -> settings -> checked -> job (network, picture) -> `Look` -> files
+
+`LookVerb` is that road for `deconv`, `saliency` and `occlusion`; a method gives its settings and
+`open_job(settings, files)`, which returns a `LookJob`.
+"""
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+
+from minicnn.backend import to_device
+from minicnn.data.datasets import centre
+from minicnn.engine.select import walk_of
 from minicnn.errors import MinicnnError
-from minicnn.terminal import parser
+from minicnn.pictures.arrays import fit, preprocess, resize
+from minicnn.pictures.overlays import magnified
+from minicnn.pictures.sheets import side_by_side
+from minicnn.pictures.writer import check_output, save_image
+from minicnn.runs import provenance
+from minicnn.runs.inputs import OWN, open_all
+from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.settings import RunOptions, Settings, choice, count, setting, text
+from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Report, duration
+
+LARGEST = 4096  # pixels a side
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """Where the results go; what is None is not written."""
+class LookSettings(Settings):
+    """The settings of verbs that look at a picture."""
 
-    picture: str
-    overlay: str | None = None
-    sheet: str | None = None
-    npz: str | None = None
-    force: bool = False
-
-    def named(self) -> dict:
-        """Return {what: path} of all that are wanted."""
-        paths = {name: getattr(self, name) for name in ("picture", "overlay", "sheet", "npz")}
-        return {name: path for name, path in paths.items() if path}
-
-    def check(self, inputs) -> None:
-        """Raise `MinicnnError` if a file cannot be written, or is one of `inputs`."""
-        from minicnn.pictures.writer import check_output
-        from minicnn.storage.npz import check_npz
-
-        taken = {Path(path).resolve(): "an input of this run" for path in inputs}
-        for name, path in self.named().items():
-            place = Path(path).resolve()
-            if place in taken:
-                raise MinicnnError(f"cannot write {str(path)!r}: it is {taken[place]}")
-            taken[place] = "already to be written by this run"
-            (check_npz if name == "npz" else check_output)(path, self.force)
-
-
-def add_image_and_class(verb) -> None:
-    """Declare the picture, and which of its classes is meant."""
-    verb.add_argument("image", metavar="IMAGE", help="picture to look at")
-    verb.add_argument(
-        "--class",
-        dest="wanted_class",
-        metavar="C",
-        help="number from 0, or name (default: the most probable)",
+    image: str = setting(text("IMAGE"), help="picture to look at", argument=True)
+    size: int | None = setting(
+        count(LARGEST),
+        None,
+        "pixels of the picture's side",
+        group="picture",
+        shown="what the network was made for",
+    )
+    fit: str = setting(
+        choice(("crop", "stretch", "whole")),
+        "crop",
+        "scale the short side and cut the centre out, make it square, or keep its shape",
+        group="picture",
     )
 
+    def inputs(self):
+        """Return {role: picture file}."""
+        return {"image": self.image}
 
-def add_options(verb) -> None:
-    """Declare the options that all these verbs share."""
-    verb.add_argument("-o", "--output", metavar="OUT", required=True, help="picture to write")
-    verb.add_argument("--overlay", metavar="OUT2", help="also write it as heat on the picture")
-    verb.add_argument("--sheet", metavar="OUT3", help="also write all views side by side")
-    verb.add_argument("--npz", metavar="OUT4", help="also write the raw arrays")
-    add_network_options(verb)
-    verb.add_argument(
-        "--fit",
-        choices=("crop", "stretch", "whole"),
-        default="crop",
-        help="cut the centre out, make it square, or keep its shape (default: crop)",
+
+@dataclass(frozen=True, kw_only=True)
+class LookOutputs(RunOptions):
+    """What a look writes."""
+
+    output: str = setting(text("OUT"), help="picture to write", group="files")
+    overlay: str | None = setting(
+        text("OUT2"), None, "also write it as heat on the picture", group="files"
     )
-    parser.add_output_options(verb)
-
-
-def add_network_options(verb) -> None:
-    """Declare which network, and how it computes."""
-    parser.add_network_options(verb)
-    verb.add_argument(
-        "--size",
-        metavar="N",
-        type=parser.count,
-        help="pixels of the picture's side (default: what the network was made for)",
+    sheet: str | None = setting(
+        text("OUT3"), None, "also write all views side by side", group="files"
     )
-    verb.add_argument(
-        "--seed", metavar="N", type=parser.seed, default=0, help="of all randomness (default: 0)"
-    )
-    parser.add_machine_options(verb)
+    npz: str | None = setting(text("OUT4"), None, "also write the raw arrays", group="files")
 
 
-def run(settings, args) -> int:
-    """Do what a verb's arguments ask for."""
-    outputs = Outputs(args.output, args.overlay, args.sheet, args.npz, args.force)
-    return look(settings, outputs, Report(as_json=args.json, quiet=args.quiet))
+@dataclass(frozen=True)
+class LookJob:
+    """Checked settings, and what they stand for.
+
+    Attributes
+    ----------
+    walk : what walks the network
+    picture : uint8 (H, W, 3), as the network sees it
+    x : float32 (1, 3, H, W), the same preprocessed, on the device
+    """
+
+    settings: LookSettings
+    net: object
+    walk: object
+    picture: np.ndarray = field(repr=False)
+    x: np.ndarray = field(repr=False)
+    notes: list
+    inputs: dict
+    device: str = "cpu"
+
+    verb = ""
+
+    @property
+    def steps(self):
+        """Parts of the work that `progress` counts."""
+        return 1
 
 
-def look(settings, outputs: Outputs, report: Report, files=None, weights=None) -> int:
-    """Look, and write; return the exit code.
+@dataclass
+class Look:
+    """What a look has found.
+
+    Attributes
+    ----------
+    picture : uint8 (H, W, 3), the main picture
+    overlay : uint8 (H, W, 3), the finding on the picture looked at
+    row : dict, label -> picture, what `--sheet` puts side by side
+    arrays : dict, name -> array, the raw numbers for `--npz`
+    findings : dict, plain values for `--json` and the metadata
+    text : str, the same for people, in a line or a few
+    notes : list of str, what to be aware of
+    """
+
+    picture: np.ndarray
+    overlay: np.ndarray
+    row: dict
+    arrays: dict
+    findings: dict
+    text: str
+    notes: list = field(default_factory=list)
+
+
+def open_look(settings, kind, files=None):
+    """Return the job (of class `kind`, a `LookJob`) of `LookSettings`.
+
+    Raises
+    ------
+    MinicnnError
+        For whatever would make it fail, in one line.
+    """
+    opened = open_all(settings, files, pool=OWN)
+    net, reader, device = opened.net, opened.reader, opened.device
+    rgb = fitted(opened.pictures["image"], settings.size or net.input_shape[1], settings.fit)
+    x = to_device(preprocess(rgb, net.attrs["preprocess"]), device)
+    x = x.astype(net.dtype, copy=False)
+    walk = walk_of(net, settings.engine, settings.threads)
+    return kind(settings, net, walk, rgb, x, reader.notes, reader.inputs, device)
+
+
+def fitted(rgb, size, how):
+    """Return a picture at `size` pixels, see `LookSettings.fit`."""
+    if how == "crop":
+        return np.ascontiguousarray(centre(rgb, size))
+    return resize(rgb, (size, size)) if how == "stretch" else fit(rgb, size)
+
+
+class LookVerb:
+    """A verb that looks at a picture.
 
     Parameters
     ----------
-    files : dict, optional
-        role -> where a picture named in the settings lies now.
-    weights : str, optional
-        The SHA-256 that the network's parameters must have.
+    name : str
+    settings : class of settings, a `LookSettings`
+    opener : str, module with `open_job(settings, files=None)`, imported when it runs
+    example : str, for the help
     """
-    outputs.check({**settings.inputs(), **(files or {})}.values())
-    job = settings.prepare(files)
-    job.check_weights(weights)
-    for note in job.notes:
-        report.note(note)
-    started = time.monotonic()
-    quiet = job.steps == 1
-    with contextlib.nullcontext() if quiet else report.progress(job.steps, "step") as progress:
-        found = job.run(None if quiet else lambda done: progress.update(done, {}))
-    seconds = time.monotonic() - started
-    _save(job, outputs, found)
-    for note in found.notes:
-        report.note(note)
-    rows, cols = found.picture.shape[:2]
-    report.result(
-        f"{found.text}\n{outputs.picture}: {cols} x {rows}, in {duration(seconds)}",
-        output=str(outputs.picture),
-        **{f"{name}_output": str(p) for name, p in outputs.named().items() if name != "picture"},
-        width=cols,
-        height=rows,
-        **found.findings,
-        seconds=round(seconds, 3),
-        notes=[*job.notes, *found.notes],
-    )
-    return 0
+
+    outputs = LookOutputs
+
+    def __init__(self, name, settings, opener, example):
+        self.name, self.settings = name, settings
+        self.opener, self.example = opener, example
+
+    def add(self, parser) -> None:
+        """Declare the options."""
+        add_settings(parser, self.settings, self.outputs)
+
+    def run(self, args) -> int:
+        """Do what the arguments ask for."""
+        settings, outputs = (settings_of(kind, args) for kind in (self.settings, self.outputs))
+        return self.make(settings, outputs, Report(outputs.json, outputs.quiet))
+
+    def make(self, settings, outputs, report, files=None, weights=None) -> int:
+        """Look, and write; return the exit code.
+
+        Parameters
+        ----------
+        files : dict, optional
+            role -> where a picture named in the settings lies now.
+        weights : str, optional
+            The SHA-256 that the network's parameters must have.
+        """
+        settings.check()
+        _check_files(outputs, {**settings.inputs(), **(files or {})}.values())
+        job = import_module(self.opener).open_job(settings, files)
+        weights = provenance.checked_weights(job.net, weights)
+        for note in job.notes:
+            report.note(note)
+        started = time.monotonic()
+        quiet = job.steps == 1
+        with contextlib.nullcontext() if quiet else report.progress(job.steps, "step") as progress:
+            found = job.run(None if quiet else lambda done: progress.update(done, {}))
+        seconds = time.monotonic() - started
+        _save(job, outputs, found, weights)
+        for note in found.notes:
+            report.note(note)
+        rows, cols = found.picture.shape[:2]
+        report.result(
+            f"{found.text}\n{outputs.output}: {cols} x {rows}, in {duration(seconds)}",
+            output=str(outputs.output),
+            **{f"{name}_output": str(path) for name, path in _further(outputs).items()},
+            width=cols,
+            height=rows,
+            **found.findings,
+            seconds=round(seconds, 3),
+            notes=[*job.notes, *found.notes],
+        )
+        return 0
 
 
-def _save(job, outputs, found):
-    from minicnn.pictures.overlays import magnified
-    from minicnn.pictures.sheets import side_by_side
-    from minicnn.pictures.writer import save_image
-    from minicnn.storage.npz import save_npz
+def _further(outputs):
+    """Return {what: path} of what is wanted beside the picture."""
+    paths = {name: getattr(outputs, name) for name in ("overlay", "sheet", "npz")}
+    return {name: path for name, path in paths.items() if path}
 
-    metadata = job.metadata({"status": "done", **found.findings})
-    save_image(outputs.picture, found.picture, metadata=metadata, force=outputs.force)
+
+def _check_files(outputs, inputs):
+    """Raise `MinicnnError` if a file cannot be written, or is one of `inputs`."""
+    taken = {Path(path).resolve(): "an input of this run" for path in inputs}
+    for name, path in {"picture": outputs.output, **_further(outputs)}.items():
+        place = Path(path).resolve()
+        if place in taken:
+            raise MinicnnError(f"cannot write {str(path)!r}: it is {taken[place]}")
+        taken[place] = "already to be written by this run"
+        (check_npz if name == "npz" else check_output)(path, outputs.force)
+
+
+def _save(job, outputs, found, weights):
+    metadata = provenance.metadata(job, weights, {"status": "done", **found.findings})
+    save_image(outputs.output, found.picture, metadata=metadata, force=outputs.force)
     if outputs.overlay:
         save_image(outputs.overlay, found.overlay, metadata=metadata, force=outputs.force)
     if outputs.sheet:

@@ -10,44 +10,6 @@ INCHES, DOTS = (8, 5), 120
 MOST = 12  # parts of terms that have a colour each
 
 
-def columns(trace):
-    """Return a trace (see `optimizers.Result`) as {name: list}, as long as it has entries.
-
-    "run" tells apart runs one after another, "iteration" and "evaluations" count through, then
-    come "total" and every term of the loss.
-    """
-    terms = list(dict.fromkeys(name for entry in trace for name in entry["terms"]))
-    table = {
-        "run": [entry.get("run", 0) for entry in trace],
-        "iteration": [entry["iteration"] for entry in trace],
-        "evaluations": [entry["evaluations"] for entry in trace],
-        "total": [entry["value"] for entry in trace],
-    }
-    return table | {name: [entry["terms"].get(name) for entry in trace] for name in terms}
-
-
-def course(trace):
-    """Return what a picture keeps of a trace: of each run its iterations, first and last total.
-
-    Returns
-    -------
-    dict of lists, one entry for each run
-    """
-    runs = {}
-    for entry in trace:
-        runs.setdefault(entry.get("run", 0), []).append(entry)
-    return course_of(
-        (run[-1]["iteration"] - run[0]["iteration"], run[0]["value"], run[-1]["value"])
-        for run in runs.values()
-    )
-
-
-def course_of(runs):
-    """Return the same of (iterations, first, last total) of each run."""
-    columns = list(zip(*runs, strict=True)) or [()] * 3
-    return dict(zip(("iterations", "first", "last"), map(list, columns), strict=True))
-
-
 def check():
     """Raise `MinicnnError` if there is nothing to draw with; call it before a long run."""
     if not plots.available():

@@ -1,55 +1,58 @@
-"""Files of a results folder: refused where they exist, written whole or not at all."""
+"""What the verbs that search for a picture write, as settings of theirs."""
 
-import os
-import secrets
-from pathlib import Path
+from dataclasses import dataclass
 
-from minicnn.errors import MinicnnError
+from minicnn.runs.settings import FLAG, RunOptions, count, setting, text
 
 
-def results_folder(path, names, force=False):
-    """Make a folder for results and return it as `Path`.
+@dataclass(frozen=True, kw_only=True)
+class Outputs(RunOptions):
+    """What a search writes."""
 
-    Parameters
-    ----------
-    path : path
-    names : list of str
-        Files that are going to be written there.
-    force : bool
-        They may be there already.
-
-    Raises
-    ------
-    MinicnnError
-        If the folder cannot be made, or one of the files is there and may not be replaced.
-    """
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MinicnnError(f"cannot make the folder {str(path)!r}: {error.strerror}") from None
-    taken = [folder / name for name in names if (folder / name).exists()]
-    if taken and not force:
-        raise MinicnnError(
-            f"{taken[0]} exists already; replace it with --force, or give another folder"
-        )
-    return folder
+    output: str = setting(text("OUT"), help="picture to write", group="files")
+    sheet: str | None = setting(
+        text("OUT2"), None, "also write what went in and what came out in a row", group="files"
+    )
+    plot: str | None = setting(
+        text("LOSS.png"), None, "also draw every term of the loss (extra `plot`)", group="files"
+    )
+    estimate: bool = setting(
+        FLAG,
+        False,
+        "say how much memory and time it would take here, and do nothing else",
+        group="machine",
+    )
 
 
-def write_bytes(path, data):
-    """Write a file by a temporary name in the same folder.
+@dataclass(frozen=True, kw_only=True)
+class SnapshotOutputs(Outputs):
+    """With pictures as runs of fewer iterations would end."""
 
-    Raises
-    ------
-    MinicnnError
-        If it cannot be written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".minicnn-{secrets.token_hex(8)}.part")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise MinicnnError(f"cannot write {str(path)!r}: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_every: int | None = setting(
+        count(), None, "also write OUT-0100.png and so on every N iterations", group="files"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameOutputs(Outputs):
+    """With pictures of the search on its way, see `frames`."""
+
+    frames: str | None = setting(
+        text("DIR"),
+        None,
+        "also write the picture of every N-th iteration as DIR/0010.png, in its last size",
+        group="files",
+    )
+    gif: str | None = setting(
+        text("OUT.gif"),
+        None,
+        "also write these pictures as an animation, at most 480 pixels wide or high",
+        group="files",
+    )
+    every: int | None = setting(
+        count(),
+        None,
+        "iterations from frame to frame",
+        group="files",
+        shown="as many as make 40 frames",
+    )

@@ -5,7 +5,9 @@ the same bytes: no times, no dates.
 """
 
 import platform
-from importlib import metadata
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict
+from importlib.metadata import version
 from pathlib import Path
 
 from threadpoolctl import threadpool_info
@@ -13,15 +15,19 @@ from threadpoolctl import threadpool_info
 import minicnn
 from minicnn.engine.cpu.threads import thread_count
 from minicnn.errors import MinicnnError
+from minicnn.runs.settings import allowed
 from minicnn.storage.atomic import file_hash
+from minicnn.weights.checkpoint import weights_hash
 
+# settings that there were once -> the value that changed nothing
+GONE = {"carry": False}
 LIBRARIES = ("numpy", "scipy", "pillow", "h5py")
 
 
 def versions(device="cpu", threads=None):
     """Return {"minicnn": ..., "python": ..., "numpy": ..., ..., "blas": ..., "threads": ...}."""
     found = {"minicnn": minicnn.__version__, "python": platform.python_version()}
-    found |= {name: metadata.version(name) for name in LIBRARIES}
+    found |= {name: version(name) for name in LIBRARIES}
     return found | {"blas": blas(), "device": device, "threads": thread_count(threads)}
 
 
@@ -75,3 +81,86 @@ def find_input(path, sha256, beside):
     raise MinicnnError(
         f"no file {path!r}, from which {str(beside)!r} was made, here or beside it; put it back"
     )
+
+
+def metadata(job, weights, result, settings=None):
+    """Return what the picture of a job carries: all that makes it again, and its losses.
+
+    Parameters
+    ----------
+    job : has `verb`, `settings`, `inputs`, `net`, `device`
+    weights : str, SHA-256 of the network's parameters
+    result : dict of plain values
+    settings : optional, instead of those of the job
+    """
+    return {
+        "verb": job.verb,
+        "settings": asdict(settings or job.settings),
+        "inputs": job.inputs,
+        "weights": {"network": job.net.attrs["name"], "sha256": weights},
+        "versions": versions(job.device, job.settings.threads),
+        "result": result,
+    }
+
+
+def checked_weights(net, expected=None):
+    """Return the SHA-256 of a network's parameters; refuse another one than expected, if any."""
+    if expected not in (None, found := weights_hash(net)):
+        raise MinicnnError(
+            f"the weights of {net.attrs['name']} are others now (SHA-256 {found}, then "
+            f"{expected}); put the old file back"
+        )
+    return found
+
+
+def settings_from(kind, values, what):
+    """Return the settings of class `kind` from a dict that came from a file.
+
+    Settings that the file does not have, because its picture is older than they are, get their
+    defaults; or what they stood for then (`before`). Those that are `GONE` are left out where they
+    changed nothing.
+
+    Parameters
+    ----------
+    kind : class that derives from `Declared`
+    values : anything
+    what : str
+        What the settings are of, for the message.
+
+    Returns
+    -------
+    settings : kind
+    filled : {name: value}
+        Of the settings that the file does not have.
+
+    Raises
+    ------
+    MinicnnError
+        If a name is unknown, one without a default is missing, a value makes no sense, or the
+        picture was made with a setting that is gone.
+    """
+    unfit = MinicnnError(f"the settings are not those of this version of minicnn's {what}")
+    if not isinstance(values, Mapping):
+        raise unfit
+    values, known = dict(values), {entry.name: declared for entry, declared in kind.declared()}
+    for name in GONE.keys() & values.keys() - known.keys():
+        if (value := values.pop(name)) != GONE[name]:
+            raise MinicnnError(
+                f"the setting {name} = {value!r} is no longer there; use minicnn {what} with the "
+                "other settings of the picture"
+            )
+    filled = {}
+    for entry, declared in kind.declared():
+        if entry.name not in values:
+            before = declared.before
+            filled[entry.name] = entry.default if before is MISSING else before
+    if set(values) - set(known) or MISSING in filled.values():
+        raise unfit
+    for name, value in values.items():
+        try:
+            sense = value is None or allowed(value, known[name])
+        except (TypeError, ValueError, AttributeError):
+            sense = False
+        if not sense:
+            raise MinicnnError(f"the setting {name} = {value!r} makes no sense")
+    return kind(**values, **filled), filled

@@ -1,10 +1,116 @@
-"""How a picture is searched for: from the settings of a verb to `optimizers.minimize`."""
+"""How a picture is searched for: one run of an optimizer, or several one after another.
+
+A job of a method is what its settings stand for with nothing left open: see `SearchJob`.
+"""
 
 import warnings
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+
+import numpy as np
 
 from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.optimizers import WITHOUT_RATE, minimize
+from minicnn.runs.settings import POSITIVE, Settings, choice, count, setting
+
+GOES_ON = ("budget", "converged", "stalled", "stopped")  # ends after which the next run may start
+
+
+class Search(NamedTuple):
+    """Iterations and learning rate (grey levels of 0..255) of an optimizer."""
+
+    iterations: int  # at full size
+    coarse_iterations: int  # at each of the smaller sizes before
+    learning_rate: float | None = None
+
+
+SEARCH = {
+    "lbfgs": Search(150, 150),
+    "lbfgs-device": Search(150, 150),
+    "adam": Search(250, 250, 4.0),
+    "momentum": Search(250, 250, 2.0),
+    "gradient-descent": Search(250, 250, 4.0),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings(Settings):
+    """With the optimizer of one's choice; None is the default of the optimizer."""
+
+    optimizer: str = setting(
+        choice(SEARCH),
+        "lbfgs",
+        "SciPy's L-BFGS, our own where the picture is, or another",
+        group="search",
+    )
+    iterations: int | None = setting(
+        count(), None, "steps of the optimizer", group="search", shown="150 for lbfgs, else 250"
+    )
+    evaluations: int | None = setting(
+        count(),
+        None,
+        "stop after N evaluations of the loss, each time",
+        group="search",
+        shown="go by iterations",
+    )
+    learning_rate: float | None = setting(
+        POSITIVE,
+        None,
+        "first step in grey levels of 0..255; not for L-BFGS",
+        group="search",
+        shown="4, for momentum 2",
+    )
+
+    def check(self):
+        """Refuse what no run can have."""
+        super().check()
+        if self.learning_rate is not None and self.optimizer in WITHOUT_RATE:
+            from minicnn.errors import MinicnnError
+
+            raise MinicnnError(
+                f"{self.optimizer} takes no learning rate; leave it out or use another optimizer"
+            )
+
+
+class SearchJob:
+    """The base of the jobs of methods that search for a picture.
+
+    A job has `settings` (nothing left open), `net`, `inputs` (role -> path and hash), `notes` (what
+    was done to the files), `device`, `size` (rows, columns), and
+
+        run(callback)   an `Outcome`
+        snapshot(x)     the picture that x stands for, on the way
+        views(outcome)  {label: picture}, what `--sheet` puts side by side
+    """
+
+    verb = ""
+    lead = 0  # iterations before those that `settings.iterations` counts
+
+    @property
+    def steps(self):
+        """Iterations of the whole run."""
+        return self.lead + self.settings.iterations
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has made.
+
+    Attributes
+    ----------
+    picture : uint8 (H, W, 3)
+    result : optimizers.Result, behind it
+    findings : dict, name -> what else was measured, plain values
+    """
+
+    picture: np.ndarray
+    result: object
+    findings: dict = field(default_factory=dict)
+
+    @property
+    def losses(self):
+        """The weighted value of each term at the picture, and their sum as "total"."""
+        return {**self.result.terms, "total": self.result.value}
 
 
 def search(settings, fun, start, level, *, pairs=None, iterations=None, **options):
@@ -12,7 +118,7 @@ def search(settings, fun, start, level, *, pairs=None, iterations=None, **option
 
     Parameters
     ----------
-    settings : opening.SearchSettings, with nothing left open
+    settings : SearchSettings, with nothing left open
     fun, start
         See `minimize`.
     level : array
@@ -59,18 +165,114 @@ def rate_of(settings, fun, start, level):
     return settings.learning_rate / size if size else settings.learning_rate
 
 
-class Search(NamedTuple):
-    """Iterations and learning rate (grey levels of 0..255) of an optimizer."""
-
-    iterations: int  # at full size
-    coarse_iterations: int  # at each of the smaller sizes before
-    learning_rate: float | None = None
+# several runs as one: their iterations are counted through
 
 
-SEARCH = {
-    "lbfgs": Search(150, 150),
-    "lbfgs-device": Search(150, 150),
-    "adam": Search(250, 250, 4.0),
-    "momentum": Search(250, 250, 2.0),
-    "gradient-descent": Search(250, 250, 4.0),
-}
+def run_all(runs, callback=None):
+    """Do runs one after another, up to the first that was interrupted or broke.
+
+    Parameters
+    ----------
+    runs : list of (iterations, callable)
+        callable(callback) -> outcome, with a `result` of `optimizers`.
+    callback : callable, callback(iteration, x, value, info), optional
+        Sees the iterations and evaluations of all runs counted through, and in the info "run",
+        which of them it is, from 0.
+
+    Returns
+    -------
+    list of outcomes
+    """
+    outcomes, done, evaluated, number = [], 0, 0, 0
+    for iterations, run in runs:
+        outcomes.append(run(callback and _later(callback, done, evaluated, number)))
+        done, evaluated = done + iterations, evaluated + outcomes[-1].result.evaluations
+        number += _runs(outcomes[-1].result.trace)
+        if outcomes[-1].result.status not in GOES_ON:
+            break
+    return outcomes
+
+
+def summary(results):
+    """Return the last of several results, with the iterations, evaluations and trace of them all.
+
+    Entries of the trace have a further key "run", counted from 0.
+    """
+    iterations, last = sum(result.iterations for result in results), results[-1]
+    return replace(
+        last,
+        iterations=iterations,
+        evaluations=sum(result.evaluations for result in results),
+        trace=_joined(results),
+        reason=last.reason.replace(f"all {last.iterations} iter", f"all {iterations} iter"),
+    )
+
+
+def _joined(results):
+    trace, run, iterations, evaluations = [], 0, 0, 0
+    for result in results:
+        for entry in result.trace:
+            shifted = {
+                "run": run + entry.get("run", 0),
+                "iteration": iterations + entry["iteration"],
+                "evaluations": evaluations + entry["evaluations"],
+            }
+            trace.append({**entry, **shifted})
+        run += _runs(result.trace)
+        iterations, evaluations = iterations + result.iterations, evaluations + result.evaluations
+    return trace
+
+
+def _runs(trace):
+    """Return how many runs a trace is of."""
+    return trace[-1].get("run", 0) + 1 if trace else 0
+
+
+def _later(callback, done, evaluated, before):
+    def shifted(iteration, x, value, info):
+        run, evaluations = info.get("run", 0) + before, info["evaluations"] + evaluated
+        info = {**info, "run": run, "evaluations": evaluations}
+        return callback(done + iteration, x, value, info)
+
+    return shifted
+
+
+# what is told of a trace
+
+
+def columns(trace):
+    """Return a trace (see `optimizers.Result`) as {name: list}, as long as it has entries.
+
+    "run" tells apart runs one after another, "iteration" and "evaluations" count through, then
+    come "total" and every term of the loss.
+    """
+    terms = list(dict.fromkeys(name for entry in trace for name in entry["terms"]))
+    table = {
+        "run": [entry.get("run", 0) for entry in trace],
+        "iteration": [entry["iteration"] for entry in trace],
+        "evaluations": [entry["evaluations"] for entry in trace],
+        "total": [entry["value"] for entry in trace],
+    }
+    return table | {name: [entry["terms"].get(name) for entry in trace] for name in terms}
+
+
+def course(trace):
+    """Return what a picture keeps of a trace: of each run its iterations, first and last total.
+
+    Returns
+    -------
+    dict of lists, one entry for each run
+    """
+    runs = {}
+    for entry in trace:
+        runs.setdefault(entry.get("run", 0), []).append(entry)
+    return course_of(
+        (run[-1]["iteration"] - run[0]["iteration"], run[0]["value"], run[-1]["value"])
+        for run in runs.values()
+    )
+
+
+def course_of(runs):
+    """Return the same of (iterations, first, last total) of each run."""
+    columns = list(zip(*runs, strict=True)) or [()] * 3
+    return dict(zip(("iterations", "first", "last"), map(list, columns), strict=True))

@@ -4,7 +4,6 @@ The table of Gatys et al. 2015 (arXiv 1508.06576, figure 3): layers added one by
 ratio of the weights from left to right.
 """
 
-import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,142 +11,126 @@ from minicnn.errors import MinicnnError
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.table import table
 from minicnn.pictures.writer import check_output, save_image
-from minicnn.runs import search_run
-from minicnn.runs.estimate import option as estimate_option
-from minicnn.terminal import parser
+from minicnn.runs.options import option_of
+from minicnn.runs.picture_run import INTERRUPTED, check_files
+from minicnn.runs.settings import refusal
 
 MOST = 100  # pictures of a sweep
 LAYERS = "style-layers"  # with no values: the layers of the style, added one by one
-# option -> how a value is read
-NUMBERS = {
-    "content-weight": parser.weight,
-    "style-weight": parser.weight,
-    "tv-weight": parser.weight,
-    "noise-ratio": parser.share,
-    "style-scale": parser.rate,
-    "learning-rate": parser.rate,
-    "size": parser.count,
-    "style-size": parser.count,
-    "scales": parser.count,
-    "iterations": parser.count,
-    "coarse-iterations": parser.count,
-    "seed": parser.seed,
-}
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An option and the texts of its values, none for `LAYERS`."""
+    """An option and what it is set to, [(label, {setting: value})]."""
 
     option: str
-    values: tuple = ()
+    cells: list
 
-    @property
-    def name(self):
-        """The setting that the option stands for."""
-        return self.option.replace("-", "_")
-
-    def cells(self, settings) -> list:
-        """Return [(label, {setting: value})]."""
-        if self.option == LAYERS:
-            rows, layers = [], settings.prepare().settings.style_layers
-            for count, layer in enumerate(layers, 1):
-                first = dict(list(layers.items())[:count])
-                rows.append(("+ " * (count > 1) + layer, {self.name: first}))
-            return rows
-        read = NUMBERS[self.option]
-        return [(f"{self.option} {text}", {self.name: read(text)}) for text in self.values]
-
-
-def add_option(verb) -> None:
-    """Declare the option."""
-    verb.add_argument(
-        "--sweep",
-        metavar="OPTION=V,V,...",
-        type=axis,
-        action="append",
-        default=[],
-        help="a picture for each value of a numeric option, such as style-weight=1,10,100, as "
-        "OUT-style-weight-1.png and so on, and OUT is a sheet of them; a second --sweep makes it a "
-        f"table; {LAYERS} alone adds the layers one by one",
-    )
+    @classmethod
+    def of(cls, text, verb, settings):
+        """Read "style-weight=1,10,100", or "style-layers", for a verb's settings."""
+        option, equals, values = text.partition("=")
+        option = option.strip().removeprefix("--")
+        if option == LAYERS and not equals:
+            return cls(option, _layer_cells(verb, settings))
+        known = _numeric(verb.settings)
+        if option not in known or not equals:
+            raise MinicnnError(
+                f"{text!r} sweeps nothing; write style-weight=1,10,100, or {LAYERS} alone; the "
+                f"options are {', '.join(known)}"
+            )
+        name, kind = known[option]
+        texts = [value.strip() for value in values.split(",")]
+        read = []
+        for value in texts:
+            try:
+                read.append(kind.read(value))
+            except ValueError:
+                raise MinicnnError(refusal(option, repr(value), kind)) from None
+            if isinstance(read[-1], list) or not kind.fits(read[-1]):
+                raise MinicnnError(refusal(option, value, kind))
+        if len(set(read)) < len(read):
+            raise MinicnnError(f"{text!r} has a value twice; give each once")
+        return cls(option, [(f"{option} {t}", {name: v}) for t, v in zip(texts, read, strict=True)])
 
 
-def axis(text: str) -> Axis:
-    """Read "style-weight=1,10,100", or "style-layers"."""
-    option, equals, values = text.partition("=")
-    option = option.strip().removeprefix("--")
-    if option == LAYERS and not equals:
-        return Axis(option)
-    if option not in NUMBERS or not equals:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} sweeps nothing; write style-weight=1,10,100, or {LAYERS} alone; the options "
-            f"are {', '.join(NUMBERS)}"
-        )
-    texts = tuple(value.strip() for value in values.split(","))
-    for value in texts:
-        NUMBERS[option](value)
-    if len({NUMBERS[option](value) for value in texts}) < len(texts):
-        raise argparse.ArgumentTypeError(f"{text!r} has a value twice; give each once")
-    return Axis(option, texts)
+def _numeric(settings):
+    """Return {option: (setting, kind)} of the settings that are numbers."""
+    found = {}
+    for field, declared in settings.declared():
+        kind = declared.kind
+        try:
+            number = not declared.argument and isinstance(kind.read("1"), (int, float))
+        except ValueError:
+            number = False
+        if number and not kind.choices and not isinstance(field.default, bool):
+            found[option_of(field, declared).removeprefix("--")] = field.name, kind
+    return found
 
 
-def run(settings, args) -> int:
+def _layer_cells(verb, settings):
+    layers = verb.open_job(settings).settings.style_layers
+    rows = []
+    for count, layer in enumerate(layers, 1):
+        first = dict(list(layers.items())[:count])
+        rows.append(("+ " * (count > 1) + layer, {"style_layers": first}))
+    return rows
+
+
+def run(verb, settings, outputs, report) -> int:
     """Make all pictures and the sheet; return the exit code.
 
     A run that was interrupted ends the sweep: the sheet has what there is.
     """
-    report = search_run.report(args)
-    cells = _cells(settings, args)
-    if args.estimate:
-        return estimate_option.pictures(
-            [replace(settings, **values) for _, values in cells], report
-        )
-    sheet, force = args.output, args.force
+    axes = [Axis.of(text, verb, settings) for text in outputs.sweep]
+    cells = _cells(axes, outputs)
+    many = [replace(settings, **values) for _, values in cells]
+    if outputs.estimate:
+        from minicnn.runs.estimate import option
+
+        return option.pictures(many, report)
+    sheet, force = outputs.output, outputs.force
     check_output(sheet, force)
-    names = [_name(sheet, axes) for axes, _ in cells]
-    for (_, values), name in zip(cells, names, strict=True):
-        changed = replace(settings, **values)
-        search_run.Outputs(str(name), force=force).check(changed.inputs().values())
-        changed.prepare()  # all of them are fit, or none is begun
+    parts = [replace(outputs, output=str(_name(sheet, labels)), sweep=None) for labels, _ in cells]
+    for one, part in zip(many, parts, strict=True):
+        check_files(part, one.inputs().values())
+        verb.open_job(one)  # all of them are fit, or none is begun
     made, code = [], 0
-    for (_, values), name in zip(cells, names, strict=True):
-        outputs = search_run.Outputs(str(name), force=force)
-        code = max(code, search_run.paint(replace(settings, **values), outputs, report))
-        made.append(name)
-        if code == search_run.INTERRUPTED:
+    for one, part in zip(many, parts, strict=True):
+        code = max(code, verb.make(one, part, report))
+        made.append(part.output)
+        if code == INTERRUPTED:
             break
     pictures = [load_image(name)[0] for name in made]
-    labels = [list(dict.fromkeys(axes[i] for axes, _ in cells)) for i in range(len(args.sweep))]
+    labels = [list(dict.fromkeys(labels[i] for labels, _ in cells)) for i in range(len(axes))]
     rows, columns = labels if len(labels) == 2 else ([""], labels[0])
-    metadata = {"verb": "style --sweep", "pictures": [str(name) for name in made]}
+    metadata = {"verb": f"{verb.name} --sweep", "pictures": made}
     rgb = table(pictures, rows, columns)
     save_image(sheet, rgb, metadata=metadata, force=force)
     report.result(
         f"{sheet}: {len(made)} of {len(cells)} pictures",
         output=str(sheet),
-        pictures=metadata["pictures"],
+        pictures=made,
         width=rgb.shape[1],
         height=rgb.shape[0],
     )
     return code
 
 
-def _cells(settings, args):
+def _cells(axes, outputs):
     """Return [((label, ...), {setting: value})] of every picture, row by row."""
-    if len(args.sweep) > 2 or len({axis.option for axis in args.sweep}) < len(args.sweep):
+    if len(axes) > 2 or len({axis.option for axis in axes}) < len(axes):
         raise MinicnnError("--sweep takes one option, or two different ones for a table")
     for name in ("sheet", "save_every", "plot", "frames", "gif"):
-        if getattr(args, name, None):
+        if getattr(outputs, name, None):
             option = name.replace("_", "-")
             raise MinicnnError(f"--sweep writes a sheet of many pictures; leave out --{option}")
-    axes = [axis.cells(settings) for axis in args.sweep]
-    cells = [((label,), values) for label, values in axes[0]]
+    cells = [((label,), values) for label, values in axes[0].cells]
     for more in axes[1:]:
         cells = [
             ((*labels, label), {**values, **value})
             for labels, values in cells
-            for label, value in more
+            for label, value in more.cells
         ]
     if len(cells) > MOST:
         raise MinicnnError(f"--sweep asks for {len(cells)} pictures; use at most {MOST}")

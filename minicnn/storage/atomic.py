@@ -49,3 +49,32 @@ def temporary_beside(path):
 def quoted(path):
     """Return the path in quotes, on one line whatever characters it has."""
     return repr(os.fspath(path))
+
+
+def results_folder(path, names, force=False):
+    """Make a folder for results and return it as `Path`.
+
+    Parameters
+    ----------
+    path : path
+    names : list of str
+        Files that are going to be written there.
+    force : bool
+        They may be there already.
+
+    Raises
+    ------
+    MinicnnError
+        If the folder cannot be made, or one of the files is there and may not be replaced.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MinicnnError(f"cannot make the folder {str(path)!r}: {error.strerror}") from None
+    taken = [folder / name for name in names if (folder / name).exists()]
+    if taken and not force:
+        raise MinicnnError(
+            f"{taken[0]} exists already; replace it with --force, or give another folder"
+        )
+    return folder

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import difflib
 import math
 
 
@@ -10,6 +11,35 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options):
         super().__init__(allow_abbrev=False, formatter_class=_Help, **options)
+
+    def parse_args(self, args=None, namespace=None):
+        """Return the arguments; an unknown option is answered with the nearest one there is."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            verb = getattr(found, "parser", self)
+            verb.error(verb.unknown(unknown))
+        return found
+
+    def shorten_usage(self):
+        """Show what must be given, and of the rest that there are options."""
+        must = [a for a in self._actions if not a.option_strings and a.nargs != "?"]
+        words = [a.metavar + (" ..." if a.nargs == "+" else "") for a in must]
+        words += [
+            f"{a.option_strings[0]} {a.metavar}"
+            for a in self._actions
+            if a.required and a.option_strings
+        ]
+        self.usage = " ".join([self.prog, *words, "[options]"])
+
+    def unknown(self, words):
+        """Return what is wrong with words that no option takes."""
+        option = next((word for word in words if word.startswith("-")), None)
+        if option is None:
+            return f"{' '.join(words)!r} is one argument too many"
+        option = option.partition("=")[0]
+        options = [text for action in self._actions for text in action.option_strings]
+        near = difflib.get_close_matches(option, options, 1)
+        return f"no option {option}" + (f"; did you mean {near[0]}?" if near else "")
 
     def error(self, message):
         """Exit with 2 after one line."""
@@ -32,7 +62,7 @@ def add_verb(verbs, name: str, run, summary: str, example: str) -> Parser:
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=f"Example:\n{_indented(example)}",
     )
-    verb.set_defaults(run=run)
+    verb.set_defaults(run=run, parser=verb)
     return verb
 
 

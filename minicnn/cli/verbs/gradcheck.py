@@ -1,19 +1,15 @@
 """The verb `gradcheck`."""
 
-from minicnn.terminal import parser
 from minicnn.terminal.report import Report
 
-EXAMPLE = """
+example = """
 minicnn gradcheck --op conv2d
 minicnn gradcheck --op engine.plan
 """
 
 
-def add(verbs) -> None:
-    """Declare the verb."""
-    verb = parser.add_verb(
-        verbs, "gradcheck", run, "compare every gradient with central differences", EXAMPLE
-    )
+def add(verb) -> None:
+    """Declare the options."""
     verb.add_argument("--op", metavar="NAME", help="check only this operation or objective")
     verb.add_argument("--json", action="store_true", help="one JSON object a line")
 

@@ -1,17 +1,13 @@
 """The verb `info`."""
 
 from minicnn.cli import launcher
-from minicnn.terminal import parser
 from minicnn.terminal.report import Report
 
 GIGABYTE = 1 << 30
 
 
-def add(verbs) -> None:
-    """Declare the verb."""
-    verb = parser.add_verb(
-        verbs, "info", run, "show versions, BLAS, threads, devices and networks", "minicnn info"
-    )
+def add(verb) -> None:
+    """Declare the options."""
     verb.add_argument("--json", action="store_true", help="as one JSON object")
 
 

@@ -5,22 +5,14 @@ import argparse
 from minicnn.terminal import parser
 from minicnn.terminal.report import Report, table
 
-EXAMPLE = """
+example = """
 minicnn models
 minicnn models vgg19 --size 224
 """
 
 
-def add(verbs) -> None:
-    """Declare the verb."""
-    verb = parser.add_verb(verbs, "models", run, "list the networks, or the layers of one", EXAMPLE)
-    verb.add_argument("name", metavar="NAME", nargs="?", help="show the layers of this network")
-    verb.add_argument(
-        "--size",
-        metavar="N|ROWSxCOLUMNS",
-        type=_size,
-        help="of the input picture (default: what the network was made for)",
-    )
+def add(verb) -> None:
+    """Declare the options."""
     verb.add_argument("--json", action="store_true", help="one JSON object a line")
 
 

@@ -1,71 +1,74 @@
 """The verb `rerun`."""
 
-import importlib
+from dataclasses import dataclass
 from pathlib import Path
 
-from minicnn.runs import look_run, search_run
-from minicnn.terminal import parser
+from minicnn.backend import resolve_device
+from minicnn.cli.register import rerunnable, verb_of
+from minicnn.errors import MinicnnError
+from minicnn.pictures.writer import read_metadata
+from minicnn.runs import provenance
+from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.settings import RunOptions, setting, text
+from minicnn.terminal.report import Report
 
-# verb -> where its settings are
-SETTINGS = {
-    "style": ("style.settings", "StyleSettings"),
-    "texture": ("texture.settings", "TextureSettings"),
-    "invert": ("inversion.settings", "InvertSettings"),
-    "class-model": ("classes.class_model", "ClassModelSettings"),
-    "deconv": ("deconvnet.job", "DeconvSettings"),
-    "saliency": ("classes.saliency", "SaliencySettings"),
-    "occlusion": ("classes.occlusion", "OcclusionSettings"),
-}
-LOOKS = (
-    "deconv",
-    "saliency",
-    "occlusion",
-)  # done by `runs.look_run`, the others by `runs.search_run`
-EXAMPLE = """
+example = """
 minicnn demo --iterations 20
 minicnn rerun minicnn-demo/result.png -o again.png
 """
 
 
-def add(verbs) -> None:
-    """Declare the verb."""
-    verb = parser.add_verb(
-        verbs, "rerun", run, "make a picture again from the settings in it", EXAMPLE
+@dataclass(frozen=True)
+class RerunSettings(RunOptions):
+    """Which picture, and where it goes."""
+
+    picture: str = setting(text("OUT"), help="picture that minicnn has made", argument=True)
+    output: str | None = setting(
+        text("NEW"), None, "picture to write", group="files", shown="OUT-rerun"
     )
-    verb.add_argument("picture", metavar="OUT", help="picture that minicnn has made")
-    verb.add_argument("-o", "--output", metavar="NEW", help="picture to write (default: OUT-rerun)")
-    parser.add_output_options(verb)
+
+
+def add(parser) -> None:
+    """Declare the options."""
+    add_settings(parser, RerunSettings)
 
 
 def run(args) -> int:
     """Read the settings out of the picture and run them."""
-    from minicnn.backend import resolve_device
-    from minicnn.errors import MinicnnError
-    from minicnn.pictures.writer import read_metadata
-    from minicnn.runs import provenance
-    from minicnn.runs.job import settings_from
-
-    metadata = read_metadata(args.picture)
-    report = search_run.report(args)
-    old = Path(args.picture)
-    new = args.output or old.with_name(f"{old.stem}-rerun{old.suffix}")
-    try:
-        verb = metadata["verb"]
-        kind = getattr(
-            importlib.import_module(f"minicnn.methods.{SETTINGS[verb][0]}"), SETTINGS[verb][1]
+    own = settings_of(RerunSettings, args)
+    report = Report(own.json, own.quiet)
+    old = Path(own.picture)
+    new = own.output or str(old.with_name(f"{old.stem}-rerun{old.suffix}"))
+    verb, settings, files, weights = _read(old, report)
+    outputs = verb.outputs(output=new, force=own.force)
+    code = verb.make(settings, outputs, report, files, weights)
+    if code == 0:
+        same = Path(new).read_bytes() == old.read_bytes()
+        report.note(
+            f"{new} has {'the same' if same else 'other'} bytes {'as' if same else 'than'} {old}"
         )
-        settings, filled = settings_from(kind, metadata["settings"], verb)
-        inputs = metadata["inputs"]
+    return code
+
+
+def _read(old, report):
+    """Return (verb, settings, files, SHA-256 of the weights) of a picture, and say what differs."""
+    metadata = read_metadata(old)
+    try:
+        name = metadata["verb"]
+        if name not in rerunnable():
+            raise KeyError(name)
+        verb = verb_of(name)
+        settings, filled = provenance.settings_from(verb.settings, metadata["settings"], name)
         weights = metadata["weights"]["sha256"]
         files = {
             role: provenance.find_input(found["path"], found["sha256"], old)
-            for role, found in inputs.items()
+            for role, found in metadata["inputs"].items()
         }
         then, status = metadata["versions"], metadata["result"]["status"]
     except (KeyError, TypeError, AttributeError):
         raise MinicnnError(
             f"the settings in {str(old)!r} are not those of a verb of this version of minicnn "
-            f"({', '.join(SETTINGS)})"
+            f"({', '.join(rerunnable())})"
         ) from None
     if filled:
         taken = ", ".join(
@@ -78,14 +81,4 @@ def run(args) -> int:
         report.note(f"{name} is {now[name]} here, was {then.get(name)}: other bytes may come out")
     if status == "interrupted":
         report.note(f"{old} was interrupted; this run goes on to the end")
-    doing = look_run if verb in LOOKS else search_run
-    outputs = doing.Outputs(str(new), force=args.force)
-    code = (look_run.look if verb in LOOKS else search_run.paint)(
-        settings, outputs, report, files, weights
-    )
-    if code == 0:
-        same = Path(new).read_bytes() == old.read_bytes()
-        report.note(
-            f"{new} has {'the same' if same else 'other'} bytes {'as' if same else 'than'} {old}"
-        )
-    return code
+    return verb, settings, files, weights

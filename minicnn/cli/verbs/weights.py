@@ -5,6 +5,7 @@ from minicnn.cli.verbs import weights_convert, weights_fetch
 from minicnn.cli.weight_report import check_output, describe
 from minicnn.terminal import parser
 
+example = "minicnn weights info minivgg"
 ACTIONS = (
     ("info", "show what a weight file says of itself", "minicnn weights info minivgg"),
     ("verify", "read all of a weight file and check every array", "minicnn weights verify minivgg"),
@@ -21,11 +22,8 @@ ACTIONS = (
 )
 
 
-def add(verbs) -> None:
-    """Declare the verb and its actions."""
-    verb = parser.add_verb(
-        verbs, "weights", None, "look into weight files and change them", ACTIONS[0][2]
-    )
+def add(verb) -> None:
+    """Declare the options."""
     actions = verb.add_subparsers(title="actions", metavar="ACTION", required=True)
     for name, summary, example in ACTIONS:
         action = parser.add_verb(actions, name, globals()[name], summary, example)
@@ -103,3 +101,8 @@ def _save(net, args):
 
     checkpoint.save(net, args.output, dtype=args.dtype)
     return describe(checkpoint.verify(args.output), args.json)
+
+
+def run(args) -> int:
+    """Do nothing: every action has a function of its own."""
+    raise AssertionError("no action")

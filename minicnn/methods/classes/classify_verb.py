@@ -4,20 +4,14 @@ from minicnn.terminal import parser
 from minicnn.terminal.report import Report
 
 FAILED = 1
-EXAMPLE = """
+example = """
 minicnn demo
 minicnn classify minicnn-demo/content.jpg minicnn-demo/result.png --top 3
 """
 
 
-def add(verbs) -> None:
-    """Declare the verb."""
-    verb = parser.add_verb(verbs, "classify", run, "say what is in pictures", EXAMPLE)
-    verb.add_argument("images", metavar="IMAGE", nargs="+", help="picture")
-    verb.add_argument("--network", metavar="NAME", help="see `minicnn models` (default: minivgg)")
-    verb.add_argument(
-        "--weights", metavar="FILE", help="HDF5 file of weights, a network at hand, or `random`"
-    )
+def add(verb) -> None:
+    """Declare the options."""
     verb.add_argument(
         "--top", metavar="N", type=parser.count, default=5, help="classes to show (default: 5)"
     )

@@ -6,18 +6,15 @@ from minicnn.methods.features.verb import names
 from minicnn.terminal import parser
 from minicnn.terminal.report import Report
 
-EXAMPLE = """
+example = """
 minicnn demo
 minicnn compare minivgg random:minivgg --data minicnn-demo --layers relu1_1,relu2_2 -o comparison
 """
 FILES = ("index.html", "compare.png", "compare.json")
 
 
-def add(verbs) -> None:
-    """Declare the verb."""
-    verb = parser.add_verb(
-        verbs, "compare", run, "compare two networks: filters, dead units, aliasing", EXAMPLE
-    )
+def add(verb) -> None:
+    """Declare the options."""
     verb.add_argument(
         "networks",
         metavar="NETWORK",
@@ -65,7 +62,7 @@ def run(args) -> int:
     from minicnn.methods.comparison import report as comparison_report
     from minicnn.methods.comparison.verdict import verdicts
     from minicnn.pictures.writer import save_image
-    from minicnn.runs.outputs import results_folder, write_bytes
+    from minicnn.storage.atomic import results_folder, write_whole
 
     report = Report(args.json, args.quiet)
     networks = [comparison.open_network(name, args.seed) for name in args.networks]
@@ -109,8 +106,8 @@ def run(args) -> int:
         metadata=metadata,
         force=True,
     )
-    write_bytes(folder / "compare.json", (json.dumps(told, indent=1) + "\n").encode())
-    write_bytes(folder / "index.html", page.encode())
+    write_whole(folder / "compare.json", (json.dumps(told, indent=1) + "\n").encode())
+    write_whole(folder / "index.html", page.encode())
     lines = comparison_report.conclusions(networks, found)
     text = "\n".join(lines)
     report.result(

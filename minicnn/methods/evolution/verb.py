@@ -8,7 +8,7 @@ from minicnn.methods.features.verb import names
 from minicnn.terminal import parser
 from minicnn.terminal.report import Report, table
 
-EXAMPLE = """
+example = """
 minicnn demo
 minicnn evolution minizfnet --data minicnn-demo --sample 2 -o evolution-demo
 minicnn train pictures -o run --epochs 10 --snapshots 1,2,5,10
@@ -17,11 +17,8 @@ minicnn evolution run/epoch-001.h5 run/epoch-010.h5 --data pictures/val -o evolu
 FILES = ("evolution.png", "evolution.csv", "evolution.json", "convergence.png")
 
 
-def add(verbs) -> None:
-    """Declare the verb."""
-    verb = parser.add_verb(
-        verbs, "evolution", run, "show how features come about during training", EXAMPLE
-    )
+def add(verb) -> None:
+    """Declare the options."""
     verb.add_argument(
         "snapshots",
         metavar="SNAPSHOT",
@@ -80,7 +77,7 @@ def run(args) -> int:
     from minicnn.methods.evolution.snapshots import read_snapshots
     from minicnn.pictures.writer import save_image
     from minicnn.runs import plots
-    from minicnn.runs.outputs import results_folder, write_bytes
+    from minicnn.storage.atomic import results_folder, write_whole
 
     report = Report(args.json, args.quiet)
     folder = results_folder(args.output, FILES, args.force)
@@ -107,12 +104,12 @@ def run(args) -> int:
     picture, scales = evolution_report.sheet(found)
     metadata = {"verb": "evolution", **told, "scale": scales}
     save_image(folder / FILES[0], picture, metadata=metadata, force=True)
-    write_bytes(folder / FILES[1], evolution_report.table_csv(found).encode())
-    write_bytes(folder / FILES[2], (json.dumps(told, indent=1) + "\n").encode())
+    write_whole(folder / FILES[1], evolution_report.table_csv(found).encode())
+    write_whole(folder / FILES[2], (json.dumps(told, indent=1) + "\n").encode())
     written = list(FILES[:3])
     if plots.available():
         name = f"{snapshots[0].architecture}: distance to epoch {snapshots[-1].epoch}"
-        write_bytes(folder / FILES[3], plots.convergence(found.rows, list(found.layers), name))
+        write_whole(folder / FILES[3], plots.convergence(found.rows, list(found.layers), name))
         written.append(FILES[3])
     else:
         report.note("no plot without matplotlib: pip install matplotlib")

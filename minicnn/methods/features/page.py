@@ -21,7 +21,7 @@ from minicnn.engine.cpu.evaluator import FastWalk
 from minicnn.methods.deconvnet.projection import Policy
 from minicnn.methods.features import reconstructions, strongest
 from minicnn.methods.features import sheets as features_sheets
-from minicnn.runs.outputs import results_folder, write_bytes
+from minicnn.storage.atomic import results_folder, write_whole
 
 
 class _Writer:
@@ -43,7 +43,7 @@ class _Writer:
     def bytes(self, name, data):
         """Write a file whole or not at all."""
         path = self.folder / name
-        write_bytes(results_folder(path.parent, []) / path.name, data)
+        write_whole(results_folder(path.parent, []) / path.name, data)
 
 
 def draw(

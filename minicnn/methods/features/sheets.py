@@ -18,7 +18,7 @@ from minicnn.methods.features import reconstructions
 from minicnn.methods.features.strongest import EMPTY
 from minicnn.methods.features.windows import box
 from minicnn.pictures.writer import read_metadata, save_image
-from minicnn.runs.outputs import results_folder
+from minicnn.storage.atomic import results_folder
 
 GAP = 2
 UNITS_A_SHEET = reconstructions.CHUNK

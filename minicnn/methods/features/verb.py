@@ -7,21 +7,14 @@ from minicnn.runs.estimate import option
 from minicnn.terminal import parser
 from minicnn.terminal.report import Report
 
-EXAMPLE = """
+example = """
 minicnn demo --size 64 --iterations 1
 minicnn features minicnn-demo --layers relu1_2,relu2_2 --top 4 -o features
 """
 
 
-def add(verbs) -> None:
-    """Declare the verb."""
-    verb = parser.add_verb(
-        verbs,
-        "features",
-        run,
-        "show what excites the units of a network most in a data set",
-        EXAMPLE,
-    )
+def add(verb) -> None:
+    """Declare the options."""
     verb.usage = (
         "minicnn features DATASET -o DIR [options]\n"
         "       minicnn features merge FILE... -o DIR [options]"

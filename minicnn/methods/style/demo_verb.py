@@ -1,41 +1,69 @@
-"""The verb `demo`."""
+"""The verb `demo`: `style` on two pictures of its own, with defaults of its own."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from minicnn.methods.style import verb as style_verb
-from minicnn.runs import search_run
-from minicnn.terminal import parser
+from minicnn.methods.style import demo
+from minicnn.methods.style.settings import StyleSettings
+from minicnn.methods.style.verb import STYLE
+from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.outputs import Outputs
+from minicnn.runs.picture_run import check_files
+from minicnn.runs.settings import FLAG, LARGEST, RunOptions, count, setting, text
+from minicnn.terminal.report import Report
 
-FOLDER = "minicnn-demo"
+example = "minicnn demo"
 
 
-def add(verbs) -> None:
-    """Declare the verb."""
-    verb = parser.add_verb(
-        verbs, "demo", run, "stylise two pictures that come with minicnn", "minicnn demo"
+@dataclass(frozen=True)
+class DemoSettings(StyleSettings):
+    """The settings of `style` that are left open."""
+
+    content: str = ""
+    style: str = ""
+    preset: None = None
+    blend: None = None
+    content_masks: None = None
+    style_masks: None = None
+    init: str = "content"
+    noise_ratio: None = None
+    size: int = setting(
+        count(LARGEST), demo.SIZE, "long side of the result in pixels", group="picture"
     )
-    verb.add_argument(
-        "-o",
-        "--output",
-        metavar="FOLDER",
-        default=FOLDER,
-        help=f"folder for the pictures (default: {FOLDER})",
+    iterations: int = setting(
+        count(), demo.ITERATIONS, "steps of the optimizer at full size", group="search"
     )
-    verb.set_defaults(init="content")
-    style_verb.add_options(verb)
+    coarse_iterations: int = setting(
+        count(),
+        demo.COARSE_ITERATIONS,
+        "steps at each size before the full one",
+        group="search",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOutputs(RunOptions):
+    """Where the demo goes."""
+
+    output: str = setting(text("FOLDER"), "minicnn-demo", "folder for the pictures", group="files")
+    estimate: bool = setting(
+        FLAG, False, "say how much memory and time it would take, and do nothing", group="machine"
+    )
+
+
+def add(parser) -> None:
+    """Declare the options."""
+    add_settings(parser, DemoSettings, DemoOutputs)
 
 
 def run(args) -> int:
     """Write the two pictures, the result and the sheet into a folder."""
-    from minicnn.methods.style import demo
-
-    folder = Path(args.output)
-    outputs = search_run.Outputs(folder / demo.RESULT, folder / demo.SHEET, force=args.force)
+    own = settings_of(DemoOutputs, args)
+    folder = Path(own.output)
+    files = {"output": str(folder / demo.RESULT), "sheet": str(folder / demo.SHEET)}
+    outputs = settings_of(Outputs, args, **files)
     if folder.is_dir():
-        outputs.check([])
-    content, painted = demo.unpack(folder, args.force)
-    args.size = args.size or demo.SIZE
-    args.iterations = args.iterations or demo.ITERATIONS
-    args.coarse_iterations = args.coarse_iterations or demo.COARSE_ITERATIONS
-    settings = style_verb.settings(args, content=str(content), style=str(painted))
-    return search_run.run(settings, outputs, args)
+        check_files(outputs, [])
+    content, painted = demo.unpack(folder, own.force)
+    settings = settings_of(DemoSettings, args, content=str(content), style=str(painted))
+    return STYLE.make(settings, outputs, Report(own.json, own.quiet))

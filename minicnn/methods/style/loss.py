@@ -18,14 +18,15 @@ from minicnn.engine.select import (
     walk_of,
 )
 from minicnn.errors import MinicnnError
+from minicnn.methods.style.settings import check_counts
 from minicnn.network.network import Network
+from minicnn.network.sizes import layer_shapes
 from minicnn.objectives.content import ContentLoss
 from minicnn.objectives.gram import GramStyleLoss, blend_targets
 from minicnn.objectives.guidance import GuidedStyleLoss, at_layer
 from minicnn.objectives.priors import TV
 from minicnn.objectives.weighted_sum import PictureFunction, WeightedSum
 from minicnn.pictures.arrays import grey_level
-from minicnn.runs.sizes import layer_shapes
 
 Layers = Sequence[str] | Mapping[str, float]  # names, or name -> weight of that layer
 
@@ -130,24 +131,6 @@ def style_objective(
         if fun is not None:
             return fun
     return image_function(objective, walk, threads)
-
-
-def check_counts(styles, blend, content_masks, style_masks):
-    """Refuse blend weights or masks that are not one for each of so many styles."""
-    for what, given in (
-        ("blend weights", blend),
-        ("content masks", content_masks),
-        ("style masks", style_masks),
-    ):
-        if given is not None and len(given) != styles:
-            raise MinicnnError(
-                f"{len(given)} {what} for {styles} style pictures; give one for each of them"
-            )
-    if blend is not None and content_masks is not None:
-        raise MinicnnError(
-            "blend weights mix styles everywhere, content masks give each its own place; "
-            "leave out one of them"
-        )
 
 
 def _style_targets(net, walk, picture, mask, layers):

@@ -8,17 +8,12 @@ there are styles, the darkest for the first.
 import numpy as np
 
 from minicnn.errors import MinicnnError
+from minicnn.network.sizes import layer_shapes
 from minicnn.objectives.guidance import at_layer
 from minicnn.pictures.arrays import resize
 from minicnn.pictures.colours import luminance
-from minicnn.runs.sizes import layer_shapes
 
 LEAST = 1.0  # positions of a layer below which a Gram matrix of a region says nothing
-
-
-def names(kind, count):
-    """Return the roles of `count` masks or pictures of a kind: style, style1, ..."""
-    return [f"{kind}{i or ''}" for i in range(count)]
 
 
 def masks_of(reader, pictures, roles, owners):
@@ -26,7 +21,7 @@ def masks_of(reader, pictures, roles, owners):
 
     Parameters
     ----------
-    reader : jobs.Reader
+    reader : runs.inputs.Reader
     pictures : dict, role -> uint8 (H, W, 3) as read
     roles : list of str, of the masks
     owners : list of str, of the pictures that they belong to; one more than the roles, or as many

@@ -1,60 +1,164 @@
 """Neural style transfer: the content of one picture in the style of another.
 
-    J(x) = w_content · Σ_l λ_l · mean (F_l(x) - F_l(content))²
-         + w_style   · Σ_l λ_l · mean (G_l(x) - G_l(style))²
-         + w_tv      · mean of the squared neighbour differences of x in pixels 0..1
-
-    F_l  activations (C, M) of layer l          G_l = F_l F_lᵀ / (C M), its Gram matrix
-    dJ/dx = backward({l: dJ/dF_l}) + w_tv · dTV/dx
-
-Every term is a mean: its weight means the same at any picture size. x starts as the content
-picture, as noise or as a given picture and is changed until J is small; the network stays fixed.
-That is done at a small size first, then at twice the size from there, up to the full one.
-
-Gatys, Ecker & Bethge 2015, arXiv 1508.06576 (equations 1 to 7; equations 1, 2 and 4 to 8 of the
-lecture notes). They give every layer a factor 1/(4 C²) in the place of 1/C⁴: `gram="gatys"`.
-`loss` builds J, `settings` turns settings and files into its arrays.
+`loss` has the formula of what is minimised, J. x starts as the content picture, as noise or as a
+given picture and is changed until J is small; the network stays fixed. What a network sees at once
+is a certain number of pixels: a small picture gets the large strokes. So that is done at a small
+size first, then at twice the size from there, up to the full one.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from minicnn.pictures.arrays import grey_level, picture, resampled
-from minicnn.runs import stages
-from minicnn.runs.job import Outcome
-from minicnn.runs.search import search
+import numpy as np
+
+from minicnn.backend import to_device, to_host
+from minicnn.methods.style import masks as style_masks
+from minicnn.methods.style.loss import style_objective
+from minicnn.methods.style.settings import STARTS
+from minicnn.network.network import Network
+from minicnn.pictures.arrays import (
+    deprocess,
+    fit,
+    grey_level,
+    picture,
+    preprocess,
+    resampled,
+    resize,
+    to_uint8,
+)
+from minicnn.pictures.colours import luminance, with_luminance
+from minicnn.pictures.histograms import match_histogram
+from minicnn.runs.inputs import NOISE, noise
+from minicnn.runs.search import Outcome, SearchJob, run_all, search, summary
 
 
-def run(job, callback=None):
-    """Make the picture of a `settings.Job`, from its smallest size to the largest.
+@dataclass(frozen=True)
+class Job(SearchJob):
+    """Checked settings with nothing left open, and the arrays that they stand for.
 
-    What a network sees at once is a certain number of pixels: a small picture gets the large
-    strokes, and its result, enlarged, is where the next size starts.
-
-    Parameters
+    Attributes
     ----------
-    job : Job, checked, with every setting filled in
-    callback : callable, callback(iteration, x, value, info), optional
-        See `optimizers.minimize`.
-
-    Returns
-    -------
-    Outcome
-        Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
+    content, start : float32 (1, 3, H, W), preprocessed for `net`, on its device
+    styles : list of float32 (1, 3, H', W'), likewise
+    notes : list of str, what was done to the files on reading them
+    inputs : dict, role -> {"path", "sha256"} of every picture file
+    pictures : dict, "content", "style", "style1", ... -> uint8 (H, W, 3) as the network sees them
+    originals : dict, the same with the colours of the files
+    content_masks, style_masks : list of float32 (H, W), values 0..1, one a style; or None
+    row : the preset's, see `presets`; or None
     """
-    runs, reached = [], {}
-    for iterations, stage in job.stages():
-        runs.append((iterations, partial(_run_stage, stage, iterations, reached)))
-    results = [outcome.result for outcome in stages.run_all(runs, callback)]
-    last = stages.summary(results)
-    last = replace(last, x=resampled(last.x, job.content.shape[2:], job.net))
-    return Outcome(job.snapshot(last.x), last)
+
+    settings: object
+    net: Network
+    content: np.ndarray
+    styles: list
+    start: np.ndarray
+    notes: list
+    inputs: dict
+    pictures: dict = field(repr=False)
+    device: str = "cpu"
+    originals: dict = field(default_factory=dict, repr=False)
+    content_masks: list | None = field(default=None, repr=False)
+    style_masks: list | None = field(default=None, repr=False)
+    row: object = None
+
+    verb = "style"
+
+    @property
+    def lead(self):
+        """Iterations at the sizes before the last."""
+        return (self.settings.scales - 1) * self.settings.coarse_iterations
+
+    @property
+    def size(self):
+        """Rows and columns of the picture."""
+        return self.content.shape[2:]
+
+    def run(self, callback=None):
+        """Make the picture, from its smallest size to the largest.
+
+        Parameters
+        ----------
+        callback : callable, callback(iteration, x, value, info), optional
+            See `optimizers.minimize`.
+
+        Returns
+        -------
+        Outcome
+            Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
+        """
+        s, reached = self.settings, {}
+        runs = [
+            (s.coarse_iterations, partial(_run_coarse, self, times, reached))
+            for times in range(s.scales - 1, 0, -1)
+        ]
+        runs.append((s.iterations, partial(_run_stage, self, s.iterations, reached)))
+        last = summary([outcome.result for outcome in run_all(runs, callback)])
+        last = replace(last, x=resampled(last.x, self.size, self.net))
+        return Outcome(self.snapshot(last.x), last)
+
+    def function(self):
+        """Return what is minimised, fun(x) -> (value, gradient)."""
+        s = self.settings
+        return style_objective(
+            self.net,
+            self.content,
+            self.styles,
+            content_layers=s.content_layers,
+            style_layers=s.style_layers,
+            content_weight=s.content_weight,
+            style_weight=s.style_weight,
+            tv_weight=s.tv_weight,
+            gram=s.gram,
+            content_loss=s.content_loss,
+            tv=s.tv,
+            blend=s.blend,
+            content_masks=self.content_masks,
+            style_masks=self.style_masks,
+            engine=s.engine,
+            threads=s.threads,
+            tile=s.tile,
+            precision=s.precision,
+        )
+
+    def search_options(self):
+        """Return what the preset says about the search: bounds, pairs that L-BFGS remembers."""
+        options = {}
+        if self.row and self.row.pairs:
+            options["pairs"] = self.row.pairs
+        if self.row and self.row.bounds:
+            least = min(float(x.min()) for x in self.styles)
+            options["bounds"] = (least, max(float(x.max()) for x in self.styles))
+        return options
+
+    def snapshot(self, x):
+        """Return the picture of x, with the colours of the content where they are to stay."""
+        return to_uint8(self.colours(x))
+
+    def colours(self, x):
+        """Return the same before it is rounded and clipped, float64 in 0..255."""
+        kept, rgb = self.settings.preserve_color, deprocess(x, self.net.attrs["preprocess"])
+        if kept is None:
+            return rgb
+        content = resize(self.originals["content"], rgb.shape[:2])
+        if kept == "histogram":  # values beyond black and white are told apart until then
+            return match_histogram(rgb, content)
+        return with_luminance(content, luminance(np.clip(rgb, 0, 255)))
+
+    def views(self, outcome):
+        """Return {label: picture} of the sheet."""
+        return {**(self.originals or self.pictures), "result": outcome.picture}
+
+
+def _run_coarse(job, times, reached, callback):
+    """Minimise at 1/2, 1/4, ... of the size."""
+    return _run_stage(halved(job, times), job.settings.coarse_iterations, reached, callback)
 
 
 def _run_stage(job, iterations, reached, callback):
     """Minimise at one size, from the x that the size before has `reached`, if there was one."""
     start = job.start
-    if reached:
+    if "x" in reached:
         start = resampled(reached["x"], start.shape[2:], job.net)
     result = search(
         job.settings,
@@ -67,3 +171,42 @@ def _run_stage(job, iterations, reached, callback):
     )
     reached["x"] = result.x
     return Outcome(picture(result.x, job.net), result)
+
+
+def halved_side(side, times):
+    """Return 1/2, 1/4, ... of a side in pixels."""
+    return max(1, round(side / 2**times))
+
+
+def halved(job, times):
+    """Return the job at 1/2, 1/4, ... of the size of its pictures."""
+    attrs = job.net.attrs["preprocess"]
+    small = [fit(rgb, halved_side(max(rgb.shape[:2]), times)) for rgb in job.pictures.values()]
+    content, *styles = (preprocess(rgb, attrs) for rgb in small)
+    start = start_of(job.settings, job.net, content, to_host(job.start), job.row)
+    content, start, *styles = (to_device(a, job.device) for a in (content, start, *styles))
+    masks = {}
+    for kind, owners in (("content_masks", [content] * len(styles)), ("style_masks", styles)):
+        if (given := getattr(job, kind)) is not None:
+            masks[kind] = [
+                style_masks.resized(mask, x.shape[2:])
+                for mask, x in zip(given, owners, strict=True)
+            ]
+    return replace(job, content=content, styles=styles, start=start, **masks)
+
+
+def start_of(settings, net, content, given, row):
+    """Return the x to start from: the content, noise, both, or the x `given` in its size.
+
+    `row` is the preset's, or None.
+    """
+    if settings.init == "content":
+        return content
+    if settings.init not in STARTS:
+        return resampled(given, content.shape[2:], net)
+    levels = row.noise / grey_level(net, content) if row and row.noise else NOISE
+    drawn = noise(net, content.shape, settings.seed, levels=levels)
+    if settings.init == "noise":
+        return drawn
+    share = np.float32(settings.noise_ratio)
+    return (1 - share) * content + share * drawn

@@ -1,90 +1,191 @@
-"""From the settings of a style transfer to its arrays, everything checked before the long run."""
+"""The settings of a style transfer, and what they stand for on a network.
+
+A preset is the style transfer of others, to the letter (`presets`): it fixes the formulas; weights,
+layers, sizes and budgets of what it has can be changed. All were made for VGG-19. Other networks
+get their own layers, and no total variation unless a weight is given: theirs was set against the
+activations of VGG-19, and on minivgg, where they are about 1, it leaves nothing but grey.
+"""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from minicnn.backend import to_device
 from minicnn.errors import MinicnnError
-from minicnn.methods.style import checks as style_checks
-from minicnn.methods.style import masks as style_masks
-from minicnn.methods.style import published
-from minicnn.methods.style.job import STARTS, Job, coloured, halved_side, start_of
-from minicnn.network.replicate_edges import replicate_first
-from minicnn.pictures.arrays import fit, preprocess
-from minicnn.runs import checks, job
-from minicnn.runs import inputs as runs_inputs
-from minicnn.runs import search as runs_search
-from minicnn.runs import settings as runs_settings
-from minicnn.runs.sizes import check_size, least_side
+from minicnn.methods import network_defaults
+from minicnn.methods.style.presets import PRESETS, STRONGER, VGG
+from minicnn.network.replicate_edges import PADDINGS
+from minicnn.objectives.content import CONTENT
+from minicnn.objectives.gram import STYLE
+from minicnn.objectives.priors import TV
+from minicnn.pictures.colours import MATCHES
+from minicnn.runs.search import SEARCH, SearchSettings
+from minicnn.runs.settings import (
+    BITS,
+    LARGEST,
+    LAYERS,
+    POSITIVE,
+    SHARE,
+    WEIGHT,
+    choice,
+    count,
+    list_of,
+    one_or_list,
+    setting,
+    text,
+)
 
 SIZE = 512  # long side in pixels
-COARSEST = 96  # long side that the first of several sizes has at least
 NOISE_RATIO = 0.5
+STARTS = ("content", "noise", "mix")  # else a picture file
+FIXED = ("gram", "content_loss", "tv")  # settings that a preset decides
+
+
+def _weight(term):
+    return setting(WEIGHT, None, f"weight of {term}", group="loss", shown="the network's")
+
+
+def _layers(term):
+    words = f"layers of the {term}, as relu1_1,relu2_1=0.5"
+    return setting(LAYERS, None, words, group="loss", shown="the network's")
+
+
+def _form(rows, words, shown="mean, or the preset's", **options):
+    return setting(choice(rows), None, words, group="loss", shown=shown, **options)
 
 
 @dataclass(frozen=True)
-class StyleSettings(runs_settings.SearchSettings):
-    """Everything that decides the picture; None is the default of the network or the optimizer.
+class StyleSettings(SearchSettings):
+    """Everything that decides the picture; None is the default of the network or the optimizer."""
 
-    Attributes
-    ----------
-    content : str, picture file
-    style : str or list of str, picture files
-    preset : str, a row of `published.PUBLISHED`: formulas, weights, sizes and budget of others
-    blend : list of float, weights of several styles; equal by default
-    content_masks : list of str, one for each style, or one label picture, see `masks`
-    style_masks : list of str, one for each style
-    size : int, long side of the result; 512, or less if the content picture is smaller
-    scales : int, how many sizes to paint at, each twice the one before; the last is `size`
-    style_size : int, long side of the style pictures (or a list); the same by default
-    style_scale : float, the same as a multiple of `size`
-    init : "content", "noise", "mix" of both, or a picture file
-    noise_ratio : float, share of the noise in the mix; 0.5
-    content_layers, style_layers : dict, name -> weight
-    gram, content_loss, tv : rows of `gram.STYLE`, `content.CONTENT`, `priors.TV`
-    match_color : "mean-cov", "cholesky" or "histogram": give the style the content's colours first
-    preserve_color : "luminance" or "histogram": give the result the content's colours
-    padding : "zero" or "replicate", of the first layer
-    tile : int, pixels a side of the tiles that the picture is done in; all at once by default
-    bits : 8 or 16, a channel of the picture file
-    precision : "auto", "fp32", "tf32" or "fp16", of matrix products on a GPU
-    iterations : int, at full size
-    coarse_iterations : int, at each of the sizes before
-    """
-
-    content: str
-    style: str | list
-    preset: str | None = None
-    blend: list | None = None
-    content_masks: list | None = None
-    style_masks: list | None = None
-    size: int | None = None
-    style_size: int | list | None = None
-    style_scale: float | None = None
-    scales: int | None = job.since(None, before=1)
-    init: str | None = None
-    noise_ratio: float | None = None
-    coarse_iterations: int | None = None
-    content_layers: Mapping | None = None
-    style_layers: Mapping | None = None
-    content_weight: float | None = None
-    style_weight: float | None = None
-    tv_weight: float | None = None
-    gram: str | None = None
-    content_loss: str | None = None
-    tv: str | None = None
-    match_color: str | None = None
-    preserve_color: str | None = None
-    padding: str | None = None
-    tile: int | None = None
-    bits: int = 8
-    precision: str = job.since("auto", before="fp32")
+    content: str = setting(text("CONTENT"), help="picture that says what is seen", argument=True)
+    style: str | list = setting(
+        text("STYLE"),
+        help="picture that says how it is painted; several are blended",
+        argument=True,
+        several=True,
+    )
+    preset: str | None = setting(
+        choice(PRESETS),
+        None,
+        "losses, layers, weights, size and evaluations of the lecture notes (seed) or of another "
+        "program",
+        group="loss",
+        shown="our own, by network",
+    )
+    blend: list | None = setting(
+        list_of(WEIGHT, "W,W,..."), None, "weights of several styles", shown="equal"
+    )
+    content_masks: list | None = setting(
+        text("FILE"),
+        None,
+        "a mask for each STYLE: white where it is wanted; or one label picture, a flat colour for "
+        "each STYLE from dark to light",
+        option="--content-mask",
+        several=True,
+    )
+    style_masks: list | None = setting(
+        text("FILE"),
+        None,
+        "a mask for each STYLE: white where it is meant",
+        option="--style-mask",
+        several=True,
+    )
+    size: int | None = setting(
+        count(LARGEST),
+        None,
+        "long side of the result in pixels",
+        group="picture",
+        shown="512, less for a small content",
+    )
+    style_size: int | list | None = setting(
+        one_or_list(count(LARGEST), "N,..."),
+        None,
+        "long side of the style pictures, or of each",
+        group="picture",
+        shown="as the result",
+    )
+    style_scale: float | None = setting(
+        POSITIVE, None, "the same, as a multiple of the result's long side", group="picture"
+    )
+    scales: int | None = setting(
+        count(),
+        None,
+        "sizes to paint at, each twice the one before; the last is that of the result",
+        group="search",
+        shown="from about 100 pixels on",
+        before=1,
+    )
+    init: str | None = setting(
+        text("content|noise|mix|FILE"),
+        None,
+        "what to start from",
+        group="picture",
+        shown="content, or the preset's",
+    )
+    noise_ratio: float | None = setting(
+        SHARE, None, "share of noise in the start `mix`", group="picture", shown="0.5"
+    )
+    iterations: int | None = setting(
+        count(),
+        None,
+        "steps of the optimizer at full size",
+        group="search",
+        shown="150 for lbfgs, else 250",
+    )
+    coarse_iterations: int | None = setting(
+        count(),
+        None,
+        "steps at each size before the full one",
+        group="search",
+        shown="150 for lbfgs, else 250",
+    )
+    content_layers: Mapping | None = _layers("content")
+    style_layers: Mapping | None = _layers("style")
+    content_weight: float | None = _weight("the content")
+    style_weight: float | None = _weight("the style")
+    tv_weight: float | None = _weight("the total variation (smoothness)")
+    gram: str | None = _form(STYLE, "normalisation of the Gram matrices", "the network's")
+    content_loss: str | None = _form(CONTENT, "normalisation of the content term")
+    tv: str | None = _form(TV, "form of the total variation")
+    match_color: str | None = setting(
+        choice(MATCHES), None, "give the style the colours of the content first", group="picture"
+    )
+    preserve_color: str | None = setting(
+        choice(("luminance", "histogram")),
+        None,
+        "keep the content's colours: paint in grey and put them back, or give the result their "
+        "histogram at the end",
+        group="picture",
+    )
+    padding: str | None = _form(
+        PADDINGS,
+        "what the first layer sees beyond the edge: zeros, or the edge again",
+        "zero, but for networks whose first layer pads nothing",
+    )
+    tile: int | None = setting(
+        count(LARGEST),
+        None,
+        "compute in tiles of N x N pixels: in less memory and more time, the same loss",
+        group="machine",
+    )
+    bits: int = setting(BITS, 8, "bits a channel of the picture; 16 for .png", group="files")
+    precision: str = setting(
+        choice(("auto", "fp32", "tf32", "fp16")),
+        "auto",
+        "of matrix products on a GPU; auto is tf32 where it has it",
+        group="machine",
+        before="fp32",
+    )
 
     @property
     def styles(self):
         """The style pictures, a list."""
         return [self.style] if isinstance(self.style, str) else list(self.style)
+
+    @property
+    def roles(self):
+        """What the style pictures are called: style, style1, ..."""
+        return names("style", len(self.styles))
 
     def inputs(self):
         """Return {role: picture file}."""
@@ -94,137 +195,123 @@ class StyleSettings(runs_settings.SearchSettings):
             ("content_mask", self.content_masks or []),
             ("style_mask", self.style_masks or []),
         ):
-            found.update(zip(style_masks.names(kind, len(files)), files, strict=True))
+            found.update(zip(names(kind, len(files)), files, strict=True))
         return found if self.init in (None, *STARTS) else {**found, "init": self.init}
 
-    def prepare(self, files=None):
-        """Return the `Job`, see `prepare`."""
-        return prepare(self, files)
+    def check(self):
+        """Refuse settings with which no run can be, before any file is opened."""
+        super().check()
+        if self.preset:
+            _check_preset(self)
+        _check_styles(self)
+        if self.style_size and self.style_scale:
+            raise MinicnnError("--style-size and --style-scale say the same; leave out one of them")
+        if self.noise_ratio is not None and self.init != "mix":
+            raise MinicnnError(
+                f"noise_ratio = {self.noise_ratio} is the share, 0 to 1, of noise in the start "
+                "`mix`; use --init mix with it"
+            )
+        if self.match_color and self.preserve_color == "luminance":
+            raise MinicnnError(
+                "with luminance preserved the network sees no colours to match; leave out one of "
+                "them"
+            )
 
 
-def prepare(settings, files=None):
-    """Return the `Job` of the settings: checked, files read, defaults filled in; see `jobs`."""
-    style_checks.check(settings)
-    row = published.PUBLISHED.get(settings.preset)
-    pool = row.loss.pool if row else None
-    reader, read, net, device = runs_inputs.open_all(settings, files, pool)
-    net = published.network(net, settings.preset)
-    settings = job.filled(settings, {"padding": published.style_of(settings, net).padding})
-    net = replicate_first(net) if settings.padding == "replicate" else net
-    styles = style_masks.names("style", len(settings.styles))
-    settings = resolve(settings, net, read["content"].shape, [read[role].shape for role in styles])
-    sides = dict(zip(["content", *styles], [settings.size, *_style_sides(settings)], strict=True))
-    style_layers = _used(settings.style_layers, settings.style_weight)
-    layers = [*_used(settings.content_layers, settings.content_weight), *style_layers]
-    for role, side in sides.items():
-        option, needed = ("--size", layers) if role == "content" else ("--style-size", style_layers)
-        check_size(reader.path(role), read[role], net, needed, side, option)
-        if role != "content" and settings.style_weight:
-            checks.tones(reader.path(role), read[role], "style")
-    if settings.match_color or settings.preserve_color:
-        checks.tones(reader.path("content"), read["content"], "range of colours")
-    originals = {role: fit(read[role], side) for role, side in sides.items()}
-    masks = _masks(settings, reader, read, originals, net, style_layers)
-    pictures = coloured(settings, originals)
-    settings = replace(settings, scales=_scales(settings, pictures, net, layers, style_layers))
-    attrs = net.attrs["preprocess"]
-    x, *painted = (preprocess(rgb, attrs) for rgb in pictures.values())
-    start = preprocess(read["init"], attrs) if "init" in read else None
-    start = start_of(settings, net, x, start)
-    x, start, *painted = (to_device(array, device) for array in (x, start, *painted))
-    return Job(
-        settings,
-        net,
-        x,
-        painted,
-        start,
-        [*reader.notes, *published.notes(settings)],
-        reader.inputs,
-        pictures,
-        device,
-        originals,
-        *masks,
-    )
+def names(kind, count):
+    """Return the roles of `count` pictures of a kind: style, style1, ..."""
+    return [f"{kind}{i or ''}" for i in range(count)]
 
 
-def _masks(settings, reader, read, pictures, net, layers):
-    """Return (content masks, style masks) in the sizes of the pictures, or None for either."""
-    styles = style_masks.names("style", len(settings.styles))
-    found = []
-    for kind, owners in (("content_mask", ["content"] * len(styles)), ("style_mask", styles)):
-        roles = [role for role in read if role.startswith(kind)]
-        if not roles:
-            found.append(None)
-            continue
-        masks = style_masks.masks_of(reader, read, roles, owners)
-        masks = [
-            style_masks.resized(mask, pictures[owner].shape[:2])
-            for mask, owner in zip(masks, owners, strict=True)
-        ]
-        paths = [reader.path(role) for role in roles] * (len(masks) // len(roles))
-        option = "--size" if kind == "content_mask" else "--style-size"
-        if layers:
-            style_masks.check_areas(net, layers, masks, paths, option)
-        found.append(masks)
-    return found
+def _check_preset(s):
+    """Refuse what contradicts the preset."""
+    name, loss = s.preset, PRESETS[s.preset].loss
+    for key in FIXED:
+        given, own = getattr(s, key), getattr(loss, key)
+        if given not in (None, own):
+            raise MinicnnError(
+                f"the preset {name} has {key.replace('_', ' ')} {own}, not {given}; leave out "
+                f"one of them"
+            )
+    content = s.content_weight or s.content_layers
+    for term, wanted in (
+        ("total variation", s.tv_weight and not loss.tv_weight),
+        ("content term", content and not loss.content_weight),
+        ("coarser sizes", (s.scales or 1) > 1),
+        ("padding but zeros", s.padding == "replicate"),
+    ):
+        if wanted:
+            raise MinicnnError(f"the preset {name} has no {term}; leave out one of them")
+    if name == "deeptextures" and s.pool == "max":
+        raise MinicnnError("the preset deeptextures pools by averages; leave out one of them")
 
 
-def _scales(settings, pictures, net, layers, style_layers):
-    """Return the number of sizes: as set, else down to `COARSEST` as far as the layers allow.
-
-    Raises
-    ------
-    MinicnnError
-        If so many were asked for that the first is too small.
-    """
-    short = {name: min(rgb.shape[:2]) for name, rgb in pictures.items()}
-    style_need = least_side(net, style_layers)
-    need = {**dict.fromkeys(pictures, style_need), "content": least_side(net, layers)}
-    long = min(max(rgb.shape[:2]) for rgb in pictures.values())
-    most = 1
-    while all(halved_side(short[name], most) >= need[name] for name in short):
-        most += 1
-    if settings.scales is None:
-        return max(1, min(most, 1 + int(math.log2(max(1.0, long / COARSEST)))))
-    if settings.scales > most:
+def _check_styles(s):
+    """Refuse what is not one for each style."""
+    count = len(s.styles)
+    if not count:
+        raise MinicnnError("no style picture; give at least one")
+    sizes = s.style_size if isinstance(s.style_size, list) else [s.style_size]
+    if len(sizes) not in (1, count):
         raise MinicnnError(
-            f"scales = {settings.scales} starts with a picture too small for the layers; "
-            f"use at most {most} at this size"
+            f"{len(sizes)} style sizes for {count} styles; give one, or one for each"
         )
-    return settings.scales
+    masks = s.content_masks
+    label_picture = masks is not None and len(masks) == 1 < count
+    check_counts(count, s.blend, masks * count if label_picture else masks, s.style_masks)
+    if s.blend is not None and not sum(s.blend):
+        raise MinicnnError("blend weights are all 0; make at least one of them larger")
+
+
+def check_counts(styles, blend, content_masks, style_masks):
+    """Refuse blend weights or masks that are not one for each of so many styles."""
+    for what, given in (
+        ("blend weights", blend),
+        ("content masks", content_masks),
+        ("style masks", style_masks),
+    ):
+        if given is not None and len(given) != styles:
+            raise MinicnnError(
+                f"{len(given)} {what} for {styles} style pictures; give one for each of them"
+            )
+    if blend is not None and content_masks is not None:
+        raise MinicnnError(
+            "blend weights mix styles everywhere, content masks give each its own place; "
+            "leave out one of them"
+        )
 
 
 def resolve(settings, net, shape, style_shapes=()):
-    """Return the settings with every None replaced by what it stands for.
+    """Return the settings with every None replaced by what it stands for, but `scales`.
 
     Parameters
     ----------
+    settings : StyleSettings
+    net : Network
     shape : (int, int, 3) of the content picture as read
     style_shapes : list of the same, of the styles; only presets need them
     """
-    name, preset = net.attrs["name"], settings.preset
-    loss, row = published.style_of(settings, net), published.PUBLISHED.get(preset)
-    search = runs_search.SEARCH[settings.optimizer]
-    size = settings.size or (
-        published.long_side(preset, shape) if row else min(SIZE, max(shape[:2]))
-    )
+    name, row = net.attrs["name"], PRESETS.get(settings.preset)
+    loss, search = _loss(row, name), SEARCH[settings.optimizer]
+    size = settings.size or (_long_side(row, shape) if row else min(SIZE, max(shape[:2])))
     evaluations = settings.evaluations
     if row and not settings.iterations:
         evaluations = evaluations or row.evaluations
-    defaults = {
-        "network": name,
-        "pool": net.attrs["pool"],
-        "size": size,
-        "style_size": _style_size(settings, size, style_shapes),
-        "init": row.init if row else "content",
-        "scales": 1 if row else None,
-        "evaluations": evaluations,
-        "iterations": evaluations or search.iterations,
-        "coarse_iterations": evaluations or search.coarse_iterations,
-        "learning_rate": search.learning_rate,
-        **{key: getattr(loss, key) for key in loss._fields if key != "pool"},
-    }
-    settings = job.filled(settings, defaults)
+    settings = settings.filled(
+        {
+            "network": name,
+            "pool": net.attrs["pool"],
+            "size": size,
+            "style_size": _style_size(settings, row, size, style_shapes),
+            "init": row.init if row else "content",
+            "scales": 1 if row else None,
+            "evaluations": evaluations,
+            "iterations": evaluations or search.iterations,
+            "coarse_iterations": evaluations or search.coarse_iterations,
+            "learning_rate": search.learning_rate,
+            **{key: getattr(loss, key) for key in loss._fields if key != "pool"},
+        }
+    )
     if settings.init == "mix" and settings.noise_ratio is None:
         settings = replace(settings, noise_ratio=NOISE_RATIO)
     for kind in ("content", "style"):
@@ -237,22 +324,48 @@ def resolve(settings, net, shape, style_shapes=()):
     return settings
 
 
-def _style_size(settings, size, shapes):
+def _loss(row, name):
+    """Return layers, weights and formulas: those of the network, or of the preset's row.
+
+    But for a VGG, the network's own layers take the place of those of the preset, and there is
+    no total variation by default.
+    """
+    own = network_defaults.style_preset(name) or network_defaults.Style({}, {}, 1.0, 100.0, 1.0)
+    if row is None or name in VGG:
+        return own if row is None else row.loss
+    if not row.loss.content_layers:
+        return row.loss._replace(style_layers=network_defaults.texture_layers(name))
+    return row.loss._replace(
+        content_layers=own.content_layers, style_layers=own.style_layers, tv_weight=0.0
+    )
+
+
+def _long_side(row, shape):
+    """Return the long side in pixels that the preset gives a picture of `shape` (H, W, 3)."""
+    aspect = max(shape[:2]) / min(shape[:2])
+    return round(row.size * {"long": 1, "short": aspect, "area": math.sqrt(aspect)}[row.side])
+
+
+def _style_size(settings, row, size, shapes):
     """Return the long side of the style pictures: one number, or one for each if they differ."""
     scale = settings.style_scale or 1
-    if not settings.preset:
+    if row is None:
         return max(1, round(size * scale))
     if settings.size:
         return math.ceil(size * scale)
-    sides = [math.ceil(published.long_side(settings.preset, shape) * scale) for shape in shapes]
+    sides = [math.ceil(_long_side(row, shape) * scale) for shape in shapes]
     return sides[0] if len(set(sides)) == 1 else sides
 
 
-def _style_sides(settings):
-    """Return the long side of every style picture."""
-    size = settings.style_size
-    return size if isinstance(size, list) else [size] * len(settings.styles)
-
-
-def _used(layers, weight):
-    return [name for name, factor in layers.items() if factor] if weight else []
+def notes(settings):
+    """Return what is to be said of the preset of resolved settings: a list of lines."""
+    preset, network = settings.preset, settings.network
+    if preset is None or network in VGG:
+        return []
+    weaker = settings.style_weight == PRESETS[preset].loss.style_weight
+    stronger = STRONGER.get(network_defaults.SAME_AS.get(network, network), {}).get(preset)
+    return [
+        f"the weights of the preset {preset} are for the activations of VGG-19; {network} has "
+        "others: its terms may need other weights, and total variation is left out without one"
+        + (f"; try --style-weight {stronger:g}" if stronger and weaker else "")
+    ]

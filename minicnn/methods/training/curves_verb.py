@@ -2,24 +2,16 @@
 
 from pathlib import Path
 
-from minicnn.terminal import parser
 from minicnn.terminal.report import Report, table
 
-EXAMPLE = """
+example = """
 minicnn curves minivgg -o curves.png
 """
 SHOWN = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_top5")
 
 
-def add(verbs) -> None:
-    """Declare the verb."""
-    verb = parser.add_verb(
-        verbs,
-        "curves",
-        run,
-        "draw loss and accuracy of training runs, finished or not",
-        EXAMPLE,
-    )
+def add(verb) -> None:
+    """Declare the options."""
     verb.add_argument(
         "runs",
         metavar="RUN",
@@ -37,7 +29,7 @@ def run(args) -> int:
     from minicnn.methods.training.history import read_history
     from minicnn.pictures.writer import check_output
     from minicnn.runs import plots
-    from minicnn.runs.outputs import write_bytes
+    from minicnn.storage.atomic import write_whole
 
     if Path(args.output).suffix.lower() != ".png":
         raise MinicnnError(
@@ -45,7 +37,7 @@ def run(args) -> int:
         )
     check_output(args.output, args.force)
     runs = {str(path): read_history(path) for path in args.runs}
-    write_bytes(args.output, plots.training(runs))
+    write_whole(args.output, plots.training(runs))
     rows = [
         {"run": name, **{key: _short(history[-1].get(key)) for key in SHOWN}}
         for name, history in runs.items()

@@ -10,20 +10,14 @@ from minicnn.terminal.report import Report
 
 INTERRUPTED = 130
 UNSET = {"limit": "all", "threads": "all", "max-rms": "none", "last-std": "He"}  # what None means
-EXAMPLE = """
+example = """
 minicnn train pictures -o run --epochs 10 --batch 64 --group 32
 minicnn train pictures -o run --epochs 10 --batch 64 --group 32 --resume
 """
 
 
-def add(verbs) -> None:
-    """Declare the verb."""
-    verb = parser.add_verb(verbs, "train", run, "train a classifier on labelled pictures", EXAMPLE)
-    verb.add_argument(
-        "data",
-        metavar="DATA",
-        help="folder with train/CLASS/*.jpg and val/CLASS/*.jpg, or HDF5 file",
-    )
+def add(verb) -> None:
+    """Declare the options."""
     verb.add_argument(
         "-o",
         "--output",

@@ -1,7 +1,5 @@
 """How large a picture must be for the layers that look at it."""
 
-import math
-
 from minicnn.errors import MinicnnError
 
 LEAST_MAP = 4  # rows and columns below which a Gram matrix says nothing about a texture
@@ -23,10 +21,17 @@ def least_side(net, layers):
             raise MinicnnError(
                 f"layer {name} has no positions left, it sees the whole picture; use one before it"
             )
-    side = LEAST_MAP
-    while layers and not _fits(net, layers, side):
-        side += 1
-    return side
+    if not layers:
+        return LEAST_MAP
+    # a larger picture has no smaller maps: double until it fits, then halve the interval
+    high = LEAST_MAP
+    while not _fits(net, layers, high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _fits(net, layers, middle) else (middle, high)
+    return high if high > LEAST_MAP else LEAST_MAP
 
 
 def layer_shapes(net, layers, shape):
@@ -41,21 +46,3 @@ def _fits(net, layers, side):
     except MinicnnError:
         return False
     return all(min(shapes[name][1:]) >= LEAST_MAP for name in layers)
-
-
-def check_size(path, rgb, net, layers, size, option):
-    """Refuse a picture that is too small for the layers, as it is or as resized."""
-    least = least_side(net, layers)
-    rows, cols = rgb.shape[:2]
-    if min(rows, cols) < least:
-        raise MinicnnError(
-            f"{str(path)!r} is too small: {cols} x {rows} pixels, the layers of "
-            f"{net.attrs['name']} need at least {least} x {least}; use a larger picture"
-        )
-    if min(rows, cols) * size < (least - 0.5) * max(rows, cols):
-        wanted = math.ceil(least * max(rows, cols) / min(rows, cols))
-        raise MinicnnError(
-            f"{option} {size} makes {str(path)!r} too small for the layers of "
-            f"{net.attrs['name']}, which need at least {least} x {least} pixels; "
-            f"use {option} {wanted} or more"
-        )

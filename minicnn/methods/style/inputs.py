@@ -1,0 +1,175 @@
+"""From the settings of a style transfer to its arrays: pictures, masks, the start, the network."""
+
+import math
+from dataclasses import replace
+
+from minicnn.backend import to_device
+from minicnn.errors import MinicnnError
+from minicnn.methods.network_defaults import style_preset
+from minicnn.methods.style import masks as style_masks
+from minicnn.methods.style.presets import PRESETS
+from minicnn.methods.style.run import Job, halved_side, start_of
+from minicnn.methods.style.settings import notes, resolve
+from minicnn.network.layers import MaxPool2d
+from minicnn.network.network import Network
+from minicnn.network.replicate_edges import replicate_first
+from minicnn.network.sizes import least_side
+from minicnn.pictures.arrays import fit, preprocess, to_uint8
+from minicnn.pictures.colours import MATCHES, grey, luminance, match_luminance
+from minicnn.runs.inputs import check_size, open_all, tones
+
+COARSEST = 96  # long side that the first of several sizes has at least
+
+
+def open_job(settings, files=None):
+    """Return the `Job` of checked settings: files read, defaults filled in, arrays made.
+
+    Parameters
+    ----------
+    settings : StyleSettings
+    files : dict, optional
+        role -> where a picture named in the settings lies now.
+
+    Raises
+    ------
+    MinicnnError
+        For whatever would make the run fail.
+    """
+    row = PRESETS.get(settings.preset)
+    reader, read, net, device = open_all(settings, files, row.loss.pool if row else _pool)
+    net = _as_programmed(net, row) if row else net
+    own = style_preset(net.attrs["name"])
+    padding = own.padding if own and row is None else "zero"
+    settings = settings.filled({"padding": padding})
+    net = replicate_first(net) if settings.padding == "replicate" else net
+    styles = settings.roles
+    settings = resolve(settings, net, read["content"].shape, [read[role].shape for role in styles])
+    size = settings.style_size
+    sides = size if isinstance(size, list) else [size] * len(styles)
+    sides = dict(zip(["content", *styles], [settings.size, *sides], strict=True))
+    style_layers = _used(settings.style_layers, settings.style_weight)
+    layers = [*_used(settings.content_layers, settings.content_weight), *style_layers]
+    for role, side in sides.items():
+        option, needed = ("--size", layers) if role == "content" else ("--style-size", style_layers)
+        check_size(reader.path(role), read[role], net, needed, side, option)
+        if role != "content" and settings.style_weight:
+            tones(reader.path(role), read[role], "style")
+    if settings.match_color or settings.preserve_color:
+        tones(reader.path("content"), read["content"], "range of colours")
+    originals = {role: fit(read[role], side) for role, side in sides.items()}
+    masks = _masks(settings, reader, read, originals, net, style_layers)
+    pictures = coloured(settings, originals)
+    settings = replace(settings, scales=_scales(settings, pictures, net, layers, style_layers))
+    attrs = net.attrs["preprocess"]
+    x, *painted = (preprocess(rgb, attrs) for rgb in pictures.values())
+    given = preprocess(read["init"], attrs) if "init" in read else None
+    start = start_of(settings, net, x, given, row)
+    x, start, *painted = (to_device(array, device) for array in (x, start, *painted))
+    return Job(
+        settings,
+        net,
+        x,
+        painted,
+        start,
+        [*reader.notes, *notes(settings)],
+        reader.inputs,
+        pictures,
+        device,
+        originals,
+        *masks,
+        row,
+    )
+
+
+def _pool(name):
+    """Return how style transfer pools on a network."""
+    own = style_preset(name)
+    return own.pool if own else None
+
+
+def _as_programmed(net, row):
+    """Return the network as the preset sees it: its pixels, its pooling."""
+    attrs = dict(net.attrs)
+    pixels = dict(attrs["preprocess"])
+    pixels["scale"] = float(pixels.get("scale", 1.0)) * row.pixels / 255
+    attrs["preprocess"] = pixels
+    layers = [
+        (name, replace(layer, ceil=True), inputs)
+        if row.ceil and isinstance(layer, MaxPool2d)
+        else (name, layer, inputs)
+        for name, layer, inputs in net.nodes
+    ]
+    twin = Network(layers, net.params, net.input_shape, attrs)
+    twin.convolution = net.convolution
+    return twin
+
+
+def _used(layers, weight):
+    return [name for name, factor in layers.items() if factor] if weight else []
+
+
+def _masks(settings, reader, read, pictures, net, layers):
+    """Return (content masks, style masks) in the sizes of the pictures, or None for either."""
+    styles = settings.roles
+    found = []
+    for kind, owners in (("content_mask", ["content"] * len(styles)), ("style_mask", styles)):
+        roles = [role for role in read if role.startswith(kind)]
+        if not roles:
+            found.append(None)
+            continue
+        masks = style_masks.masks_of(reader, read, roles, owners)
+        masks = [
+            style_masks.resized(mask, pictures[owner].shape[:2])
+            for mask, owner in zip(masks, owners, strict=True)
+        ]
+        paths = [reader.path(role) for role in roles] * (len(masks) // len(roles))
+        option = "--size" if kind == "content_mask" else "--style-size"
+        if layers:
+            style_masks.check_areas(net, layers, masks, paths, option)
+        found.append(masks)
+    return found
+
+
+def coloured(settings, pictures):
+    """Return the pictures as the network is to see them, for the colours that the settings ask.
+
+    Parameters
+    ----------
+    pictures : dict, "content" and styles -> uint8 (H, W, 3)
+    """
+    content = pictures["content"]
+    seen = dict(pictures)
+    styles = [role for role in pictures if role != "content"]
+    if settings.match_color is not None:
+        match = MATCHES[settings.match_color]
+        seen.update({role: to_uint8(match(pictures[role], content)) for role in styles})
+    if settings.preserve_color == "luminance":
+        y = luminance(content)
+        seen = {role: to_uint8(grey(match_luminance(luminance(seen[role]), y))) for role in styles}
+        seen = {"content": to_uint8(grey(y)), **seen}
+    return seen
+
+
+def _scales(settings, pictures, net, layers, style_layers):
+    """Return the number of sizes: as set, else down to `COARSEST` as far as the layers allow.
+
+    Raises
+    ------
+    MinicnnError
+        If so many were asked for that the first is too small.
+    """
+    short = {name: min(rgb.shape[:2]) for name, rgb in pictures.items()}
+    style_need = least_side(net, style_layers)
+    need = {**dict.fromkeys(pictures, style_need), "content": least_side(net, layers)}
+    long = min(max(rgb.shape[:2]) for rgb in pictures.values())
+    most = 1
+    while all(halved_side(short[name], most) >= need[name] for name in short):
+        most += 1
+    if settings.scales is None:
+        return max(1, min(most, 1 + int(math.log2(max(1.0, long / COARSEST)))))
+    if settings.scales > most:
+        raise MinicnnError(
+            f"scales = {settings.scales} starts with a picture too small for the layers; "
+            f"use at most {most} at this size"
+        )
+    return settings.scales

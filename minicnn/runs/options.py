@@ -1,0 +1,155 @@
+"""Options of the command line and tables of the documentation, from declared settings."""
+
+import argparse
+import sys
+from dataclasses import MISSING
+
+from minicnn.runs.settings import GROUPS, RunOptions
+from minicnn.terminal.report import say
+
+TITLES = {
+    "what": "what to make",
+    "picture": "size, start and colours",
+    "loss": "the loss",
+    "search": "the search",
+    "network": "the network",
+    "machine": "the machine",
+    "files": "files and messages",
+}
+
+
+def add_settings(verb, *classes) -> None:
+    """Declare an option for every setting of the classes, group by group."""
+    entries = [entry for kind in classes for entry in kind.declared()]
+    for group in GROUPS:
+        chosen = [entry for entry in entries if entry[1].group == group]
+        if chosen:
+            section = verb.add_argument_group(TITLES[group])
+            for field, setting in chosen:
+                _add(section, field, setting)
+
+
+def option_of(field, setting) -> str:
+    """Return how a setting is spelt on the command line, as --style-weight."""
+    if setting.argument:
+        return setting.option or field.name.upper()
+    no = "no-" if field.default is True else ""
+    return setting.option or f"--{no}{field.name.replace('_', '-')}"
+
+
+def default_of(field, setting) -> str:
+    """Return the default in words, or "" where there is none to tell."""
+    if setting.shown is not None:
+        return setting.shown
+    default = field.default
+    if default in (None, MISSING) or isinstance(default, (bool, tuple)):
+        return ""
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _add(section, field, setting):
+    kind, default = setting.kind, default_of(field, setting)
+    told = setting.help + (f" (default: {default})" if default else "")
+    how = {"help": told}
+    if isinstance(field.default, bool):
+        how["action"] = "store_false" if field.default else "store_true"
+    else:
+        if kind.choices:
+            how["choices"] = kind.choices
+        else:
+            how |= {"type": _reader(setting), "metavar": kind.metavar}
+        if setting.several:
+            how["nargs"] = "+"
+            if not setting.argument:
+                how["action"] = "extend"
+    if setting.repeated:
+        how["action"] = "append"
+    if setting.argument:
+        section.add_argument(field.name, **{**how, "metavar": option_of(field, setting)})
+        return
+    how["dest"] = field.name
+    names = [option_of(field, setting)]
+    if field.name == "output":
+        names.insert(0, "-o")
+    if field.default is MISSING:
+        how["required"] = True
+        target = section
+        if setting.old:  # one of the spellings is enough
+            target = section.add_mutually_exclusive_group(required=True)
+            del how["required"]
+        target.add_argument(*names, **how)
+    else:
+        target = section
+        target.add_argument(*names, default=field.default, **how)
+    for old in setting.old:
+        hidden = {**how, "help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+        hidden.pop("required", None)
+        target.add_argument(old, **_old_spelling(hidden, names[-1]))
+    for spelling, value, words in setting.consts:
+        section.add_argument(
+            spelling, dest=field.name, action="store_const", const=value, help=words
+        )
+
+
+def _reader(setting):
+    """Return argparse's `type` of a kind."""
+    kind = setting.kind
+
+    def read(text):
+        try:
+            value = kind.read(text)
+            fits = kind.fits(value)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind.wanted}")
+        return value
+
+    return read
+
+
+def _old_spelling(how, new):
+    """Return the arguments of an option that works as before and says its new name."""
+    base = {
+        "store_true": argparse._StoreTrueAction,
+        "store_false": argparse._StoreFalseAction,
+        "extend": argparse._ExtendAction,
+    }.get(how.pop("action", None), argparse._StoreAction)
+
+    class Old(base):
+        def __call__(self, parser, namespace, values, option_string=None):
+            say(f"minicnn: {option_string} is called {new} now", sys.stderr)
+            super().__call__(parser, namespace, values, option_string)
+
+    return {**how, "action": Old}
+
+
+def settings_of(kind, args, **others):
+    """Return the settings of class `kind` of the arguments; `others` are those not named there."""
+    values = {}
+    for field, setting in kind.declared():
+        if not hasattr(args, field.name):
+            continue
+        value = getattr(args, field.name)
+        if setting.pair:
+            value, values[setting.pair] = value or (None, None)
+        values.setdefault(field.name, value)
+    return kind(**{**values, **others})
+
+
+def table(*classes) -> str:
+    """Return the options of classes of settings as a table in Markdown."""
+    rows = ["| option | default | what it does |", "|---|---|---|"]
+    entries = [entry for kind in classes for entry in kind.declared()]
+    shared = {field.name for field, _ in RunOptions.declared()}
+    for group in GROUPS:
+        for field, setting in entries:
+            if setting.group != group or field.name in shared:
+                continue
+            kind, option = setting.kind, option_of(field, setting)
+            values = "\\|".join(kind.choices) if kind.choices else (kind.metavar or "")
+            values = "" if isinstance(field.default, bool) or setting.argument else values
+            cell = f"`{option} {values}`" if values else f"`{option}`"
+            words = setting.help.replace("|", "\\|").replace("%%", "%")
+            rows.append(f"| {cell} | {default_of(field, setting)} | {words} |")
+    return "\n".join(rows)

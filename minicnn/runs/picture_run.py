@@ -1,0 +1,283 @@
+"""A verb that searches for a picture, from its arguments to its files.
+
+    arguments -> settings -> checked -> job (resolved settings, arrays) -> optimizer -> files
+
+`PictureVerb` is that road for `style`, `texture`, `invert` and `class-model`; a method gives its
+settings and `open_job(settings, files)`, which returns a `search.SearchJob`.
+"""
+
+import time
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+from minicnn.errors import MinicnnError
+from minicnn.pictures.arrays import to_uint16
+from minicnn.pictures.sheets import side_by_side
+from minicnn.pictures.writer import check_bits, check_output, save_image
+from minicnn.runs import provenance
+from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.search import columns, course, course_of
+from minicnn.storage.npz import check_npz, save_npz
+from minicnn.terminal.report import Report, duration
+
+INTERRUPTED, FAILED = 130, 1
+BROKEN = ("not-finite", "diverged")  # ends of a run whose picture is saved but not what was wanted
+
+
+class PictureVerb:
+    """A verb that searches for a picture.
+
+    Parameters
+    ----------
+    name : str
+    settings, outputs : classes of settings
+    opener : str, module with `open_job(settings, files=None)`, imported when it runs
+    example : str, for the help
+    """
+
+    looks = False
+
+    def __init__(self, name, settings, outputs, opener, example):
+        self.name, self.settings, self.outputs = name, settings, outputs
+        self.opener, self.example = opener, example
+
+    def add(self, parser) -> None:
+        """Declare the options."""
+        add_settings(parser, self.settings, self.outputs)
+
+    def open_job(self, settings, files=None):
+        """Return the job of settings: checked, pictures read, nothing left open."""
+        settings.check()
+        return import_module(self.opener).open_job(settings, files)
+
+    def run(self, args) -> int:
+        """Do what the arguments ask for: estimate, or make the picture."""
+        settings, outputs = (settings_of(kind, args) for kind in (self.settings, self.outputs))
+        return self.make(settings, outputs, Report(outputs.json, outputs.quiet))
+
+    def make(self, settings, outputs, report, files=None, weights=None) -> int:
+        """Make the picture of settings, or estimate it; return the exit code.
+
+        Parameters
+        ----------
+        files : dict, optional
+            role -> where a picture named in the settings lies now.
+        weights : str, optional
+            The SHA-256 that the network's parameters must have.
+        """
+        if getattr(outputs, "sweep", None):
+            from minicnn.runs import sweep
+
+            return sweep.run(self, settings, outputs, report)
+        if outputs.estimate:
+            from minicnn.runs.estimate import option
+
+            return option.pictures([settings], report)
+        try:
+            return _make(self, settings, outputs, report, files, weights)
+        except MemoryError as error:
+            lacking = str(error)
+        from minicnn.runs.estimate import option  # here, where the arrays are gone
+
+        raise option.out_of_memory(settings, files, lacking)
+
+
+def _make(verb, settings, outputs, report, files, weights):
+    settings.check()
+    inputs = [*{**settings.inputs(), **(files or {})}.values()]
+    check_files(outputs, inputs)
+    check_bits(outputs.output, getattr(settings, "bits", 8))
+    job = verb.open_job(settings, files)
+    watch = Watch(job, outputs, report, provenance.checked_weights(job.net, weights))
+    check_files(outputs, inputs, watch.files())
+    for note in job.notes:
+        report.note(note)
+    with report.progress(job.steps) as progress:
+        outcome = job.run(watch.begun(progress))
+        watch.finish(outcome)
+    if outcome.result.value != outcome.result.value:
+        raise MinicnnError(f"no picture: {outcome.result.reason}; nothing was written")
+    _save(job, outputs, outcome, watch.weights)
+    return _tell(job, outputs, outcome, report, watch.seconds())
+
+
+def check_files(outputs, inputs, further=()) -> None:
+    """Raise `MinicnnError` if a file cannot be written, is one of `inputs`, or is named twice."""
+    npz = getattr(outputs, "npz", None)
+    wanted = [outputs.output, outputs.sheet, npz, outputs.plot, getattr(outputs, "gif", None)]
+    taken = {Path(path).resolve(): "an input of this run" for path in inputs}
+    for path in filter(None, [*wanted, *further]):
+        place = Path(path).resolve()
+        if place in taken:
+            raise MinicnnError(f"cannot write {str(path)!r}: it is {taken[place]}")
+        taken[place] = "already to be written by this run"
+        if path != wanted[-1]:
+            (check_npz if path == npz else check_output)(path, outputs.force)
+    if outputs.plot:
+        from minicnn.runs import loss_plot
+
+        loss_plot.check()
+    if getattr(outputs, "frames", None) or getattr(outputs, "every", None) or wanted[-1]:
+        from minicnn.runs.frames import Frames
+
+        Frames.of(outputs).check()
+
+
+def main_losses(losses: dict) -> dict:
+    """Return the losses without those of single layers, the total first."""
+    names = ["total", *(name for name in losses if name != "total" and "." not in name)]
+    return {name: losses[name] for name in names if name in losses}
+
+
+class Watch:
+    """The callback of the optimizer: progress, JSON trace, snapshots, frames.
+
+    Parameters
+    ----------
+    job : SearchJob
+    outputs : Outputs
+    report : Report
+    weights : str, SHA-256 of the network's parameters
+    """
+
+    def __init__(self, job, outputs, report, weights):
+        self.job, self.outputs, self.report, self.weights = job, outputs, report, weights
+        self.started, self.progress = time.monotonic(), None
+        self.runs = {}  # number -> [iterations, first and last value]
+        step, steps = getattr(outputs, "save_every", None), job.steps - job.lead
+        self.snapshots = [job.lead + i for i in range(step, steps, step)] if step else []
+        self.frames, self.shown = None, set()
+        if getattr(outputs, "frames", None) or getattr(outputs, "gif", None):
+            from minicnn.runs.frames import Frames
+
+            self.frames = Frames.of(outputs)
+            self.shown = set(self.frames.steps(job.steps)[:-1])
+
+    def files(self) -> list:
+        """Return the files that are written on the way."""
+        return [
+            *map(self._snapshot_path, self.snapshots),
+            *(self.frames.paths(self.job.steps) if self.frames else []),
+        ]
+
+    def begun(self, progress) -> "Watch":
+        """Start the clock."""
+        if self.frames:
+            self.frames.begin()
+        self.started, self.progress = time.monotonic(), progress
+        return self
+
+    def seconds(self) -> float:
+        """Return how long the run has taken."""
+        return time.monotonic() - self.started
+
+    def __call__(self, iteration, x, value, info):
+        """Take what `optimizers.minimize` tells of an iteration."""
+        losses = {"total": value, **info["terms"]}
+        self.progress.update(iteration, main_losses(losses))
+        self.report.event(
+            "progress",
+            iteration=iteration,
+            iterations=self.job.steps,
+            evaluations=info["evaluations"],
+            losses=losses,
+            seconds=round(self.seconds(), 3),
+        )
+        count = self.runs.get(info.get("run", 0), [0])[0] + 1
+        self.runs[info.get("run", 0)] = [count, info["first"], value]
+        if iteration in self.snapshots:
+            self._snapshot(iteration, x, losses, info["evaluations"])
+        if iteration in self.shown:
+            self.frames.add(iteration, self.job.snapshot(x), self.job.size)
+
+    def finish(self, outcome):
+        """Add the last picture, which is the result, and write the animation."""
+        if self.frames and outcome.result.value == outcome.result.value:
+            self.frames.add(self.job.steps, outcome.picture, outcome.picture.shape[:2])
+            self.frames.finish()
+
+    def _snapshot_path(self, iteration):
+        path = Path(self.outputs.output)
+        return path.with_name(f"{path.stem}-{iteration - self.job.lead:04d}{path.suffix}")
+
+    def _snapshot(self, iteration, x, losses, evaluations):
+        """Write the picture as a run of so many iterations would end."""
+        ended = {
+            "losses": losses,
+            "iterations": iteration,
+            "evaluations": evaluations,
+            "status": "budget",
+            "reason": f"all {iteration} iterations are done",
+            "course": course_of(self.runs.values()),
+        }
+        settings = replace(self.job.settings, iterations=iteration - self.job.lead)
+        path = self._snapshot_path(iteration)
+        metadata = provenance.metadata(self.job, self.weights, ended, settings)
+        pixels = _pixels(self.job, self.job.snapshot(x), x)
+        save_image(path, pixels, metadata=metadata, force=self.outputs.force)
+        self.report.event("snapshot", output=str(path), iteration=iteration)
+
+
+def _pixels(job, picture, x):
+    """Return what goes into the file: the picture uint8 of x, or where wanted uint16."""
+    return to_uint16(job.colours(x)) if getattr(job.settings, "bits", 8) == 16 else picture
+
+
+def _save(job, outputs, outcome, weights):
+    result = outcome.result
+    ended = {
+        "losses": outcome.losses,
+        **{k: getattr(result, k) for k in ("iterations", "evaluations", "status", "reason")},
+        "course": course(result.trace),
+        **outcome.findings,
+    }
+    metadata = provenance.metadata(job, weights, ended)
+    pixels = _pixels(job, outcome.picture, result.x)
+    save_image(outputs.output, pixels, metadata=metadata, force=outputs.force)
+    if outputs.sheet:
+        row = job.views(outcome)
+        sheet = side_by_side(list(row.values()), list(row))
+        save_image(outputs.sheet, sheet, metadata=metadata, force=outputs.force)
+    if outputs.plot:
+        from minicnn.runs import loss_plot
+
+        trace = columns(result.trace)
+        drawing = loss_plot.draw(trace, f"{job.verb}: {Path(outputs.output).name}")
+        told = {**metadata, "trace": trace}
+        save_image(outputs.plot, drawing, metadata=told, force=outputs.force)
+    if getattr(outputs, "npz", None):
+        save_npz(outputs.npz, outcome.arrays, metadata, force=outputs.force)
+
+
+def _tell(job, outputs, outcome, report, seconds):
+    """Say the result; return the exit code."""
+    result, (rows, cols) = outcome.result, outcome.picture.shape[:2]
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in main_losses(outcome.losses).items())
+    found = getattr(outcome, "text", "")  # what was measured, for people
+    report.result(
+        (f"{found}\n" if found else "")
+        + f"{outputs.output}: {cols} x {rows}, {result.iterations} iterations in "
+        f"{duration(seconds)}; {losses}; {result.reason}",
+        output=str(outputs.output),
+        sheet=outputs.sheet and str(outputs.sheet),
+        width=cols,
+        height=rows,
+        iterations=result.iterations,
+        evaluations=result.evaluations,
+        losses=outcome.losses,
+        trace=columns(result.trace),
+        plot=outputs.plot and str(outputs.plot),
+        status=result.status,
+        reason=result.reason,
+        seconds=round(seconds, 3),
+        notes=job.notes,
+        **outcome.findings,
+    )
+    if result.interrupted:
+        report.note(f"{result.reason}; the best picture so far is saved")
+        return INTERRUPTED
+    if result.status in BROKEN:
+        report.note(f"error: {result.reason}; the best picture before that is saved")
+        return FAILED
+    return 0
