@@ -87,15 +87,17 @@ class Job(SearchJob):
         Outcome
             Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
         """
-        s, reached = self.settings, {}
-        runs = [
-            (s.coarse_iterations, partial(_run_coarse, self, times, reached))
-            for times in range(s.scales - 1, 0, -1)
-        ]
-        runs.append((s.iterations, partial(_run_stage, self, s.iterations, reached)))
+        reached = {}
+        runs = [(n, partial(_run_stage, stage, n, reached)) for n, stage in self.stages()]
         last = summary([outcome.result for outcome in run_all(runs, callback)])
         last = replace(last, x=resampled(last.x, self.size, self.net))
         return Outcome(self.snapshot(last.x), last)
+
+    def stages(self):
+        """Return [(iterations, Job)] from the smallest size to the full one."""
+        s = self.settings
+        small = [(s.coarse_iterations, halved(self, n)) for n in range(s.scales - 1, 0, -1)]
+        return [*small, (s.iterations, self)]
 
     def function(self):
         """Return what is minimised, fun(x) -> (value, gradient)."""
@@ -148,11 +150,6 @@ class Job(SearchJob):
     def views(self, outcome):
         """Return {label: picture} of the sheet."""
         return {**(self.originals or self.pictures), "result": outcome.picture}
-
-
-def _run_coarse(job, times, reached, callback):
-    """Minimise at 1/2, 1/4, ... of the size."""
-    return _run_stage(halved(job, times), job.settings.coarse_iterations, reached, callback)
 
 
 def _run_stage(job, iterations, reached, callback):
