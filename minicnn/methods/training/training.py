@@ -21,7 +21,7 @@ from minicnn.engine.cpu.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
 from minicnn.methods.training.devices import place_of
 from minicnn.methods.training.schedules import rate
-from minicnn.methods.training.settings import BY_HAND, check, portable
+from minicnn.methods.training.settings import BY_HAND, portable
 from minicnn.methods.training.step import (
     augment,
     evaluate,
@@ -74,7 +74,7 @@ def run(settings, *, resume=False, log=None, progress=None):
     Interrupted
         On Ctrl-C, once the state has been saved.
     """
-    check(settings)
+    settings.check()
     train, val = (open_dataset(settings.data, split) for split in ("train", "val"))
     fingerprint = train.fingerprint()
     run_ = _Run(settings, train, fingerprint, progress or (lambda *_: None))
@@ -98,7 +98,7 @@ def run(settings, *, resume=False, log=None, progress=None):
             run_.history.append(record)
             run_.save_state()
             write_log(run_.history, run_.folder / "log.csv")
-            if run_.epoch in settings.snapshots:
+            if run_.epoch in (settings.snapshots or ()):
                 run_.save_network(f"epoch-{run_.epoch:03d}.h5")
             if log:
                 log(record)

@@ -143,12 +143,12 @@ def test_divergence_stops_with_step_and_reason(data, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 0}, "epochs must be at least 1"),
-        ({"rate": float("nan")}, "rate must be a finite number"),
+        ({"epochs": 0}, "epochs = 0; use a whole number of at least 1"),
+        ({"rate": float("nan")}, "rate = nan; use a positive finite number"),
         ({"group": 7}, "multiple of the group"),
         ({"crop": 13}, "larger than the pictures"),
         ({"border": 12}, "border must be from 0 to 11"),
-        ({"max_rms": 0.0}, "max_rms must be a finite number > 0"),
+        ({"max_rms": 0.0}, "max_rms = 0.0; use a positive finite number"),
         ({"schedule": "up"}, "no schedule 'up'"),
         ({"batch": 128, "group": 64}, "64 pictures make no batch of 128"),
         ({"network": "nets"}, "no network named 'nets'"),
