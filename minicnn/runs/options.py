@@ -11,6 +11,7 @@ TITLES = {
     "what": "what to make",
     "picture": "size, start and colours",
     "loss": "the loss",
+    "projection": "the way down to the picture",
     "search": "the search",
     "network": "the network",
     "machine": "the machine",

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from minicnn.errors import MinicnnError
 
 LARGEST = 10_000  # pixels a side
-GROUPS = ("what", "picture", "loss", "search", "network", "machine", "files")  # of the help
+# of the help
+GROUPS = ("what", "picture", "loss", "projection", "search", "network", "machine", "files")
 
 
 class Kind(NamedTuple):
@@ -143,6 +144,12 @@ NATURAL = number(int, 0, wanted="a whole number of at least 0")
 WEIGHT = number(float, 0, wanted="a finite number that is not negative", metavar="W")
 POSITIVE = number(float, 0, wanted="a positive finite number", metavar="F", above=True)
 SHARE = number(float, 0, 1, wanted="a number from 0 to 1", metavar="F")
+CLIP = Kind(
+    float,
+    lambda value: SHARE.fits(value) and value < 1,
+    "a share from 0 to below 1",
+    "SHARE",
+)
 BITS = Kind(int, lambda value: value in (8, 16), "8 or 16", "8|16")
 FLAG = Kind(bool, lambda value: isinstance(value, bool), "true or false")
 LAYERS = Kind(
