@@ -21,6 +21,7 @@ TITLES = {
 
 def add_settings(verb, *classes) -> None:
     """Declare an option for every setting of the classes, group by group."""
+    verb.declared = classes  # for the tables of the documentation
     entries = [entry for kind in classes for entry in kind.declared()]
     for group in GROUPS:
         chosen = [entry for entry in entries if entry[1].group == group]

@@ -73,14 +73,14 @@ class PictureVerb:
         if outputs.estimate:
             from minicnn.runs.estimate import option
 
-            return option.pictures([settings], report)
+            return option.pictures(self, [settings], report)
         try:
             return _make(self, settings, outputs, report, files, weights)
         except MemoryError as error:
             lacking = str(error)
         from minicnn.runs.estimate import option  # here, where the arrays are gone
 
-        raise option.out_of_memory(settings, files, lacking)
+        raise option.out_of_memory(self, settings, files, lacking)
 
 
 def _make(verb, settings, outputs, report, files, weights):

@@ -85,6 +85,7 @@ class SearchJob:
 
     verb = ""
     lead = 0  # iterations before those that `settings.iterations` counts
+    pairs = 10  # that the L-BFGS methods remember
 
     @property
     def steps(self):

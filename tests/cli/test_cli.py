@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import minicnn
-from minicnn.cli import _parser, main
+from minicnn.cli import command_parser, main
+from minicnn.cli.register import VERBS as REGISTER
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import Result
 from minicnn.methods import network_defaults
@@ -20,7 +21,8 @@ from minicnn.methods.style import demo
 from minicnn.network import build
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata, save_image
-from minicnn.terminal import parser, report
+from minicnn.runs.settings import LAYERS
+from minicnn.terminal import report
 from minicnn.weights import checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -230,11 +232,11 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     assert paint()[::2] == (1, line)
 
 
-def test_demo(folder, weights, capfd, monkeypatch):
-    monkeypatch.setattr(demo, "SIZE", 48)
-    monkeypatch.setattr(demo, "ITERATIONS", 2)
-    monkeypatch.setattr(demo, "COARSE_ITERATIONS", 2)
-    command = ["demo", "-o", "shown/here", "--weights", str(weights), "--quiet"]
+SHORT = ["--size", "48", "--iterations", "2", "--coarse-iterations", "2"]
+
+
+def test_demo(folder, weights, capfd):
+    command = ["demo", "-o", "shown/here", "--weights", str(weights), "--quiet", *SHORT]
     assert main(command) == 0
     names = {path.name for path in Path("shown/here").iterdir()}
     assert names == {"content.jpg", "style.jpg", "result.png", "sheet.png"}
@@ -330,9 +332,30 @@ def test_version(capfd):
     assert capfd.readouterr().out == f"minicnn {minicnn.__version__}\n"
 
 
+def test_the_help_of_demo_has_its_own_defaults(capfd):
+    assert main(["demo", "--help"]) == 0
+    out = capfd.readouterr().out
+    for number in (demo.SIZE, demo.ITERATIONS, demo.COARSE_ITERATIONS):
+        assert f"(default: {number})" in out
+    assert "--blend" not in out
+
+
+def test_an_unknown_option_is_answered_with_the_nearest_one(paint):
+    code, stdout, stderr = paint("--styl-weight", "3")
+    assert (code, stdout) == (2, "")
+    assert stderr == (
+        "minicnn style: error: no option --styl-weight; did you mean --style-weight?; "
+        "minicnn style --help lists the options\n"
+    )
+
+
 def verbs(declared=None, names=()):
     """Yield (names, parser) of every verb that does something."""
-    declared = declared or _parser()
+    if declared is None:
+        for name in REGISTER:
+            (action,) = command_parser([name])._subparsers._group_actions
+            yield from verbs(action.choices[name], (name,))
+        return
     below = [a for a in declared._actions if isinstance(a, argparse._SubParsersAction)]
     for action in below:
         for name, verb in action.choices.items():
@@ -367,13 +390,12 @@ def test_the_example_works_as_written(names, tmp_path, weights, monkeypatch):
     """With small pictures and few iterations, and the weights of a test for the embedded ones."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "embedded", lambda: {"minivgg": weights})
-    monkeypatch.setattr(demo, "SIZE", 48)
-    monkeypatch.setattr(demo, "ITERATIONS", 2)
-    monkeypatch.setattr(demo, "COARSE_ITERATIONS", 2)
     monkeypatch.setattr("minicnn.methods.style.settings.SIZE", 48)
     for line in example(VERBS[names]):
         program, *arguments = shlex.split(line)
         assert program == "minicnn"
+        if arguments[0] == "demo":
+            arguments = ["demo", *SHORT, *arguments[1:]]
         if "--iterations" in arguments:
             arguments[arguments.index("--iterations") + 1] = "2"
         assert main(arguments) == 0, line
@@ -422,7 +444,7 @@ def test_a_picture_is_made_although_nobody_listens_any_more(pipe, folder, weight
 
 
 def test_layers_are_read_with_their_weights():
-    assert parser.layers("relu1_1, relu2_1:0.5") == {"relu1_1": 1.0, "relu2_1": 0.5}
+    assert LAYERS.read("relu1_1, relu2_1:0.5") == {"relu1_1": 1.0, "relu2_1": 0.5}
 
 
 def test_progress_lines_come_at_tenths_and_after_a_pause(capfd):

@@ -8,12 +8,11 @@ import pytest
 from PIL import Image
 from test_png16 import decode
 
-from minicnn.cli import main
+from minicnn.cli import main, sweeping
+from minicnn.cli.frames import Frames
 from minicnn.errors import MinicnnError
-from minicnn.pictures.writer import read_metadata
-from minicnn.runs import sweep as runs_sweep
-from minicnn.runs.estimate import sample_run
-from minicnn.runs.frames import Frames
+from minicnn.images import read_metadata
+from minicnn.tasks import calibration
 
 SMALL = ("--size", "48", "--scales", "1", "--iterations", "2", "--quiet")
 
@@ -149,14 +148,15 @@ def test_a_sweep_is_estimated_as_all_its_pictures(folder, monkeypatch, capfd):
     """Pictures that differ in a weight alone are measured once."""
     before, asked = sorted(folder.iterdir()), []
 
-    def sample(verb, settings, **request):
+    def sample(settings, files, iterations):
         asked.append(settings)
         shape = (settings.size * 40 // 48, settings.size)
         pixels = shape[0] * shape[1]
         return {"pixels": pixels, "shape": shape, "seconds": 0.5, "setup": 1.0, "peak": 1e8,
-                "iterations": 3}  # fmt: skip
+                "iterations": 3, "runs": 1}  # fmt: skip
 
-    monkeypatch.setattr(sample_run, "sample", sample)
+    monkeypatch.setattr(calibration, "_picture", sample)
+    monkeypatch.setattr(calibration, "measured", lambda work, *args, patience: list(work(*args)))
     sweep = ("--sweep", "style-weight=1,10,100", "--sweep", "size=40,48", "--estimate", "--json")
     assert style(*sweep) == 0
     found = json.loads(capfd.readouterr().out)
@@ -167,6 +167,6 @@ def test_a_sweep_is_estimated_as_all_its_pictures(folder, monkeypatch, capfd):
 
 def test_too_many_pictures_are_refused():
     values = [",".join(map(str, range(1, 12))), ",".join(map(str, range(1, 11)))]
-    axes = [runs_sweep.axis(f"seed={values[0]}"), runs_sweep.axis(f"iterations={values[1]}")]
+    axes = [sweeping.axis(f"seed={values[0]}"), sweeping.axis(f"iterations={values[1]}")]
     with pytest.raises(MinicnnError, match="asks for 110 pictures; use at most 100"):
-        runs_sweep._cells(None, argparse.Namespace(sweep=axes))
+        sweeping._cells(None, argparse.Namespace(sweep=axes))

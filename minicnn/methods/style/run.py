@@ -74,6 +74,11 @@ class Job(SearchJob):
         """Rows and columns of the picture."""
         return self.content.shape[2:]
 
+    @property
+    def pairs(self):
+        """Pairs that the L-BFGS methods remember."""
+        return (self.row and self.row.pairs) or SearchJob.pairs
+
     def run(self, callback=None):
         """Make the picture, from its smallest size to the largest.
 
@@ -125,9 +130,7 @@ class Job(SearchJob):
 
     def search_options(self):
         """Return what the preset says about the search: bounds, pairs that L-BFGS remembers."""
-        options = {}
-        if self.row and self.row.pairs:
-            options["pairs"] = self.row.pairs
+        options = {"pairs": self.pairs}
         if self.row and self.row.bounds:
             least = min(float(x.min()) for x in self.styles)
             options["bounds"] = (least, max(float(x.max()) for x in self.styles))

@@ -41,9 +41,10 @@ def run(args) -> int:
     settings, options = settings_of(TrainSettings, args), settings_of(TrainOptions, args)
     report = Report(options.json, options.quiet)
     if options.estimate:
+        from minicnn.methods.training.estimate import measure
         from minicnn.runs.estimate import option
 
-        return option.repeated("train", settings, report)
+        return option.repeated(measure, settings, "use a smaller --group and --batch", report)
     resolve_device(settings.device)  # one that is not there is told before a folder is made
     Path(settings.output).mkdir(parents=True, exist_ok=True)
     progress = None
