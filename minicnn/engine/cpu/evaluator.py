@@ -27,28 +27,28 @@ class FastWalk:
     def __init__(self, net, threads=None, low_memory=False):
         self._net = net.replica()
         self._net.params = dict(net.params)  # see `transform_filters`
-        self._net.convolution = FastConvolution(frozen=True)
+        self._convolution = FastConvolution(frozen=True)
         self._crew, self.low_memory = Crew(threads), low_memory
 
     def forward(self, x, taps, **options):
         """Compute activations; see `Network.forward`."""
         with self._crew.at_work():
-            transform_filters(self._net, taps)
+            transform_filters(self._net, self._convolution, taps)
             if options == {"keep": False}:
                 self._net.forget()
                 how = {"keep": False, "recompute": () if self.low_memory else None}
-                plan = Plan(self._net, self._net.convolution, x.shape, taps, **how)
+                plan = Plan(self._net, self._convolution, x.shape, taps, **how)
                 acts = plan.forward(x)
                 plan.dissolve()
                 return acts
-            return self._net.forward(x, taps, **options)
+            return self._net.forward(x, taps, convolution=self._convolution, **options)
 
     def mean_grams(self, x, layers):
         """Return {layer: mean Gram matrix (N, C, C)} of pictures x, in little memory."""
         with self._crew.at_work():
-            transform_filters(self._net, layers)
+            transform_filters(self._net, self._convolution, layers)
             how = {"keep": False, "recompute": layers}
-            plan = Plan(self._net, self._net.convolution, x.shape, layers, **how)
+            plan = Plan(self._net, self._convolution, x.shape, layers, **how)
             grams = {name: gram.mean_gram(f) for name, f in plan.forward(x).items()}
             plan.dissolve()
         return grams
@@ -64,7 +64,7 @@ class FastWalk:
 
     def replay(self):
         """Return a `Replay` that shares the transformed weights and the threads of this walk."""
-        return Replay(self._net, self._crew, self.low_memory)
+        return Replay(self._net, self._convolution, self._crew, self.low_memory)
 
 
 class Replay:
@@ -76,8 +76,8 @@ class Replay:
     Parameters
     ----------
     net : Network
-        Whose `convolution` is a frozen `FastConvolution`; weights that have been transformed
-        are taken out of its `params`.
+        Weights that have been transformed are taken out of its `params`.
+    convolution : FastConvolution, frozen
     crew : Crew
     low_memory : bool
 
@@ -88,9 +88,10 @@ class Replay:
         may be a `recomputed.Recomputed`.
     """
 
-    def __init__(self, net, crew, low_memory=False):
+    def __init__(self, net, convolution, crew, low_memory=False):
         self._plan = self._key = None
-        self._net, self._crew, self._low_memory = net, crew, low_memory
+        self._net, self._convolution = net, convolution
+        self._crew, self._low_memory = crew, low_memory
         self.only_grams = frozenset()
 
     def forward(self, x, taps, keep=True):
@@ -100,9 +101,9 @@ class Replay:
         if key != self._key:
             self.dissolve()
             with self._crew.at_work():
-                transform_filters(self._net, taps)
+                transform_filters(self._net, self._convolution, taps)
             how = {"keep": keep, "recompute": recompute}
-            self._plan = Plan(self._net, self._net.convolution, *key[:2], **how)
+            self._plan = Plan(self._net, self._convolution, *key[:2], **how)
             self._key = key
         with self._crew.at_work():
             return self._plan.forward(x)
@@ -127,12 +128,12 @@ class Replay:
             return gram.mean_gram(f)
 
 
-def transform_filters(net, taps):
+def transform_filters(net, convolution, taps):
     """Transform the filters of the layers up to `taps`; of 3x3 ones only outlines stay in `net`."""
     for node in net.nodes_until(taps):
         if type(node.layer) is not Conv2d:
             continue
-        name, filters = f"{node.name}.weight", net.convolution.filters
+        name, filters = f"{node.name}.weight", convolution.filters
         if not fits_winograd(node, net):
             filters.matrices(net.params[name], node.layer.groups)
         elif max(pair(node.layer.padding)) <= 2:  # else the way back goes by columns

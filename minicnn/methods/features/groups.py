@@ -144,11 +144,11 @@ class _Look:
         self.net, self.own, self.process = net.replica(), threading.local(), os.getpid()
         if device == "cpu":
             self.net.params = dict(net.params)
-            self.net.convolution = FastConvolution(frozen=True)
-            transform_filters(self.net, self.taps)
+            self.convolution = FastConvolution(frozen=True)
+            transform_filters(self.net, self.convolution, self.taps)
         else:  # in fp32: tf32 would put activations into another order
             self.net.params = {name: to_device(p, device) for name, p in net.params.items()}
-            self.net.convolution = DeviceConvolution(Cuda("fp32"))
+            self.convolution = DeviceConvolution(Cuda("fp32"))
 
     def __call__(self, numbers, least):
         """Return what of the pictures `numbers` is to be noted; `least`: see `strongest.sight`."""
@@ -171,13 +171,14 @@ class _Look:
         x = np.concatenate([preprocess(rgb, order) for rgb in [*arrays, *fill]])
         if not hasattr(self.own, "walk"):
             resolve_device(self.device)  # each thread has a current device of its own
-            net = self.net.replica()
-            self.own.walk = Replay(net, Crew(1)) if self.device == "cpu" else net
+            net, cpu = self.net.replica(), self.device == "cpu"
+            self.own.walk = Replay(net, self.convolution, Crew(1)) if cpu else net
         if self.device == "cpu":
             return self.own.walk.forward(x, self.taps, keep=False)
 
         def there():
-            return self.own.walk.forward(to_device(x, self.device), self.taps, keep=False)
+            how = {"keep": False, "convolution": self.convolution}
+            return self.own.walk.forward(to_device(x, self.device), self.taps, **how)
 
         return with_smaller_strips(there, launch.release)
 

@@ -183,9 +183,7 @@ def network(net, preset):
         else (name, layer, inputs)
         for name, layer, inputs in net.nodes
     ]
-    twin = Network(layers, net.params, net.input_shape, attrs)
-    twin.convolution = net.convolution
-    return twin
+    return Network(layers, net.params, net.input_shape, attrs)
 
 
 def long_side(preset, shape):

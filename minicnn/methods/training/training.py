@@ -93,7 +93,8 @@ def run(settings, *, resume=False, log=None, progress=None):
             record = run_.one_epoch(pictures, pool)
             if run_.epoch % settings.validate_every == 0 or run_.epoch == settings.epochs:
                 looks = run_.place.mapping(pool)
-                record |= evaluate(run_.net, val_pictures, val_labels, looks, run_.place.device)
+                how = {"device": run_.place.device, "convolution": run_.convolution}
+                record |= evaluate(run_.net, val_pictures, val_labels, looks, **how)
             record["seconds"] = round(time.perf_counter() - started, 1)
             run_.history.append(record)
             run_.save_state()
@@ -116,7 +117,7 @@ class _Run:
         self.folder = Path(settings.output)
         self.net = build.build(settings.network, seed=settings.seed, classes=len(train.class_names))
         self.place = place_of(settings)
-        self.net.convolution = self.place.convolution()
+        self.convolution = self.place.convolution()
         self.net.attrs["classes"] = list(train.class_names)
         _set_dropout(self.net, settings.dropout)
         if settings.last_std is not None:
@@ -180,7 +181,9 @@ class _Run:
         def group(g, x, labels, rng):
             # what is not finite ends in the loss, which is looked at below
             with np.errstate(over="ignore", invalid="ignore"):
-                return loss_and_gradients(self.replicas[g], x, labels, s.smoothing, rng)
+                return loss_and_gradients(
+                    self.replicas[g], x, labels, s.smoothing, rng, self.convolution
+                )
 
         steps, groups = (self.step, self.steps), len(self.replicas)
         results = self.place.results(pool, *steps, groups, prepared, group)

@@ -137,12 +137,12 @@ def _train(verb, settings):
     pictures = val.pictures(settings.size)[:LOOKED_AT]
     net = build.build(settings.network, classes=len(val.class_names))
     place = place_of(settings)
-    net.convolution = place.convolution()
     net.params = {name: to_device(value, place.device) for name, value in net.params.items()}
     before = time.perf_counter()
     with one_blas_thread(), ThreadPoolExecutor(thread_count(settings.threads)) as pool:
         looks = place.mapping(pool)
-        training.evaluate(net, pictures, val.labels[: len(pictures)], looks, place.device)
+        how = {"device": place.device, "convolution": place.convolution()}
+        training.evaluate(net, pictures, val.labels[: len(pictures)], looks, **how)
     looked = (time.perf_counter() - before) / len(pictures) * len(val.labels)
     return {
         "setup": max(0.0, ends[0][0] - started - _median(pace)),
