@@ -272,11 +272,16 @@ def test_weights_that_nobody_holds_are_let_go_once_they_are_transformed(rng):
     x, held = rng.standard_normal((1, 3, 20, 18)), weakref.ref(net.params["conv1_2.weight"])
     wanted, dy = net.forward(x, taps)["relu1_2"], rng.standard_normal((1, 64, 20, 18))
     gradient, walk = net.backward({"relu1_2": dy}), FastWalk(net, 1)
+    before = dict(net.params)
     walk.forward(x, taps, keep=False)
-    assert held() is net.params["conv1_2.weight"], "the caller's network keeps its own"
-    del net
-    assert held() is None
+    walk.mean_grams(x, taps)
     replay = walk.replay()
+    replay.forward(x, taps)
+    assert net.params.keys() == before.keys()
+    assert all(net.params[name] is array for name, array in before.items())
+    assert held() is not None, "the caller's network keeps its own"
+    del net, before
+    assert held() is None
     for again in (walk, replay):
         assert relative(again.forward(x, taps)["relu1_2"], wanted) < 1e-10
         assert relative(again.backward({"relu1_2": dy}), gradient) < 1e-10

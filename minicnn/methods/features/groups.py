@@ -15,8 +15,8 @@ import numpy as np
 
 from minicnn.backend import resolve_device, to_device
 from minicnn.engine.cpu import filters, winograd
-from minicnn.engine.cpu.conv2d import FastConvolution
-from minicnn.engine.cpu.evaluator import Replay, transform_filters
+from minicnn.engine.cpu.evaluator import Replay
+from minicnn.engine.cpu.frozen import FrozenNetwork
 from minicnn.engine.cpu.threads import Crew, one_blas_thread, thread_count
 from minicnn.engine.gpu.conv2d import DeviceConvolution
 from minicnn.engine.gpu.cuda import Cuda
@@ -141,12 +141,13 @@ class _Look:
         self.settings, self.pictures, self.device = features.settings, pictures, device
         self.layers, self.pools = list(features.layers), list(features.pools)
         self.taps = list(dict.fromkeys([*self.layers, *self.pools]))
-        self.net, self.own, self.process = net.replica(), threading.local(), os.getpid()
+        self.own, self.process = threading.local(), os.getpid()
         if device == "cpu":
-            self.net.params = dict(net.params)
-            self.convolution = FastConvolution(frozen=True)
-            transform_filters(self.net, self.convolution, self.taps)
+            self.frozen = FrozenNetwork(net)
+            self.frozen.transform(self.taps)
+            self.net = self.frozen.net
         else:  # in fp32: tf32 would put activations into another order
+            self.net = net.replica()
             self.net.params = {name: to_device(p, device) for name, p in net.params.items()}
             self.convolution = DeviceConvolution(Cuda("fp32"))
 
@@ -171,8 +172,8 @@ class _Look:
         x = np.concatenate([preprocess(rgb, order) for rgb in [*arrays, *fill]])
         if not hasattr(self.own, "walk"):
             resolve_device(self.device)  # each thread has a current device of its own
-            net, cpu = self.net.replica(), self.device == "cpu"
-            self.own.walk = Replay(net, self.convolution, Crew(1)) if cpu else net
+            cpu = self.device == "cpu"
+            self.own.walk = Replay(self.frozen, Crew(1)) if cpu else self.net.replica()
         if self.device == "cpu":
             return self.own.walk.forward(x, self.taps, keep=False)
 

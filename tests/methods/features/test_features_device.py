@@ -24,7 +24,7 @@ def device(monkeypatch):
     monkeypatch.setattr(groups, "DEVICE_THREADS", 1)  # the shim has one of each index
     monkeypatch.setattr(groups, "resolve_device", lambda name: name)
     monkeypatch.setattr(groups, "Cuda", lambda precision: machine)
-    monkeypatch.setattr(groups.calls, "release", lambda: None)
+    monkeypatch.setattr(groups.launch, "release", lambda: None)
     return machine
 
 

@@ -33,7 +33,7 @@ def device(monkeypatch):
         monkeypatch.setattr(module, "to_device", put)
     monkeypatch.setattr(devices, "resolve_device", lambda name: name)
     monkeypatch.setattr(devices, "Cuda", lambda precision: machine)
-    monkeypatch.setattr(devices.calls, "release", lambda: None)
+    monkeypatch.setattr(devices.launch, "release", lambda: None)
     save = training.checkpoint.save_arrays
 
     def saved(path, arrays, attrs, **options):  # no array of CuPy becomes NumPy's by itself
