@@ -94,18 +94,22 @@ def image_function(objective, walk, threads=None):
     if isinstance(walk, TiledWalk):
         fun = TiledFunction(objective, walk)
     else:
-        walk = replaying(walk)
-        if isinstance(walk, Replay):
-            walk.only_grams = objective.defer(walk.mean_gram)
-        fun = ImageFunction(objective, walk.forward, walk.backward)
+        walk = replaying(walk, objective.gram_layers)
+        mean_gram = walk.mean_gram if isinstance(walk, Replay) else None
+        fun = ImageFunction(objective, walk.forward, walk.backward, mean_gram)
     # a crew's workers each have one BLAS thread; BLAS threads beside them would be in their way
     crew = isinstance(getattr(walk, "walk", walk), (FastWalk, Replay))
     return _OnThreads(fun, 1 if crew else thread_count(threads))
 
 
-def replaying(walk):
-    """Return what evaluates pictures of one size again and again fastest, see `cpu.evaluator`."""
-    return walk.replay() if isinstance(walk, FastWalk | DeviceWalk) else walk
+def replaying(walk, only_grams=()):
+    """Return what evaluates pictures of one size again and again fastest, see `cpu.evaluator`.
+
+    Of the layers `only_grams` nothing will be read but Gram matrices, by its `mean_gram`.
+    """
+    if isinstance(walk, FastWalk):
+        return walk.replay(only_grams)
+    return walk.replay() if isinstance(walk, DeviceWalk) else walk
 
 
 def mean_grams(walk, x, layers, guides=None):

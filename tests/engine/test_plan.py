@@ -9,13 +9,17 @@ import minicnn
 from minicnn.engine.cpu import units
 from minicnn.engine.cpu.arena import Arena
 from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.select import image_function, walk_of
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck import checks
 from minicnn.gradcheck import engine as gradcheck_engine
 from minicnn.network import build
 from minicnn.network.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
 from minicnn.network.network import Network
-from minicnn.objectives.gram import ChannelProduct, mean_gram
+from minicnn.objectives.content import ContentLoss
+from minicnn.objectives.gram import ChannelProduct, GramStyleLoss, mean_gram, style_targets
+from minicnn.objectives.priors import tv
+from minicnn.objectives.weighted_sum import WeightedSum
 
 NETWORKS = {
     "vgg19": (["relu1_1", "relu2_1", "pool2", "conv3_2", "relu4_2"], (29, 38)),
@@ -203,6 +207,34 @@ def test_a_layer_of_content_and_style_is_evaluated_as_the_explicit_one(rng):
     )
     assert value == pytest.approx(wanted, rel=1e-10)
     assert relative(dx, dy) < 1e-10
+
+
+def test_one_objective_in_several_engines_one_after_another(rng):
+    """Whoever evaluates an objective leaves it as it was."""
+    net = minicnn.build("minivgg", pool="average")
+    x, style = (rng.standard_normal((1, 3, *s)).astype("f4") for s in ((32, 40), (36, 30)))
+    grams = style_targets(net.forward(style, ["relu1_1", "relu2_1"]))
+    content = {"relu2_1": net.forward(0.5 * x, ["relu2_1"])["relu2_1"]}
+    engines = {"explicit": None, "fast": None, "low-memory": None, "auto": 16}
+
+    def objective():
+        losses = {"content": (1.0, ContentLoss(content)), "style": (9.0, GramStyleLoss(grams))}
+        return WeightedSum(losses, {"tv": (0.1, tv)})
+
+    def evaluated(shared, engine, tile):
+        return image_function(shared, walk_of(net, engine, 1, tile), 1)(x)
+
+    def state(shared):
+        return [dict(vars(loss)) for _, loss in shared.objectives.values()]
+
+    alone = {name: evaluated(objective(), name, tile) for name, tile in engines.items()}
+    shared = objective()
+    before = state(shared)
+    for name, tile in [*engines.items(), *reversed(engines.items())]:
+        value, dx = evaluated(shared, name, tile)
+        assert value == alone[name][0]
+        assert np.array_equal(dx, alone[name][1])
+        assert state(shared) == before
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 21, 13), (2, 16, 3, 4), (1, 5, 1, 1)])

@@ -59,9 +59,9 @@ class FastWalk:
         """Return the switches of the last forward pass; see `Network.switches`."""
         return self._frozen.net.switches()
 
-    def replay(self):
+    def replay(self, only_grams=()):
         """Return a `Replay` that shares the transformed weights and the threads of this walk."""
-        return Replay(self._frozen, self._crew, self.low_memory)
+        return Replay(self._frozen, self._crew, self.low_memory, only_grams)
 
 
 class Replay:
@@ -75,28 +75,24 @@ class Replay:
     frozen : FrozenNetwork
     crew : Crew
     low_memory : bool
-
-    Attributes
-    ----------
-    only_grams : set of str
+    only_grams : collection of str
         Taps of which nothing is read but `mean_gram`. With `low_memory`, what such a tap returns
         may be a `recomputed.Recomputed`.
     """
 
-    def __init__(self, frozen, crew, low_memory=False):
+    def __init__(self, frozen, crew, low_memory=False, only_grams=()):
         self._plan = self._key = None
-        self._frozen, self._crew, self._low_memory = frozen, crew, low_memory
-        self.only_grams = frozenset()
+        self._frozen, self._crew = frozen, crew
+        self._recompute = frozenset(only_grams) if low_memory else None
 
     def forward(self, x, taps, keep=True):
         """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
-        recompute = frozenset(self.only_grams) if self._low_memory else None
-        key = (x.shape, tuple(taps), keep, recompute)
+        key = (x.shape, tuple(taps), keep)
         if key != self._key:
             self.dissolve()
             with self._crew.at_work():
                 self._frozen.transform(taps)
-            how = {"keep": keep, "recompute": recompute}
+            how = {"keep": keep, "recompute": self._recompute}
             self._plan = Plan(self._frozen.net, self._frozen.convolution, *key[:2], **how)
             self._key = key
         with self._crew.at_work():
