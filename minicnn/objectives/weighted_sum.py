@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
-from minicnn.kernels.strips import with_smaller_strips
+from minicnn.kernels.strips import Strips
 from minicnn.objectives.gram import ChannelProduct
 
 
@@ -141,11 +141,12 @@ class ImageFunction:
     def __init__(self, objective, forward, backward, mean_gram=None):
         self.objective, self.forward, self.backward = objective, forward, backward
         self.mean_gram, self.terms = mean_gram, {}
+        self.strips = Strips()
 
     def __call__(self, x):
         """Return (value, gradient) at picture x, both for all terms together."""
         if launch.suit(x):
-            return with_smaller_strips(partial(self._evaluate, x), launch.release)
+            return self.strips.fitted(partial(self._evaluate, x), launch.release)
         return self._evaluate(x)
 
     def _evaluate(self, x):

@@ -22,7 +22,7 @@ from minicnn.engine.gpu.conv2d import DeviceConvolution
 from minicnn.engine.gpu.cuda import Cuda
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
-from minicnn.kernels.strips import with_smaller_strips
+from minicnn.kernels.strips import Strips
 from minicnn.methods.features import strongest
 from minicnn.methods.features.workers import can_fork, workers
 from minicnn.network.layers import Conv2d
@@ -149,7 +149,7 @@ class _Look:
         else:  # in fp32: tf32 would put activations into another order
             self.net = net.replica()
             self.net.params = {name: to_device(p, device) for name, p in net.params.items()}
-            self.convolution = DeviceConvolution(Cuda("fp32"))
+            self.convolution, self.strips = DeviceConvolution(Cuda("fp32")), Strips()
 
     def __call__(self, numbers, least):
         """Return what of the pictures `numbers` is to be noted; `least`: see `strongest.sight`."""
@@ -181,7 +181,7 @@ class _Look:
             how = {"keep": False, "convolution": self.convolution}
             return self.own.walk.forward(to_device(x, self.device), self.taps, **how)
 
-        return with_smaller_strips(there, launch.release)
+        return self.strips.fitted(there, launch.release)
 
 
 def _read(pictures, number, size):
