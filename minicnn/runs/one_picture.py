@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.backend import to_device
 from minicnn.data.datasets import centre
-from minicnn.engine.select import walk_of
+from minicnn.engine.select import Evaluation, walk_of
 from minicnn.pictures.arrays import fit, preprocess, resize
 from minicnn.runs import checks, job
 from minicnn.runs import inputs as runs_inputs
@@ -114,7 +114,7 @@ def open_network(settings, files=None):
     settings.check()
     checks.counts(settings, {"size": LARGEST})
     opened = runs_inputs.open_all(settings, files, pool=OWN)
-    return opened, walk_of(opened.net, settings.engine, settings.threads)
+    return opened, walk_of(opened.net, Evaluation(settings.engine, settings.threads))
 
 
 def fitted(rgb, size, how):

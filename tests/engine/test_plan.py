@@ -9,10 +9,11 @@ import minicnn
 from minicnn.engine.cpu import units
 from minicnn.engine.cpu.arena import Arena
 from minicnn.engine.cpu.evaluator import FastWalk
-from minicnn.engine.select import image_function, walk_of
+from minicnn.engine.select import Evaluation, image_function, walk_of
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck import checks
 from minicnn.gradcheck import engine as gradcheck_engine
+from minicnn.methods.texture.loss import texture_objective
 from minicnn.network import build
 from minicnn.network.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
 from minicnn.network.network import Network
@@ -222,7 +223,7 @@ def test_one_objective_in_several_engines_one_after_another(rng):
         return WeightedSum(losses, {"tv": (0.1, tv)})
 
     def evaluated(shared, engine, tile):
-        return image_function(shared, walk_of(net, engine, 1, tile), 1)(x)
+        return image_function(shared, walk_of(net, Evaluation(engine, 1, tile)), 1)(x)
 
     def state(shared):
         return [dict(vars(loss)) for _, loss in shared.objectives.values()]
@@ -235,6 +236,34 @@ def test_one_objective_in_several_engines_one_after_another(rng):
         assert value == alone[name][0]
         assert np.array_equal(dx, alone[name][1])
         assert state(shared) == before
+
+
+def test_the_options_of_an_evaluation_come_as_one_or_by_their_old_keywords(rng):
+    net = minicnn.build("minivgg", pool="average")
+    content, style, x = (rng.standard_normal((1, 3, 24, 20)).astype("f4") for _ in "csx")
+    how = {"content_layers": ["relu2_1"], "style_layers": ["relu1_1"], "tv_weight": 0.1}
+    how |= {"content_weight": 1.0, "style_weight": 9.0}
+    explicit = Evaluation("explicit", threads=1)
+    for make in (
+        lambda **given: minicnn.style_objective(net, content, style, **how, **given),
+        lambda **given: texture_objective(net, style, layers=["relu1_1"], **given),
+    ):
+        as_one, by_keywords, both = (
+            make(**given)(x)
+            for given in (
+                {"evaluation": explicit},
+                {"engine": "explicit", "threads": 1},
+                {"evaluation": Evaluation(threads=1), "engine": "explicit"},
+            )
+        )
+        for value, dx in (by_keywords, both):
+            assert value == as_one[0]
+            assert np.array_equal(dx, as_one[1])
+        for given in ({"engine": "steam"}, {"evaluation": Evaluation("steam")}):
+            with pytest.raises(MinicnnError, match="no engine 'steam'"):
+                make(**given)
+        with pytest.raises(TypeError, match="unexpected keyword argument 'motor'"):
+            make(motor="steam")
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 21, 13), (2, 16, 3, 4), (1, 5, 1, 1)])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from minicnn.backend import to_device, to_host
+from minicnn.engine.select import Evaluation
 from minicnn.methods.style import masks as style_masks
 from minicnn.methods.style import published
 from minicnn.methods.style import run as style_run
@@ -81,10 +82,7 @@ class Job(job.Job):
             blend=s.blend,
             content_masks=self.content_masks,
             style_masks=self.style_masks,
-            engine=s.engine,
-            threads=s.threads,
-            tile=s.tile,
-            precision=s.precision,
+            evaluation=Evaluation(s.engine, s.threads, s.tile, s.precision),
         )
 
     @property
