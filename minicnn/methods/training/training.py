@@ -46,7 +46,7 @@ class Interrupted(Exception):
         self.path = path
 
 
-def run(settings, *, resume=False, log=None, progress=None):
+def run(settings, *, resume=False, log=None, progress=None, stop_after=None):
     """Train, writing snapshots and the state to resume from into `settings.output`.
 
     Parameters
@@ -61,6 +61,8 @@ def run(settings, *, resume=False, log=None, progress=None):
     progress : callable, progress(done, total, losses), optional
         Told after every step: how many of the steps of this call are done, and the mean loss of
         the epoch so far.
+    stop_after : int, optional
+        Steps of this call, after which it ends at once and writes nothing more, to time them.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def run(settings, *, resume=False, log=None, progress=None):
     check(settings)
     train, val = (open_dataset(settings.data, split) for split in ("train", "val"))
     fingerprint = train.fingerprint()
-    run_ = _Run(settings, train, fingerprint, progress or (lambda *_: None))
+    run_ = _Run(settings, train, fingerprint, progress or (lambda *_: None), stop_after)
     if resume:
         run_.restore()
     elif (run_.folder / STATE_FILE).exists():
@@ -91,6 +93,8 @@ def run(settings, *, resume=False, log=None, progress=None):
         while run_.epoch < settings.epochs:
             started = time.perf_counter()
             record = run_.one_epoch(pictures, pool)
+            if record is None:
+                return run_.net
             if run_.epoch % settings.validate_every == 0 or run_.epoch == settings.epochs:
                 looks = run_.place.mapping(pool)
                 how = {"device": run_.place.device, "convolution": run_.convolution}
@@ -110,8 +114,9 @@ def run(settings, *, resume=False, log=None, progress=None):
 class _Run:
     """The state of a training run: parameters, momentum, position, history."""
 
-    def __init__(self, settings, train, fingerprint, progress):
-        self.settings, self.progress, self.done = settings, progress, 0
+    def __init__(self, settings, train, fingerprint, progress, stop_after):
+        self.settings, self.progress = settings, progress
+        self.done, self.stop_after = 0, stop_after
         self.labels = train.labels[: settings.limit]
         self.fingerprint = fingerprint
         self.folder = Path(settings.output)
@@ -144,7 +149,7 @@ class _Run:
         return len(self.labels) // self.settings.batch
 
     def one_epoch(self, pictures, pool):
-        """Run (the rest of) one epoch; return its record."""
+        """Run (the rest of) one epoch; return its record, or None if it was to stop before."""
         s = self.settings
         order = np.random.default_rng([s.seed, self.epoch]).permutation(len(self.labels))
         with interrupts_noted() as interrupts:
@@ -157,6 +162,8 @@ class _Run:
                 if interrupts:
                     self.save_state()
                     raise Interrupted(self.folder / STATE_FILE)
+                if self.done == self.stop_after:
+                    return None
         loss, right, count = self.sums.tolist()
         record = {"epoch": self.epoch + 1, "rate": self._rate(), "loss": loss / count}
         record["accuracy"] = right / count
