@@ -34,7 +34,7 @@ class Mode(NamedTuple):
 
     training: bool = False  # batch statistics, dropout, inputs kept for the parameter gradients
     rng: object = None  # for dropout
-    convolution: object = conv2d  # the module of the three convolution functions
+    convolution: object = conv2d  # or what has the same three functions
     drop_zero_windows: bool = False  # of max pooling: record no switch, see `ops.maxpool2d`
 
 
@@ -45,6 +45,18 @@ class Rule(NamedTuple):
     lrn: str = "gradient"  # or "identity": the normalisation is not undone
     overlap: str = "sum"  # of unpooled windows, see `ops.maxpool2d.unpool`
     rectify_first: bool = False  # max(dy, 0) before unpooling, where the ReLU rule rectifies dy
+
+
+class ConvCache(NamedTuple):
+    """What a convolution leaves for its way back.
+
+    `x` is None unless in training; `convolution` is the `Mode`'s, which goes back too.
+    """
+
+    x_shape: tuple
+    w_shape: tuple
+    x: object
+    convolution: object
 
 
 class Layer:
@@ -90,14 +102,15 @@ class Conv2d(Layer):
     def forward(self, x, params, mode):
         w = params["weight"]
         y, x_cache = mode.convolution.forward(x, w, params.get("bias"), **self._geometry)
-        return y, (x.shape, w.shape, x_cache if mode.training else None, mode.convolution)
+        kept = x_cache if mode.training else None
+        return y, ConvCache(x.shape, w.shape, kept, mode.convolution)
 
     def backward(self, dy, cache, params, rule):
-        return cache[3].backward_data(dy, params["weight"], cache[0], **self._geometry)
+        w = params["weight"]
+        return cache.convolution.backward_data(dy, w, cache.x_shape, **self._geometry)
 
     def backward_params(self, dy, cache):
-        _, w_shape, x, convolution = cache
-        dw, db = convolution.backward_params(dy, x, w_shape, **self._geometry)
+        dw, db = cache.convolution.backward_params(dy, cache.x, cache.w_shape, **self._geometry)
         return {"weight": dw, "bias": db} if self.bias else {"weight": dw}
 
     @property

@@ -56,7 +56,6 @@ class Network:
         self.params = params
         self.input_shape = tuple(input_shape)
         self.attrs = dict(attrs or {})
-        self.convolution = conv2d  # or another module with the same three functions
         self._index = {node.name: i for i, node in enumerate(self.nodes)}
         self.forget()
 
@@ -83,6 +82,7 @@ class Network:
         rng=None,
         keep: bool = True,
         drop_zero_windows: bool = False,
+        convolution=conv2d,
     ) -> dict:
         """Compute activations.
 
@@ -100,6 +100,8 @@ class Network:
             Keep the caches that `backward` needs; False saves memory when scanning.
         drop_zero_windows : bool
             Record no switch in max-pooling windows whose maximum is not positive.
+        convolution : has the three functions of `ops.conv2d`
+            `backward` and `gradients` go back by the one that the forward pass went by.
 
         Returns
         -------
@@ -119,7 +121,7 @@ class Network:
                 "a network takes floating-point pictures (N, C, H, W), got "
                 f"{getattr(x, 'dtype', type(x).__name__)} {getattr(x, 'shape', '')}"
             )
-        mode = Mode(training, rng, self.convolution, drop_zero_windows)
+        mode = Mode(training, rng, convolution, drop_zero_windows)
         last_use = {source: i for i, node in enumerate(self.nodes) for source in node.inputs}
         self.forget()
         self._trained = training
@@ -215,7 +217,7 @@ class Network:
     def replica(self) -> "Network":
         """Return a network with the same parameter arrays and caches of its own, for a thread."""
         twin = Network([tuple(node) for node in self.nodes], self.params, self.input_shape)
-        twin.attrs, twin.convolution = self.attrs, self.convolution
+        twin.attrs = self.attrs
         return twin
 
     def shapes(self, input_shape: tuple | None = None, taps: list | None = None) -> dict:

@@ -16,7 +16,7 @@ import numpy as np
 
 from minicnn.backend import to_device
 from minicnn.data.datasets import centre
-from minicnn.engine.select import walk_of
+from minicnn.engine.select import Evaluation, walk_of
 from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import fit, preprocess, resize
 from minicnn.pictures.overlays import magnified
@@ -135,7 +135,7 @@ def open_look(settings, kind, files=None):
     rgb = fitted(opened.pictures["image"], settings.size or net.input_shape[1], settings.fit)
     x = to_device(preprocess(rgb, net.attrs["preprocess"]), device)
     x = x.astype(net.dtype, copy=False)
-    walk = walk_of(net, settings.engine, settings.threads)
+    walk = walk_of(net, Evaluation(settings.engine, settings.threads))
     return kind(settings, net, walk, rgb, x, reader.notes, reader.inputs, device)
 
 

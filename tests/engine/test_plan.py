@@ -9,13 +9,18 @@ import minicnn
 from minicnn.engine.cpu import units
 from minicnn.engine.cpu.arena import Arena
 from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.select import Evaluation, image_function, walk_of
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck import checks
 from minicnn.gradcheck import engine as gradcheck_engine
+from minicnn.methods.texture.loss import texture_objective
 from minicnn.network import build
 from minicnn.network.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
 from minicnn.network.network import Network
-from minicnn.objectives.gram import ChannelProduct, mean_gram
+from minicnn.objectives.content import ContentLoss
+from minicnn.objectives.gram import ChannelProduct, GramStyleLoss, mean_gram, style_targets
+from minicnn.objectives.priors import tv
+from minicnn.objectives.weighted_sum import WeightedSum
 
 NETWORKS = {
     "vgg19": (["relu1_1", "relu2_1", "pool2", "conv3_2", "relu4_2"], (29, 38)),
@@ -205,6 +210,62 @@ def test_a_layer_of_content_and_style_is_evaluated_as_the_explicit_one(rng):
     assert relative(dx, dy) < 1e-10
 
 
+def test_one_objective_in_several_engines_one_after_another(rng):
+    """Whoever evaluates an objective leaves it as it was."""
+    net = minicnn.build("minivgg", pool="average")
+    x, style = (rng.standard_normal((1, 3, *s)).astype("f4") for s in ((32, 40), (36, 30)))
+    grams = style_targets(net.forward(style, ["relu1_1", "relu2_1"]))
+    content = {"relu2_1": net.forward(0.5 * x, ["relu2_1"])["relu2_1"]}
+    engines = {"explicit": None, "fast": None, "low-memory": None, "auto": 16}
+
+    def objective():
+        losses = {"content": (1.0, ContentLoss(content)), "style": (9.0, GramStyleLoss(grams))}
+        return WeightedSum(losses, {"tv": (0.1, tv)})
+
+    def evaluated(shared, engine, tile):
+        return image_function(shared, walk_of(net, Evaluation(engine, 1, tile)), 1)(x)
+
+    def state(shared):
+        return [dict(vars(loss)) for _, loss in shared.objectives.values()]
+
+    alone = {name: evaluated(objective(), name, tile) for name, tile in engines.items()}
+    shared = objective()
+    before = state(shared)
+    for name, tile in [*engines.items(), *reversed(engines.items())]:
+        value, dx = evaluated(shared, name, tile)
+        assert value == alone[name][0]
+        assert np.array_equal(dx, alone[name][1])
+        assert state(shared) == before
+
+
+def test_the_options_of_an_evaluation_come_as_one_or_by_their_old_keywords(rng):
+    net = minicnn.build("minivgg", pool="average")
+    content, style, x = (rng.standard_normal((1, 3, 24, 20)).astype("f4") for _ in "csx")
+    how = {"content_layers": ["relu2_1"], "style_layers": ["relu1_1"], "tv_weight": 0.1}
+    how |= {"content_weight": 1.0, "style_weight": 9.0}
+    explicit = Evaluation("explicit", threads=1)
+    for make in (
+        lambda **given: minicnn.style_objective(net, content, style, **how, **given),
+        lambda **given: texture_objective(net, style, layers=["relu1_1"], **given),
+    ):
+        as_one, by_keywords, both = (
+            make(**given)(x)
+            for given in (
+                {"evaluation": explicit},
+                {"engine": "explicit", "threads": 1},
+                {"evaluation": Evaluation(threads=1), "engine": "explicit"},
+            )
+        )
+        for value, dx in (by_keywords, both):
+            assert value == as_one[0]
+            assert np.array_equal(dx, as_one[1])
+        for given in ({"engine": "steam"}, {"evaluation": Evaluation("steam")}):
+            with pytest.raises(MinicnnError, match="no engine 'steam'"):
+                make(**given)
+        with pytest.raises(TypeError, match="unexpected keyword argument 'motor'"):
+            make(motor="steam")
+
+
 @pytest.mark.parametrize("shape", [(1, 8, 21, 13), (2, 16, 3, 4), (1, 5, 1, 1)])
 def test_gram_matrices_of_the_crew(shape, rng):
     f = rng.standard_normal(shape)
@@ -272,11 +333,16 @@ def test_weights_that_nobody_holds_are_let_go_once_they_are_transformed(rng):
     x, held = rng.standard_normal((1, 3, 20, 18)), weakref.ref(net.params["conv1_2.weight"])
     wanted, dy = net.forward(x, taps)["relu1_2"], rng.standard_normal((1, 64, 20, 18))
     gradient, walk = net.backward({"relu1_2": dy}), FastWalk(net, 1)
+    before = dict(net.params)
     walk.forward(x, taps, keep=False)
-    assert held() is net.params["conv1_2.weight"], "the caller's network keeps its own"
-    del net
-    assert held() is None
+    walk.mean_grams(x, taps)
     replay = walk.replay()
+    replay.forward(x, taps)
+    assert net.params.keys() == before.keys()
+    assert all(net.params[name] is array for name, array in before.items())
+    assert held() is not None, "the caller's network keeps its own"
+    del net, before
+    assert held() is None
     for again in (walk, replay):
         assert relative(again.forward(x, taps)["relu1_2"], wanted) < 1e-10
         assert relative(again.backward({"relu1_2": dy}), gradient) < 1e-10

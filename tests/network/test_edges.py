@@ -5,7 +5,7 @@ import pytest
 import torch_network
 
 import minicnn
-from minicnn.engine.select import walk_of
+from minicnn.engine.select import Evaluation, walk_of
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.network.layers import Conv2d
@@ -57,7 +57,7 @@ def test_the_fast_walk_agrees(dtype, rng):
     twin = replicate_first(minicnn.build("minivgg", dtype=dtype))
     x = rng.standard_normal((1, 3, 24, 20)).astype(dtype)
     explicit = twin.forward(x, ["relu2_1"])["relu2_1"]
-    walk = walk_of(twin, "fast", 1)
+    walk = walk_of(twin, Evaluation("fast", 1))
     fast = walk.forward(x, ["relu2_1"])["relu2_1"]
     np.testing.assert_allclose(fast, explicit, atol=1e-5 * np.abs(explicit).max())
     dys = {"relu2_1": rng.standard_normal(explicit.shape).astype(dtype)}

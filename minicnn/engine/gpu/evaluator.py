@@ -27,12 +27,17 @@ class DeviceWalk:
     """
 
     def __init__(self, net, machine):
-        self._net, self._machine = net, machine
+        self._net, self._machine, self._strips = net, machine, strips.Strips()
 
     def forward(self, x, taps, **options):
         """Compute activations; see `Network.forward`."""
         attempt = partial(self._net.forward, x, taps, **options)
-        return strips.with_smaller_strips(attempt, launch.release)
+        return self._strips.fitted(attempt, launch.release)
+
+    def backward(self, dys, relu_rule="gradient", **options):
+        """Pass gradients down to the picture; see `Network.backward`."""
+        with self._strips.in_use():
+            return self._net.backward(dys, relu_rule, **options)
 
     def __getattr__(self, name):
         """Return what the network has under this name."""

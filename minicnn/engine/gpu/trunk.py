@@ -141,8 +141,9 @@ def fitted(build, machine, needed):
     MinicnnError
         If it does not even fit with those.
     """
+    sizes = strips.Strips()
     try:
-        return strips.with_smaller_strips(lambda: build(strips.strip_bytes()), machine.release)
+        return sizes.fitted(lambda: build(sizes.bytes), machine.release)
     except MemoryError:
         raise MinicnnError(
             f"not enough GPU memory: this takes at least {needed() / GIGABYTE:.2f} GB; use a "

@@ -29,7 +29,7 @@ def add(verb) -> None:
 def run(args) -> int:
     """Print the most probable classes of every picture."""
     from minicnn.backend import resolve_device
-    from minicnn.engine.select import walk_of
+    from minicnn.engine.select import Evaluation, walk_of
     from minicnn.methods.classes import classify
     from minicnn.methods.classes.scores import scores_layer
     from minicnn.runs import inputs
@@ -44,7 +44,7 @@ def run(args) -> int:
         report.note(f"this {net.attrs['name']} has no class names: classes go by their numbers")
     if args.weights == inputs.RANDOM:
         report.note("random weights: the classes mean nothing")
-    walk = walk_of(net, args.engine, args.threads)
+    walk = walk_of(net, Evaluation(args.engine, args.threads))
     bad = sum(not _show(args, report, net, walk, path) for path in args.images)
     if bad:
         report.note(f"error: {bad} of {len(args.images)} pictures could not be classified")

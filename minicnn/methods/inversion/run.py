@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from minicnn.backend import to_device, to_host
-from minicnn.engine.select import replaying, walk_of
+from minicnn.engine.select import Evaluation, replaying, walk_of
 from minicnn.errors import MinicnnError
 from minicnn.methods.inversion import energy as inversion_energy
 from minicnn.objectives.layer_losses import sum_squares
@@ -32,7 +32,7 @@ def run(job, callback=None):
         Also after Ctrl-C, a stall or a NaN: what there is, and why it ended. `findings["layers"]`
         has the errors and the diversity of each layer.
     """
-    walk = walk_of(job.net, job.settings.engine, job.settings.threads)
+    walk = walk_of(job.net, Evaluation(job.settings.engine, job.settings.threads))
     parts, runs = [], []
     for layer in job.settings.layers:
         target = walk.forward(job.x, [layer], keep=False)[layer]

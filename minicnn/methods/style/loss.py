@@ -5,12 +5,14 @@ region of the picture, `guidance`. Masks are given in pixels and brought to each
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minicnn.backend import array_module
 from minicnn.engine.select import (
+    Evaluation,
     device_function,
     image_function,
     layer_weights,
@@ -47,10 +49,8 @@ def style_objective(
     blend: Sequence[float] | None = None,
     content_masks: Sequence | None = None,
     style_masks: Sequence | None = None,
-    engine: str = "auto",
-    threads: int | None = None,
-    tile: int | None = None,
-    precision: str = "auto",
+    evaluation: Evaluation | None = None,
+    **old: Any,
 ) -> PictureFunction:
     """Return J as a function of the picture, fun(x) -> (value, gradient).
 
@@ -74,15 +74,10 @@ def style_objective(
         Where in the picture each of the styles is wanted. Elsewhere no style has a say.
     style_masks : list of arrays (H', W'), values 0..1, optional
         What part of each style picture is meant.
-    engine : {"auto", "explicit", "fast", "low-memory"}
-        How the network is walked, see `engine.select.walk_of`.
-    threads : int, optional
-        As `engine.cpu.threads.thread_count` says by default.
-    tile : int, optional
-        Pixels a side of the tiles in which every picture is done, exactly and in less memory, see
-        `engine.tiled_objective`; all at once by default.
-    precision : {"auto", "fp32", "tf32", "fp16"}
-        Of the factors of matrix products on a GPU, see `engine.select.device_function`.
+    evaluation : engine.select.Evaluation, optional
+        Engine, threads, tiles, precision.
+    **old
+        `engine`, `threads`, `tile`, `precision`: the same one by one, as they were given before.
 
     Returns
     -------
@@ -103,7 +98,8 @@ def style_objective(
         raise MinicnnError(f"no total variation {tv!r}; use {', '.join(TV)}")
     styles = list(style) if isinstance(style, list | tuple) else [style]
     check_counts(len(styles), blend, content_masks, style_masks)
-    walk = walk_of(net, engine, threads, tile, precision=precision)
+    how = replace(evaluation or Evaluation(), **old)
+    walk = walk_of(net, how)
     objectives = {}
     if content_weight:
         weights = layer_weights(content_layers)
@@ -126,11 +122,8 @@ def style_objective(
         objectives["style"] = (style_weight, loss)
     variation = TV[tv](grey_level(net, content))
     objective = WeightedSum(objectives, {"tv": (tv_weight, variation)})
-    if tile is None:
-        fun = device_function(objective, net, content, engine, precision)
-        if fun is not None:
-            return fun
-    return image_function(objective, walk, threads)
+    compiled = device_function(objective, net, content, how)
+    return compiled or image_function(objective, walk, how.threads)
 
 
 def _style_targets(net, walk, picture, mask, layers):

@@ -23,10 +23,13 @@ Two ways to go on from a texture: `torus` makes it one that repeats without a se
 `pictures.histograms` gives it the tones of the source to the letter.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from minicnn.backend import array_module
 from minicnn.engine.select import (
+    Evaluation,
     device_function,
     image_function,
     layer_weights,
@@ -58,11 +61,9 @@ def texture_objective(
     gram="gatys",
     relative=False,
     seamless=False,
-    engine="auto",
-    threads=None,
-    tile=None,
     shape=None,
-    precision="auto",
+    evaluation=None,
+    **old,
 ):
     """Return J as a function of the picture, fun(x) -> (value, gradient).
 
@@ -84,12 +85,12 @@ def texture_objective(
         stride of the deepest layer. The source, which is no tile, goes on as its mirror image
         beyond its edges, so that no zeros of the padding enter its Gram matrices: x could meet
         them with dark lines only.
-    engine, threads, tile
-        See `engine.select`.
     shape : (1, 3, H, W), optional
         Of x; that of the source by default. Only a function compiled for a GPU must know it.
-    precision : {"auto", "fp32", "tf32", "fp16"}
-        Of the factors of matrix products on a GPU, see `engine.select.device_function`.
+    evaluation : engine.select.Evaluation, optional
+        Engine, threads, tiles, precision.
+    **old
+        `engine`, `threads`, `tile`, `precision`: the same one by one, as they were given before.
 
     Returns
     -------
@@ -97,10 +98,11 @@ def texture_objective(
         `fun.terms` has "style", "style.relu1_1", ..., "tv".
     """
     weights = layer_weights(layers)
-    walk = walk_of(net, engine, threads, tile, precision=precision)
+    how = replace(evaluation or Evaluation(), **old)
+    walk = walk_of(net, how)
     if seamless:
         targets = style_targets(_without_edges(net, walk, source, list(weights)))
-        walk = walk_of(net, engine, threads, tile, torus=True, precision=precision)
+        walk = walk_of(net, how, torus=True)
     else:
         targets = mean_grams(walk, source, list(weights))
     if relative:
@@ -110,12 +112,11 @@ def texture_objective(
     terms = {"style": (weight, GramStyleLoss(targets, weights, gram))}
     variation = priors.PixelTV(grey_level(net, source), tv_on_torus if seamless else priors.tv)
     objective = WeightedSum(terms, {"tv": (tv_weight, variation)})
-    if tile is None and not seamless:
+    compiled = None
+    if not seamless:
         x = source if shape is None else array_module(source).empty(shape, source.dtype)
-        fun = device_function(objective, net, x, engine, precision)
-        if fun is not None:
-            return fun
-    return image_function(objective, walk, threads)
+        compiled = device_function(objective, net, x, how)
+    return compiled or image_function(objective, walk, how.threads)
 
 
 def _without_edges(net, walk, source, layers):
@@ -159,10 +160,8 @@ def synthesise(job, number, layers, callback=None):
         gram=s.gram,
         relative=s.normalize == "layers",
         seamless=s.seamless,
-        engine=s.engine,
-        threads=s.threads,
-        tile=s.tile,
         shape=job.start.shape,
+        evaluation=Evaluation(s.engine, s.threads, s.tile),
     )
     level = grey_level(job.net, job.start)
     bounds = job.bounds(number)

@@ -14,6 +14,7 @@ from minicnn.network.folding import fold_batch_norm, normalize_activations
 from minicnn.network.layers import BatchNorm2d
 from minicnn.network.network import Network
 from minicnn.network.replicate_edges import PADDINGS, replicate_first
+from minicnn.ops import conv2d
 from minicnn.pictures.arrays import fit, preprocess
 from minicnn.runs import checks, job
 from minicnn.runs import inputs as runs_inputs
@@ -202,12 +203,8 @@ def _normalized(net, source, how):
         return net
     if any(isinstance(node.layer, BatchNorm2d) for node in net.nodes):
         net = fold_batch_norm(net)
-    fast = net.replica()
-    if isinstance(source, np.ndarray):
-        fast.convolution = FastConvolution(frozen=True)
-    scaled = normalize_activations(fast, [source])
-    scaled.convolution = net.convolution
-    return scaled
+    fast = FastConvolution(frozen=True) if isinstance(source, np.ndarray) else conv2d
+    return normalize_activations(net.replica(), [source], fast)
 
 
 def _stride(net, layers):

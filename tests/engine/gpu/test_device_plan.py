@@ -215,7 +215,7 @@ def test_bytes_are_counted_before_they_are_taken(precision):
 
 
 @needs_compiler
-def test_memory_that_is_short_is_answered_by_smaller_strips(monkeypatch):
+def test_memory_that_is_short_is_answered_by_smaller_strips():
     net = network()
     net.input_shape = (3, 200, 200)
     _, objective, x = drawn(net)
@@ -224,7 +224,6 @@ def test_memory_that_is_short_is_answered_by_smaller_strips(monkeypatch):
         for strip in (strips.LARGEST, 16 << 20, 4 << 20, strips.SMALLEST)
     ]
     assert sorted(needed, reverse=True) == needed
-    monkeypatch.setattr(strips, "_current", strips.LARGEST)
     machine = HostMachine(memory=needed[2])
     fun = compiled.compile_objective(net, objective, x.shape, machine)
     assert fun.bytes <= needed[2]

@@ -80,7 +80,6 @@ def test_a_walk_is_the_network_until_it_is_replayed():
 
 
 def test_a_walk_without_memory_is_begun_again(monkeypatch):
-    monkeypatch.setattr(strips, "_current", strips.LARGEST)
     monkeypatch.setattr("minicnn.kernels.launch.release", lambda: None)
     net, seen = network(), []
     forward = net.forward
@@ -92,16 +91,28 @@ def test_a_walk_without_memory_is_begun_again(monkeypatch):
         return forward(*args, **options)
 
     monkeypatch.setattr(net, "forward", short)
-    DeviceWalk(net, HostMachine).forward(picture(1, 3, 21, 18), ["pool1"])
+    walk = DeviceWalk(net, HostMachine)
+    walk.forward(picture(1, 3, 21, 18), ["pool1"])
     assert seen == [64 << 20, 16 << 20, 4 << 20]
+    backward = net.backward
+    monkeypatch.setattr(
+        net, "backward", lambda *a, **k: seen.append(strips.strip_bytes()) or backward(*a, **k)
+    )
+    walk.backward({"pool1": picture(1, 12, 9, 8)})
+    walk.forward(picture(1, 3, 21, 18), ["pool1"])
+    assert seen[3:] == [4 << 20, 4 << 20], "the walk goes on with what did"
+    DeviceWalk(net, HostMachine).forward(picture(1, 3, 21, 18), ["pool1"])
+    assert seen[5:] == [64 << 20], "another one has strips of its own"
+    assert strips.strip_bytes() == strips.LARGEST
 
 
-def test_memory_that_is_short(monkeypatch):
-    monkeypatch.setattr(strips, "_current", strips.LARGEST)
+def test_memory_that_is_short():
     net, taps, shape = network(), ("relu2_1",), (1, 3, 200, 200)
     needed = bytes_needed(net, taps, shape, HostMachine())
-    DeviceReplay(net, lambda: HostMachine(memory=needed)).forward(picture(*shape), list(taps))
-    assert strips.strip_bytes() == strips.SMALLEST
+    machine = HostMachine(memory=needed)
+    DeviceReplay(net, lambda: machine).forward(picture(*shape), list(taps))
+    assert machine.released == 3, "64, 16, 4, 1 MB"
+    assert strips.strip_bytes() == strips.LARGEST
     replay = DeviceReplay(net, lambda: HostMachine(memory=needed - 1))
     with pytest.raises(MinicnnError, match="not enough GPU memory: this takes at least 0"):
         replay.forward(picture(*shape), list(taps))

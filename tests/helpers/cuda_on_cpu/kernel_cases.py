@@ -101,7 +101,7 @@ def convolution(make):
         x, w = _values(rng, shape, dtype), _values(rng, (5, shape[1], *kernel), dtype)
         y, cache = conv2d.forward(x, w, None, **options)
         dy = _values(rng, y.shape, dtype)
-        with mock.patch.object(strips, "_current", 1 << 10):
+        with strips.Strips(1 << 10).in_use():
             _twice(make, lambda: conv2d.forward(x, w, None, **options)[0], close=True)  # noqa: B023
             _twice(make, lambda: conv2d.backward_data(dy, w, x.shape, **options), close=True)  # noqa: B023
             _twice(

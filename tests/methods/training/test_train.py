@@ -50,6 +50,21 @@ def test_it_learns(data, tmp_path):
     assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 9
 
 
+def test_a_run_that_is_timed_stops_after_some_steps(data, tmp_path):
+    seen, given = [], {"epochs": 2}
+    training.run(
+        settings(data, tmp_path / "run", **given),
+        progress=lambda done, total, losses: seen.append((done, total)),
+        stop_after=3,
+    )
+    assert seen == [(1, 8), (2, 8), (3, 8)]
+    assert not list((tmp_path / "run").iterdir())
+    training.run(
+        settings(data, tmp_path / "run", **given), stop_after=5
+    )  # the second epoch's first
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"log.csv", "state.h5"}
+
+
 def test_threads_do_not_change_the_weights(data, tmp_path):
     nets = [
         training.run(settings(data, tmp_path / f"run{n}", epochs=1, threads=n)) for n in (1, 2, 3)
