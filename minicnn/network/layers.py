@@ -25,6 +25,7 @@ from minicnn.ops import (
     relu,
     replicate,
     softmax,
+    unpool,
 )
 from minicnn.ops.shapes import out_size, pair
 
@@ -35,7 +36,7 @@ class Mode(NamedTuple):
     training: bool = False  # batch statistics, dropout, inputs kept for the parameter gradients
     rng: object = None  # for dropout
     convolution: object = conv2d  # the module of the three convolution functions
-    drop_zero_windows: bool = False  # of max pooling: record no switch, see `ops.maxpool2d`
+    drop_zero_windows: bool = False  # of max pooling: record no switch, see `ops.unpool`
 
 
 class Rule(NamedTuple):
@@ -43,7 +44,7 @@ class Rule(NamedTuple):
 
     relu: str = "gradient"  # see `ops.relu`
     lrn: str = "gradient"  # or "identity": the normalisation is not undone
-    overlap: str = "sum"  # of unpooled windows, see `ops.maxpool2d.unpool`
+    overlap: str = "sum"  # of unpooled windows, see `ops.unpool`
     rectify_first: bool = False  # max(dy, 0) before unpooling, where the ReLU rule rectifies dy
 
 
@@ -178,12 +179,12 @@ class MaxPool2d(Layer):
         y, cache = maxpool2d.forward(
             x, self.kernel, stride=self.stride, padding=self.padding, ceil=self.ceil
         )
-        return y, maxpool2d.drop_zero_windows(y, cache) if mode.drop_zero_windows else cache
+        return y, unpool.drop_zero_windows(y, cache) if mode.drop_zero_windows else cache
 
     def backward(self, dy, cache, params, rule):
         if rule.rectify_first and rule.relu != "gradient":
             dy = relu.backward(dy, None, "deconvnet")
-        return maxpool2d.unpool(dy, cache, overlap=rule.overlap)
+        return unpool.unpool(dy, cache, overlap=rule.overlap)
 
 
 @dataclass(frozen=True)

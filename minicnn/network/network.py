@@ -166,7 +166,7 @@ class Network:
             The deconvnet passes by a normalisation ("identity"), everything else differentiates
             it, unless told otherwise here.
         overlap : {"sum", "max", "overwrite"}
-            Only the first is a gradient; see `ops.maxpool2d.unpool`.
+            Only the first is a gradient; see `ops.unpool`.
         rectify_first : bool
             Rectify before unpooling instead of behind it, where `relu_rule` rectifies at all.
 
