@@ -18,8 +18,8 @@ from typing import NamedTuple
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.network.network import LRN_RULES
-from minicnn.ops.maxpool2d import OVERLAPS
 from minicnn.ops.relu import RULES
+from minicnn.ops.unpool import OVERLAPS
 
 ORDERS = ("unpool-rectify", "rectify-unpool")
 ZERO_WINDOWS = ("first", "drop")
@@ -35,7 +35,7 @@ class Policy:
     rule : {"deconvnet", "guided", "gradient"}
         Of the ReLUs, a row of `ops.relu.RULES`.
     overlap : {"sum", "max", "overwrite"}
-        Where several pooling windows have the same winner, see `ops.maxpool2d.unpool`; only
+        Where several pooling windows have the same winner, see `ops.unpool`; only
         "sum" is the adjoint.
     order : {"unpool-rectify", "rectify-unpool"}
         The paper unpools first. It matters where windows overlap: there signals of both signs may

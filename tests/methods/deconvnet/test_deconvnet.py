@@ -17,7 +17,7 @@ from minicnn.network.layers import (
     Softmax,
 )
 from minicnn.network.network import Network
-from minicnn.ops import maxpool2d
+from minicnn.ops import maxpool2d, unpool
 
 
 def net_of(*layers, shape=(3, 13, 15), dtype="float64"):
@@ -172,11 +172,11 @@ def test_the_seed_keeps_one_unit_where_it_is_asked_to():
 def test_pooling_with_frozen_switches_and_unpooling_are_adjoint(rng):
     x = np.maximum(rng.standard_normal((2, 3, 9, 8)), 0)
     y, cache = maxpool2d.forward(x, 3, stride=2, ceil=True)
-    for case in (cache, maxpool2d.drop_zero_windows(y, cache)):
+    for case in (cache, unpool.drop_zero_windows(y, cache)):
         v = rng.standard_normal(y.shape)
         pooled = _select(x, y, cache)
         kept = pooled * (y > 0) if case is not cache else pooled
-        assert (kept * v).sum() == pytest.approx((x * maxpool2d.unpool(v, case)).sum(), rel=1e-12)
+        assert (kept * v).sum() == pytest.approx((x * unpool.unpool(v, case)).sum(), rel=1e-12)
 
 
 def _select(u, y, cache):
@@ -194,11 +194,11 @@ def test_zero_windows_can_be_dropped():
     for kernel in (2, 4):
         y, cache = maxpool2d.forward(x, kernel)
         v = np.ones_like(y)
-        assert maxpool2d.unpool(v, cache).sum() == v.sum()
-        kept = maxpool2d.unpool(v, maxpool2d.drop_zero_windows(y, cache))
+        assert unpool.unpool(v, cache).sum() == v.sum()
+        kept = unpool.unpool(v, unpool.drop_zero_windows(y, cache))
         assert (kept[0, 0, 2, 3], kept.sum()) == (1, 1)
     y, cache = maxpool2d.forward(np.zeros((1, 1, 16, 16)), 16)
-    assert not maxpool2d.unpool(y + 1, maxpool2d.drop_zero_windows(y, cache)).any()
+    assert not unpool.unpool(y + 1, unpool.drop_zero_windows(y, cache)).any()
 
 
 def test_the_order_matters_where_signs_meet():
