@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minicnn.backend import array_module, seeded_rng, to_device, to_host
-from minicnn.engine.select import image_function, walk_of
+from minicnn.engine.select import Evaluation, image_function, walk_of
 from minicnn.methods.classes.blur_and_jitter import Blurred, Rolled, blurred
 from minicnn.methods.classes.scores import (
     class_name,
@@ -60,7 +60,7 @@ def open_job(settings, files=None):
     if settings.noise:
         drawn = seeded_rng(settings.seed).standard_normal(start.shape).astype(net.dtype)
         start = drawn * (settings.noise * grey_level(net, start)).astype(net.dtype)
-    walk = walk_of(net, settings.engine, settings.threads)
+    walk = walk_of(net, Evaluation(settings.engine, settings.threads))
     return ClassModelJob(settings, net, walk, layer, index, to_device(start, device), device)
 
 
