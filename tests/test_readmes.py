@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("readme", "kind", "text"), blocks())
+@pytest.mark.parametrize(("readme", "kind", "text"), list(blocks()))
 def test_a_block_runs_as_written(readme, kind, text, folder):
     done = run(folder, kind, text)
     assert done.returncode == 0, f"{text}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
@@ -80,7 +80,7 @@ def test_there_are_blocks_of_all_kinds():
 
 @pytest.mark.parametrize("readme", READMES, ids=str)
 def test_links_lead_somewhere(readme):
-    text = (ROOT / readme).read_text()
+    text = re.sub(r"^```.*?^```|`[^`\n]*`", "code", (ROOT / readme).read_text(), flags=re.M | re.S)
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if not target.startswith(("http:", "https:", "mailto:")):
             assert ((ROOT / readme).parent / target).exists(), target
