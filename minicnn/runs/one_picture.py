@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.backend import to_device
 from minicnn.data.datasets import centre
-from minicnn.engine.select import Evaluation, walk_of
+from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.pictures.arrays import fit, preprocess, resize
 from minicnn.runs import checks, job
 from minicnn.runs import inputs as runs_inputs
@@ -48,14 +48,14 @@ class LookJob(job.Job):
 
     Attributes
     ----------
-    walk : what walks the network
+    evaluator : what evaluates the network
     picture : uint8 (H, W, 3), as the network sees it; None where there is none
     x : float32 (1, 3, H, W), the same preprocessed, on the device
     """
 
     settings: LookSettings
     net: object
-    walk: object
+    evaluator: object
     picture: np.ndarray = field(repr=False)
     x: np.ndarray = field(repr=False)
     notes: list
@@ -101,20 +101,20 @@ def prepare(settings, kind, files=None):
         For whatever would make it fail, in one line.
     """
     checks.one_of([(settings.fit, FITS, "fit")])
-    opened, walk = open_network(settings, files)
+    opened, evaluator = open_network(settings, files)
     net, reader, device = opened.net, opened.reader, opened.device
     rgb = fitted(opened.pictures["image"], settings.size or net.input_shape[1], settings.fit)
     x = to_device(preprocess(rgb, net.attrs["preprocess"]), device)
     x = x.astype(net.dtype, copy=False)
-    return kind(settings, net, walk, rgb, x, reader.notes, reader.inputs, device)
+    return kind(settings, net, evaluator, rgb, x, reader.notes, reader.inputs, device)
 
 
 def open_network(settings, files=None):
-    """Return (`opening.Opened`, walk) of settings, which are checked as far as verbs share them."""
+    """Return (`inputs.Opened`, evaluator) of settings, checked as far as verbs share them."""
     settings.check()
     checks.counts(settings, {"size": LARGEST})
     opened = runs_inputs.open_all(settings, files, pool=OWN)
-    return opened, walk_of(opened.net, Evaluation(settings.engine, settings.threads))
+    return opened, evaluator_of(opened.net, Evaluation(settings.engine, settings.threads))
 
 
 def fitted(rgb, size, how):

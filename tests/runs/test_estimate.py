@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from minicnn.cli import main
-from minicnn.engine.tiled import TiledWalk
+from minicnn.engine.tiled import TiledEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods import network_defaults as style_presets
 from minicnn.methods.inversion.settings import InvertSettings
@@ -163,7 +163,7 @@ def tiled(verb, s, iterations, patience=None):
     shape = (s.size * 3 // 4, s.size)
     layers = style_presets.STYLE["minivgg"]
     names = [*layers.content_layers, *layers.style_layers]
-    cut = TiledWalk(build.skeleton("minivgg"), None, s.tile).tiles(names, (1, 3, *shape))
+    cut = TiledEvaluator(build.skeleton("minivgg"), None, s.tile).tiles(names, (1, 3, *shape))
     worked = sum(np.prod([b - a for a, b in tile.crop]) for tile in cut)
     assert worked > 1.2 * np.prod(shape)
     return {**linear(verb, s, iterations), "seconds": 1e-3 + 1e-6 * worked}

@@ -65,7 +65,7 @@ class ClassModelSettings(runs_settings.SearchSettings):
 
     def prepare(self, files=None):
         """Return the `ClassModelJob`; raises `MinicnnError` for whatever would make it fail."""
-        opened, walk = one_picture.open_network(self)
+        opened, evaluator = one_picture.open_network(self)
         net, device = opened.net, opened.device
         side = self.size or net.input_shape[1]
         layer = classes_scores.scores_layer(net, (side, side))
@@ -76,7 +76,7 @@ class ClassModelSettings(runs_settings.SearchSettings):
             drawn = seeded_rng(self.seed).standard_normal(start.shape).astype(net.dtype)
             start = drawn * (self.noise * grey_level(net, start)).astype(net.dtype)
         start = to_device(start, device)
-        return ClassModelJob(self, net, walk, layer, index, start, device)
+        return ClassModelJob(self, net, evaluator, layer, index, start, device)
 
     def check(self):
         """Refuse what no run can have."""
@@ -116,7 +116,7 @@ class ClassModelJob(job.Job):
 
     settings: ClassModelSettings
     net: object
-    walk: object
+    evaluator: object
     layer: str
     index: int
     start: np.ndarray
@@ -144,8 +144,10 @@ class ClassModelJob(job.Job):
 
         score = {"minus-score": (1.0, ClassScore(self.layer, self.index))}
         terms = {"l2": (s.l2_weight, l2), "tv": (s.tv_weight, lambda x: pixel_tv(x, level))}
-        walk = Rolled(self.walk, s.jitter, seeded_rng(s.seed)) if s.jitter else self.walk
-        return Blurred(image_function(WeightedSum(score, terms), walk, s.threads), s.blur)
+        evaluator = (
+            Rolled(self.evaluator, s.jitter, seeded_rng(s.seed)) if s.jitter else self.evaluator
+        )
+        return Blurred(image_function(WeightedSum(score, terms), evaluator, s.threads), s.blur)
 
     def run(self, callback=None):
         """Return the `ClassModelOutcome`."""
@@ -167,7 +169,9 @@ class ClassModelJob(job.Job):
                 **options,
             )
         x = blurred(result.x, s.blur)
-        scores = to_host(self.walk.forward(x, [self.layer], keep=False)[self.layer])[0, :, 0, 0]
+        scores = to_host(self.evaluator.forward(x, [self.layer], keep=False)[self.layer])[
+            0, :, 0, 0
+        ]
         findings = {
             "class": self.index,
             "name": classes_scores.class_name(self.net, self.index),

@@ -35,7 +35,7 @@ def add(verbs) -> None:
 def run(args) -> int:
     """Print the most probable classes of every picture."""
     from minicnn.backend import resolve_device
-    from minicnn.engine.select import Evaluation, walk_of
+    from minicnn.engine.select import Evaluation, evaluator_of
     from minicnn.methods.classes import classify
     from minicnn.methods.classes.scores import scores_layer
     from minicnn.runs import inputs
@@ -50,20 +50,20 @@ def run(args) -> int:
         report.note(f"this {net.attrs['name']} has no class names: classes go by their numbers")
     if args.weights == inputs.RANDOM:
         report.note("random weights: the classes mean nothing")
-    walk = walk_of(net, Evaluation(args.engine, args.threads))
-    bad = sum(not _show(args, report, net, walk, path) for path in args.images)
+    evaluator = evaluator_of(net, Evaluation(args.engine, args.threads))
+    bad = sum(not _show(args, report, net, evaluator, path) for path in args.images)
     if bad:
         report.note(f"error: {bad} of {len(args.images)} pictures could not be classified")
     return FAILED if bad else 0
 
 
-def _show(args, report, net, walk, path):
+def _show(args, report, net, evaluator, path):
     """Print the classes of one picture; return whether that went well."""
     from minicnn.errors import MinicnnError
     from minicnn.methods.classes import classify
 
     try:
-        found = classify.classify(net, walk, path, top=args.top, side=args.side)
+        found = classify.classify(net, evaluator, path, top=args.top, side=args.side)
     except MinicnnError as error:
         report.note(f"error: {error}")
         report.event("error", image=path, error=str(error))

@@ -102,13 +102,13 @@ class OcclusionJob(one_picture.LookJob):
         net = self.net
         scores_at = classes_scores.scores_layer(net, self.x.shape[2:])
         layer = self.settings.layer or last_map_layer(net, scores_at, self.x.shape[1:])
-        acts = self.walk.forward(self.x, [layer, scores_at], keep=False)
+        acts = self.evaluator.forward(self.x, [layer, scores_at], keep=False)
         scores = to_host(acts[scores_at])[0, :, 0, 0]
         totals = to_host(acts[layer].sum(axis=(2, 3), dtype="float64"))[0]
         unit = self._unit(totals, layer)
         index, top = classes_scores.wanted_or_top(net, scores, self.settings.wanted_class)
         maps = occlude(
-            self.walk,
+            self.evaluator,
             self.x,
             self._cover(),
             self.window,
@@ -130,7 +130,7 @@ class OcclusionJob(one_picture.LookJob):
             "window": self.window,
             "step": self.step,
         }
-        dx = project(self.walk, self.x, layer, [unit]).dx
+        dx = project(self.evaluator, self.x, layer, [unit]).dx
         return self._look(maps, base, pictures_arrays.as_pixels(dx, net))
 
     def _size(self):

@@ -10,12 +10,12 @@ from minicnn.network.layers import Concat, MaxPool2d, ReLU
 BATCH = 8
 
 
-def occlude(walk, x, cover, window, step, layer, unit, scores_at, index, progress=None):
+def occlude(evaluator, x, cover, window, step, layer, unit, scores_at, index, progress=None):
     """Measure with a square over every place.
 
     Parameters
     ----------
-    walk : Network, or FastWalk of one
+    evaluator : Network, or FastEvaluator of one
     x : array (1, 3, H, W)
     cover : array (1, 3, 1, 1), what the square shows
     window, step : int
@@ -42,7 +42,7 @@ def occlude(walk, x, cover, window, step, layer, unit, scores_at, index, progres
         for n, place in enumerate(now):
             top, left, bottom, right = square(place, step, window)
             copies[n, :, max(0, top) : bottom, max(0, left) : right] = cover[0]
-        acts = walk.forward(copies, [layer, scores_at], keep=False)
+        acts = evaluator.forward(copies, [layer, scores_at], keep=False)
         at = tuple(np.transpose(now))
         activation[at] = to_host(acts[layer][:, unit].sum(axis=(1, 2), dtype="float64"))
         p = scores.softmax(to_host(acts[scores_at])[:, :, 0, 0])

@@ -2,7 +2,7 @@
 
 import math
 
-from minicnn.engine.tiled import TiledWalk
+from minicnn.engine.tiled import TiledEvaluator
 
 
 def stages(job):
@@ -25,8 +25,8 @@ def crops(job):
     net, torus = job.net, getattr(s, "seamless", False)
 
     def cut(tile, shape):
-        walk = TiledWalk(net, None, tile, torus=torus)
-        tiles = walk.tiles(layers, (1, 3, *shape))
+        evaluator = TiledEvaluator(net, None, tile, torus=torus)
+        tiles = evaluator.tiles(layers, (1, 3, *shape))
         return [math.prod(b - a for a, b in tile.crop) for tile in tiles]
 
     return cut
