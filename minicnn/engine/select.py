@@ -9,9 +9,9 @@ from threadpoolctl import ThreadpoolController
 from minicnn.backend import array_module
 from minicnn.engine.cpu.evaluator import FastEvaluator, Replay
 from minicnn.engine.cpu.threads import thread_count
+from minicnn.engine.gpu.compiled_objective import compile_objective, obstacle
 from minicnn.engine.gpu.cuda import PRECISIONS, Cuda
 from minicnn.engine.gpu.evaluator import DeviceEvaluator
-from minicnn.engine.gpu.plan import compile_objective, obstacle
 from minicnn.engine.tiled import TiledEvaluator
 from minicnn.engine.tiled_objective import TiledFunction
 from minicnn.errors import MinicnnError

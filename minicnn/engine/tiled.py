@@ -19,7 +19,7 @@ from minicnn.errors import MinicnnError
 from minicnn.network.network import Network
 
 
-class Tile(NamedTuple):
+class HaloTile(NamedTuple):
     """A tile of the picture: what is cut out, and which positions of each layer belong to it.
 
     Attributes
@@ -61,7 +61,7 @@ class TiledEvaluator:
         self._known = {}
 
     def tiles(self, layers, shape):
-        """Return the `Tile`s of a picture of `shape` (N, C, H, W) for these layers.
+        """Return the `HaloTile`s of a picture of `shape` (N, C, H, W) for these layers.
 
         Raises
         ------
@@ -226,7 +226,7 @@ def _tile(row, column):
             axes = (row[2][name], column[2][name])
             whole[name] = tuple(slice(a, b) for a, b, _ in axes)
             own[name] = tuple(slice(at, at + b - a) for a, b, at in axes)
-    return Tile((row[:2], column[:2]), own, whole)
+    return HaloTile((row[:2], column[:2]), own, whole)
 
 
 def _pieces(first, last, length, torus):

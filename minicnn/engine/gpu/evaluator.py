@@ -1,8 +1,8 @@
 """A network's forward and backward pass on a CUDA device: `Network` itself, or compiled.
 
-For what `plan` cannot do, since the objective is not of its kind: inversions, class scores, guided
-styles, other priors. Terms are then CuPy arithmetic, with a wait of the host in each; the layers,
-which take nearly all the time, are the same steps.
+For what `compiled_objective` cannot do, since the objective is not of its kind: inversions, class
+scores, guided styles, other priors. Terms are then CuPy arithmetic, with a wait of the host in
+each; the layers, which take nearly all the time, are the same steps.
 """
 
 from functools import partial

@@ -7,8 +7,8 @@ from test_device_plan import cosine, drawn, drawn_function, needs_compiler, netw
 from test_device_plan import few_blocks as few_blocks
 
 from minicnn.engine import select
+from minicnn.engine.gpu.compiled_objective import CompiledObjective
 from minicnn.engine.gpu.evaluator import DeviceEvaluator, DeviceReplay, bytes_needed
-from minicnn.engine.gpu.plan import Plan
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
 from minicnn.methods.inversion import energy, run
@@ -123,7 +123,7 @@ def test_a_style_with_another_prior(on_device, tv):
     net = network(AvgPool2d)
     explicit, _, x = drawn(net, tv=tv)
     fun = drawn_function(net, tv=tv, precision="fp32")
-    assert not isinstance(fun, Plan)
+    assert not isinstance(fun, CompiledObjective)
     for _ in range(2):
         value, gradient = explicit(x)
         found, dx = fun(x)
@@ -147,7 +147,7 @@ def test_a_texture(on_device, options, compiled):
     layers = {"relu1_1": 1.0, "pool1": 0.5}
     given = {"layers": layers, "gram": "gatys", **options}
     fun = texture_objective(net, source, shape=x.shape, **given)
-    assert isinstance(fun, Plan) is compiled
+    assert isinstance(fun, CompiledObjective) is compiled
     value, gradient = texture_objective(net, source, **given | {"engine": "explicit"})(x)
     found, dx = fun(x)
     assert found == pytest.approx(value, rel=1e-5)
