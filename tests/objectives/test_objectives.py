@@ -234,7 +234,7 @@ def test_bad_input_is_one_clear_line(rng):
 
 
 class TwoLayers:
-    """Two convolutions and a ReLU as a network's walk: taps "relu1" and "conv2"."""
+    """Two convolutions and a ReLU as an evaluator of the network: taps "relu1" and "conv2"."""
 
     def __init__(self, rng):
         self.w1 = rng.standard_normal((4, 3, 3, 3))

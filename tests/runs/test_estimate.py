@@ -23,7 +23,7 @@ from minicnn.tasks.invert_setup import InvertSettings
 from minicnn.tasks.style_setup import StyleSettings
 from minicnn.tasks.texture_setup import TextureSettings
 from minicnn.tasks.train_settings import TrainSettings
-from minicnn.tiles import TiledWalk
+from minicnn.tiles import TiledEvaluator
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def tiled(s, files, iterations):
     shape = (s.size * 3 // 4, s.size)
     layers = style_presets.STYLE["minivgg"]
     names = [*layers.content_layers, *layers.style_layers]
-    cut = TiledWalk(models.skeleton("minivgg"), None, s.tile).tiles(names, (1, 3, *shape))
+    cut = TiledEvaluator(models.skeleton("minivgg"), None, s.tile).tiles(names, (1, 3, *shape))
     worked = sum(np.prod([b - a for a, b in tile.crop]) for tile in cut)
     assert worked > 1.2 * np.prod(shape)
     return {**linear(s, files, iterations), "seconds": 1e-3 + 1e-6 * worked}

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from minicnn.backend import to_device, to_host
-from minicnn.engine.select import Evaluation, replaying, walk_of
+from minicnn.engine.select import Evaluation, evaluator_of, replaying
 from minicnn.errors import MinicnnError
 from minicnn.methods.inversion import energy as inversion_energy
 from minicnn.objectives.layer_losses import sum_squares
@@ -32,10 +32,10 @@ def run(job, callback=None):
         Also after Ctrl-C, a stall or a NaN: what there is, and why it ended. `findings["layers"]`
         has the errors and the diversity of each layer.
     """
-    walk = walk_of(job.net, Evaluation(job.settings.engine, job.settings.threads))
+    evaluator = evaluator_of(job.net, Evaluation(job.settings.engine, job.settings.threads))
     parts, runs = [], []
     for layer in job.settings.layers:
-        target = walk.forward(job.x, [layer], keep=False)[layer]
+        target = evaluator.forward(job.x, [layer], keep=False)[layer]
         if not sum_squares(target) > 0:
             raise MinicnnError(
                 f"all activations of layer {layer} are 0 for this picture, there is nothing to "
@@ -44,7 +44,7 @@ def run(job, callback=None):
         for seeds in _batches(job.settings):
             parts.append((layer, target))
             runs.append(
-                (job.settings.iterations, partial(_invert, job, walk, layer, target, seeds))
+                (job.settings.iterations, partial(_invert, job, evaluator, layer, target, seeds))
             )
     outcomes = stages.run_all(runs, callback)
     found = {layer: [] for layer in job.settings.layers}
@@ -56,7 +56,7 @@ def run(job, callback=None):
     for layer, done in found.items():
         x = np.concatenate([to_host(outcome.x) for outcome in done])
         pictures[layer] = [to_uint8(deprocess(one[None], job.net.attrs["preprocess"])) for one in x]
-        rows.append(_findings(job, walk, layer, targets[layer], x, pictures[layer], done))
+        rows.append(_findings(job, evaluator, layer, targets[layer], x, pictures[layer], done))
     result = stages.summary([outcome.result for outcome in outcomes])
     return Outcome(_sheet(job, pictures, rows), result, {"layers": rows})
 
@@ -78,12 +78,12 @@ def _batches(settings):
     return [[seed] for seed in seeds] if settings.preset == "lbfgs" else [seeds]
 
 
-def _invert(job, walk, layer, target, seeds, callback=None):
+def _invert(job, evaluator, layer, target, seeds, callback=None):
     s, shape = job.settings, job.x.shape[1:]
     scale = job.scale
     weights = job.strengths(layer)
     terms = inversion_energy.energy_terms(s.preset, target, layer, weights, s.tv_beta)
-    energy = partial(inversion_energy.Energy, terms, replaying(walk), scale)
+    energy = partial(inversion_energy.Energy, terms, replaying(evaluator), scale)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         if s.preset == "ijcv16":
@@ -164,7 +164,7 @@ def _with_jitter(job, layer, energy, seeds, callback):
     return state["x"], replace(result, x=state["x"])
 
 
-def _findings(job, walk, layer, target, x, pictures, done):
+def _findings(job, evaluator, layer, target, x, pictures, done):
     """Return what was measured of the reconstructions of a layer, plain values."""
     attrs = job.net.attrs["preprocess"]
     seen = np.concatenate([preprocess(picture, attrs) for picture in pictures])
@@ -172,8 +172,8 @@ def _findings(job, walk, layer, target, x, pictures, done):
     return {
         "layer": layer,
         "strengths": job.strengths(layer)._asdict(),
-        "errors": _errors(walk, layer, target, to_device(x, job.device)),
-        "picture_errors": _errors(walk, layer, target, to_device(seen, job.device)),
+        "errors": _errors(evaluator, layer, target, to_device(x, job.device)),
+        "picture_errors": _errors(evaluator, layer, target, to_device(seen, job.device)),
         "diversity": diversity(pictures),
         "energies": [outcome.result.value for outcome in done],
         "iterations": result.iterations,
@@ -182,11 +182,11 @@ def _findings(job, walk, layer, target, x, pictures, done):
     }
 
 
-def _errors(walk, layer, target, x):
+def _errors(evaluator, layer, target, x):
     """Return |Φ(x) - Φ0|² / |Φ0|² of each picture."""
     norm = sum_squares(target)
     return [
-        sum_squares(walk.forward(x[n : n + 1], [layer], keep=False)[layer] - target) / norm
+        sum_squares(evaluator.forward(x[n : n + 1], [layer], keep=False)[layer] - target) / norm
         for n in range(len(x))
     ]
 

@@ -531,7 +531,7 @@ def test_pool_shares_count_zero_windows_and_shared_winners():
 def test_reconstructions_of_squeezenet_lie_where_the_cause_is(shared_data):
     """Real weights: the unit that a bright patch excites most is projected onto that patch."""
     h5py = pytest.importorskip("h5py")
-    from minicnn.engine.cpu.evaluator import FastWalk
+    from minicnn.engine.cpu.evaluator import FastEvaluator
     from minicnn.methods.deconvnet.projection import project, strongest
 
     ours = {"conv1x1_1": "squeeze1x1", "conv1x1_2": "expand1x1", "conv3x3_2": "expand3x3"}
@@ -545,10 +545,10 @@ def test_reconstructions_of_squeezenet_lie_where_the_cause_is(shared_data):
     with h5py.File(shared_data / "squeezenet" / "squeezenet_v1.0_oracle.h5") as file:
         rgb = file["input_rgb_uint8"][0]
     x = preprocess(rgb, net.attrs["preprocess"])
-    walk, layer = FastWalk(net, 1), "fire5/concat"
-    y = walk.forward(x, [layer], keep=False)[layer]
+    evaluator, layer = FastEvaluator(net, 1), "fire5/concat"
+    y = evaluator.forward(x, [layer], keep=False)[layer]
     unit = strongest(y)[0]
-    found, fast = (project(w, x, layer, [unit]) for w in (net, walk))
+    found, fast = (project(w, x, layer, [unit]) for w in (net, evaluator))
     np.testing.assert_allclose(fast.dx, found.dx, rtol=0, atol=1e-5 * abs(found.dx).max())
     top, left, bottom, right = net.receptive_fields()[layer].box(*map(int, found.positions[0]))
     inside = np.zeros((227, 227), bool)
@@ -557,7 +557,7 @@ def test_reconstructions_of_squeezenet_lie_where_the_cause_is(shared_data):
     assert not found.dx[0][:, ~inside].any()
     # grey out all that is outside: the activation stays; grey out the inside: it goes
     kept, lost = (
-        walk.forward(x * m, [layer], keep=False)[layer][0, unit] for m in (inside, ~inside)
+        evaluator.forward(x * m, [layer], keep=False)[layer][0, unit] for m in (inside, ~inside)
     )
     at = tuple(found.positions[0])
     assert kept[at] == pytest.approx(found.values[0], rel=1e-3)

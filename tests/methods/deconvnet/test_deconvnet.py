@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.deconvnet.projection import POLICIES, Policy, make_seed, project, strongest
 from minicnn.network import build
@@ -147,11 +147,11 @@ def test_a_batch_equals_one_after_the_other(rng, name):
         assert tuple(together.positions[n]) == tuple(alone.positions[0])
 
 
-def test_one_picture_serves_many_units_and_the_fast_walk_agrees(rng):
+def test_one_picture_serves_many_units_and_the_fast_evaluator_agrees(rng):
     net = NETS["strided-grouped-lrn"]()
     net.params = {key: a.astype("float32") for key, a in net.params.items()}
     x = picture(rng, dtype="float32")
-    slow, fast = (project(w, x, "relu2", [3, 1, 0, 5]) for w in (net, FastWalk(net, 1)))
+    slow, fast = (project(w, x, "relu2", [3, 1, 0, 5]) for w in (net, FastEvaluator(net, 1)))
     assert slow.dx.shape == (4, 3, 13, 15)
     assert slow.dx.dtype == np.float32
     np.testing.assert_allclose(fast.dx, slow.dx, rtol=1e-4, atol=1e-5 * abs(slow.dx).max())
