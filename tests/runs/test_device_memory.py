@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 
 import pytest
-
-from minicnn.cli import estimating
 from minicnn.cli.report import Report
 from minicnn.tasks import calibration, estimate, machine_memory
+
+from minicnn.cli import estimating
 
 MIB = 1 << 20
 

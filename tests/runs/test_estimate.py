@@ -11,11 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
-from minicnn import models
-from minicnn.cli import estimating, main
-from minicnn.errors import MinicnnError
 from minicnn.tasks import calibration, estimate, machine_memory
 from minicnn.tasks import presets as style_presets
 from minicnn.tasks.class_model import ClassModelSettings
@@ -24,6 +19,11 @@ from minicnn.tasks.style_setup import StyleSettings
 from minicnn.tasks.texture_setup import TextureSettings
 from minicnn.tasks.train_settings import TrainSettings
 from minicnn.tiles import TiledEvaluator
+from PIL import Image
+
+from minicnn import models
+from minicnn.cli import estimating, main
+from minicnn.errors import MinicnnError
 
 
 @pytest.fixture

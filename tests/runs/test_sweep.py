@@ -5,14 +5,14 @@ import json
 
 import numpy as np
 import pytest
+from minicnn.cli.frames import Frames
+from minicnn.images import read_metadata
+from minicnn.tasks import calibration
 from PIL import Image
 from test_png16 import decode
 
 from minicnn.cli import main, sweeping
-from minicnn.cli.frames import Frames
 from minicnn.errors import MinicnnError
-from minicnn.images import read_metadata
-from minicnn.tasks import calibration
 
 SMALL = ("--size", "48", "--scales", "1", "--iterations", "2", "--quiet")
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minicnn.backend import array_module, seeded_rng, to_device, to_host
-from minicnn.engine.select import Evaluation, image_function, evaluator_of
+from minicnn.engine.select import Evaluation, evaluator_of, image_function
 from minicnn.methods.classes.blur_and_jitter import Blurred, Rolled, blurred
 from minicnn.methods.classes.scores import (
     class_name,
