@@ -25,7 +25,7 @@ from minicnn.pictures.writer import check_output, save_image
 from minicnn.runs import provenance
 from minicnn.runs.inputs import OWN, open_all
 from minicnn.runs.options import add_settings, settings_of
-from minicnn.runs.settings import RunOptions, Settings, choice, count, setting, text
+from minicnn.runs.settings import NATURAL, RunOptions, Settings, choice, count, setting, text
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Report, duration
 
@@ -50,6 +50,7 @@ class LookSettings(Settings):
         "scale the short side and cut the centre out, make it square, or keep its shape",
         group="picture",
     )
+    seed: int = setting(NATURAL, 0, "of all that is drawn at random", group="network")
 
     def inputs(self):
         """Return {role: picture file}."""
