@@ -24,7 +24,7 @@ import numpy as np
 from minicnn.methods.inversion.settings import InvertSettings
 from minicnn.methods.style import demo
 from minicnn.methods.style.settings import StyleSettings
-from minicnn.methods.texture.loss import steps_of_sweep
+from minicnn.methods.texture.run import steps_of_sweep
 from minicnn.methods.texture.settings import TextureSettings
 from minicnn.pictures.arrays import fit
 from minicnn.pictures.reader import load_image

@@ -4,7 +4,7 @@ import argparse
 import sys
 from dataclasses import MISSING
 
-from minicnn.runs.settings import GROUPS, RunOptions
+from minicnn.runs.settings import FLAG, GROUPS, RunOptions
 from minicnn.terminal.report import say
 
 TITLES = {
@@ -53,7 +53,7 @@ def _add(section, field, setting):
     kind, default = setting.kind, default_of(field, setting)
     told = setting.help + (f" (default: {default})" if default else "")
     how = {"help": told}
-    if isinstance(field.default, bool):
+    if kind is FLAG:
         how["action"] = "store_false" if field.default else "store_true"
     else:
         if kind.choices:
@@ -82,8 +82,10 @@ def _add(section, field, setting):
         target.add_argument(*names, **how)
     else:
         target = section
-        target.add_argument(*names, default=field.default, **how)
-    for old in setting.old:
+        option = target.add_argument(*names, default=field.default, **how)
+        # an option that once took no value still may stand alone, see `Parser.parse_known_args`
+        option.alone = kind.metavar if names[-1] in setting.old else None
+    for old in (spelling for spelling in setting.old if spelling not in names):
         hidden = {**how, "help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
         hidden.pop("required", None)
         target.add_argument(old, **_old_spelling(hidden, names[-1]))
@@ -150,7 +152,7 @@ def table(*classes) -> str:
                 continue
             kind, option = setting.kind, option_of(field, setting)
             values = "\\|".join(kind.choices) if kind.choices else (kind.metavar or "")
-            values = "" if isinstance(field.default, bool) or setting.argument else values
+            values = "" if kind is FLAG or setting.argument else values
             cell = f"`{option} {values}`" if values else f"`{option}`"
             words = setting.help.replace("|", "\\|").replace("%%", "%")
             rows.append(f"| {cell} | {default_of(field, setting)} | {words} |")

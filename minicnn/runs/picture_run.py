@@ -66,6 +66,7 @@ class PictureVerb:
         weights : str, optional
             The SHA-256 that the network's parameters must have.
         """
+        settings.check_outputs(outputs)
         if getattr(outputs, "sweep", None):
             from minicnn.runs import sweep
 

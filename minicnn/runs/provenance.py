@@ -6,7 +6,7 @@ the same bytes: no times, no dates.
 
 import platform
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict
+from dataclasses import MISSING, asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -142,7 +142,7 @@ def settings_from(kind, values, what):
     unfit = MinicnnError(f"the settings are not those of this version of minicnn's {what}")
     if not isinstance(values, Mapping):
         raise unfit
-    values, known = dict(values), {entry.name: declared for entry, declared in kind.declared()}
+    values, known = dict(values), kind.by_name()
     for name in GONE.keys() & values.keys() - known.keys():
         if (value := values.pop(name)) != GONE[name]:
             raise MinicnnError(
@@ -150,9 +150,9 @@ def settings_from(kind, values, what):
                 "other settings of the picture"
             )
     filled = {}
-    for entry, declared in kind.declared():
-        if entry.name not in values:
-            before = declared.before
+    for entry in fields(kind):
+        if entry.name in known and entry.name not in values:
+            before = known[entry.name].before
             filled[entry.name] = entry.default if before is MISSING else before
     if set(values) - set(known) or MISSING in filled.values():
         raise unfit

@@ -186,7 +186,7 @@ def run_all(runs, callback=None):
     """
     outcomes, done, evaluated, number = [], 0, 0, 0
     for iterations, run in runs:
-        outcomes.append(run(callback and _later(callback, done, evaluated, number)))
+        outcomes.append(run(callback and later(callback, done, evaluated, number)))
         done, evaluated = done + iterations, evaluated + outcomes[-1].result.evaluations
         number += _runs(outcomes[-1].result.trace)
         if outcomes[-1].result.status not in GOES_ON:
@@ -229,7 +229,12 @@ def _runs(trace):
     return trace[-1].get("run", 0) + 1 if trace else 0
 
 
-def _later(callback, done, evaluated, before):
+def later(callback, done, evaluated, before):
+    """Return the callback of a run behind `before` others, of so many iterations and evaluations.
+
+    Their counts go through.
+    """
+
     def shifted(iteration, x, value, info):
         run, evaluations = info.get("run", 0) + before, info["evaluations"] + evaluated
         info = {**info, "run": run, "evaluations": evaluations}

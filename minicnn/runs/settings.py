@@ -160,7 +160,7 @@ LAYERS = Kind(
 )
 SIZE = Kind(
     _read_size,
-    lambda value: all(1 <= side <= LARGEST for side in value),
+    lambda value: all(map(count(LARGEST).fits, value)),
     f"a size; write 512 or 640x480, with sides from 1 to {LARGEST}",
     "N|WxH",
 )
@@ -177,12 +177,20 @@ class Declared:
         """Return [(field, `Setting`)] of those that are declared."""
         return [(f, f.metadata["setting"]) for f in fields(cls) if "setting" in f.metadata]
 
+    @classmethod
+    def by_name(cls):
+        """Return {name: `Setting`}, the second names of pairs too."""
+        found = {}
+        for entry, declared in cls.declared():
+            found |= dict.fromkeys(filter(None, (entry.name, declared.pair)), declared)
+        return found
+
     def check(self) -> None:
         """Raise `MinicnnError` for the first value that is not allowed; None is a default."""
-        for entry, declared in self.declared():
-            value = getattr(self, entry.name)
+        for name, declared in self.by_name().items():
+            value = getattr(self, name)
             if value is not None and not allowed(value, declared):
-                raise MinicnnError(refusal(entry.name, value, declared.kind))
+                raise MinicnnError(refusal(name, value, declared.kind))
 
     def filled(self, defaults):
         """Return the settings in which every None that `defaults` names has the value there."""
@@ -203,6 +211,14 @@ def refusal(name, value, kind):
     if kind.choices:
         return f"no {name.replace('_', ' ')} {value!r}; use {', '.join(kind.choices)}"
     return f"{name} = {value}; use {kind.wanted}"
+
+
+def check_bits_of_sheet(bits) -> None:
+    """Refuse 16 bits a channel for a sheet of several pictures."""
+    if bits == 16:
+        raise MinicnnError(
+            "a sheet of several pictures has 8 bits a channel; leave out the 16 bits"
+        )
 
 
 # the settings that all methods share
@@ -252,6 +268,9 @@ class Settings(Declared):
     def inputs(self):
         """Return {role: picture file}."""
         return {}
+
+    def check_outputs(self, outputs) -> None:
+        """Raise `MinicnnError` for files that no run with these settings writes."""
 
 
 @dataclass(frozen=True, kw_only=True)

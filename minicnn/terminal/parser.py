@@ -4,6 +4,9 @@ import argparse
 import dataclasses
 import difflib
 import math
+import sys
+
+from minicnn.terminal.report import say
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,6 +22,18 @@ class Parser(argparse.ArgumentParser):
             verb = getattr(found, "parser", self)
             verb.error(verb.unknown(unknown))
         return found
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse does; an option that once took no value gets the only one there is."""
+        args = sys.argv[1:] if args is None else list(args)
+        for action in self._actions:
+            value = getattr(action, "alone", None)
+            option = action.option_strings[0] if value else None
+            for i in reversed(range(len(args))):
+                if args[i] == option and args[i + 1 : i + 2] != [value]:
+                    say(f"minicnn: {option} is called {option} {value} now", sys.stderr)
+                    args.insert(i + 1, value)
+        return super().parse_known_args(args, namespace)
 
     def shorten_usage(self):
         """Show what must be given, and of the rest that there are options."""

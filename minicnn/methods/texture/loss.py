@@ -23,8 +23,6 @@ Two ways to go on from a texture: `torus` makes it one that repeats without a se
 `pictures.histograms` gives it the tones of the source to the letter.
 """
 
-import numpy as np
-
 from minicnn.backend import array_module
 from minicnn.engine.select import (
     device_function,
@@ -38,14 +36,7 @@ from minicnn.objectives import priors
 from minicnn.objectives.gram import STYLE, GramStyleLoss, style_targets
 from minicnn.objectives.layer_losses import sum_squares
 from minicnn.objectives.weighted_sum import WeightedSum
-from minicnn.pictures.arrays import deprocess, grey_level, to_uint8
-from minicnn.pictures.histograms import match_histogram
-from minicnn.pictures.sheets import grid, labelled
-from minicnn.runs import stages
-from minicnn.runs.job import Outcome
-from minicnn.runs.search import search
-
-MEMORY = 20  # pairs that L-BFGS remembers, as in the authors' program
+from minicnn.pictures.arrays import grey_level
 
 
 def texture_objective(
@@ -133,97 +124,3 @@ def _without_edges(net, walk, source, layers):
         top, left = (m // s for m, s in zip(margins, fields[name].stride, strict=True))
         acts[name] = f[:, :, top : f.shape[2] - top, left : f.shape[3] - left]
     return acts
-
-
-def run(job, callback=None):
-    """Make the picture of a `settings.Job`: a texture, or the sheet of a sweep.
-
-    Returns
-    -------
-    style.Outcome
-        Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
-    """
-    if job.settings.sweep:
-        return _sweep(job, callback)
-    return synthesise(job, 0, job.settings.layers, callback)
-
-
-def synthesise(job, number, layers, callback=None):
-    """Make a texture of source `number` from these layers (name -> weight)."""
-    s = job.settings
-    fun = texture_objective(
-        job.nets[number],
-        job.sources[number],
-        layers=layers,
-        tv_weight=s.tv_weight,
-        gram=s.gram,
-        relative=s.normalize == "layers",
-        seamless=s.seamless,
-        engine=s.engine,
-        threads=s.threads,
-        tile=s.tile,
-        shape=job.start.shape,
-    )
-    level = grey_level(job.net, job.start)
-    bounds = job.bounds(number)
-    result = search(s, fun, job.start, level, pairs=MEMORY, callback=callback, bounds=bounds)
-    return Outcome(picture(job, result.x, number), result)
-
-
-def picture(job, x, number=0):
-    """Return the picture uint8 (H, W, 3) of x, with the histogram of the source if asked for."""
-    return to_uint8(colours(job, x, number))
-
-
-def colours(job, x, number=0):
-    """Return the same before it is rounded and clipped, float64 in 0..255."""
-    rgb = deprocess(x, job.net.attrs["preprocess"])
-    if job.settings.histogram:
-        return match_histogram(np.clip(rgb, 0, 255), job.pictures[number])
-    return rgb
-
-
-def steps_of_sweep(layers):
-    """Return the layers of each row of figure 12: the first alone, the first two, and so on."""
-    names = list(layers)
-    return [{name: layers[name] for name in names[: i + 1]} for i in range(len(names))]
-
-
-def _sweep(job, callback):
-    """Rows: more and more layers, at last the sources; columns: sources."""
-    rows = steps_of_sweep(job.settings.layers)
-    cells = [(layers, number) for layers in rows for number in range(len(job.sources))]
-
-    def run_of(layers, number):
-        return lambda watch: synthesise(job, number, layers, watch)
-
-    outcomes = stages.run_all(
-        [(job.settings.iterations, run_of(*cell)) for cell in cells], callback
-    )
-    made = [outcome.picture for outcome in outcomes]
-    made += [None] * (len(cells) - len(made))
-    runs = [
-        {
-            "source": job.settings.sources[number],
-            "layers": list(layers),
-            "losses": outcome.losses,
-            "iterations": outcome.result.iterations,
-            "reason": outcome.result.reason,
-        }
-        for (layers, number), outcome in zip(cells, outcomes, strict=False)
-    ]
-    result = stages.summary([outcome.result for outcome in outcomes])
-    return Outcome(_sheet(job, rows, made), result, {"runs": runs})
-
-
-def _sheet(job, rows, made):
-    columns = len(job.sources)
-    texts = [("+ " if i else "") + list(layers)[-1] for i, layers in enumerate(rows)]
-    cells = []
-    for i, text in enumerate([*texts, "source"]):
-        row = made[i * columns : (i + 1) * columns] if i < len(rows) else job.pictures
-        cells += [
-            None if cell is None else labelled(cell, text if j == 0 else " ")
-            for j, cell in enumerate(row)
-        ]
-    return grid(cells, columns)

@@ -10,7 +10,8 @@ from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods.network_defaults import texture_layers
 from minicnn.methods.texture import loss as texture_loss
-from minicnn.methods.texture.settings import TextureSettings, prepare
+from minicnn.methods.texture.settings import TextureSettings
+from minicnn.methods.texture.verb import TEXTURE
 from minicnn.network import build
 from minicnn.network.layers import AvgPool2d, Concat, Conv2d, MaxPool2d, ReLU
 from minicnn.network.network import Network
@@ -20,6 +21,9 @@ from minicnn.pictures.writer import read_metadata
 from minicnn.weights import checkpoint
 
 PREPROCESS = {"channel_order": "RGB", "mean": [0.5] * 3, "std": [0.25] * 3, "scale": 1 / 255}
+
+
+open_job = TEXTURE.open_job
 
 
 def tiny(dtype="float64"):
@@ -205,7 +209,7 @@ def test_a_texture_has_its_size_its_settings_and_can_be_made_again(synthesise, t
 
 def test_a_sweep_has_a_row_for_every_layer_and_a_column_for_every_source(synthesise, tmp_path):
     code, stdout, _ = synthesise(
-        "--sweep", "--layers", "relu1_1,pool1:0.5", "--json", sources=("s.png", "t.png")
+        "--sweep", "layers", "--layers", "relu1_1,pool1:0.5", "--json", sources=("s.png", "t.png")
     )
     assert code == 0
     runs = json.loads(stdout.splitlines()[-1])["runs"]
@@ -218,24 +222,35 @@ def test_a_sweep_has_a_row_for_every_layer_and_a_column_for_every_source(synthes
     assert (tmp_path / "out-rerun.png").read_bytes() == (tmp_path / "out.png").read_bytes()
 
 
+@pytest.mark.parametrize("place", [0, 1, 3], ids=["first", "between", "last"])
+def test_a_sweep_was_asked_for_without_a_word_once(folder, tmp_path, monkeypatch, capsys, place):
+    monkeypatch.chdir(tmp_path)
+    arguments = [str(folder / "s.png"), "-o", "out.png"]
+    arguments.insert(place, "--sweep")
+    options = ["--iterations", "1", "--layers", "relu1_1", "--weights", "random"]
+    assert main(["texture", *arguments, *options]) == 0
+    assert "minicnn: --sweep is called --sweep layers now" in capsys.readouterr().err
+    assert read_metadata("out.png")["settings"]["sweep"] is True
+
+
 def test_the_defaults_are_gatys(folder):
-    job = prepare(TextureSettings([str(folder / "s.png")], weights="random"))
+    job = open_job(TextureSettings([str(folder / "s.png")], weights="random"))
     assert job.settings.layers == texture_layers("minivgg")
     assert isinstance(job.net.layer("pool1"), AvgPool2d)
     assert (job.settings.normalize, job.nets[0]) == ("layers", job.net)
-    job = prepare(replace(job.settings, normalize="channels"))
+    job = open_job(replace(job.settings, normalize="channels"))
     means = job.nets[0].forward(job.sources[0], ["relu2_1"])["relu2_1"].mean(axis=(0, 2, 3))
     np.testing.assert_allclose(means[means > 1e-3], 1, rtol=1e-3)
-    low, high = job.bounds(0)
-    assert (low, high) == (job.sources[0].min(), job.sources[0].max())
+    limits = (job.sources[0].min(), job.sources[0].max())
+    assert job.search_options() == {"pairs": 20, "bounds": limits}
     assert job.start.shape == (1, 3, 40, 48)
 
 
 def test_values_stay_between_those_of_the_source(folder):
     settings = TextureSettings([str(folder / "s.png")], weights="random", iterations=3)
-    job = prepare(settings)
-    x = texture_loss.run(job).result.x
-    low, high = job.bounds(0)
+    job = open_job(settings)
+    x = job.run().result.x
+    low, high = job.search_options()["bounds"]
     assert low <= x.min() < x.max() <= high
 
 
@@ -247,7 +262,11 @@ def test_every_network_has_texture_layers(name):
 
 
 BAD = {
-    "two": ({"sources": ("s.png", "t.png")}, (), "2 sources; give one, or several with --sweep"),
+    "two": (
+        {"sources": ("s.png", "t.png")},
+        (),
+        "2 sources; give one, or several with --sweep layers",
+    ),
     "flat": ({"sources": ("flat.png",)}, (), "is one flat colour"),
     "layer": ({}, ("--layers", "relu9"), "no layer named 'relu9'"),
     "global": ({}, ("--layers", "pool4"), "sees the whole picture"),
@@ -256,7 +275,7 @@ BAD = {
     "source": ({}, ("--source-size", "20"), "--source-size 20 makes"),
     "rate": ({}, ("--learning-rate", "1"), "lbfgs takes no learning rate"),
     "padding": ({}, ("--seamless", "--padding", "replicate"), "no edges to replicate"),
-    "sheets": ({}, ("--sweep", "--sheet", "x.png"), "--sweep writes a sheet already"),
+    "sheets": ({}, ("--sweep", "layers", "--sheet", "x.png"), "--sweep writes a sheet already"),
     "network": ({}, ("--network", "vgg19"), "not of vgg19"),
 }
 
@@ -274,7 +293,7 @@ def test_bad_input_is_one_line(synthesise, tmp_path, where, options, words):
 @pytest.mark.parametrize("size", ["0", "3x", "axb", "3x4x5"])
 def test_sizes_that_are_none(synthesise, size):
     code, _, stderr = synthesise("--size", size)
-    assert (code, "is no size; write 512 or 640x480" in stderr) == (2, True)
+    assert (code, "is not a size; write 512 or 640x480" in stderr) == (2, True)
 
 
 def test_a_first_layer_that_pads_nothing_sees_the_edge_again(folder):
@@ -283,12 +302,12 @@ def test_a_first_layer_that_pads_nothing_sees_the_edge_again(folder):
         [str(folder / "s.png")], network="squeezenet", weights="random", width=96, height=96
     )
     settings = replace(settings, source_size=96, layers={"relu_conv1": 1.0})
-    job = prepare(settings)
+    job = open_job(settings)
     assert (job.settings.padding, job.nets[0].layers[0]) == ("replicate", "replicate")
-    assert prepare(replace(settings, normalize="channels")).nets[0].layers[0] == "replicate"
-    assert prepare(replace(settings, seamless=True)).settings.padding == "zero"
-    assert prepare(replace(settings, padding="zero")).nets[0].layers[0] == "conv1"
-    other = prepare(replace(settings, network="minivgg", layers=None)).settings
+    assert open_job(replace(settings, normalize="channels")).nets[0].layers[0] == "replicate"
+    assert open_job(replace(settings, seamless=True)).settings.padding == "zero"
+    assert open_job(replace(settings, padding="zero")).nets[0].layers[0] == "conv1"
+    other = open_job(replace(settings, network="minivgg", layers=None)).settings
     assert (other.padding, other.tv_weight, job.settings.tv_weight) == ("zero", 0.0, 0.2)
 
 
@@ -296,5 +315,5 @@ def test_a_seamless_texture_is_as_large_as_the_source_allows(folder):
     settings = TextureSettings(
         [str(folder / "s.png")], weights="random", source_size=45, seamless=True
     )
-    assert prepare(settings).start.shape == (1, 3, 32, 40)
-    assert prepare(replace(settings, seamless=False)).start.shape == (1, 3, 38, 45)
+    assert open_job(settings).start.shape == (1, 3, 32, 40)
+    assert open_job(replace(settings, seamless=False)).start.shape == (1, 3, 38, 45)

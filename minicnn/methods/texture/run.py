@@ -1,0 +1,222 @@
+"""From the settings of a texture synthesis to its picture: one texture, or the sheet of a sweep.
+
+`loss` has the formula of what is minimised, J. x starts as white noise and is changed until J is
+small, every pixel kept between the least and the largest of the source.
+
+A sweep is figure 12 of the lecture notes: rows of textures from more and more layers, a column for
+each source, and the sources themselves in the last row.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from minicnn.backend import to_device
+from minicnn.engine.cpu.conv2d import FastConvolution
+from minicnn.methods import network_defaults
+from minicnn.methods.texture.loss import texture_objective
+from minicnn.methods.texture.settings import SOURCE_SIZE, resolve, used, with_layers
+from minicnn.network.folding import fold_batch_norm, normalize_activations
+from minicnn.network.layers import BatchNorm2d
+from minicnn.network.network import Network
+from minicnn.network.replicate_edges import replicate_first
+from minicnn.pictures.arrays import deprocess, fit, grey_level, preprocess, to_uint8
+from minicnn.pictures.histograms import match_histogram
+from minicnn.pictures.sheets import grid, labelled
+from minicnn.runs.inputs import check_size, noise, open_all, tones
+from minicnn.runs.search import Outcome, SearchJob, run_all, search, summary
+
+MEMORY = 20  # pairs that L-BFGS remembers, as in the authors' program
+
+
+def open_job(settings, files=None):
+    """Return the `Job` of checked settings: files read, defaults filled in, arrays made.
+
+    Parameters
+    ----------
+    settings : TextureSettings
+    files : dict, optional
+        role -> where a picture named in the settings lies now.
+
+    Raises
+    ------
+    MinicnnError
+        For whatever would make the run fail.
+    """
+    reader, read, net, device = open_all(settings, files, pool="average")
+    padding = "zero" if settings.seamless else network_defaults.padding(net.attrs["name"])
+    size = min(SOURCE_SIZE, max(max(rgb.shape[:2]) for rgb in read.values()))
+    settings = settings.filled({"padding": padding, "source_size": size})
+    net = replicate_first(net) if settings.padding == "replicate" else net
+    settings = with_layers(settings, net)
+    for role, rgb in read.items():
+        check_size(
+            reader.path(role), rgb, net, used(settings), settings.source_size, "--source-size"
+        )
+        tones(reader.path(role), rgb)
+    pictures = [fit(rgb, settings.source_size) for rgb in read.values()]
+    settings = resolve(settings, net, pictures[0].shape)
+    sources = [to_device(preprocess(rgb, net.attrs["preprocess"]), device) for rgb in pictures]
+    nets = [_normalized(net, source, settings.normalize) for source in sources]
+    start = noise(net, (1, 3, settings.height, settings.width), settings.seed, device)
+    return Job(settings, net, nets, sources, start, reader.notes, reader.inputs, pictures, device)
+
+
+def _normalized(net, source, how):
+    """Return the network, with every channel scaled to the mean 1 over the source if wanted."""
+    if how != "channels":
+        return net
+    if any(isinstance(node.layer, BatchNorm2d) for node in net.nodes):
+        net = fold_batch_norm(net)
+    fast = net.replica()
+    if isinstance(source, np.ndarray):
+        fast.convolution = FastConvolution(frozen=True)
+    scaled = normalize_activations(fast, [source])
+    scaled.convolution = net.convolution
+    return scaled
+
+
+@dataclass(frozen=True)
+class Job(SearchJob):
+    """Checked settings with nothing left open, and the arrays that they stand for.
+
+    Attributes
+    ----------
+    net : Network, as loaded
+    nets : list of Network, channels normalised over each source where that is wanted
+    sources : list of float32 (1, 3, H', W'), preprocessed
+    start : float32 (1, 3, H, W), the noise to start from
+    pictures : list of uint8 (H', W', 3), the sources as resized
+    """
+
+    settings: object
+    net: Network
+    nets: list
+    sources: list
+    start: np.ndarray
+    notes: list
+    inputs: dict
+    pictures: list = field(repr=False)
+    device: str = "cpu"
+
+    verb = "texture"
+
+    @property
+    def steps(self):
+        """Iterations of the whole run."""
+        s = self.settings
+        return s.iterations * (len(s.layers) * len(s.sources) if s.sweep else 1)
+
+    @property
+    def size(self):
+        """Rows and columns of the picture."""
+        return self.start.shape[2:]
+
+    def run(self, callback=None):
+        """Make the picture: a texture, or the sheet of a sweep.
+
+        Parameters
+        ----------
+        callback : callable, callback(iteration, x, value, info), optional
+            See `optimizers.minimize`.
+
+        Returns
+        -------
+        Outcome
+            Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
+        """
+        if self.settings.sweep:
+            return _sweep(self, callback)
+        return _synthesise(self, 0, self.settings.layers, callback)
+
+    def function(self, number, layers):
+        """Return what is minimised, fun(x) -> (value, gradient), for a source and layers."""
+        s = self.settings
+        return texture_objective(
+            self.nets[number],
+            self.sources[number],
+            layers=layers,
+            tv_weight=s.tv_weight,
+            gram=s.gram,
+            relative=s.normalize == "layers",
+            seamless=s.seamless,
+            engine=s.engine,
+            threads=s.threads,
+            tile=s.tile,
+            shape=self.start.shape,
+        )
+
+    def search_options(self, number=0):
+        """Return how a texture is searched for: pairs that L-BFGS remembers, bounds of pixels."""
+        options, source = {"pairs": MEMORY}, self.sources[number]
+        if self.settings.bounds == "source":
+            options["bounds"] = (float(source.min()), float(source.max()))
+        return options
+
+    def snapshot(self, x, number=0):
+        """Return the picture uint8 (H, W, 3) of x, a texture of source `number`."""
+        return to_uint8(self.colours(x, number))
+
+    def colours(self, x, number=0):
+        """Return the same before it is rounded and clipped, float64 in 0..255."""
+        rgb = deprocess(x, self.net.attrs["preprocess"])
+        if self.settings.histogram:
+            return match_histogram(np.clip(rgb, 0, 255), self.pictures[number])
+        return rgb
+
+    def views(self, outcome):
+        """Return {label: picture} of the sheet."""
+        return {"source": self.pictures[0], "texture": outcome.picture}
+
+
+def _synthesise(job, number, layers, callback=None):
+    """Make a texture of source `number` from these layers (name -> weight)."""
+    result = search(
+        job.settings,
+        job.function(number, layers),
+        job.start,
+        grey_level(job.net, job.start),
+        callback=callback,
+        **job.search_options(number),
+    )
+    return Outcome(job.snapshot(result.x, number), result)
+
+
+def steps_of_sweep(layers):
+    """Return the layers of each row of a sweep: the first alone, the first two, and so on."""
+    names = list(layers)
+    return [{name: layers[name] for name in names[: i + 1]} for i in range(len(names))]
+
+
+def _sweep(job, callback):
+    """Make a texture of each source from each number of layers, and their sheet."""
+    sources, rows = job.settings.sources, steps_of_sweep(job.settings.layers)
+    cells = [(number, layers) for layers in rows for number in range(len(sources))]
+    runs = [(job.settings.iterations, partial(_synthesise, job, *cell)) for cell in cells]
+    outcomes = run_all(runs, callback)
+    told = [
+        {
+            "source": sources[number],
+            "layers": list(layers),
+            "losses": outcome.losses,
+            "iterations": outcome.result.iterations,
+            "reason": outcome.result.reason,
+        }
+        for (number, layers), outcome in zip(cells, outcomes, strict=False)
+    ]
+    made = [outcome.picture for outcome in outcomes]
+    made += [None] * (len(cells) - len(made))  # it was interrupted
+    result = summary([outcome.result for outcome in outcomes])
+    return Outcome(_sheet(job, made), result, {"runs": told})
+
+
+def _sheet(job, made):
+    """Put the textures in rows by their layers, and the sources under them."""
+    first, *more = job.settings.layers
+    texts, columns = [first, *(f"+ {name}" for name in more), "source"], len(job.sources)
+    cells = []
+    for i, picture in enumerate([*made, *job.pictures]):
+        text = " " if i % columns else texts[i // columns]
+        cells.append(None if picture is None else labelled(picture, text))
+    return grid(cells, columns)
