@@ -1,4 +1,4 @@
-"""The layers of a classifier: fully connected, global average, dropout, softmax."""
+"""The layers of a classifier: fully connected, dropout, softmax."""
 # ruff: noqa: D102 - the methods of all layers are those that `layer` describes
 
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.network.layer import Layer
-from minicnn.ops import avgpool2d, dropout, linear, softmax
+from minicnn.ops import dropout, linear, softmax
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,6 @@ class Linear(Layer):
     def backward_params(self, dy, cache):
         dw, db = linear.backward_params(dy[:, :, 0, 0], cache[1])
         return {"weight": dw, "bias": db}
-
-
-@dataclass(frozen=True)
-class GlobalAvgPool2d(Layer):
-    """The mean of each channel: `ops.avgpool2d` with one window over the whole map."""
-
-    def out_shape(self, shape):
-        return (shape[0], 1, 1)
-
-    def forward(self, x, params, mode):
-        return avgpool2d.forward(x)
-
-    def backward(self, dy, cache, params, rule):
-        return avgpool2d.backward(dy, cache)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,20 @@
 
 import numpy as np
 
+from minicnn.errors import MinicnnError
 from minicnn.network import layer_shapes, parameter_gradients, receptive_fields
-from minicnn.network.layers import MaxPool2d
+from minicnn.network.layers import MaxPool2d, Rule
+
+LRN_RULES = ("gradient", "identity")
 
 
 class Facts:
     """The base of `Network`: what follows from its layers, parameters and caches."""
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of the layers, in order."""
+        return [node.name for node in self.nodes]
 
     @property
     def dtype(self) -> np.dtype:
@@ -60,3 +68,54 @@ class Facts:
         twin = type(self)([tuple(node) for node in self.nodes], self.params, self.input_shape)
         twin.attrs = self.attrs
         return twin
+
+    def own_params(self, node) -> dict:
+        """Return a layer's parameters by their short names, {"weight": ..., "bias": ...}."""
+        prefix = node.name + "."
+        return {
+            name: self.params[prefix + name]
+            for name in ("weight", "bias", "gamma", "beta", "mean", "var")
+            if prefix + name in self.params
+        }
+
+    def nodes_until(self, taps: list) -> list:
+        """Return the `Node`s that `forward` computes for `taps`."""
+        return self.nodes[: self.find(list(taps)) + 1]
+
+    def find(self, names):
+        """Return the index of the last of `names`."""
+        if not names:
+            raise MinicnnError(f"no layer named; the layers are {', '.join(self.layers)}")
+        for name in names:
+            if name not in self._index:
+                raise MinicnnError(
+                    f"no layer named {name!r}; the layers are {', '.join(self.layers)}"
+                )
+        return max(self._index[name] for name in names)
+
+    def checked_gradient(self, name, dy):
+        """Return dy in the dtype of the layer's output; refuse one of another shape."""
+        if name not in self._outputs:
+            raise MinicnnError(f"no forward pass with keep=True has reached layer {name!r} yet")
+        shape, dtype = self._outputs[name]
+        if dy.shape != shape:
+            raise MinicnnError(f"layer {name}: the gradient is {dy.shape}, its activation {shape}")
+        return dy.astype(dtype, copy=False)
+
+
+def check_picture(x):
+    """Refuse what is not an array of floating-point pictures (N, C, H, W)."""
+    if getattr(x, "ndim", None) != 4 or x.dtype.kind != "f":
+        raise MinicnnError(
+            "a network takes floating-point pictures (N, C, H, W), got "
+            f"{getattr(x, 'dtype', type(x).__name__)} {getattr(x, 'shape', '')}"
+        )
+
+
+def rule_of(relu_rule, lrn_rule, overlap, rectify_first):
+    """Return the `Rule` of the arguments of `Network.backward`."""
+    if lrn_rule is None:
+        lrn_rule = "identity" if relu_rule == "deconvnet" else "gradient"
+    if lrn_rule not in LRN_RULES:
+        raise MinicnnError(f"no LRN rule {lrn_rule!r}; the rules are {', '.join(LRN_RULES)}")
+    return Rule(relu_rule, lrn_rule, overlap, rectify_first)

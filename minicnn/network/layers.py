@@ -13,11 +13,13 @@ of their own, with the same methods, and can be imported from here.
 
 from dataclasses import dataclass
 
-from minicnn.network.classifier_layers import Dropout, GlobalAvgPool2d, Linear, Softmax
+from minicnn.network.average_layers import AvgPool2d, GlobalAvgPool2d
+from minicnn.network.classifier_layers import Dropout, Linear, Softmax
 from minicnn.network.further_layers import LRN, BatchNorm2d, Concat, PReLU, ReplicatePad2d
 from minicnn.network.layer import ConvCache, Layer, Mode, Rule
-from minicnn.ops import avgpool2d, conv2d, maxpool2d, relu, unpool
-from minicnn.ops.shapes import out_size, pair
+from minicnn.network.pool2d import Pool2d
+from minicnn.ops import conv2d, maxpool2d, relu, unpool
+from minicnn.ops.shapes import convolved, pair
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Conv2d(Layer):
 
     def out_shape(self, shape):
         weight = self.param_shapes(shape)["weight"]
-        size = conv2d.out_shape((1, *shape), weight, **self._geometry)
+        size = convolved((1, *shape), weight, **self._geometry)
         return (self.channels, *size)
 
     def forward(self, x, params, mode):
@@ -71,48 +73,14 @@ class ReLU(Layer):
 
 
 @dataclass(frozen=True)
-class Pool2d(Layer):
-    """What the poolings share."""
-
-    kernel: int = 2
-    stride: int = 2
-    padding: int = 0
-    ceil: bool = False
-
-    def out_shape(self, shape):
-        kernel, stride, padding = pair(self.kernel), pair(self.stride), pair(self.padding)
-        size = (
-            out_size(shape[1 + i], kernel[i], stride[i], padding[i], ceil=self.ceil) for i in (0, 1)
-        )
-        return (shape[0], *size)
-
-    @property
-    def _windows(self):
-        return {"stride": self.stride, "padding": self.padding, "ceil": self.ceil}
-
-
-@dataclass(frozen=True)
 class MaxPool2d(Pool2d):
     """`ops.maxpool2d`; the cache has the switches."""
 
     def forward(self, x, params, mode):
-        y, cache = maxpool2d.forward(x, self.kernel, **self._windows)
+        y, cache = maxpool2d.forward(x, self.kernel, **self.windows)
         return y, unpool.drop_zero_windows(y, cache) if mode.drop_zero_windows else cache
 
     def backward(self, dy, cache, params, rule):
         if rule.rectify_first and rule.relu != "gradient":
             dy = relu.backward(dy, None, "deconvnet")
         return unpool.unpool(dy, cache, overlap=rule.overlap)  # "sum": maxpool2d.backward
-
-
-@dataclass(frozen=True)
-class AvgPool2d(Pool2d):
-    """`ops.avgpool2d`."""
-
-    count_padding: bool = True
-
-    def forward(self, x, params, mode):
-        return avgpool2d.forward(x, self.kernel, count_padding=self.count_padding, **self._windows)
-
-    def backward(self, dy, cache, params, rule):
-        return avgpool2d.backward(dy, cache)

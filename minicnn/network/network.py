@@ -14,14 +14,10 @@ is dJ/dx, since the picture x is the output called "input".
 """
 
 from minicnn.errors import MinicnnError
-from minicnn.network.facts import Facts
-from minicnn.network.layers import Concat, Mode, Rule
+from minicnn.network.facts import Facts, check_picture, rule_of
+from minicnn.network.layers import Concat, Mode
 from minicnn.network.nodes import INPUT, as_nodes
 from minicnn.ops import conv2d
-
-__all__ = ["INPUT", "LRN_RULES", "Network"]
-
-LRN_RULES = ("gradient", "identity")
 
 
 class Network(Facts):
@@ -52,11 +48,6 @@ class Network(Facts):
         self.attrs = dict(attrs or {})
         self._index = {node.name: i for i, node in enumerate(self.nodes)}
         self.forget()
-
-    @property
-    def layers(self) -> list[str]:
-        """The names of the layers, in order."""
-        return [node.name for node in self.nodes]
 
     def forward(
         self,
@@ -100,12 +91,8 @@ class Network(Facts):
             If there is no layer of some name, or the picture does not fit.
         """
         taps = [taps] if isinstance(taps, str) else list(taps)
-        last = self._find(taps)
-        if getattr(x, "ndim", None) != 4 or x.dtype.kind != "f":
-            raise MinicnnError(
-                "a network takes floating-point pictures (N, C, H, W), got "
-                f"{getattr(x, 'dtype', type(x).__name__)} {getattr(x, 'shape', '')}"
-            )
+        last = self.find(taps)
+        check_picture(x)
         mode = Mode(training, rng, convolution, drop_zero_windows)
         last_use = {source: i for i, node in enumerate(self.nodes) for source in node.inputs}
         self.forget()
@@ -123,7 +110,7 @@ class Network(Facts):
             outputs[node.name] = y
             if node.name in taps:
                 acts[node.name] = y
-            for source in node.inputs:
+            for source in node.inputs:  # let go of what no later layer reads
                 if last_use[source] == i:
                     outputs.pop(source, None)
         return acts
@@ -163,11 +150,7 @@ class Network(Facts):
             If a layer or rule is unknown, a gradient has another shape than its activation, or
             no forward pass with `keep=True` has come that far.
         """
-        if lrn_rule is None:
-            lrn_rule = "identity" if relu_rule == "deconvnet" else "gradient"
-        if lrn_rule not in LRN_RULES:
-            raise MinicnnError(f"no LRN rule {lrn_rule!r}; the rules are {', '.join(LRN_RULES)}")
-        rule = Rule(relu_rule, lrn_rule, overlap, rectify_first)
+        rule = rule_of(relu_rule, lrn_rule, overlap, rectify_first)
         return self.walk_back(
             dys,
             lambda node, dy, cache: node.layer.backward(dy, cache, self.own_params(node), rule),
@@ -187,9 +170,9 @@ class Network(Facts):
         -------
         array like the picture, or None if nothing has come down to it
         """
-        last = self._find(list(dys))
+        last = self.find(list(dys))
         # dJ/dy of the layers above, and of these as much as has come together so far
-        pending = {name: self._checked_gradient(name, dy) for name, dy in dys.items()}
+        pending = {name: self.checked_gradient(name, dy) for name, dy in dys.items()}
         for node in reversed(self.nodes[: last + 1]):
             dy = pending.pop(node.name, None)
             if dy is None:  # J does not depend on this layer
@@ -202,39 +185,6 @@ class Network(Facts):
                 pending[source] = part if source not in pending else pending[source] + part
         return pending.get(INPUT)
 
-    def own_params(self, node) -> dict:
-        """Return a layer's parameters by their short names, {"weight": ..., "bias": ...}."""
-        prefix = node.name + "."
-        return {
-            name: self.params[prefix + name]
-            for name in ("weight", "bias", "gamma", "beta", "mean", "var")
-            if prefix + name in self.params
-        }
-
     def forget(self) -> None:
         """Let go of what the last forward pass has kept; `backward` needs another one then."""
         self._caches, self._outputs, self.trained = {}, {}, False
-
-    def nodes_until(self, taps: list) -> list:
-        """Return the `Node`s that `forward` computes for `taps`."""
-        return self.nodes[: self._find(list(taps)) + 1]
-
-    def _find(self, names):
-        """Return the index of the last of `names`."""
-        if not names:
-            raise MinicnnError(f"no layer named; the layers are {', '.join(self.layers)}")
-        for name in names:
-            if name not in self._index:
-                raise MinicnnError(
-                    f"no layer named {name!r}; the layers are {', '.join(self.layers)}"
-                )
-        return max(self._index[name] for name in names)
-
-    def _checked_gradient(self, name, dy):
-        """Return dy in the dtype of the layer's output; refuse one of another shape."""
-        if name not in self._outputs:
-            raise MinicnnError(f"no forward pass with keep=True has reached layer {name!r} yet")
-        shape, dtype = self._outputs[name]
-        if dy.shape != shape:
-            raise MinicnnError(f"layer {name}: the gradient is {dy.shape}, its activation {shape}")
-        return dy.astype(dtype, copy=False)

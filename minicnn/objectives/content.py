@@ -9,15 +9,14 @@ dF    = 2 c (F - P)
   relative  c = 1 / Σ P²           Mahendran & Vedaldi 2014, arXiv 1412.0035
 """
 
-from minicnn.errors import MinicnnError
-from minicnn.objectives.layer_checks import row_of
 from minicnn.objectives.layer_losses import LayerLoss, sum_squares
+from minicnn.objectives.term_checks import check_content, positive, row_of
 
 CONTENT = {
     "mean": lambda target: 1 / target[0].size,
     "sum": lambda target: 1.0,
     "half-sum": lambda target: 0.5,
-    "relative": lambda target: 1 / _positive(sum_squares(target) / len(target)),
+    "relative": lambda target: 1 / positive(sum_squares(target) / len(target)),
 }
 
 
@@ -56,17 +55,4 @@ class ContentLoss(LayerLoss):
 
     def check(self, name, f):
         """Refuse an activation that cannot be compared with the target."""
-        target = self.targets[name]
-        if f.shape[1:] != target.shape[1:] or len(target) not in (1, len(f)):
-            raise MinicnnError(
-                f"content layer {name}: activation {f.shape} against target {target.shape}; "
-                "give the generated picture the size of the content picture"
-            )
-
-
-def _positive(value):
-    if not value > 0:
-        raise MinicnnError(
-            "relative content loss: the target activation is all 0; use another layer or mean"
-        )
-    return value
+        check_content(name, f, self.targets[name])

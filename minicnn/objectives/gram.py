@@ -20,9 +20,8 @@ may have another size than the generated one; for equal sizes this is the publis
 import math
 
 from minicnn.backend import array_module
-from minicnn.errors import MinicnnError
-from minicnn.objectives.layer_checks import row_of
 from minicnn.objectives.layer_losses import LayerLoss, sum_squares
+from minicnn.objectives.term_checks import check_gram, row_of
 
 STYLE = {
     "mean": lambda channels: 1 / channels**4,
@@ -107,13 +106,7 @@ class GramStyleLoss(LayerLoss):
 
     def check(self, name, f):
         """Refuse an activation that cannot be compared with the target."""
-        target = self.targets[name]
-        fits = f.ndim == 4 and target.shape[-2:] == (f.shape[1], f.shape[1])
-        if not fits or (target.ndim == 3 and len(target) not in (1, f.shape[0])):
-            raise MinicnnError(
-                f"style layer {name}: activation {f.shape} against a Gram matrix {target.shape}; "
-                "activation (N,C,H,W) needs a matrix (C,C)"
-            )
+        check_gram(name, f, self.targets[name])
 
 
 def style_targets(acts, layers=None):

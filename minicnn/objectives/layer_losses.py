@@ -11,7 +11,7 @@ added, so each gradient is what the picture would get alone.
 import numpy as np
 
 from minicnn.backend import array_module
-from minicnn.objectives.layer_checks import activation, used_weights
+from minicnn.objectives.term_checks import activation, used_weights
 
 
 class LayerLoss:

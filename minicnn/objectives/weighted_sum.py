@@ -9,11 +9,10 @@ forward and backward pass are two functions, given to `ImageFunction`.
 """
 
 from functools import partial
-from typing import Any, Protocol
 
-from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
 from minicnn.kernels.strips import Strips
+from minicnn.objectives.term_checks import used_terms
 
 
 class WeightedSum:
@@ -32,17 +31,7 @@ class WeightedSum:
     """
 
     def __init__(self, objectives, priors=None):
-        priors = priors or {}
-        for name, (weight, _) in [*objectives.items(), *priors.items()]:
-            if not abs(weight) < float("inf"):
-                raise MinicnnError(f"weight {weight} of {name}; use a finite number")
-        twice = sorted(set(objectives) & set(priors))
-        if twice:
-            raise MinicnnError(f"two terms are called {twice[0]!r}; give each its own name")
-        self.objectives = {name: term for name, term in objectives.items() if term[0]}
-        self.priors = {name: term for name, term in priors.items() if term[0]}
-        if not self.objectives and not self.priors:
-            raise MinicnnError("nothing to minimise: there is no term with a weight other than 0")
+        self.objectives, self.priors = used_terms(objectives, priors or {})
         named = [name for _, objective in self.objectives.values() for name in objective.layers]
         self.layers = list(dict.fromkeys(named))
 
@@ -84,15 +73,6 @@ class WeightedSum:
     def evaluate(self, objective, acts, weight, report):
         """Return (weight · value, {layer: weight · gradient}) of one objective."""
         return objective(acts, weight, report)
-
-
-class PictureFunction(Protocol):
-    """What minimises a loss over the picture calls, however it is evaluated."""
-
-    terms: dict[str, float]
-
-    def __call__(self, x: Any) -> tuple[float, Any]:
-        """Return (value, gradient) at picture x."""
 
 
 class ImageFunction:

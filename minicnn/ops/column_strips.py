@@ -11,7 +11,8 @@ Arrays on a GPU go to the kernels, in larger strips (`kernels.strips`): a launch
 from minicnn.backend import array_module
 from minicnn.kernels import launch
 from minicnn.kernels.strips import strip_bytes
-from minicnn.ops.im2col import add_columns, im2col, pad
+from minicnn.ops.im2col import add_columns, im2col
+from minicnn.ops.pad import pad
 from minicnn.ops.shapes import pair
 
 STRIP_BYTES = 4 << 20

@@ -19,10 +19,9 @@ the same matrix wᵀ, whatever dy is. `column_strips` makes X for some output ro
 """
 
 from minicnn.backend import array_module
-from minicnn.errors import MinicnnError
 from minicnn.ops.column_strips import add_back, row_strips, strips
-from minicnn.ops.im2col import crop
-from minicnn.ops.shapes import out_size, pair
+from minicnn.ops.pad import crop
+from minicnn.ops.shapes import convolved, pair
 
 
 def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
@@ -50,7 +49,7 @@ def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
         If the channels do not fit, or no window does.
     """
     windows = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    P, Q = out_shape(x.shape, w.shape, **windows)
+    P, Q = convolved(x.shape, w.shape, **windows)
     K, G = w.shape[0], groups
     wg = w.reshape(G, K // G, -1)  # (G, K/G, C/G R S)
     y = array_module(x).empty((x.shape[0], K, P, Q), x.dtype)
@@ -111,16 +110,3 @@ def backward_params(dy, x, w_shape, *, stride=1, padding=0, dilation=1, groups=1
         dyg = dy[n, :, rows].reshape(G, K // G, -1)  # (K, p, Q) -> (G, K/G, p Q)
         dw += dyg @ X.transpose(0, 2, 1)  # (G, K/G, p Q) (G, p Q, C/G R S)
     return dw.reshape(w_shape), dy.sum(axis=(0, 2, 3))  # (K, C/G, R, S), (K,)
-
-
-def out_shape(x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1):
-    """Return (P, Q), the size of the output; raise `MinicnnError` if the shapes do not fit."""
-    if x_shape[1] != w_shape[1] * groups or w_shape[0] % groups:
-        raise MinicnnError(
-            f"a convolution with weights {tuple(w_shape)} in {groups} group(s) takes "
-            f"{w_shape[1] * groups} channels, the input has {x_shape[1]}"
-        )
-    u, pad_, d = pair(stride), pair(padding), pair(dilation)
-    return tuple(
-        out_size(x_shape[2 + i], w_shape[2 + i], u[i], pad_[i], dilation=d[i]) for i in (0, 1)
-    )

@@ -19,7 +19,7 @@ Source: Dumoulin & Visin 2016, arXiv 1603.07285, chapter 4.
 
 from minicnn.errors import MinicnnError
 from minicnn.ops import conv2d
-from minicnn.ops.shapes import pair
+from minicnn.ops.shapes import convolved, pair
 
 
 def forward(
@@ -53,7 +53,7 @@ def forward(
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     size = output_size or _size(x.shape, w.shape, stride, padding, dilation, output_padding)
     y_shape = (x.shape[0], w.shape[1] * groups, *size)
-    back = (w.shape[0], *conv2d.out_shape(y_shape, w.shape, **options)) if min(size) > 0 else None
+    back = (w.shape[0], *convolved(y_shape, w.shape, **options)) if min(size) > 0 else None
     if back != x.shape[1:]:
         raise MinicnnError(
             f"weights {w.shape} do not give {size[0]} x {size[1]} px from an input {x.shape}: the "

@@ -19,6 +19,7 @@ col2im(dcols): each copy of a pixel hands its derivative back, and they are adde
 """
 
 from minicnn.backend import array_module
+from minicnn.ops.pad import crop, pad
 from minicnn.ops.shapes import out_size, pair
 
 
@@ -81,21 +82,6 @@ def add_columns(dx_pad, cols, *, stride=1, dilation=1):
         for s in range(S):
             seen = dx_pad[_seen(r * d, s * e, P, Q, u, v)]  # (N, C, P, Q), a view
             seen += cols[:, :, r, s]
-
-
-def pad(x, padding, value=0):
-    """Return `x` (N, C, H, W) with `padding` rows and columns of `value` on each side."""
-    rows, cols = pair(padding)
-    if rows == cols == 0:
-        return x
-    xp = array_module(x)
-    return xp.pad(x, ((0, 0), (0, 0), (rows, rows), (cols, cols)), constant_values=value)
-
-
-def crop(x, padding):
-    """Return the view of `x` (N, C, H, W) without its padding: the adjoint of `pad`."""
-    rows, cols = pair(padding)
-    return x[:, :, rows : x.shape[2] - rows, cols : x.shape[3] - cols]
 
 
 def _seen(r, s, P, Q, u, v):

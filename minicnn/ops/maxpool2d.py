@@ -24,6 +24,7 @@ from typing import NamedTuple
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
+from minicnn.ops.pad import crop_to, pad_for
 from minicnn.ops.shapes import out_size, pair
 
 
@@ -93,27 +94,7 @@ def backward(dy, cache):
     for index, seen in reversed(list(elements(dy.shape[2:], kernel, stride))):
         dx_seen = dx_pad[seen]  # (N, C, P, Q), a view
         dx_seen += dy * (switches == index)
-    return without_padding(dx_pad, x_shape, padding)
-
-
-def pad_for(x, size, kernel, stride, padding, value):
-    """Pad so that every window of an output of `size` (P, Q) lies inside."""
-    behind = [
-        max(0, (size[i] - 1) * stride[i] + kernel[i] - padding[i] - x.shape[2 + i]) for i in (0, 1)
-    ]
-    if not (any(padding) or any(behind)):
-        return x
-    (H, W), (top, left) = x.shape[2:], padding
-    size = (top + H + behind[0], left + W + behind[1])
-    x_pad = array_module(x).full_like(x, value, shape=(*x.shape[:2], *size))  # in the layout of x
-    x_pad[:, :, top : top + H, left : left + W] = x
-    return x_pad
-
-
-def without_padding(x_pad, x_shape, padding):
-    """Return the view (N, C, H, W) of what `pad_for` has padded."""
-    (top, left), (H, W) = padding, x_shape[2:]
-    return x_pad[:, :, top : top + H, left : left + W]
+    return crop_to(dx_pad, x_shape, padding)
 
 
 def elements(size, kernel, stride):

@@ -53,3 +53,29 @@ def out_size(size, kernel, stride, padding, *, dilation=1, ceil=False):
     if (count - 1) * stride >= size + padding:
         count -= 1
     return count
+
+
+def convolved(x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1):
+    """Return (P, Q), the size of a convolution's output.
+
+    Parameters
+    ----------
+    x_shape, w_shape : (int, int, int, int)
+        (N, C, H, W) and (K, C / groups, R, S).
+    stride, padding, dilation : int or (int, int)
+    groups : int
+
+    Raises
+    ------
+    MinicnnError
+        If the channels do not fit, or no window does.
+    """
+    if x_shape[1] != w_shape[1] * groups or w_shape[0] % groups:
+        raise MinicnnError(
+            f"a convolution with weights {tuple(w_shape)} in {groups} group(s) takes "
+            f"{w_shape[1] * groups} channels, the input has {x_shape[1]}"
+        )
+    u, pad_, d = pair(stride), pair(padding), pair(dilation)
+    return tuple(
+        out_size(x_shape[2 + i], w_shape[2 + i], u[i], pad_[i], dilation=d[i]) for i in (0, 1)
+    )

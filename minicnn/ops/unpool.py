@@ -14,6 +14,7 @@ from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
 from minicnn.ops import maxpool2d
+from minicnn.ops.pad import crop_to, pad_for
 
 OVERLAPS = ("sum", "max", "overwrite")
 
@@ -46,7 +47,7 @@ def unpool(y, cache, *, overlap="sum"):
         return launch.unpool(y, *cache, OVERLAPS.index(overlap))
     xp, size = array_module(y), y.shape[2:]
     zeros = xp.zeros_like(y, shape=x_shape)
-    x_pad = maxpool2d.pad_for(zeros, size, kernel, stride, padding, 0)
+    x_pad = pad_for(zeros, size, kernel, stride, padding, 0)
     # a pixel is the bottom right corner (the largest index) of the first window that holds it:
     # from the largest index to the smallest, windows are met in row-major order
     for index, seen in reversed(list(maxpool2d.elements(size, kernel, stride))):
@@ -54,7 +55,7 @@ def unpool(y, cache, *, overlap="sum"):
         if overlap == "max":
             mine &= abs(y) > abs(there)
         there[...] = xp.where(mine, y, there)
-    return maxpool2d.without_padding(x_pad, x_shape, padding)
+    return crop_to(x_pad, x_shape, padding)
 
 
 def drop_zero_windows(y, cache):

@@ -7,8 +7,8 @@ import pytest
 from op_testing import LAYOUTS, MEMORY, agree, is_channels_last, stored
 
 from minicnn.backend import resolve_device, to_device, to_host
+from minicnn.engine.gram_targets import blended
 from minicnn.errors import MinicnnError
-from minicnn.methods.style.targets import blended
 from minicnn.objectives.class_score import ClassScore
 from minicnn.objectives.content import CONTENT, ContentLoss
 from minicnn.objectives.gram import (

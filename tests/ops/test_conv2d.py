@@ -6,6 +6,7 @@ from op_testing import MEMORY, agree, by_torch, stored
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck import checks
 from minicnn.ops import column_strips, conv2d
+from minicnn.ops.shapes import convolved
 
 # name: x (N, C, H, W), w (K, C/groups, R, S), options
 CASES = {
@@ -31,7 +32,7 @@ memories = pytest.mark.parametrize("memory", MEMORY)
 def draw(rng, case, memory=("float64", "contiguous")):
     x_shape, w_shape, options = case
     x, w, b = (rng.standard_normal(shape) for shape in (x_shape, w_shape, w_shape[:1]))
-    size = conv2d.out_shape(x_shape, w_shape, **options)
+    size = convolved(x_shape, w_shape, **options)
     dy = rng.standard_normal((x_shape[0], w_shape[0], *size))
     x, w, dy = (stored(a, memory) for a in (x, w, dy))
     return x, w, b.astype(x.dtype), dy, options

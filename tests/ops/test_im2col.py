@@ -5,7 +5,8 @@ from op_testing import MEMORY, agree, by_torch, stored
 
 from minicnn.gradcheck import checks
 from minicnn.ops import column_strips
-from minicnn.ops.im2col import col2im, crop, im2col, pad
+from minicnn.ops.im2col import col2im, im2col
+from minicnn.ops.pad import crop, pad
 
 # name: x (N, C, H, W), kernel, options
 CASES = {

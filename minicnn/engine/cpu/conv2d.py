@@ -8,8 +8,7 @@ the channels last (`columns`).
 
 from minicnn.engine.cpu import columns, winograd
 from minicnn.engine.cpu.filters import FilterBanks
-from minicnn.ops import conv2d
-from minicnn.ops.shapes import pair
+from minicnn.ops.shapes import convolved, pair
 
 
 class FastConvolution:
@@ -27,7 +26,7 @@ class FastConvolution:
 
     def forward(self, x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
         """Convolve; see `ops.conv2d.forward`."""
-        P, Q = conv2d.out_shape(x.shape, w.shape, stride, padding, dilation, groups)
+        P, Q = convolved(x.shape, w.shape, stride, padding, dilation, groups)
         if winograd.suits(w.shape, stride, dilation, groups):
             if self.filters:
                 U, _ = self.filters.winograd(w)

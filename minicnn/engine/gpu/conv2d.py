@@ -12,8 +12,7 @@ of one matrix, channels last in memory, so that each function is one large produ
 
 from minicnn.engine.gpu.buffers import Buffers
 from minicnn.kernels import strips
-from minicnn.ops import conv2d
-from minicnn.ops.shapes import pair
+from minicnn.ops.shapes import convolved, pair
 
 
 class DeviceConvolution:
@@ -31,7 +30,7 @@ class DeviceConvolution:
 
     def forward(self, x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
         """Convolve; see `ops.conv2d.forward`. The result has its channels last in memory."""
-        P, Q = conv2d.out_shape(x.shape, w.shape, stride, padding, dilation, groups)
+        P, Q = convolved(x.shape, w.shape, stride, padding, dilation, groups)
         N, K = len(x), len(w)
         windows = _Windows(self, w.shape, (P, Q), stride, padding, dilation)
         y = self._xp.empty((N, P, Q, K), x.dtype)

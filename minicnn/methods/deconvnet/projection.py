@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.network.network import LRN_RULES
+from minicnn.network.facts import LRN_RULES
 from minicnn.ops.relu import RULES
 from minicnn.ops.unpool import OVERLAPS
 

@@ -14,27 +14,22 @@ forward and backward for every x. The constants c_l make every term a mean by de
 weight means the same at any picture size.
 
 Gatys, Ecker & Bethge 2015, arXiv 1508.06576. They give every layer a factor 1/(4 C²) in the place
-of 1/C⁴: `gram="gatys"`. Several styles are blended, or each has a region of its own: `targets`.
+of 1/C⁴: `gram="gatys"`. `engine.gram_targets` has several styles, blended or in regions.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from minicnn.engine.select import (
-    Evaluation,
-    device_function,
-    evaluator_of,
-    image_function,
-    layer_weights,
-)
+from minicnn.engine import select
+from minicnn.engine.gram_targets import style_loss
 from minicnn.errors import MinicnnError
 from minicnn.methods.style.settings import check_counts
-from minicnn.methods.style.targets import style_loss
 from minicnn.network.network import Network
 from minicnn.objectives.content import ContentLoss
+from minicnn.objectives.picture_function import PictureFunction
 from minicnn.objectives.priors import TV
-from minicnn.objectives.weighted_sum import PictureFunction, WeightedSum
+from minicnn.objectives.weighted_sum import WeightedSum
 from minicnn.pictures.arrays import grey_level
 
 Layers = Sequence[str] | Mapping[str, float]  # names, or name -> weight of that layer
@@ -56,7 +51,7 @@ def style_objective(
     blend: Sequence[float] | None = None,
     content_masks: Sequence | None = None,
     style_masks: Sequence | None = None,
-    evaluation: Evaluation | None = None,
+    evaluation: select.Evaluation | None = None,
     **old: Any,
 ) -> PictureFunction:
     """Return J as a function of the picture, fun(x) -> (value, gradient).
@@ -105,12 +100,12 @@ def style_objective(
         raise MinicnnError(f"no total variation {tv!r}; use {', '.join(TV)}")
     styles = list(style) if isinstance(style, list | tuple) else [style]
     check_counts(len(styles), blend, content_masks, style_masks)
-    how = replace(evaluation or Evaluation(), **old)
-    evaluator = evaluator_of(net, how)  # forward and backward as `net` has them, faster
+    how = replace(evaluation or select.Evaluation(), **old)
+    evaluator = select.evaluator_of(net, how)  # forward and backward as `net` has them, faster
 
     terms = {}
     if content_weight:
-        weights = layer_weights(content_layers)  # {l: λ_l}
+        weights = select.layer_weights(content_layers)  # {l: λ_l}
         P = evaluator.forward(content, list(weights), keep=False)
         terms["content"] = (content_weight, ContentLoss(P, weights, content_loss))
     if style_weight:
@@ -119,5 +114,5 @@ def style_objective(
         terms["style"] = (style_weight, loss)
     J = WeightedSum(terms, {"tv": (tv_weight, TV[tv](grey_level(net, content)))})
 
-    compiled = device_function(J, net, content, how)
-    return compiled or image_function(J, evaluator, how.threads)  # x -> (J, dJ/dx)
+    compiled = select.device_function(J, net, content, how)
+    return compiled or select.image_function(J, evaluator, how.threads)  # x -> (J, dJ/dx)

@@ -8,6 +8,7 @@ import numpy as np
 from minicnn.kernels import launch, strips
 from minicnn.objectives import priors
 from minicnn.ops import avgpool2d, column_strips, conv2d, im2col, maxpool2d, relu, unpool
+from minicnn.ops.pad import pad
 from minicnn.ops.shapes import out_size
 from minicnn.optimizers import vectors
 
@@ -33,7 +34,7 @@ def im2col_and_adjoint(make):
         x = _values(rng, shape, dtype)
         P, Q = im2col.im2col(x, kernel, **options).shape[4:]
         rows = slice(0, P) if P < 3 else slice(1, P - 1)
-        padded = im2col.pad(x, options["padding"])
+        padded = pad(x, options["padding"])
         windows = (options["stride"], options["dilation"])
         cols = _twice(make, lambda: column_strips.read(padded, kernel, rows, Q, *windows))  # noqa: B023
         drawn = _values(rng, cols.shape, dtype)

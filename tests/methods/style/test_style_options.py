@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from minicnn.cli import main
+from minicnn.engine.gram_targets import blended
 from minicnn.errors import MinicnnError
 from minicnn.methods.style.loss import style_objective
 from minicnn.methods.style.settings import StyleSettings
-from minicnn.methods.style.targets import blended
 from minicnn.methods.style.verb import STYLE
 from minicnn.objectives.gram import style_targets
 from minicnn.objectives.guidance import GuidedStyleLoss
