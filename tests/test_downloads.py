@@ -83,6 +83,7 @@ def interrupted(server, folder, at=100_000, **behaviour):
 # Good servers
 
 
+@pytest.mark.smoke
 def test_a_file_comes_whole(get, server):
     assert get() == []
     assert ranges(server) == [None]
@@ -297,6 +298,7 @@ def test_a_wrong_part_is_found_by_the_hash(get, server):
 # Wrong files
 
 
+@pytest.mark.smoke
 def test_a_wrong_file_is_refused_and_deleted(get, tmp_path):
     refused(
         lambda: get(Behaviour(content=b"<html>Log in to the network</html>")),

@@ -57,6 +57,7 @@ def test_equals_the_explicit_convolution(rng, case, dtype, tolerance, frozen):
         assert relative(db, expected[1]) < tolerance
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("shape", "geometry"),
     [
@@ -153,6 +154,7 @@ def test_the_fast_walk_is_the_networks_own(rng, name, threads):
         assert relative(walk.backward(dys, rule), dx) < 1e-12
 
 
+@pytest.mark.smoke
 def test_the_fast_walk_leaves_the_network_alone(rng):
     net = models.build("minivgg")
     before = net.convolution

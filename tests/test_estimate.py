@@ -109,6 +109,7 @@ def test_pairs_not_yet_remembered_are_counted(pictures, monkeypatch):
         assert found.peak == pytest.approx(plain + 7 * each * 3 * 1024 * 768, rel=0.01)
 
 
+@pytest.mark.smoke
 def test_evaluations_are_the_budget_where_they_are_given(pictures, monkeypatch):
     monkeypatch.setattr(calibration, "sample", linear)
     few, many = (estimate.picture(settings(pictures, size=512, evaluations=n)) for n in (10, 20))

@@ -28,6 +28,7 @@ from minicnn.ops import (
 PLANTED = 1.001  # an error of 0.1 %
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("op", gradcheck.CASES)
 def test_every_gradient_is_right(op):
     results = gradcheck.run(op)
@@ -101,6 +102,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("module", "name", "part", "of"),
     PLACES,

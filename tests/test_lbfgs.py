@@ -304,6 +304,7 @@ def test_a_memory_on_the_device_is_carried_there(cupy):
     assert all(isinstance(v, DeviceArray) for pair in larger.pairs for v in pair[:2])
 
 
+@pytest.mark.smoke
 def test_rosenbrock_in_few_evaluations():
     x0 = np.tile([-1.2, 1.0], 5)
     result = minimize("lbfgs-device", rosenbrock, x0, iterations=200)

@@ -241,6 +241,7 @@ def test_a_unit_that_does_not_fire_is_said(command):
     pytest.fail("every unit fires")
 
 
+@pytest.mark.smoke
 def test_saliency_is_the_weight_row_of_a_linear_model(rng):
     net = classifier(("fc1", Linear(3)), ("prob", Softmax()))
     x = rng.standard_normal((1, 3, 12, 12))
@@ -320,6 +321,7 @@ def test_saliency_signed_and_by_name(command):
     assert load_image("out.png").pixels[peak] == (255 if raw["gradient"][peak] > 0 else 0)
 
 
+@pytest.mark.smoke
 def test_occlusion_equals_covering_by_hand(rng):
     net = classifier()
     x, cover = rng.standard_normal((1, 3, 12, 12)), np.full((1, 3, 1, 1), 0.5)
@@ -358,6 +360,7 @@ def test_occlusion_writes_the_three_maps(command):
     assert sum(found["labels"].values()) == pytest.approx(1)
 
 
+@pytest.mark.smoke
 def test_the_gradient_of_the_class_model_is_that_of_its_value(rng):
     net = classifier(
         ("conv1", Conv2d(4, 3)),

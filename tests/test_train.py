@@ -137,6 +137,7 @@ def test_divergence_stops_with_step_and_reason(data, tmp_path, monkeypatch):
         train.run(settings(data, tmp_path / "run"))
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -171,6 +172,7 @@ def test_sgd_step_is_that_of_torch(rng):
         assert np.allclose(w, parameter.detach().numpy(), atol=1e-14)
 
 
+@pytest.mark.smoke
 def test_schedules():
     assert schedules.rate("one-cycle", 1.0, 0.3) == 1
     assert schedules.rate("one-cycle", 1.0, 0.0) == pytest.approx(0.04)
@@ -180,6 +182,7 @@ def test_schedules():
     assert schedules.rate("constant", 0.5, 0.9) == 0.5
 
 
+@pytest.mark.smoke
 def test_augmentation_cuts_and_mirrors(rng):
     preprocess = {"channel_order": "BGR", "scale": 1.0, "mean": [1, 2, 3], "std": [1, 1, 2]}
     picture = np.arange(5 * 5 * 3, dtype=np.uint8).reshape(1, 5, 5, 3)
