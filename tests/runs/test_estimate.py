@@ -133,6 +133,7 @@ def test_pairs_not_yet_remembered_are_counted(pictures, machine):
         assert [iterations for _, iterations in asked[-2:]] == [13, 3]
 
 
+@pytest.mark.smoke
 def test_evaluations_are_the_budget_where_they_are_given(pictures, machine):
     few, many = (told(settings(pictures, size=512, evaluations=n)) for n in (10, 20))
     each = 1e-3 + 1e-6 * 512 * 384

@@ -39,6 +39,7 @@ def picture(*shape, seed=1):
     return (40 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("fed", [["relu1_1", "relu2_1"], ["relu2_1"], ["relu1_1"]])
 def test_a_replay_equals_the_network(fed):
     net, taps = network(AvgPool2d), ["relu1_1", "relu2_1"]

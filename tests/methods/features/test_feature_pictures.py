@@ -96,6 +96,7 @@ def test_patches_come_from_the_same_box(net, features, pictures):
             assert np.array_equal(tile.patch, rgb[top : top + 5, left : left + 5])
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("length", [29, 32, 64])
 @pytest.mark.parametrize("layer", ["relu1", "relu2", "both"])
 def test_windows_hold_every_field(net, layer, length):

@@ -187,6 +187,7 @@ def test_ijcv16_walks_as_written_in_torch(rng):
     np.testing.assert_allclose(outcome.x, x.numpy() / 50, rtol=1e-6)
 
 
+@pytest.mark.smoke
 def test_the_gradient_through_a_moving_window(rng):
     fun, _, _ = energy(rng, "ijcv16", count=2)
     canvas = inversion_energy.noise("ijcv16", (3, 11, 15), [0, 1], np.float64)
@@ -259,6 +260,7 @@ def test_every_preset_lowers_the_error(rng, preset):
         assert row["diversity"] > 1
 
 
+@pytest.mark.smoke
 def test_ctrl_c_keeps_what_there_is(rng):
     def callback(iteration, x, value, info):
         if iteration == 12:
