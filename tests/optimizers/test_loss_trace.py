@@ -12,7 +12,8 @@ from minicnn.errors import MinicnnError
 from minicnn.methods.style import run
 from minicnn.optimizers import minimize
 from minicnn.pictures.writer import read_metadata
-from minicnn.runs import loss_plot, stages
+from minicnn.runs import loss_plot
+from minicnn.runs.search import columns, course, summary
 
 
 def bowl(x):
@@ -28,32 +29,32 @@ def results():
 
 def test_runs_are_joined_with_iterations_and_evaluations_counted_through():
     first, second = results()
-    trace = stages.summary([first, second]).trace
+    trace = summary([first, second]).trace
     assert [entry["run"] for entry in trace] == [0, 0, 0, 1, 1, 1, 1]
     assert [entry["iteration"] for entry in trace] == [0, 1, 2, 2, 3, 4, 5]
     assert [entry["evaluations"] for entry in trace] == [1, 2, 3, 4, 5, 6, 7]
-    twice = stages.summary([stages.summary([first, second]), first]).trace
+    twice = summary([summary([first, second]), first]).trace
     assert [entry["run"] for entry in twice] == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
     assert twice[-1]["iteration"] == 7
 
 
 def test_columns_have_every_term_and_gaps_where_a_run_has_it_not():
-    table = loss_plot.columns(stages.summary(results()).trace)
+    table = columns(summary(results()).trace)
     assert list(table) == ["run", "iteration", "evaluations", "total", "near", "far", "far.a"]
     assert {len(column) for column in table.values()} == {7}
     assert table["total"][0] == 25.0
     assert table["near"][:3] == [pytest.approx(v / 4) for v in table["total"][:3]]
     assert table["near"][3:] == [None] * 4
-    assert loss_plot.columns([])["total"] == []
+    assert columns([])["total"] == []
 
 
 def test_the_course_has_the_ends_of_each_run():
-    trace = stages.summary(results()).trace
-    course = loss_plot.course(trace)
-    assert course["iterations"] == [2, 3]
-    assert course["first"] == [25.0, trace[3]["value"]]
-    assert course["last"] == [trace[2]["value"], trace[-1]["value"]]
-    assert loss_plot.course([]) == {"iterations": [], "first": [], "last": []}
+    trace = summary(results()).trace
+    found = course(trace)
+    assert found["iterations"] == [2, 3]
+    assert found["first"] == [25.0, trace[3]["value"]]
+    assert found["last"] == [trace[2]["value"], trace[-1]["value"]]
+    assert course([]) == {"iterations": [], "first": [], "last": []}
 
 
 def test_without_matplotlib_it_is_one_clear_line(monkeypatch):
@@ -71,15 +72,15 @@ def test_that_line_comes_before_any_work(monkeypatch, capsys, tmp_path):
 
 def test_the_drawing_has_lines():
     pytest.importorskip("matplotlib")
-    trace = stages.summary(results()).trace
-    drawn = loss_plot.draw(loss_plot.columns(trace), "a title")
-    empty = loss_plot.draw(loss_plot.columns([]))
+    trace = summary(results()).trace
+    drawn = loss_plot.draw(columns(trace), "a title")
+    empty = loss_plot.draw(columns([]))
     assert drawn.dtype == np.uint8
     assert drawn.ndim == 3
     assert drawn.shape[2] == 3
     assert (drawn != 255).sum() > (empty != 255).sum()
     negative = [{**entry, "value": -1.0, "terms": {}} for entry in trace]
-    assert loss_plot.draw(loss_plot.columns(negative)).shape == drawn.shape
+    assert loss_plot.draw(columns(negative)).shape == drawn.shape
 
 
 @pytest.fixture

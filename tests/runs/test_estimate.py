@@ -125,7 +125,7 @@ def test_each_restart_has_its_evaluations(pictures, monkeypatch):
         return {**linear(verb, settings(pictures), 3), "pixels": 64 * 64, "shape": shape}
 
     monkeypatch.setattr(sample_run, "sample", sample)
-    wanted = InvertSettings(pictures[0], ["relu2_1"], restarts=3, evaluations=20)
+    wanted = InvertSettings(pictures[0], layers=["relu2_1"], restarts=3, evaluations=20)
     each = linear(None, settings(pictures), 3)
     assert estimate.picture(wanted).seconds == pytest.approx(0.5 + 3 * 20 * each["seconds"])
 

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from minicnn.methods.texture.run import steps_of_sweep
+from minicnn.methods.texture import loss
 from minicnn.runs.estimate import gpu_memory, host_memory, pixel_work, sample_run, sample_sizes
 
 SECONDS = 8.0  # that all short runs may take, about
@@ -115,7 +115,7 @@ def _parts(settings):
     if not getattr(settings, "sweep", False):
         return [settings]
     layers = settings.prepare().settings.layers
-    rows = steps_of_sweep(layers)
+    rows = loss.steps_of_sweep(layers)
     return [
         replace(settings, sweep=False, sources=[source], layers=row)
         for row in rows
@@ -167,6 +167,8 @@ def _one(settings, files, available, parts, patience):
 
 def _pairs(job):
     """Return how many pairs the L-BFGS methods remember."""
+    if job.verb == "texture":
+        return loss.MEMORY
     return getattr(job, "search_options", dict)().get("pairs", 10)
 
 
