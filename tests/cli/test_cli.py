@@ -200,7 +200,7 @@ def test_ctrl_c_before_the_run_saves_nothing(paint, folder, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minicnn.runs.settings.load_network", interrupted)
+    monkeypatch.setattr("minicnn.runs.inputs.load_network", interrupted)
     code, stdout, stderr = paint()
     assert (code, stdout) == (130, "")
     assert stderr == "minicnn: error: interrupted; nothing was saved\n"
@@ -218,7 +218,7 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "out.png")
 
-    monkeypatch.setattr("minicnn.methods.style.run.run", full)
+    monkeypatch.setattr("minicnn.methods.style.run.Job.run", full)
     assert paint()[::2] == (1, "minicnn: error: No space left on device: out.png\n")
 
     def large(*_, **__):
@@ -227,8 +227,8 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     def unknown(*_, **__):
         raise MinicnnError("no short run was possible")
 
-    monkeypatch.setattr("minicnn.methods.style.run.run", large)
-    monkeypatch.setattr("minicnn.runs.estimate.sample_run.sample", unknown)
+    monkeypatch.setattr("minicnn.methods.style.run.Job.run", large)
+    monkeypatch.setattr("minicnn.runs.estimate.sample_run.measured", unknown)
     line = "minicnn: error: out of memory (no more could be had); use a smaller size\n"
     assert paint()[::2] == (1, line)
 
