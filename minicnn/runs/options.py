@@ -128,19 +128,6 @@ def _old_spelling(how, new):
     return {**how, "action": Old}
 
 
-def settings_of(kind, args, **others):
-    """Return the settings of class `kind` of the arguments; `others` are those not named there."""
-    values = {}
-    for field, setting in kind.declared():
-        if not hasattr(args, field.name):
-            continue
-        value = getattr(args, field.name)
-        if setting.pair:
-            value, values[setting.pair] = value or (None, None)
-        values.setdefault(field.name, value)
-    return kind(**{**values, **others})
-
-
 def table(*classes) -> str:
     """Return the options of classes of settings as a table in Markdown."""
     rows = ["| option | default | what it does |", "|---|---|---|"]

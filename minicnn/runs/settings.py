@@ -221,6 +221,19 @@ def check_bits_of_sheet(bits) -> None:
         )
 
 
+def settings_of(kind, args, **others):
+    """Return the settings of class `kind` of the arguments; `others` are those not named there."""
+    values = {}
+    for entry, declared in kind.declared():
+        if not hasattr(args, entry.name):
+            continue
+        value = getattr(args, entry.name)
+        if declared.pair:
+            value, values[declared.pair] = value or (None, None)
+        values.setdefault(entry.name, value)
+    return kind(**{**values, **others})
+
+
 # the settings that all methods share
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minicnn.methods.training.settings import TrainSettings
-from minicnn.runs.options import add_settings, settings_of
-from minicnn.runs.settings import FLAG, RunOptions, setting
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import FLAG, RunOptions, setting, settings_of
 from minicnn.terminal.report import Report
 
 INTERRUPTED = 130
