@@ -1,4 +1,4 @@
-"""How a task's function of the picture walks the network: explicit or fast, whole or in tiles."""
+"""How a function of the picture is evaluated: explicit or fast, whole or in tiles."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -7,12 +7,12 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from minicnn.backend import array_module
-from minicnn.engine.cpu.evaluator import FastWalk, Replay
+from minicnn.engine.cpu.evaluator import FastEvaluator, Replay
 from minicnn.engine.cpu.threads import thread_count
+from minicnn.engine.gpu.compiled_objective import compile_objective, obstacle
 from minicnn.engine.gpu.cuda import PRECISIONS, Cuda
-from minicnn.engine.gpu.evaluator import DeviceWalk
-from minicnn.engine.gpu.plan import compile_objective, obstacle
-from minicnn.engine.tiled import TiledWalk
+from minicnn.engine.gpu.evaluator import DeviceEvaluator
+from minicnn.engine.tiled import TiledEvaluator
 from minicnn.engine.tiled_objective import TiledFunction
 from minicnn.errors import MinicnnError
 from minicnn.network.torus import on_torus
@@ -50,12 +50,12 @@ class Evaluation:
 # name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
 ENGINES = {
     "explicit": lambda net, threads: net,
-    "fast": FastWalk,
-    "low-memory": partial(FastWalk, low_memory=True),
+    "fast": FastEvaluator,
+    "low-memory": partial(FastEvaluator, low_memory=True),
 }
 
 
-def walk_of(net, how=None, torus=False):
+def evaluator_of(net, how=None, torus=False):
     """Return what has `forward(x, taps)` and `backward(dys)`, as `Network` has.
 
     Parameters
@@ -67,15 +67,15 @@ def walk_of(net, how=None, torus=False):
     """
     how = how or Evaluation()
     if how.tile is not None:
-        inner = walk_of(net, replace(how, tile=None))
-        return TiledWalk(net, inner, how.tile, torus=torus)
+        inner = evaluator_of(net, replace(how, tile=None))
+        return TiledEvaluator(net, inner, how.tile, torus=torus)
     net = on_torus(net) if torus else net
     on_cpu = all(array_module(array) is np for array in net.params.values())
     name = "fast" if how.engine == "auto" else how.engine
     if name not in ENGINES:
         raise MinicnnError(f"no engine {how.engine!r}; use auto, {', '.join(ENGINES)}")
     if name != "explicit" and not on_cpu:
-        return DeviceWalk(net, partial(Cuda, how.precision))
+        return DeviceEvaluator(net, partial(Cuda, how.precision))
     return ENGINES[name](net, how.threads)
 
 
@@ -112,45 +112,45 @@ def device_function(objective, net, x, how):
     return None
 
 
-def image_function(objective, walk, threads=None):
-    """Return a `WeightedSum` on a walk as a function of x, with BLAS on `threads` threads."""
-    if isinstance(walk, TiledWalk):
-        fun = TiledFunction(objective, walk)
+def image_function(objective, evaluator, threads=None):
+    """Return a `WeightedSum` on an evaluator as a function of x, with BLAS on `threads` threads."""
+    if isinstance(evaluator, TiledEvaluator):
+        fun = TiledFunction(objective, evaluator)
     else:
-        walk = replaying(walk, objective.gram_layers)
-        mean_gram = walk.mean_gram if isinstance(walk, Replay) else None
-        fun = ImageFunction(objective, walk.forward, walk.backward, mean_gram)
+        evaluator = replaying(evaluator, objective.gram_layers)
+        mean_gram = evaluator.mean_gram if isinstance(evaluator, Replay) else None
+        fun = ImageFunction(objective, evaluator.forward, evaluator.backward, mean_gram)
     # a crew's workers each have one BLAS thread; BLAS threads beside them would be in their way
-    crew = isinstance(getattr(walk, "walk", walk), (FastWalk, Replay))
+    crew = isinstance(getattr(evaluator, "evaluator", evaluator), (FastEvaluator, Replay))
     return _OnThreads(fun, 1 if crew else thread_count(threads))
 
 
-def replaying(walk, only_grams=()):
+def replaying(evaluator, only_grams=()):
     """Return what evaluates pictures of one size again and again fastest, see `cpu.evaluator`.
 
     Of the layers `only_grams` nothing will be read but Gram matrices, by its `mean_gram`.
     """
-    if isinstance(walk, FastWalk):
-        return walk.replay(only_grams)
-    return walk.replay() if isinstance(walk, DeviceWalk) else walk
+    if isinstance(evaluator, FastEvaluator):
+        return evaluator.replay(only_grams)
+    return evaluator.replay() if isinstance(evaluator, DeviceEvaluator) else evaluator
 
 
-def mean_grams(walk, x, layers, guides=None):
+def mean_grams(evaluator, x, layers, guides=None):
     """Return {layer: mean Gram matrix (N, C, C)} of a picture, or of a region of it.
 
     Parameters
     ----------
-    walk : from `walk_of`
+    evaluator : from `evaluator_of`
     x : array (N, C, H, W)
     layers : list of str
     guides : dict, layer -> array (P, Q), optional
         How much of each position lies in the region, see `guidance`.
     """
-    if isinstance(walk, TiledWalk):
-        return walk.mean_grams(x, layers, guides)
-    if guides is None and getattr(walk, "low_memory", False):
-        return walk.mean_grams(x, layers)
-    acts = walk.forward(x, layers, keep=False)
+    if isinstance(evaluator, TiledEvaluator):
+        return evaluator.mean_grams(x, layers, guides)
+    if guides is None and getattr(evaluator, "low_memory", False):
+        return evaluator.mean_grams(x, layers)
+    acts = evaluator.forward(x, layers, keep=False)
     if guides is None:
         return style_targets(acts)
     return {name: guided_gram(f, guides[name][None])[:, 0] for name, f in acts.items()}

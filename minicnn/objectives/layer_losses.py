@@ -1,4 +1,4 @@
-"""What losses of named layers share: sums, weights, the walk over the layers."""
+"""What losses of named layers share: sums, weights, the sum over the layers."""
 
 import numpy as np
 

@@ -4,8 +4,8 @@
 
     dJ/dx = backward(sum_o w_o · dJ_o/dactivations) + sum_p w_p · dR_p/dx
 
-Objectives meet the picture through a network's walk, priors directly. Neither knows the network:
-the walk is two functions, given to `ImageFunction`.
+Objectives meet the picture through a network, priors directly. Neither knows the network: its
+forward and backward pass are two functions, given to `ImageFunction`.
 """
 
 from functools import partial
@@ -123,7 +123,7 @@ class PictureFunction(Protocol):
 
 
 class ImageFunction:
-    """Function of a picture, fun(x) -> (value, gradient), from a weighted sum and a network's walk.
+    """Function of a picture, fun(x) -> (value, gradient), from a weighted sum and a network.
 
     Parameters
     ----------

@@ -58,6 +58,7 @@ def paint(folder, weights, capfd):
     return run
 
 
+@pytest.mark.smoke
 def test_style_writes_a_picture_with_its_settings(paint, folder):
     code, stdout, stderr = paint()
     assert code == 0
@@ -199,7 +200,7 @@ def test_ctrl_c_before_the_run_saves_nothing(paint, folder, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minicnn.runs.settings.load_network", interrupted)
+    monkeypatch.setattr("minicnn.runs.inputs.load_network", interrupted)
     code, stdout, stderr = paint()
     assert (code, stdout) == (130, "")
     assert stderr == "minicnn: error: interrupted; nothing was saved\n"
@@ -217,7 +218,7 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "out.png")
 
-    monkeypatch.setattr("minicnn.methods.style.run.run", full)
+    monkeypatch.setattr("minicnn.methods.style.run.Job.run", full)
     assert paint()[::2] == (1, "minicnn: error: No space left on device: out.png\n")
 
     def large(*_, **__):
@@ -226,8 +227,8 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     def unknown(*_, **__):
         raise MinicnnError("no short run was possible")
 
-    monkeypatch.setattr("minicnn.methods.style.run.run", large)
-    monkeypatch.setattr("minicnn.runs.estimate.sample_run.sample", unknown)
+    monkeypatch.setattr("minicnn.methods.style.run.Job.run", large)
+    monkeypatch.setattr("minicnn.runs.estimate.sample_run.measured", unknown)
     line = "minicnn: error: out of memory (no more could be had); use a smaller size\n"
     assert paint()[::2] == (1, line)
 
@@ -246,6 +247,7 @@ def test_demo(folder, weights, capfd):
     assert main([*command, "--force"]) == 0
 
 
+@pytest.mark.smoke
 def test_models_lists_the_networks(capfd):
     assert main(["models"]) == 0
     lines = capfd.readouterr().out.splitlines()
@@ -327,6 +329,7 @@ def test_info(capfd):
     assert found["devices"].startswith("cpu")
 
 
+@pytest.mark.smoke
 def test_version(capfd):
     assert main(["--version"]) == 0
     assert capfd.readouterr().out == f"minicnn {minicnn.__version__}\n"
@@ -443,6 +446,7 @@ def test_a_picture_is_made_although_nobody_listens_any_more(pipe, folder, weight
     assert read_metadata("out.png")["result"]["iterations"] == 3
 
 
+@pytest.mark.smoke
 def test_layers_are_read_with_their_weights():
     assert LAYERS.read("relu1_1, relu2_1:0.5") == {"relu1_1": 1.0, "relu2_1": 0.5}
 

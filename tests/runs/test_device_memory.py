@@ -6,9 +6,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from minicnn.cli import estimating
-from minicnn.cli.report import Report
-from minicnn.tasks import calibration, estimate, machine_memory
+from minicnn.runs.estimate import estimate, memory, option, sample_run
+from minicnn.terminal.report import Report
 
 MIB = 1 << 20
 
@@ -18,7 +17,7 @@ def fake_cupy(monkeypatch, *, taken=0, limit=0, free=8 << 30):
     pool = SimpleNamespace(total_bytes=lambda: taken, get_limit=lambda: limit)
     cupy.get_default_memory_pool = lambda: pool
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(machine_memory, "devices", lambda: [{"free": free}, {"free": 2 * free}])
+    monkeypatch.setattr(memory, "devices", lambda: [{"free": free}, {"free": 2 * free}])
 
 
 @dataclass
@@ -29,27 +28,32 @@ class Settings:
     optimizer: str = "lbfgs-device"
     iterations: int = 100
 
-    def prepare(self, files=None):
-        job = {"verb": "style", "device": "cuda", "settings": self, "net": None, "steps": 100}
-        return SimpleNamespace(**job, size=(self.size, self.size))
+
+class Verb:
+    """A verb that searches for pictures on a GPU."""
+
+    @staticmethod
+    def open_job(settings, files=None):
+        job = {"device": "cuda", "settings": settings, "net": None, "steps": 100, "pairs": 10}
+        return SimpleNamespace(**job, size=(settings.size, settings.size))
 
 
 @pytest.fixture
 def measured(monkeypatch):
     """Short runs that take 3 MiB and 700 bytes a pixel of the device, little of the host."""
-    areas = calibration.PIXELS
+    areas = sample_run.PIXELS
     samples = [
         {"pixels": n, "shape": (n, 1), "seconds": 1e-7 * n, "peak": 100 * MIB, "setup": 1.0}
         | {"iterations": 10, "device_peak": 3 * MIB + 700 * n}
         for n in areas
     ]
-    monkeypatch.setattr(calibration, "measured", lambda *args, patience: samples)
-    monkeypatch.setattr(machine_memory, "available", lambda: 64 << 30)
+    monkeypatch.setattr(sample_run, "measured", lambda *args, patience: samples)
+    monkeypatch.setattr(memory, "available", lambda: 64 << 30)
 
 
 def test_a_picture_that_fits_the_device(monkeypatch, measured):
     fake_cupy(monkeypatch)
-    found = estimate.pictures([Settings(1024)])
+    found = estimate.pictures(Verb, [Settings(1024)])
     assert found.there == (pytest.approx(3 * MIB + 700 * 1024**2, rel=1e-6), 8 << 30)
     assert found.fits
     assert found.advice == ""
@@ -57,7 +61,7 @@ def test_a_picture_that_fits_the_device(monkeypatch, measured):
 
 def test_a_picture_that_does_not(monkeypatch, measured):
     fake_cupy(monkeypatch, limit=600 * MIB)
-    found = estimate.pictures([Settings(1024)])
+    found = estimate.pictures(Verb, [Settings(1024)])
     assert found.there[1] == 600 * MIB, "the limit is less than what is free"
     assert found.fits is False
     side = int(((0.9 * 600 - 3) * MIB / 700) ** 0.5)
@@ -67,29 +71,29 @@ def test_a_picture_that_does_not(monkeypatch, measured):
 def test_a_training(monkeypatch):
     took = {"peak": MIB, "seconds": 2.0, "what": "4 steps of 10"}
     took |= {"device": "cuda:1", "device_peak": 15 << 30}
-    monkeypatch.setattr(calibration, "measured", lambda work, settings, seconds: [took])
-    monkeypatch.setattr(machine_memory, "available", lambda: 64 << 30)
+    monkeypatch.setattr(sample_run, "measured", lambda work, settings, seconds: [took])
+    monkeypatch.setattr(memory, "available", lambda: 64 << 30)
     fake_cupy(monkeypatch, free=4 << 30)
     settings = SimpleNamespace(epochs=2, validate_every=1)
-    found = estimate.repeated("train", settings)
+    found = estimate.repeated(None, settings, "use a smaller --group and --batch")
     assert found.there == (15 << 30, 8 << 30)
     assert found.fits is False
     assert found.advice == "use a smaller --group and --batch"
     took["device"] = "cpu"
-    assert estimate.repeated("train", settings).there is None
+    assert estimate.repeated(None, settings, "smaller").there is None
 
 
 def test_what_the_pool_has_taken(monkeypatch):
     fake_cupy(monkeypatch, taken=5 * MIB)
-    assert machine_memory.device_peak() == 5 * MIB
+    assert memory.device_peak() == 5 * MIB
     monkeypatch.delitem(sys.modules, "cupy")
-    assert machine_memory.device_peak() is None
+    assert memory.device_peak() is None
 
 
 def test_the_line_that_is_told(capsys):
     there = (3 << 30, 24 << 30)
     line = "memory of the GPU: 3.0 GiB of 24.0 GiB that can be had, and the driver's own\n"
-    assert estimating.tell(estimate.Estimate(MIB, 1.0, None, [], there), Report()) == 0
+    assert option.tell(estimate.Estimate(MIB, 1.0, None, [], there), Report()) == 0
     assert line in capsys.readouterr().out
-    assert estimating.tell(estimate.Estimate(MIB, 1.0, None, []), Report()) == 0
+    assert option.tell(estimate.Estimate(MIB, 1.0, None, []), Report()) == 0
     assert capsys.readouterr().out == "memory: 1 MiB\ntime: 1 s\n"

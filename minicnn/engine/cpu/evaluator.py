@@ -6,7 +6,7 @@ from minicnn.engine.cpu.plan import Plan
 from minicnn.engine.cpu.threads import Crew
 
 
-class FastWalk:
+class FastEvaluator:
     """Has `forward` and `backward` as `Network` has, with the fast convolution on threads.
 
     Parameters
@@ -60,7 +60,7 @@ class FastWalk:
         return self._frozen.net.switches()
 
     def replay(self, only_grams=()):
-        """Return a `Replay` that shares the transformed weights and the threads of this walk."""
+        """Return a `Replay` that shares the transformed weights and the threads."""
         return Replay(self._frozen, self._crew, self.low_memory, only_grams)
 
 

@@ -1,8 +1,8 @@
 """The layers of a network compiled for one size of picture: activations up, gradients down.
 
-`Trunk` is what `plan.Plan` and `walk.DeviceReplay` share: the steps, the picture, and the memory in
-which gradients go down. What it can do, and why not, says `misfit`: convolutions of stride 1 with a
-ReLU behind each, poolings, one after the other.
+`Trunk` is what `CompiledObjective` and `evaluator.DeviceReplay` share: the steps, the picture, and
+the memory in which gradients go down. What it can do, and why not, says `misfit`: convolutions of
+stride 1 with a ReLU behind each, poolings, one after the other.
 """
 
 import numpy as np

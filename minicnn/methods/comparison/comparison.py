@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.comparison import accuracy, filter_spectrum
 from minicnn.methods.comparison.costs import costs
@@ -138,7 +138,7 @@ def look(network, layers, pictures, labelled, settings, progress=None):
         A picture counts once when it is scanned, and once more when it is classified.
     """
     net, threads = network.net, settings.threads
-    walk, size = FastWalk(net, threads), net.input_shape[1]
+    evaluator, size = FastEvaluator(net, threads), net.input_shape[1]
     rng = np.random.default_rng(settings.seed)
     wanted = [name for name in net.layers if name in {*layers, network.second}]
     features = scan_strongest(net, pictures, wanted, size, threads, progress)
@@ -153,7 +153,7 @@ def look(network, layers, pictures, labelled, settings, progress=None):
         "first": _first(network, pictures, features.skipped, rng),
         "second": {"layer": network.second},
         "accuracy": accuracy.with_intervals(net, labelled, len(pictures), threads, progress),
-        "costs": costs(net, walk),
+        "costs": costs(net, evaluator),
     }
     dead = features.layers[network.second].dead
     network.drawn = draw_units(rng, dead, settings.units)
@@ -165,7 +165,7 @@ def look(network, layers, pictures, labelled, settings, progress=None):
         pictures,
         network.second,
         [unit for unit in network.tiles if not dead[unit]],
-        walk=walk,
+        evaluator=evaluator,
         patch=min(size, _extent(net, network.second) or size),
     )
     network.tiles |= {unit: tiles[0] for unit, tiles in found.items()}

@@ -3,9 +3,9 @@
 import numpy as np
 
 from minicnn.backend import to_host
-from minicnn.methods.deconvnet.projection import project, strongest
+from minicnn.methods.deconvnet.projection import pools_below, project, strongest
 from minicnn.methods.deconvnet.settings import read_position, read_units
-from minicnn.methods.deconvnet.switch_statistics import pool_shares, pools_below, shares_line
+from minicnn.methods.deconvnet.switch_statistics import pool_shares, shares_line
 from minicnn.pictures.arrays import as_pixels
 from minicnn.pictures.overlays import boxed, cut, magnified, over, peak, strength
 from minicnn.pictures.sheets import grid, labelled, signed_to_uint8
@@ -29,8 +29,8 @@ class DeconvJob(LookJob):
         """Return the `Look`."""
         s = self.settings
         taps = [s.layer, *pools_below(self.net, [s.layer])]
-        acts = s.policy.forward(self.walk, self.x, taps)
-        y, pools = acts[s.layer], pool_shares(acts, self.walk.switches())
+        acts = s.policy.forward(self.evaluator, self.x, taps)
+        y, pools = acts[s.layer], pool_shares(acts, self.evaluator.switches())
         units = read_units(s.unit)
         units = strongest(y, units) if isinstance(units, int) else units
         position = read_position(s.position)
@@ -54,7 +54,9 @@ class DeconvJob(LookJob):
         s = self.settings
         if not isinstance(position, str):
             position = position * len(units)
-        return project(self.walk, self.x, s.layer, units, position, policy=s.policy, start=s.start)
+        return project(
+            self.evaluator, self.x, s.layer, units, position, policy=s.policy, start=s.start
+        )
 
     def _describe(self, unit, position, value, everywhere):
         box = None

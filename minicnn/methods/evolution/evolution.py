@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.methods.evolution import distances
 from minicnn.methods.features import reconstructions, scan
 from minicnn.methods.features.scan import default_layers, draw_units, scan_strongest
@@ -89,7 +89,7 @@ def evolve(snapshots, pictures, settings, progress=None):
                 progress(turn * len(pictures) + done, told)
 
         found = scan_strongest(net, pictures, layers, size, settings.threads, tell)
-        return _State(net, FastWalk(net, settings.threads), found)
+        return _State(net, FastEvaluator(net, settings.threads), found)
 
     end = look(last, 0)
     dead = {layer: end.features.layers[layer].dead for layer in layers}
@@ -97,7 +97,7 @@ def evolve(snapshots, pictures, settings, progress=None):
     batch = _sample(rng, pictures, end.features.skipped, settings.sample, size)
     shapes = scan.trunk_shapes(last, layers, size)
     places = distances.choose_places(shapes, layers, len(batch), settings.seed)
-    final = distances.sampled(last, end.walk, batch, places)
+    final = distances.sampled(last, end.evaluator, batch, places)
     out = Evolution(
         snapshots,
         end.features.seen,
@@ -110,7 +110,7 @@ def evolve(snapshots, pictures, settings, progress=None):
         state, now = end, final
         if snapshot is not snapshots[-1]:
             state = look(checkpoint.load(snapshot.path), turn)
-            now = distances.sampled(state.net, state.walk, batch, places)
+            now = distances.sampled(state.net, state.evaluator, batch, places)
         for layer in layers:
             keys = distances.weights_below(last, layer)
             weights = [[net.params[key] for key in keys] for net in (state.net, last)]
@@ -130,10 +130,10 @@ def evolve(snapshots, pictures, settings, progress=None):
 
 
 class _State(NamedTuple):
-    """The network of a snapshot, what walks it, and what a scan with it has found."""
+    """The network of a snapshot, what evaluates it, and what a scan with it has found."""
 
     net: object
-    walk: FastWalk
+    evaluator: FastEvaluator
     features: object
 
 
@@ -183,7 +183,7 @@ def _project(out, state, pictures, layer, jumped, settings):
         pictures,
         layer,
         alive,
-        walk=state.walk,
+        evaluator=state.evaluator,
         policy=settings.policy,
         patch=settings.patch,
     )

@@ -18,13 +18,13 @@ from minicnn.engine.cpu import filters, winograd
 from minicnn.engine.cpu.evaluator import Replay
 from minicnn.engine.cpu.frozen import FrozenNetwork
 from minicnn.engine.cpu.threads import Crew, one_blas_thread, thread_count
+from minicnn.engine.cpu.workers import can_fork, workers
 from minicnn.engine.gpu.conv2d import DeviceConvolution
 from minicnn.engine.gpu.cuda import Cuda
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
 from minicnn.kernels.strips import Strips
 from minicnn.methods.features import strongest
-from minicnn.methods.features.workers import can_fork, workers
 from minicnn.network.layers import Conv2d
 from minicnn.network.network import INPUT
 from minicnn.ops.shapes import pair
@@ -170,16 +170,16 @@ class _Look:
         fill = [np.zeros_like(arrays[0])] * (self.settings.group - len(arrays))
         order = self.net.attrs["preprocess"]
         x = np.concatenate([preprocess(rgb, order) for rgb in [*arrays, *fill]])
-        if not hasattr(self.own, "walk"):
+        if not hasattr(self.own, "evaluator"):
             resolve_device(self.device)  # each thread has a current device of its own
             cpu = self.device == "cpu"
-            self.own.walk = Replay(self.frozen, Crew(1)) if cpu else self.net.replica()
+            self.own.evaluator = Replay(self.frozen, Crew(1)) if cpu else self.net.replica()
         if self.device == "cpu":
-            return self.own.walk.forward(x, self.taps, keep=False)
+            return self.own.evaluator.forward(x, self.taps, keep=False)
 
         def there():
             how = {"keep": False, "convolution": self.convolution}
-            return self.own.walk.forward(to_device(x, self.device), self.taps, **how)
+            return self.own.evaluator.forward(to_device(x, self.device), self.taps, **how)
 
         return self.strips.fitted(there, launch.release)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.features.reconstructions import box, projections
 from minicnn.methods.features.strongest import EMPTY
@@ -45,7 +45,7 @@ class Sheets:
         self.features, self.net, self.pictures = features, net, pictures
         self.folder, self.settings, self.keep = Path(folder), settings, keep
         self.policy, self.shared = settings.policy, settings.contrast == "unit"
-        self.walk = FastWalk(net, settings.threads)
+        self.evaluator = FastEvaluator(net, settings.threads)
 
     def draw(self, layer, units):
         """Draw one sheet, and its units one by one.
@@ -71,7 +71,7 @@ class Sheets:
             self.pictures,
             layer,
             alive,
-            walk=self.walk,
+            evaluator=self.evaluator,
             policy=self.policy,
             patch=self.settings.patch,
         )

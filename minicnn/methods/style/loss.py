@@ -14,10 +14,10 @@ from minicnn.backend import array_module
 from minicnn.engine.select import (
     Evaluation,
     device_function,
+    evaluator_of,
     image_function,
     layer_weights,
     mean_grams,
-    walk_of,
 )
 from minicnn.errors import MinicnnError
 from minicnn.methods.style.settings import check_counts
@@ -99,17 +99,17 @@ def style_objective(
     styles = list(style) if isinstance(style, list | tuple) else [style]
     check_counts(len(styles), blend, content_masks, style_masks)
     how = replace(evaluation or Evaluation(), **old)
-    walk = walk_of(net, how)
+    evaluator = evaluator_of(net, how)
     objectives = {}
     if content_weight:
         weights = layer_weights(content_layers)
-        targets = walk.forward(content, list(weights), keep=False)
+        targets = evaluator.forward(content, list(weights), keep=False)
         objectives["content"] = (content_weight, ContentLoss(targets, weights, content_loss))
     if style_weight:
         weights = layer_weights(style_layers)
         masks = style_masks or [None] * len(styles)
         targets = [
-            _style_targets(net, walk, picture, mask, list(weights))
+            _style_targets(net, evaluator, picture, mask, list(weights))
             for picture, mask in zip(styles, masks, strict=True)
         ]
         if content_masks:
@@ -123,18 +123,20 @@ def style_objective(
     variation = TV[tv](grey_level(net, content))
     objective = WeightedSum(objectives, {"tv": (tv_weight, variation)})
     compiled = device_function(objective, net, content, how)
-    return compiled or image_function(objective, walk, how.threads)
+    return compiled or image_function(objective, evaluator, how.threads)
 
 
-def _style_targets(net, walk, picture, mask, layers):
+def _style_targets(net, evaluator, picture, mask, layers):
     """Return the mean Gram matrices {layer: (1, C, C)} of a picture, or of its masked part."""
     if mask is None:
-        return mean_grams(walk, picture, layers)
+        return mean_grams(evaluator, picture, layers)
     guides = _guides(net, picture, [mask], layers)
     for name, guide in guides.items():
         if not guide.any():
             raise MinicnnError(f"a style mask leaves nothing of layer {name}; it covers too little")
-    return mean_grams(walk, picture, layers, {name: guide[0] for name, guide in guides.items()})
+    return mean_grams(
+        evaluator, picture, layers, {name: guide[0] for name, guide in guides.items()}
+    )
 
 
 def _guides(net, picture, masks, layers):

@@ -29,10 +29,10 @@ from minicnn.backend import array_module
 from minicnn.engine.select import (
     Evaluation,
     device_function,
+    evaluator_of,
     image_function,
     layer_weights,
     mean_grams,
-    walk_of,
 )
 from minicnn.network.torus import tv_on_torus
 from minicnn.objectives import priors
@@ -90,12 +90,12 @@ def texture_objective(
     """
     weights = layer_weights(layers)
     how = replace(evaluation or Evaluation(), **old)
-    walk = walk_of(net, how)
+    evaluator = evaluator_of(net, how)
     if seamless:
-        targets = style_targets(_without_edges(net, walk, source, list(weights)))
-        walk = walk_of(net, how, torus=True)
+        targets = style_targets(_without_edges(net, evaluator, source, list(weights)))
+        evaluator = evaluator_of(net, how, torus=True)
     else:
-        targets = mean_grams(walk, source, list(weights))
+        targets = mean_grams(evaluator, source, list(weights))
     if relative:
         factor = STYLE[gram]
         for name, target in targets.items():
@@ -107,10 +107,10 @@ def texture_objective(
     if not seamless:
         x = source if shape is None else array_module(source).empty(shape, source.dtype)
         compiled = device_function(objective, net, x, how)
-    return compiled or image_function(objective, walk, how.threads)
+    return compiled or image_function(objective, evaluator, how.threads)
 
 
-def _without_edges(net, walk, source, layers):
+def _without_edges(net, evaluator, source, layers):
     """Return the activations at the positions of the source, mirrored beyond its edges."""
     xp, fields = array_module(source), net.receptive_fields()
     margins = []
@@ -120,7 +120,7 @@ def _without_edges(net, walk, source, layers):
         margins.append(-(-reach // step) * step)
     rows, columns = margins
     wide = xp.pad(source, ((0, 0), (0, 0), (rows, rows), (columns, columns)), mode="reflect")
-    acts = walk.forward(wide, layers, keep=False)
+    acts = evaluator.forward(wide, layers, keep=False)
     for name, f in acts.items():
         top, left = (m // s for m, s in zip(margins, fields[name].stride, strict=True))
         acts[name] = f[:, :, top : f.shape[2] - top, left : f.shape[3] - left]

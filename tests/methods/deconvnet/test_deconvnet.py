@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.deconvnet.projection import POLICIES, Policy, make_seed, project, strongest
 from minicnn.network import build
@@ -75,6 +75,7 @@ def picture(rng, count=1, dtype="float64"):
     return rng.standard_normal((count, 3, 13, 15)).astype(dtype)
 
 
+@pytest.mark.smoke
 @each_layer
 def test_the_rule_gradient_equals_finite_differences(rng, name, layer):
     net, x = NETS[name](), picture(rng)
@@ -147,11 +148,11 @@ def test_a_batch_equals_one_after_the_other(rng, name):
         assert tuple(together.positions[n]) == tuple(alone.positions[0])
 
 
-def test_one_picture_serves_many_units_and_the_fast_walk_agrees(rng):
+def test_one_picture_serves_many_units_and_the_fast_evaluator_agrees(rng):
     net = NETS["strided-grouped-lrn"]()
     net.params = {key: a.astype("float32") for key, a in net.params.items()}
     x = picture(rng, dtype="float32")
-    slow, fast = (project(w, x, "relu2", [3, 1, 0, 5]) for w in (net, FastWalk(net, 1)))
+    slow, fast = (project(w, x, "relu2", [3, 1, 0, 5]) for w in (net, FastEvaluator(net, 1)))
     assert slow.dx.shape == (4, 3, 13, 15)
     assert slow.dx.dtype == np.float32
     np.testing.assert_allclose(fast.dx, slow.dx, rtol=1e-4, atol=1e-5 * abs(slow.dx).max())
@@ -242,6 +243,7 @@ def test_groups_do_not_mix(rng):
     assert project(net, x, "conv2", [0]).dx[:, :2].any()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("call", "message"),
     [
