@@ -138,9 +138,9 @@ def table(*classes) -> str:
             if setting.group != group or field.name in shared:
                 continue
             kind, option = setting.kind, option_of(field, setting)
-            values = "\\|".join(kind.choices) if kind.choices else (kind.metavar or "")
+            values = "|".join(kind.choices) if kind.choices else (kind.metavar or "")
             values = "" if kind is FLAG or setting.argument else values
-            cell = f"`{option} {values}`" if values else f"`{option}`"
+            cell = f"`{option} {values}`".replace("|", "\\|") if values else f"`{option}`"
             words = setting.help.replace("|", "\\|").replace("%%", "%")
             rows.append(f"| {cell} | {default_of(field, setting)} | {words} |")
     return "\n".join(rows)
