@@ -11,7 +11,7 @@ BOUNDS = {
     "style": 25,
     "texture": 21,
     "invert": 21,
-    "features": 20,
+    "features": 16,
     "deconv": 16,
     "saliency": 17,
     "class-model": 20,
