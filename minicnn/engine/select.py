@@ -16,6 +16,7 @@ from minicnn.engine.tiled import TiledEvaluator
 from minicnn.engine.tiled_objective import TiledFunction
 from minicnn.errors import MinicnnError
 from minicnn.network.torus import on_torus
+from minicnn.objectives.channel_product import DeferredSum, gram_layers
 from minicnn.objectives.gram import style_targets
 from minicnn.objectives.guidance import guided_gram
 from minicnn.objectives.weighted_sum import ImageFunction
@@ -117,9 +118,10 @@ def image_function(objective, evaluator, threads=None):
     if isinstance(evaluator, TiledEvaluator):
         fun = TiledFunction(objective, evaluator)
     else:
-        evaluator = replaying(evaluator, objective.gram_layers)
-        mean_gram = evaluator.mean_gram if isinstance(evaluator, Replay) else None
-        fun = ImageFunction(objective, evaluator.forward, evaluator.backward, mean_gram)
+        evaluator = replaying(evaluator, gram_layers(objective))
+        if isinstance(evaluator, Replay):
+            objective = DeferredSum(objective, evaluator.mean_gram)
+        fun = ImageFunction(objective, evaluator.forward, evaluator.backward)
     # a crew's workers each have one BLAS thread; BLAS threads beside them would be in their way
     crew = isinstance(getattr(evaluator, "evaluator", evaluator), (FastEvaluator, Replay))
     return _OnThreads(fun, 1 if crew else thread_count(threads))

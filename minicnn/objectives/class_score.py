@@ -2,7 +2,7 @@
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.objectives.layer_losses import activation
+from minicnn.objectives.layer_checks import activation
 
 
 class ClassScore:

@@ -1,7 +1,17 @@
-"""The content loss: the squared distance of activations from those of a picture."""
+"""The content loss: the squared distance of activations from those of a picture (equation 2).
+
+value = c · Σ (F - P)²              F the activation, P that of the content picture
+dF    = 2 c (F - P)
+
+  mean      c = 1 / (C·M)          the default; M = H·W positions, C channels
+  sum       c = 1                  the lecture notes
+  half-sum  c = 1/2                Gatys et al. 2015, arXiv 1508.06576
+  relative  c = 1 / Σ P²           Mahendran & Vedaldi 2014, arXiv 1412.0035
+"""
 
 from minicnn.errors import MinicnnError
-from minicnn.objectives.layer_losses import over_layers, row_of, sum_squares, used_weights
+from minicnn.objectives.layer_checks import row_of
+from minicnn.objectives.layer_losses import LayerLoss, sum_squares
 
 CONTENT = {
     "mean": lambda target: 1 / target[0].size,
@@ -12,54 +22,33 @@ CONTENT = {
 
 
 def content(f, target, factor):
-    """Squared distance of activations, value = factor · sum (f - target)².
+    """Return (value, df) with c = `factor`.
 
     Parameters
     ----------
     f : array, shape (N, ...)
     target : array, shape (N, ...) or (1, ...)
     factor : float, the weight times a value of the table `CONTENT`
-
-    Returns
-    -------
-    value : float
-    df : array like f, 2 · factor · (f - target)
     """
-    df = f - target
+    df = f - target  # F - P
     value = factor * sum_squares(df)
     df *= 2 * factor
     return value, df
 
 
-class ContentLoss:
-    """Weighted sum over layers of the distance to target activations (equation 2).
+class ContentLoss(LayerLoss):
+    """Weighted sum over layers of the distance to target activations.
 
     Parameters
     ----------
     targets : dict, layer name -> activation of the content picture
     weights : dict, layer name -> float, optional
-        1 for every layer where not given; a layer of weight 0 is left out.
+        See `LayerLoss`.
     normalisation : {"mean", "sum", "half-sum", "relative"}
     """
 
     def __init__(self, targets, weights=None, normalisation="mean"):
-        factor = row_of(CONTENT, normalisation, "content")
-        self.weights = used_weights(targets, weights, "content")
-        self.targets = {name: targets[name] for name in self.weights}
-        self.factors = {name: factor(target) for name, target in self.targets.items()}
-        self.layers = list(self.weights)
-
-    def __call__(self, acts, weight=1.0, report=None):
-        """Return (weight · value, {layer: weight · gradient}); `report` receives each layer's part.
-
-        Parameters
-        ----------
-        acts : dict, layer name -> array
-        weight : float
-        report : dict, optional
-            Gets layer name -> weighted value of that layer.
-        """
-        return over_layers(self, acts, weight, report, self.term)
+        super().__init__("content", targets, weights, row_of(CONTENT, normalisation, "content"))
 
     def term(self, name, f, factor):
         """Return (value, df) of a layer."""

@@ -1,9 +1,59 @@
-"""What losses of named layers share: sums, weights, the sum over the layers."""
+"""Losses of named layers: a weighted sum with one term a layer.
+
+    L({l: f_l})  = Σ_l λ_l · term_l(f_l)             dL/df_l = λ_l · dterm_l/df_l
+
+Such an objective maps activations {l: f_l}, each (N, C, H, W), to (value, {l: df_l}). It knows no
+network: what it returns is what `Network.backward` takes. Values are summed in float64; gradients
+have the dtype and memory layout of f. The pictures of a batch are independent: their values are
+added, so each gradient is what the picture would get alone.
+"""
 
 import numpy as np
 
 from minicnn.backend import array_module
-from minicnn.errors import MinicnnError
+from minicnn.objectives.layer_checks import activation, used_weights
+
+
+class LayerLoss:
+    """What the losses share; each has `term(name, f, factor)` and `check(name, f)`.
+
+    Parameters
+    ----------
+    kind : str, for messages
+    targets : dict, layer name -> what its activation is compared with
+    weights : dict, layer name -> float, the λ; or None
+        1 for every layer where not given; a layer of weight 0 is left out.
+    normalisation : callable, target -> the constant c of the layer's term
+    """
+
+    def __init__(self, kind, targets, weights, normalisation):
+        self.weights = used_weights(targets, weights, kind)
+        self.targets = {name: targets[name] for name in self.weights}
+        self.factors = {name: normalisation(target) for name, target in self.targets.items()}
+        self.layers = list(self.weights)
+
+    def __call__(self, acts, weight=1.0, report=None, term=None):
+        """Return (weight · value, {layer: weight · gradient}).
+
+        Parameters
+        ----------
+        acts : dict, layer name -> array
+        weight : float
+        report : dict, optional
+            Gets layer name -> weighted value of that layer.
+        term : callable, optional
+            `self.term`, or one that does the same in another way.
+        """
+        total, gradients = 0.0, {}
+        for name, layer_weight in self.weights.items():
+            f = activation(acts, name)
+            self.check(name, f)
+            factor = weight * layer_weight * self.factors[name]
+            value, gradients[name] = (term or self.term)(name, f, factor)
+            total += value
+            if report is not None:
+                report[name] = value
+        return total, gradients
 
 
 def sum_squares(a):
@@ -12,63 +62,9 @@ def sum_squares(a):
     if xp is not np:
         return float(xp.sum(xp.square(a), dtype=xp.float64))
     flat = a.ravel(order="K")
-    block = 65536  # half a megabyte of float64, which stays in the cache between cast and product
+    block = 65536  # half a megabyte of float64, which stays in the processor's cache
     total = 0.0
     for start in range(0, flat.size, block):
         part = flat[start : start + block].astype(np.float64, copy=False)
         total += float(part @ part)
     return total
-
-
-def over_layers(loss, acts, weight, report, term):
-    """Return (sum of the weighted terms, {layer: gradient}) of a loss with one term a layer.
-
-    `term(name, f, factor)` returns (value, gradient) of a layer.
-    """
-    total, gradients = 0.0, {}
-    for name, layer_weight in loss.weights.items():
-        f = activation(acts, name)
-        loss.check(name, f)
-        factor = weight * layer_weight * loss.factors[name]
-        value, gradients[name] = term(name, f, factor)
-        total += value
-        if report is not None:
-            report[name] = value
-    return total, gradients
-
-
-def activation(acts, name):
-    """Return the activation of a layer; an unknown one is an error that lists those there are."""
-    if name not in acts:
-        there = ", ".join(acts) or "none"
-        raise MinicnnError(f"no activation of layer {name!r}; there are {there}")
-    return acts[name]
-
-
-def used_weights(targets, weights, kind):
-    """Return {layer: weight}, 1 by default, without layers of weight 0."""
-    weights = weights or {}
-    for name, weight in weights.items():
-        if name not in targets:
-            raise MinicnnError(
-                f"weight for {kind} layer {name!r}, which has no target; "
-                f"there are {', '.join(targets) or 'none'}"
-            )
-        check_weight(weight, f"{kind} layer {name}")
-    chosen = {name: weights.get(name, 1.0) for name in targets}
-    if not any(chosen.values()):
-        raise MinicnnError(f"no {kind} layer with a weight other than 0; name at least one")
-    return {name: weight for name, weight in chosen.items() if weight}
-
-
-def check_weight(weight, name):
-    """Refuse a weight that is not finite."""
-    if not abs(weight) < float("inf"):
-        raise MinicnnError(f"weight {weight} of {name}; use a finite number")
-
-
-def row_of(table, normalisation, kind):
-    """Return the row of a table of normalisations."""
-    if normalisation not in table:
-        raise MinicnnError(f"no {kind} normalisation {normalisation!r}; use {', '.join(table)}")
-    return table[normalisation]

@@ -1,8 +1,8 @@
 """Weighted sum of objectives and priors, and the function of a picture that it makes.
 
-    J(x) = sum_o w_o · J_o(activations of x) + sum_p w_p · R_p(x)          (equation 8)
+    J(x) = Σ_o w_o · J_o(activations of x) + Σ_p w_p · R_p(x)          (equation 8)
 
-    dJ/dx = backward(sum_o w_o · dJ_o/dactivations) + sum_p w_p · dR_p/dx
+    dJ/dx = backward(Σ_o w_o · dJ_o/dactivations) + Σ_p w_p · dR_p/dx
 
 Objectives meet the picture through a network, priors directly. Neither knows the network: its
 forward and backward pass are two functions, given to `ImageFunction`.
@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
 from minicnn.kernels.strips import Strips
-from minicnn.objectives.gram import ChannelProduct
 
 
 class WeightedSum:
@@ -23,6 +22,7 @@ class WeightedSum:
     Parameters
     ----------
     objectives : dict, name -> (weight, objective)
+        An objective is such as `LayerLoss`.
     priors : dict, name -> (weight, prior), optional
         A prior is a function x -> (value, dx), see `minicnn.objectives.priors`.
 
@@ -46,15 +46,7 @@ class WeightedSum:
         named = [name for _, objective in self.objectives.values() for name in objective.layers]
         self.layers = list(dict.fromkeys(named))
 
-    @property
-    def gram_layers(self):
-        """The layers of which nothing is read but Gram matrices, a frozenset."""
-        grams, others = set(), set()
-        for _, objective in self.objectives.values():
-            (grams if reads_only_grams(objective) else others).update(objective.layers)
-        return frozenset(grams - others)
-
-    def __call__(self, acts, x=None, report=None, mean_gram=None):
+    def __call__(self, acts, x=None, report=None):
         """Evaluate every term.
 
         Parameters
@@ -64,9 +56,6 @@ class WeightedSum:
         report : dict, optional
             Gets name -> weighted value of each term (they add up to the value) and, for an
             objective on several layers, "name.layer" -> its part.
-        mean_gram : callable, optional
-            Computes Gram matrices instead of `gram.mean_gram`, for an evaluator that takes their
-            gradients as `gram.ChannelProduct`: those are then not multiplied out.
 
         Returns
         -------
@@ -74,43 +63,27 @@ class WeightedSum:
         dacts : dict, layer name -> gradient
         dx : gradient of the priors, or None where there is no prior
         """
-        total, dacts, dx = 0.0, {}, None
+        total, dacts, dx, report = 0.0, {}, None, {} if report is None else report
         for name, (weight, objective) in self.objectives.items():
             parts = {}
-            if mean_gram is not None and reads_only_grams(objective):
-                value, gradients = objective.deferred(acts, weight, parts, mean_gram)
-            else:
-                value, gradients = objective(acts, weight, parts)
+            value, gradients = self.evaluate(objective, acts, weight, parts)
             total += value
             for layer, df in gradients.items():
-                dacts[layer] = _sum(dacts[layer], df) if layer in dacts else df
-            if report is not None:
-                report[name] = value
-                if len(parts) > 1:
-                    report.update({f"{name}.{layer}": part for layer, part in parts.items()})
+                dacts[layer] = dacts[layer] + df if layer in dacts else df
+            report[name] = value
+            if len(parts) > 1:
+                report.update({f"{name}.{layer}": part for layer, part in parts.items()})
         for name, (weight, prior) in self.priors.items():
             value, gradient = prior(x)
             total += weight * value
             gradient *= weight
             dx = gradient if dx is None else dx + gradient
-            if report is not None:
-                report[name] = weight * value
+            report[name] = weight * value
         return total, dacts, dx
 
-
-def reads_only_grams(objective):
-    """Return whether an objective reads Gram matrices alone, see `GramStyleLoss.deferred`."""
-    return getattr(objective, "deferred", None) is not None
-
-
-def _sum(one, other):
-    """Return the sum of two gradients of a layer."""
-    if isinstance(one, ChannelProduct):
-        return one.plus(other)
-    if isinstance(other, ChannelProduct):
-        return other.plus(one)
-    one += other
-    return one
+    def evaluate(self, objective, acts, weight, report):
+        """Return (weight · value, {layer: weight · gradient}) of one objective."""
+        return objective(acts, weight, report)
 
 
 class PictureFunction(Protocol):
@@ -130,30 +103,26 @@ class ImageFunction:
     objective : WeightedSum
     forward : callable, (x, layer names) -> {layer: activation}, such as `net.forward`
     backward : callable, {layer: gradient} -> dx, such as `net.backward`
-    mean_gram : callable, optional
-        Of an evaluator whose `backward` takes `gram.ChannelProduct`, see `WeightedSum`.
 
     Attributes
     ----------
     terms : dict, name -> weighted value of every term at the last picture evaluated
     """
 
-    def __init__(self, objective, forward, backward, mean_gram=None):
+    def __init__(self, objective, forward, backward):
         self.objective, self.forward, self.backward = objective, forward, backward
-        self.mean_gram, self.terms = mean_gram, {}
-        self.strips = Strips()
+        self.terms, self.strips = {}, Strips()
 
     def __call__(self, x):
         """Return (value, gradient) at picture x, both for all terms together."""
-        if launch.suit(x):
+        if launch.suit(x):  # on a GPU: again with smaller strips if its memory does not suffice
             return self.strips.fitted(partial(self._evaluate, x), launch.release)
         return self._evaluate(x)
 
     def _evaluate(self, x):
-        terms = {}
-        layers = self.objective.layers
+        terms, layers = {}, self.objective.layers
         acts = self.forward(x, layers) if layers else {}
-        value, dacts, dx = self.objective(acts, x, terms, self.mean_gram)
+        value, dacts, dx = self.objective(acts, x, terms)
         if dacts:
             through = self.backward(dacts)
             if dx is None:

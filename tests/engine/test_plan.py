@@ -18,7 +18,8 @@ from minicnn.network import build
 from minicnn.network.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
 from minicnn.network.network import Network
 from minicnn.objectives.content import ContentLoss
-from minicnn.objectives.gram import ChannelProduct, GramStyleLoss, mean_gram, style_targets
+from minicnn.objectives.channel_product import ChannelProduct
+from minicnn.objectives.gram import GramStyleLoss, mean_gram, style_targets
 from minicnn.objectives.priors import tv
 from minicnn.objectives.weighted_sum import WeightedSum
 
@@ -191,7 +192,7 @@ def test_gradients_of_one_layer_are_added_whatever_their_form(rng):
         )
         array = rng.standard_normal(f.shape)
         wanted[name] = one.dense() + two.dense() + 2 * array
-        sums[name] = one.plus(array).plus(two.plus(array))
+        sums[name] = (one + array) + (two + array)
     plain = replay.backward(wanted)
     assert relative(replay.backward(sums), plain) < 1e-12
     assert relative(replay.backward(wanted), plain) < 1e-12  # the program follows the form

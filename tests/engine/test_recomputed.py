@@ -15,7 +15,8 @@ from minicnn.methods.texture.loss import texture_objective
 from minicnn.network import build
 from minicnn.network.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
 from minicnn.network.network import Network
-from minicnn.objectives.gram import ChannelProduct, mean_gram
+from minicnn.objectives.channel_product import ChannelProduct
+from minicnn.objectives.gram import mean_gram
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata, save_image
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minicnn.objectives
 import minicnn.ops
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck import checks
@@ -146,7 +147,7 @@ def with_patch(module, name, replacement):
 
 @pytest.mark.parametrize("loss", ["ContentLoss", "GramStyleLoss", "ClassScore"])
 def test_a_planted_error_in_an_objective_is_caught(monkeypatch, loss):
-    kind = getattr(gram, loss)
+    kind = getattr(minicnn.objectives, loss)
     call = kind.__call__
 
     def wrong(self, *args):

@@ -8,12 +8,12 @@ from op_testing import LAYOUTS, MEMORY, agree, is_channels_last, stored
 
 from minicnn.backend import resolve_device, to_device, to_host
 from minicnn.errors import MinicnnError
+from minicnn.methods.style.targets import blended
 from minicnn.objectives.class_score import ClassScore
 from minicnn.objectives.content import CONTENT, ContentLoss
 from minicnn.objectives.gram import (
     STYLE,
     GramStyleLoss,
-    blend_targets,
     gram,
     mean_gram,
     style_targets,
@@ -172,7 +172,7 @@ def test_weights_and_report(rng):
 
 def test_blended_targets(rng):
     one, two = ({"a": rng.standard_normal((1, 3, 3))} for _ in range(2))
-    agree(blend_targets([one, two], [1, 3])["a"], 0.25 * one["a"] + 0.75 * two["a"])
+    agree(blended([one, two], [1, 3])["a"], 0.25 * one["a"] + 0.75 * two["a"])
 
 
 def test_fully_connected_layers(rng):
@@ -216,8 +216,8 @@ def bad_calls(f):
     )
     yield "no class 3 in layer a; use 0 to 2", lambda: ClassScore("a", 3)({"a": f})
     yield "target activation is all 0", lambda: ContentLoss({"a": 0 * f}, None, "relative")
-    yield "blend weights", lambda: blend_targets([{"a": f}], [1, 2])
-    yield "blend weights", lambda: blend_targets([{"a": f}], [0])
+    yield "blend weights", lambda: blended([{"a": f}], [1, 2])
+    yield "blend weights", lambda: blended([{"a": f}], [0])
     yield "nothing to minimise", lambda: WeightedSum({"c": (0, ContentLoss({"a": f}))})
     yield "weight inf of c", lambda: WeightedSum({"c": (float("inf"), ContentLoss({"a": f}))})
     yield (

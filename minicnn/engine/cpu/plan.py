@@ -22,7 +22,7 @@ from minicnn.engine.cpu.threads import at_hand
 from minicnn.errors import MinicnnError
 from minicnn.network.layers import Concat
 from minicnn.network.network import INPUT
-from minicnn.objectives.gram import ChannelProduct
+from minicnn.objectives.channel_product import ChannelProduct
 
 
 class Gradient(NamedTuple):
@@ -106,7 +106,7 @@ class Plan:
 
         Parameters
         ----------
-        dys : dict, tap -> array (N, C, H, W) or `objectives.ChannelProduct`
+        dys : dict, tap -> array (N, C, H, W) or `ChannelProduct`
             The latter is multiplied part by part, never as a whole.
 
         Raises

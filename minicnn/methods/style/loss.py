@@ -1,31 +1,38 @@
-"""The function that style transfer minimises; its formula stands in `run`.
+"""What style transfer minimises, as a function of the picture x (equations 1 to 8).
 
-Several styles: their Gram matrices are mixed, `objectives.blend_targets`; or each has its own
-region of the picture, `guidance`. Masks are given in pixels and brought to each layer here.
+    J(x) = w_content · Σ_l λ_l c_l Σ (F_l - P_l)²          `objectives.content`
+         + w_style   · Σ_l λ_l c_l Σ (G_l / M_l - A_l)²    `objectives.gram`
+         + w_tv      · TV(x), of x in pixels 0..1          `objectives.total_variation`
+
+    dJ/dx = backward({l: dJ/dF_l}) + w_tv · dTV/dx         `Network.backward`
+
+    F_l  activations of x at layer l, (C, M)          P_l  those of the content picture
+    G_l  = F_l F_lᵀ, the Gram matrix                  A_l  G_l / M_l of the style picture
+
+P_l and A_l are computed once, by a forward pass of each picture; then the network is walked
+forward and backward for every x. The constants c_l make every term a mean by default, so that its
+weight means the same at any picture size.
+
+Gatys, Ecker & Bethge 2015, arXiv 1508.06576. They give every layer a factor 1/(4 C²) in the place
+of 1/C⁴: `gram="gatys"`. Several styles are blended, or each has a region of its own: `targets`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from minicnn.backend import array_module
 from minicnn.engine.select import (
     Evaluation,
     device_function,
     evaluator_of,
     image_function,
     layer_weights,
-    mean_grams,
 )
 from minicnn.errors import MinicnnError
 from minicnn.methods.style.settings import check_counts
+from minicnn.methods.style.targets import style_loss
 from minicnn.network.network import Network
-from minicnn.network.sizes import layer_shapes
 from minicnn.objectives.content import ContentLoss
-from minicnn.objectives.gram import GramStyleLoss, blend_targets
-from minicnn.objectives.guidance import GuidedStyleLoss, at_layer
 from minicnn.objectives.priors import TV
 from minicnn.objectives.weighted_sum import PictureFunction, WeightedSum
 from minicnn.pictures.arrays import grey_level
@@ -99,59 +106,18 @@ def style_objective(
     styles = list(style) if isinstance(style, list | tuple) else [style]
     check_counts(len(styles), blend, content_masks, style_masks)
     how = replace(evaluation or Evaluation(), **old)
-    evaluator = evaluator_of(net, how)
-    objectives = {}
+    evaluator = evaluator_of(net, how)  # forward and backward as `net` has them, faster
+
+    terms = {}
     if content_weight:
-        weights = layer_weights(content_layers)
-        targets = evaluator.forward(content, list(weights), keep=False)
-        objectives["content"] = (content_weight, ContentLoss(targets, weights, content_loss))
+        weights = layer_weights(content_layers)  # {l: λ_l}
+        P = evaluator.forward(content, list(weights), keep=False)
+        terms["content"] = (content_weight, ContentLoss(P, weights, content_loss))
     if style_weight:
-        weights = layer_weights(style_layers)
-        masks = style_masks or [None] * len(styles)
-        targets = [
-            _style_targets(net, evaluator, picture, mask, list(weights))
-            for picture, mask in zip(styles, masks, strict=True)
-        ]
-        if content_masks:
-            guides = _guides(net, content, content_masks, list(weights))
-            grams = {name: _stacked([target[name] for target in targets]) for name in weights}
-            loss = GuidedStyleLoss(grams, guides, weights, gram)
-        else:
-            mixed = blend_targets(targets, blend or [1.0] * len(styles))
-            loss = GramStyleLoss(mixed, weights, gram)
-        objectives["style"] = (style_weight, loss)
-    variation = TV[tv](grey_level(net, content))
-    objective = WeightedSum(objectives, {"tv": (tv_weight, variation)})
-    compiled = device_function(objective, net, content, how)
-    return compiled or image_function(objective, evaluator, how.threads)
+        masks = (content_masks, style_masks)
+        loss = style_loss(net, evaluator, content, styles, style_layers, gram, blend, masks)
+        terms["style"] = (style_weight, loss)
+    J = WeightedSum(terms, {"tv": (tv_weight, TV[tv](grey_level(net, content)))})
 
-
-def _style_targets(net, evaluator, picture, mask, layers):
-    """Return the mean Gram matrices {layer: (1, C, C)} of a picture, or of its masked part."""
-    if mask is None:
-        return mean_grams(evaluator, picture, layers)
-    guides = _guides(net, picture, [mask], layers)
-    for name, guide in guides.items():
-        if not guide.any():
-            raise MinicnnError(f"a style mask leaves nothing of layer {name}; it covers too little")
-    return mean_grams(
-        evaluator, picture, layers, {name: guide[0] for name, guide in guides.items()}
-    )
-
-
-def _guides(net, picture, masks, layers):
-    """Return {layer: (R, P, Q)}, the masks at each layer."""
-    xp, fields = array_module(picture), net.receptive_fields()
-    sizes = layer_shapes(net, layers, picture.shape[1:])
-    return {
-        name: xp.asarray(
-            np.stack([at_layer(mask, fields[name], sizes[name][1:]) for mask in masks]),
-            picture.dtype,
-        )
-        for name in layers
-    }
-
-
-def _stacked(grams):
-    """Put the matrices (1, C, C) of the regions together, (R, C, C)."""
-    return array_module(grams[0]).concatenate(grams)
+    compiled = device_function(J, net, content, how)
+    return compiled or image_function(J, evaluator, how.threads)  # x -> (J, dJ/dx)

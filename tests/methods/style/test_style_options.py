@@ -10,8 +10,9 @@ from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.methods.style.loss import style_objective
 from minicnn.methods.style.settings import StyleSettings
+from minicnn.methods.style.targets import blended
 from minicnn.methods.style.verb import STYLE
-from minicnn.objectives.gram import blend_targets, style_targets
+from minicnn.objectives.gram import style_targets
 from minicnn.objectives.guidance import GuidedStyleLoss
 from minicnn.pictures.colours import luminance
 from minicnn.pictures.writer import read_metadata
@@ -58,7 +59,7 @@ def test_a_blend_is_the_weighted_mean_of_the_gram_matrices(files):
     layers = list(SHALLOW["style_layers"])
     targets = [style_targets(job.net.forward(x, layers)) for x in job.styles]
     loss = job.function().fun.objective.objectives["style"][1]
-    for name, target in blend_targets(targets, [2, 1]).items():
+    for name, target in blended(targets, [2, 1]).items():
         np.testing.assert_allclose(loss.targets[name], target, rtol=1e-3)
         expected = (2 * targets[0][name] + targets[1][name]) / 3
         np.testing.assert_allclose(target, expected, rtol=1e-5)
