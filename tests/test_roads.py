@@ -77,6 +77,7 @@ def test_every_verb_with_a_road_has_a_bound(roads):
     assert set(roads.RUNS) == set(BOUNDS)
 
 
+@pytest.mark.smoke
 def test_the_hook_counts(roads, tmp_path, monkeypatch):
     for name, text in PACKAGE.items():
         path = tmp_path / "house" / name

@@ -16,7 +16,7 @@ import numpy as np
 
 from minicnn.backend import to_device
 from minicnn.data.datasets import centre
-from minicnn.engine.select import walk_of
+from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import fit, preprocess, resize
 from minicnn.pictures.overlays import magnified
@@ -77,14 +77,14 @@ class LookJob:
 
     Attributes
     ----------
-    walk : what walks the network
+    evaluator : what walks the network
     picture : uint8 (H, W, 3), as the network sees it
     x : float32 (1, 3, H, W), the same preprocessed, on the device
     """
 
     settings: LookSettings
     net: object
-    walk: object
+    evaluator: object
     picture: np.ndarray = field(repr=False)
     x: np.ndarray = field(repr=False)
     notes: list
@@ -136,8 +136,8 @@ def open_look(settings, kind, files=None):
     rgb = fitted(opened.pictures["image"], settings.size or net.input_shape[1], settings.fit)
     x = to_device(preprocess(rgb, net.attrs["preprocess"]), device)
     x = x.astype(net.dtype, copy=False)
-    walk = walk_of(net, settings.engine, settings.threads)
-    return kind(settings, net, walk, rgb, x, reader.notes, reader.inputs, device)
+    evaluator = evaluator_of(net, Evaluation(settings.engine, settings.threads))
+    return kind(settings, net, evaluator, rgb, x, reader.notes, reader.inputs, device)
 
 
 def fitted(rgb, size, how):

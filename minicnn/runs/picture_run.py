@@ -113,7 +113,7 @@ def check_files(outputs, inputs, further=()) -> None:
         if place in taken:
             raise MinicnnError(f"cannot write {str(path)!r}: it is {taken[place]}")
         taken[place] = "already to be written by this run"
-        if path != wanted[-1]:
+        if path != wanted[-1] and (path in wanted or Path(path).parent.is_dir()):
             (check_npz if path == npz else check_output)(path, outputs.force)
     if outputs.plot:
         from minicnn.runs import loss_plot

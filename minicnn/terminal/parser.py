@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import math
 import sys
+import textwrap
 
 from minicnn.terminal.report import say
 
@@ -67,6 +68,9 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **{**options, "max_help_position": 30, "width": 100})
+
+    def _split_lines(self, text, width):
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def add_verb(verbs, name: str, run, summary: str, example: str) -> Parser:

@@ -185,6 +185,7 @@ def test_options(style, code, words, options):
     assert (found, words in stderr) == (code, True), stderr
 
 
+@pytest.mark.smoke
 def test_unknown_network(good, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     pictures = [str(good / "content.png"), str(good / "style.png")]
@@ -225,6 +226,7 @@ OUTPUTS = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("out", "words"), OUTPUTS.values(), ids=OUTPUTS)
 def test_output(style, out, words):
     code, stderr = style(out=out)
@@ -350,6 +352,7 @@ def test_rerun_of_another_verb(tmp_path, capfd):
     assert "the settings in" in capfd.readouterr().err
 
 
+@pytest.mark.smoke
 def test_no_verb_and_unknown_verb(capfd):
     assert main([]) == 2
     assert main(["paint"]) == 2

@@ -58,6 +58,7 @@ def paint(folder, weights, capfd):
     return run
 
 
+@pytest.mark.smoke
 def test_style_writes_a_picture_with_its_settings(paint, folder):
     code, stdout, stderr = paint()
     assert code == 0
@@ -246,6 +247,7 @@ def test_demo(folder, weights, capfd):
     assert main([*command, "--force"]) == 0
 
 
+@pytest.mark.smoke
 def test_models_lists_the_networks(capfd):
     assert main(["models"]) == 0
     lines = capfd.readouterr().out.splitlines()
@@ -327,6 +329,7 @@ def test_info(capfd):
     assert found["devices"].startswith("cpu")
 
 
+@pytest.mark.smoke
 def test_version(capfd):
     assert main(["--version"]) == 0
     assert capfd.readouterr().out == f"minicnn {minicnn.__version__}\n"
@@ -443,6 +446,7 @@ def test_a_picture_is_made_although_nobody_listens_any_more(pipe, folder, weight
     assert read_metadata("out.png")["result"]["iterations"] == 3
 
 
+@pytest.mark.smoke
 def test_layers_are_read_with_their_weights():
     assert LAYERS.read("relu1_1, relu2_1:0.5") == {"relu1_1": 1.0, "relu2_1": 0.5}
 

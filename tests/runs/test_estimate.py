@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from minicnn.cli import main
-from minicnn.engine.tiled import TiledWalk
+from minicnn.engine.tiled import TiledEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods import network_defaults
 from minicnn.methods.classes.settings import ClassModelSettings
@@ -192,7 +192,7 @@ def tiled(s, files, iterations):
     shape = (s.size * 3 // 4, s.size)
     layers = network_defaults.STYLE["minivgg"]
     names = [*layers.content_layers, *layers.style_layers]
-    cut = TiledWalk(build.skeleton("minivgg"), None, s.tile).tiles(names, (1, 3, *shape))
+    cut = TiledEvaluator(build.skeleton("minivgg"), None, s.tile).tiles(names, (1, 3, *shape))
     worked = sum(np.prod([b - a for a, b in tile.crop]) for tile in cut)
     assert worked > 1.2 * np.prod(shape)
     return {**linear(s, files, iterations), "seconds": 1e-3 + 1e-6 * worked}

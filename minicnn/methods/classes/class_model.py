@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minicnn.backend import array_module, seeded_rng, to_device, to_host
-from minicnn.engine.select import image_function, walk_of
+from minicnn.engine.select import Evaluation, evaluator_of, image_function
 from minicnn.methods.classes.blur_and_jitter import Blurred, Rolled, blurred
 from minicnn.methods.classes.scores import (
     class_name,
@@ -60,8 +60,8 @@ def open_job(settings, files=None):
     if settings.noise:
         drawn = seeded_rng(settings.seed).standard_normal(start.shape).astype(net.dtype)
         start = drawn * (settings.noise * grey_level(net, start)).astype(net.dtype)
-    walk = walk_of(net, settings.engine, settings.threads)
-    return ClassModelJob(settings, net, walk, layer, index, to_device(start, device), device)
+    evaluator = evaluator_of(net, Evaluation(settings.engine, settings.threads))
+    return ClassModelJob(settings, net, evaluator, layer, index, to_device(start, device), device)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class ClassModelJob(SearchJob):
 
     settings: object
     net: object
-    walk: object
+    evaluator: object
     layer: str
     index: int
     start: np.ndarray
@@ -114,8 +114,10 @@ class ClassModelJob(SearchJob):
 
         score = {"minus-score": (1.0, ClassScore(self.layer, self.index))}
         terms = {"l2": (s.l2_weight, l2), "tv": (s.tv_weight, lambda x: pixel_tv(x, level))}
-        walk = Rolled(self.walk, s.jitter, seeded_rng(s.seed)) if s.jitter else self.walk
-        return Blurred(image_function(WeightedSum(score, terms), walk, s.threads), s.blur)
+        evaluator = (
+            Rolled(self.evaluator, s.jitter, seeded_rng(s.seed)) if s.jitter else self.evaluator
+        )
+        return Blurred(image_function(WeightedSum(score, terms), evaluator, s.threads), s.blur)
 
     def run(self, callback=None):
         """Return the `ClassModelOutcome`."""
@@ -134,7 +136,9 @@ class ClassModelJob(SearchJob):
             **options,
         )
         x = blurred(result.x, s.blur)
-        scores = to_host(self.walk.forward(x, [self.layer], keep=False)[self.layer])[0, :, 0, 0]
+        scores = to_host(self.evaluator.forward(x, [self.layer], keep=False)[self.layer])[
+            0, :, 0, 0
+        ]
         findings = {
             "class": self.index,
             "name": class_name(self.net, self.index),

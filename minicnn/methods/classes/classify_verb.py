@@ -1,6 +1,6 @@
 """The verb `classify`."""
 
-from minicnn.engine.select import walk_of
+from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.methods.classes.classify import check_side, classify
 from minicnn.methods.classes.scores import scores_layer
@@ -32,17 +32,17 @@ def run(args) -> int:
         report.note(f"this {net.attrs['name']} has no class names: classes go by their numbers")
     if settings.weights == RANDOM:
         report.note("random weights: the classes mean nothing")
-    walk = walk_of(net, settings.engine, settings.threads)
-    bad = sum(not _show(settings, report, net, walk, path) for path in settings.images)
+    evaluator = evaluator_of(net, Evaluation(settings.engine, settings.threads))
+    bad = sum(not _show(settings, report, net, evaluator, path) for path in settings.images)
     if bad:
         report.note(f"error: {bad} of {len(settings.images)} pictures could not be classified")
     return FAILED if bad else 0
 
 
-def _show(settings, report, net, walk, path):
+def _show(settings, report, net, evaluator, path):
     """Print the classes of one picture; return whether that went well."""
     try:
-        found = classify(net, walk, path, top=settings.top, side=settings.side)
+        found = classify(net, evaluator, path, top=settings.top, side=settings.side)
     except MinicnnError as error:
         report.note(f"error: {error}")
         report.event("error", image=path, error=str(error))

@@ -82,13 +82,13 @@ class OcclusionJob(LookJob):
         net = self.net
         scores_at = scores_layer(net, self.x.shape[2:])
         layer = self.settings.layer or last_map_layer(net, scores_at, self.x.shape[1:])
-        acts = self.walk.forward(self.x, [layer, scores_at], keep=False)
+        acts = self.evaluator.forward(self.x, [layer, scores_at], keep=False)
         scores = to_host(acts[scores_at])[0, :, 0, 0]
         totals = to_host(acts[layer].sum(axis=(2, 3), dtype="float64"))[0]
         unit = self._unit(totals, layer)
         index, top = wanted_or_top(net, scores, self.settings.wanted_class)
         maps = occlude(
-            self.walk,
+            self.evaluator,
             self.x,
             self._cover(),
             self.window,
@@ -110,7 +110,7 @@ class OcclusionJob(LookJob):
             "window": self.window,
             "step": self.step,
         }
-        dx = project(self.walk, self.x, layer, [unit]).dx
+        dx = project(self.evaluator, self.x, layer, [unit]).dx
         return self._look(maps, base, as_pixels(dx, net))
 
     def _unit(self, totals, layer):
@@ -218,12 +218,12 @@ def _mixed(rgb, painted):
     return np.rint(mixed).astype(np.uint8)
 
 
-def occlude(walk, x, cover, window, step, layer, unit, scores_at, index, progress=None):
+def occlude(evaluator, x, cover, window, step, layer, unit, scores_at, index, progress=None):
     """Measure with a square over every place.
 
     Parameters
     ----------
-    walk : Network, or FastWalk of one
+    evaluator : Network, or FastEvaluator of one
     x : array (1, 3, H, W)
     cover : array (1, 3, 1, 1), what the square shows
     window, step : int
@@ -250,7 +250,7 @@ def occlude(walk, x, cover, window, step, layer, unit, scores_at, index, progres
         for n, place in enumerate(now):
             top, left, bottom, right = square(place, step, window)
             copies[n, :, max(0, top) : bottom, max(0, left) : right] = cover[0]
-        acts = walk.forward(copies, [layer, scores_at], keep=False)
+        acts = evaluator.forward(copies, [layer, scores_at], keep=False)
         at = tuple(np.transpose(now))
         activation[at] = to_host(acts[layer][:, unit].sum(axis=(1, 2), dtype="float64"))
         p = softmax(to_host(acts[scores_at])[:, :, 0, 0])

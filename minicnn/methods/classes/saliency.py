@@ -49,10 +49,10 @@ class SaliencyJob(LookJob):
         """Return the `Look`."""
         s, net = self.settings, self.net
         layer = scores_layer(net, self.x.shape[2:])
-        scores = to_host(self.walk.forward(self.x, [layer], keep=False)[layer])[0, :, 0, 0]
+        scores = to_host(self.evaluator.forward(self.x, [layer], keep=False)[layer])[0, :, 0, 0]
         index, top = wanted_or_top(net, scores, s.wanted_class)
         w, m = averaged(
-            lambda x: class_gradient(self.walk, x, layer, index, s.rule),
+            lambda x: class_gradient(self.evaluator, x, layer, index, s.rule),
             self.x,
             s.average,
             samples=s.samples,
@@ -117,12 +117,12 @@ class SaliencyJob(LookJob):
         )
 
 
-def class_gradient(walk, x, layer, index, rule="gradient"):
+def class_gradient(evaluator, x, layer, index, rule="gradient"):
     """Return dS_c / dx of each picture, or what another rule makes of it.
 
     Parameters
     ----------
-    walk : Network, or FastWalk of one
+    evaluator : Network, or FastEvaluator of one
     x : array (N, 3, H, W)
     layer : str
         Of the scores (N, K, 1, 1).
@@ -134,12 +134,12 @@ def class_gradient(walk, x, layer, index, rule="gradient"):
     array like x
     """
     policy = Policy(rule)
-    y = policy.forward(walk, x, [layer])[layer]
+    y = policy.forward(evaluator, x, [layer])[layer]
     if not 0 <= index < y.shape[1]:
         raise MinicnnError(f"no class {index}; use 0 to {y.shape[1] - 1}")
     seed = array_module(y).zeros_like(y)
     seed[:, index] = 1
-    return policy.backward(walk, {layer: seed})
+    return policy.backward(evaluator, {layer: seed})
 
 
 def magnitude(w):

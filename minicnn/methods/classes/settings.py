@@ -37,7 +37,11 @@ class ClassSettings(LookSettings):
     """A look at a picture for one of its classes."""
 
     wanted_class: str | None = setting(
-        text("C"), None, "number from 0, or name", option="--class", shown="the most probable"
+        text("C"),
+        None,
+        "the class: its number from 0, its name or a part of it",
+        option="--class",
+        shown="the most probable",
     )
 
 
@@ -48,7 +52,7 @@ class SaliencySettings(ClassSettings):
     rule: str = setting(
         choice(RULES),
         "gradient",
-        "of the ReLUs on the way down; `gradient` alone is a gradient",
+        "what a ReLU does on the way down; `gradient` alone is a gradient",
         group="projection",
     )
     signed: bool = setting(
@@ -77,7 +81,9 @@ class OcclusionSettings(ClassSettings):
         text("NAME"), None, "whose activation is mapped", shown="the last of maps"
     )
     unit: str = setting(
-        UNIT, "max", "of that layer", shown="max, whose map has the largest sum in the picture"
+        UNIT,
+        "max",
+        "its unit, from 0, or the one whose map has the largest sum in the picture (max)",
     )
     window: int | None = setting(
         count(), None, "side of the square in pixels", shown="a fifth of the picture's"
@@ -97,7 +103,9 @@ class OcclusionSettings(ClassSettings):
 class ClassModelSettings(SearchSettings):
     """Everything that decides the picture that scores highest."""
 
-    wanted_class: str = setting(text("C"), help="number from 0, or name", option="--class")
+    wanted_class: str = setting(
+        text("C"), help="the class: its number from 0, its name or a part of it", option="--class"
+    )
     size: int | None = setting(
         count(LARGEST),
         None,
@@ -176,6 +184,7 @@ class ClassifySettings(Settings):
         group="picture",
         shown="256 for networks of about 224, else the network's input",
     )
+    seed: int = setting(NATURAL, 0, "of random weights", group="network")
 
 
 @dataclass(frozen=True)

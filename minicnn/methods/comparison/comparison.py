@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.comparison import accuracy, filter_spectrum
 from minicnn.methods.comparison.costs import costs
@@ -141,7 +141,7 @@ def look(network, layers, pictures, labelled, *, seed=0, units=UNITS, threads=No
     progress : callable, progress(pictures done, ...), optional
         A picture counts once when it is scanned, and once more when it is classified.
     """
-    net, walk = network.net, FastWalk(network.net, threads)
+    net, evaluator = network.net, FastEvaluator(network.net, threads)
     size, rng = net.input_shape[1], np.random.default_rng(seed)
     wanted = [name for name in net.layers if name in {*layers, network.second}]
     features = scan_strongest(net, pictures, wanted, size, threads, progress)
@@ -156,7 +156,7 @@ def look(network, layers, pictures, labelled, *, seed=0, units=UNITS, threads=No
         "first": _first(network, pictures, features.skipped, rng),
         "second": {"layer": network.second},
         "accuracy": accuracy.with_intervals(net, labelled, len(pictures), threads, progress),
-        "costs": costs(net, walk),
+        "costs": costs(net, evaluator),
     }
     dead = features.layers[network.second].dead
     network.drawn = draw_units(rng, dead, units)
@@ -168,7 +168,7 @@ def look(network, layers, pictures, labelled, *, seed=0, units=UNITS, threads=No
         pictures,
         network.second,
         [unit for unit in network.tiles if not dead[unit]],
-        walk=walk,
+        evaluator=evaluator,
         tile=min(size, _extent(net, network.second) or size),
     )
     network.tiles |= {unit: tiles[0] for unit, tiles in found.items()}

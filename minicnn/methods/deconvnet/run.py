@@ -29,8 +29,8 @@ class DeconvJob(LookJob):
         """Return the `Look`."""
         s = self.settings
         taps = [s.layer, *pools_below(self.net, [s.layer])]
-        acts = s.policy.forward(self.walk, self.x, taps)
-        y, pools = acts[s.layer], pool_shares(acts, self.walk.switches())
+        acts = s.policy.forward(self.evaluator, self.x, taps)
+        y, pools = acts[s.layer], pool_shares(acts, self.evaluator.switches())
         units = read_units(s.unit)
         units = strongest(y, units) if isinstance(units, int) else units
         position = read_position(s.position)
@@ -54,7 +54,9 @@ class DeconvJob(LookJob):
         s = self.settings
         if not isinstance(position, str):
             position = position * len(units)
-        return project(self.walk, self.x, s.layer, units, position, policy=s.policy, start=s.start)
+        return project(
+            self.evaluator, self.x, s.layer, units, position, policy=s.policy, start=s.start
+        )
 
     def _describe(self, unit, position, value, everywhere):
         box = None

@@ -16,11 +16,13 @@ def _policy(name, words, shown=None):
 class PolicySettings(Declared):
     """What the papers leave open, see `projection.Policy`."""
 
-    rule: str = _policy("rule", "of the ReLUs on the way down; `gradient` alone is a gradient")
+    rule: str = _policy("rule", "what a ReLU does on the way down; `gradient` alone is a gradient")
     overlap: str = _policy(
         "overlap", "where pooling windows share a winner", "sum, which is the adjoint"
     )
-    order: str = _policy("order", "which comes first", "unpool-rectify, as published")
+    order: str = _policy(
+        "order", "what comes first, unpooling or rectifying", "unpool-rectify, as published"
+    )
     zero_windows: str = _policy(
         "zero_windows", "a pooling window that is all 0 has its switch at the first pixel, or none"
     )

@@ -2,7 +2,7 @@
 
 from minicnn.network.layers import MaxPool2d
 from minicnn.network.network import INPUT
-from minicnn.ops import maxpool2d
+from minicnn.ops import unpool
 
 
 def pools_below(net, layers):
@@ -32,9 +32,9 @@ def pool_shares(acts, switches):
     found = {}
     for name, cache in switches.items():
         y = acts[name]
-        hits = maxpool2d.unpool(y * 0 + 1, cache)
+        hits = unpool.unpool(y * 0 + 1, cache)
         found[name] = {
-            "zero_windows": round(maxpool2d.zero_windows(y) / y.size, 4),
+            "zero_windows": round(unpool.zero_windows(y) / y.size, 4),
             "shared_winners": round(float(hits[hits > 1].sum()) / y.size, 4),
         }
     return found

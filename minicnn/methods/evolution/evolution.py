@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.methods.deconvnet.projection import Policy
 from minicnn.methods.evolution import distances
 from minicnn.methods.features import reconstructions, scan
@@ -117,7 +117,9 @@ def evolve(
                 progress(turn * len(pictures) + done, told)
 
         return _State(
-            net, FastWalk(net, threads), scan_strongest(net, pictures, layers, size, threads, tell)
+            net,
+            FastEvaluator(net, threads),
+            scan_strongest(net, pictures, layers, size, threads, tell),
         )
 
     end = look(last, 0)
@@ -126,7 +128,7 @@ def evolve(
     batch = _sample(rng, pictures, end.features.skipped, sample, size)
     shapes = scan.trunk_shapes(last, layers, size)
     places = distances.choose_places(shapes, layers, len(batch), seed)
-    final = distances.sampled(last, end.walk, batch, places)
+    final = distances.sampled(last, end.evaluator, batch, places)
     out = Evolution(
         snapshots,
         end.features.seen,
@@ -139,7 +141,7 @@ def evolve(
         state, now = end, final
         if snapshot is not snapshots[-1]:
             state = look(checkpoint.load(snapshot.path), turn)
-            now = distances.sampled(state.net, state.walk, batch, places)
+            now = distances.sampled(state.net, state.evaluator, batch, places)
         for layer in layers:
             keys = distances.weights_below(last, layer)
             weights = [[net.params[key] for key in keys] for net in (state.net, last)]
@@ -159,10 +161,10 @@ def evolve(
 
 
 class _State(NamedTuple):
-    """The network of a snapshot, what walks it, and what a scan with it has found."""
+    """The network of a snapshot, what evaluates it, and what a scan with it has found."""
 
     net: object
-    walk: FastWalk
+    evaluator: FastEvaluator
     features: object
 
 
@@ -212,7 +214,7 @@ def _project(out, state, pictures, layer, jumped, policy, tile):
         pictures,
         layer,
         alive,
-        walk=state.walk,
+        evaluator=state.evaluator,
         policy=policy,
         tile=tile,
     )

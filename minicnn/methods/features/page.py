@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.methods.deconvnet.projection import Policy
 from minicnn.methods.features import reconstructions, strongest
 from minicnn.methods.features import sheets as features_sheets
@@ -86,7 +86,10 @@ def draw(
     list of Path
         The sheets, then the page.
     """
-    look, walk = features_sheets.Look(policy or Policy(), tile, shared), FastWalk(net, threads)
+    look, evaluator = (
+        features_sheets.Look(policy or Policy(), tile, shared),
+        FastEvaluator(net, threads),
+    )
     writer, used, told, sheets = _Writer(folder, single_file), set(), [], []
     total, count = sum(len(r.dead) for r in features.layers.values()), 0
     for layer, records in features.layers.items():
@@ -99,7 +102,7 @@ def draw(
                 there = features_sheets.drawn(features, net, layer, units, path, look)
             if there is None:
                 there = features_sheets.draw(
-                    features, net, pictures, layer, units, path, writer, walk, look
+                    features, net, pictures, layer, units, path, writer, evaluator, look
                 )
             if there:
                 sheets.append(path)

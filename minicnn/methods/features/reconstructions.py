@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.deconvnet.projection import Policy, make_seed
 from minicnn.methods.features.strongest import EMPTY
@@ -57,7 +57,7 @@ def scaled(rgb, tile):
     return np.repeat(np.repeat(rgb, times, axis=0), times, axis=1)
 
 
-def projections(net, features, pictures, layer, units, *, walk=None, policy=None, tile=TILE):
+def projections(net, features, pictures, layer, units, *, evaluator=None, policy=None, tile=TILE):
     """Project the strongest activations of some units of a layer.
 
     Parameters
@@ -68,7 +68,7 @@ def projections(net, features, pictures, layer, units, *, walk=None, policy=None
         The one that was scanned.
     layer : str
     units : list of int
-    walk : FastWalk, optional
+    evaluator : FastEvaluator, optional
     policy : deconvnet.Policy, optional
     tile : int
         Longest side of the cuts, as `scaled` makes them.
@@ -83,7 +83,7 @@ def projections(net, features, pictures, layer, units, *, walk=None, policy=None
     MinicnnError
         If a picture can no longer be read, or an activation is not the one that was recorded.
     """
-    walk, policy = walk or FastWalk(net), policy or Policy()
+    evaluator, policy = evaluator or FastEvaluator(net), policy or Policy()
     records, field = features.layers[layer], net.receptive_fields()[layer]
     size = (features.settings.size,) * 2
     side = tuple(window_side(field, axis, size[axis]) for axis in (0, 1))
@@ -104,14 +104,14 @@ def projections(net, features, pictures, layer, units, *, walk=None, policy=None
             preprocess(rgb[n][top : top + side[0], left : left + side[1]], net.attrs["preprocess"])
             for n, (top, left) in keys
         ]
-        y = policy.forward(walk, np.concatenate(x), [layer])[layer]
+        y = policy.forward(evaluator, np.concatenate(x), [layer])[layer]
         for turn in range(len(wanted[keys[0]])):
             rows = [i for i, key in enumerate(keys) if turn < len(wanted[key])]
             jobs = [wanted[keys[i]][turn] for i in rows]
             where = [
                 inside(field, at, keys[i][1]) for i, (_, _, at) in zip(rows, jobs, strict=True)
             ]
-            dx = _down(walk, policy, layer, y, rows, jobs, where, records)
+            dx = _down(evaluator, policy, layer, y, rows, jobs, where, records)
             for i, (unit, slot, at) in zip(rows, jobs, strict=True):
                 number, origin = keys[i]
                 around = box(field, *at, size)
@@ -127,7 +127,7 @@ def projections(net, features, pictures, layer, units, *, walk=None, policy=None
     return {unit: [tiles[slot] for slot in sorted(tiles)] for unit, tiles in found.items()}
 
 
-def _down(walk, policy, layer, y, rows, jobs, where, records):
+def _down(evaluator, policy, layer, y, rows, jobs, where, records):
     """Project one unit of each of some rows of `y`; the other rows stay zero."""
     seed = np.zeros_like(y)
     part, _, _, values = make_seed(y[rows], layer, [unit for unit, *_ in jobs], np.array(where))
@@ -141,7 +141,7 @@ def _down(walk, policy, layer, y, rows, jobs, where, records):
                 "others now"
             )
     seed[rows] = part
-    return policy.backward(walk, {layer: seed})
+    return policy.backward(evaluator, {layer: seed})
 
 
 def _signed(dx, net):

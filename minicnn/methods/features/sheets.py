@@ -53,7 +53,7 @@ def hits(features, net, layer, unit):
     return [(*row, box(field, *row[1:3], size).seen) for row in rows if row[0] != EMPTY]
 
 
-def draw(features, net, pictures, layer, units, path, writer, walk, look):
+def draw(features, net, pictures, layer, units, path, writer, evaluator, look):
     """Draw one sheet, and its units one by one.
 
     Parameters
@@ -66,7 +66,7 @@ def draw(features, net, pictures, layer, units, path, writer, walk, look):
     path : Path
         Of the sheet; it is not written if all units are dead.
     writer : has `picture(name, rgb)`
-    walk : FastWalk
+    evaluator : FastEvaluator
     look : Look
 
     Returns
@@ -78,7 +78,14 @@ def draw(features, net, pictures, layer, units, path, writer, walk, look):
     if not alive:
         return {}
     tiles = reconstructions.projections(
-        net, features, pictures, layer, alive, walk=walk, policy=look.policy, tile=look.tile
+        net,
+        features,
+        pictures,
+        layer,
+        alive,
+        evaluator=evaluator,
+        policy=look.policy,
+        tile=look.tile,
     )
     blocks, scales = {}, {}
     for unit in alive:

@@ -99,9 +99,7 @@ def as_programmed(net, row):
         else (name, layer, inputs)
         for name, layer, inputs in net.nodes
     ]
-    twin = Network(layers, net.params, net.input_shape, attrs)
-    twin.convolution = net.convolution
-    return twin
+    return Network(layers, net.params, net.input_shape, attrs)
 
 
 def _used(layers, weight):

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from minicnn.backend import to_device, to_host
+from minicnn.engine.select import Evaluation
 from minicnn.methods.style import masks as style_masks
 from minicnn.methods.style.loss import style_objective
 from minicnn.methods.style.settings import STARTS
@@ -122,10 +123,7 @@ class Job(SearchJob):
             blend=s.blend,
             content_masks=self.content_masks,
             style_masks=self.style_masks,
-            engine=s.engine,
-            threads=s.threads,
-            tile=s.tile,
-            precision=s.precision,
+            evaluation=Evaluation(s.engine, s.threads, s.tile, s.precision),
         )
 
     def search_options(self):

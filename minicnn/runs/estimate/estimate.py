@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
-from minicnn.engine.tiled import TiledWalk
+from minicnn.engine.tiled import TiledEvaluator
 from minicnn.runs.estimate import memory, sample_run
 from minicnn.runs.estimate.memory import device_available
 
@@ -147,8 +147,8 @@ def _crops(job):
     layers = list(dict.fromkeys(layer for names in named for layer in names or ()))
 
     def crops(tile, shape):
-        walk = TiledWalk(net, None, tile, torus=getattr(s, "seamless", False))
-        cut = walk.tiles(layers, (1, 3, *shape))
+        evaluator = TiledEvaluator(net, None, tile, torus=getattr(s, "seamless", False))
+        cut = evaluator.tiles(layers, (1, 3, *shape))
         return [math.prod(end - start for start, end in tile.crop) for tile in cut]
 
     return crops

@@ -120,6 +120,7 @@ def test_a_coloured_frame_marks_a_jump(found):
     assert cell[0, cell.shape[1] // 2].tolist() == list(report.JUMP)
 
 
+@pytest.mark.smoke
 def test_linear_cka(rng):
     x = rng.standard_normal((50, 7))
     rotation = np.linalg.qr(rng.standard_normal((7, 7)))[0]
@@ -144,6 +145,7 @@ def test_units_and_filters_compare_one_with_one(rng):
     assert distances.distances(x, y, [], [])["filters"] is None
 
 
+@pytest.mark.smoke
 def test_features_are_read_at_their_places(home, rng):
     net = minicnn.load(home / "one.h5")
     pictures = list(rng.integers(0, 256, (3, 64, 64, 3), np.uint8))

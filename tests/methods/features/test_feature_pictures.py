@@ -5,7 +5,7 @@ import pytest
 from features_testing import LAYERS, SIZE, small_network, write_set
 
 from minicnn.data.picture_set import PictureSet
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.deconvnet.projection import Policy, project
 from minicnn.methods.features import reconstructions, scan, windows
@@ -66,7 +66,7 @@ def test_a_tile_is_the_projection_of_the_whole_picture_cut_out(
 
 
 def test_the_windows_of_many_units_go_as_one_batch(net, features, pictures):
-    class Counting(FastWalk):
+    class Counting(FastEvaluator):
         up, down = [], []
 
         def forward(self, x, *rest, **options):
@@ -77,13 +77,13 @@ def test_the_windows_of_many_units_go_as_one_batch(net, features, pictures):
             self.down.append(len(dys["relu1"]))
             return super().backward(dys, *rest, **options)
 
-    walk = Counting(net, 1)
-    tiles = tiles_of(net, features, pictures, "relu1", walk=walk)
+    evaluator = Counting(net, 1)
+    tiles = tiles_of(net, features, pictures, "relu1", evaluator=evaluator)
     count = sum(map(len, tiles.values()))
     assert count > 15
-    assert len(walk.up) == 1
-    assert len(walk.down) <= 3  # once more for each further unit that shares a window
-    assert sum(walk.down) >= count
+    assert len(evaluator.up) == 1
+    assert len(evaluator.down) <= 3  # once more for each further unit that shares a window
+    assert sum(evaluator.down) >= count
 
 
 def test_patches_come_from_the_same_box(net, features, pictures):
@@ -96,6 +96,7 @@ def test_patches_come_from_the_same_box(net, features, pictures):
             assert np.array_equal(tile.patch, rgb[top : top + 5, left : left + 5])
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("length", [29, 32, 64])
 @pytest.mark.parametrize("layer", ["relu1", "relu2", "both"])
 def test_windows_hold_every_field(net, layer, length):

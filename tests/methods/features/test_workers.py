@@ -18,6 +18,7 @@ needs_fork = pytest.mark.skipif(not can_fork(), reason="workers are threads here
 KINDS = [False, pytest.param(True, marks=needs_fork)]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("processes", KINDS)
 def test_results_come_in_order(processes):
     with workers(divmod, 3, processes=processes) as submit:

@@ -260,7 +260,7 @@ def test_pixels_pooling_and_noise(files):
     assert job.net.layer("pool1").ceil
     assert job.start.std() == pytest.approx(1e-3, rel=0.05)
     assert not ready(files, "neural-style-pt", size=96).net.layer("pool1").ceil
-    assert job.search_options() == {}
+    assert job.search_options() == {"pairs": 10}
 
 
 def test_deeptextures_has_bounds_and_sees_nothing_of_the_content(files):
@@ -310,6 +310,7 @@ CONTRADICTIONS = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("name", "changes", "words"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
 def test_contradictions_are_refused(files, name, changes, words):
     with pytest.raises(MinicnnError, match=words):
