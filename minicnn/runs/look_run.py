@@ -24,8 +24,17 @@ from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_output, save_image
 from minicnn.runs import provenance
 from minicnn.runs.inputs import OWN, open_all
-from minicnn.runs.options import add_settings, settings_of
-from minicnn.runs.settings import NATURAL, RunOptions, Settings, choice, count, setting, text
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import (
+    NATURAL,
+    RunOptions,
+    Settings,
+    choice,
+    count,
+    setting,
+    settings_of,
+    text,
+)
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Report, duration
 

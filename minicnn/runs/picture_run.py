@@ -16,8 +16,9 @@ from minicnn.pictures.arrays import to_uint16
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_bits, check_output, save_image
 from minicnn.runs import provenance
-from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.options import add_settings
 from minicnn.runs.search import columns, course, course_of
+from minicnn.runs.settings import settings_of
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Report, duration
 

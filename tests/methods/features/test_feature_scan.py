@@ -12,9 +12,9 @@ from features_testing import LAYERS, SIZE, encoded, equal, small_network, write_
 
 import minicnn
 from minicnn.data.picture_set import PictureSet
+from minicnn.engine.cpu.workers import can_fork
 from minicnn.errors import MinicnnError
 from minicnn.methods.features import groups, results_file, scan, strongest
-from minicnn.methods.features.workers import can_fork
 from minicnn.pictures.arrays import preprocess
 
 
