@@ -4,7 +4,8 @@ import json
 
 from minicnn.methods.comparison.settings import ComparisonSettings
 from minicnn.methods.features.settings import FolderOptions
-from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import settings_of
 from minicnn.terminal.report import Report
 
 example = """

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from minicnn.methods.evolution.settings import EvolutionSettings
 from minicnn.methods.features.settings import FolderOptions
-from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import settings_of
 from minicnn.terminal.report import Report, table
 
 example = """

@@ -1,7 +1,8 @@
 """The verb `features`."""
 
 from minicnn.methods.features.settings import FeaturesOptions, FeaturesSettings
-from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import settings_of
 from minicnn.terminal.report import Report
 
 example = """

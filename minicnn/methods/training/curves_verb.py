@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from minicnn.runs.options import add_settings, settings_of
-from minicnn.runs.settings import Declared, RunOptions, as_in, setting, text
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import Declared, RunOptions, as_in, setting, settings_of, text
 from minicnn.terminal.report import Report, table
 
 example = """
