@@ -143,8 +143,10 @@ def test_rerun_finds_the_pictures_beside_the_result_and_says_so(paint, folder, c
 
 
 def test_rerun_of_a_picture_that_is_older_than_some_settings(paint, folder, capfd):
-    paint("--scales", 1, "--quiet")
+    paint("--scales", 1, "--style-scale", 1.1, "--quiet")
     metadata = read_metadata("out.png")
+    assert (metadata["settings"]["style_size"], metadata["settings"]["style_scale"]) == (44, None)
+    metadata["settings"]["style_scale"] = 1.1  # once both were kept
     for name in ("scales", "coarse_iterations", "seed"):
         del metadata["settings"][name]
     save_image("old.png", load_image("out.png").pixels, metadata=metadata)

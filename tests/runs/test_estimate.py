@@ -486,7 +486,10 @@ def test_a_watch_sees_what_processes_hold_together():
         ]
         for child in children:
             child.stdout.readline()
-        time.sleep(0.3)
+        wanted = memory._proportional(os.getpid()) + (120 << 20)
+        end = time.monotonic() + 5
+        while most() < wanted and time.monotonic() < end:
+            time.sleep(0.05)
         after = most()
         for child in children:
             child.kill()
