@@ -17,8 +17,8 @@ from minicnn.methods.texture.loss import texture_objective
 from minicnn.network import build
 from minicnn.network.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
 from minicnn.network.network import Network
-from minicnn.objectives.content import ContentLoss
 from minicnn.objectives.channel_product import ChannelProduct
+from minicnn.objectives.content import ContentLoss
 from minicnn.objectives.gram import GramStyleLoss, mean_gram, style_targets
 from minicnn.objectives.priors import tv
 from minicnn.objectives.weighted_sum import WeightedSum
