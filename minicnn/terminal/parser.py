@@ -54,7 +54,8 @@ class Parser(argparse.ArgumentParser):
             return f"{' '.join(words)!r} is one argument too many"
         option = option.partition("=")[0]
         options = [text for action in self._actions for text in action.option_strings]
-        near = difflib.get_close_matches(option, options, 1)
+        begins = [text for text in options if text.startswith(option)]
+        near = begins or difflib.get_close_matches(option, options, 1)
         return f"no option {option}" + (f"; did you mean {near[0]}?" if near else "")
 
     def error(self, message):
