@@ -66,7 +66,7 @@ setup(
         "threadpoolctl>=3.2",
     ],
     extras_require={
-        "plot": ["matplotlib>=3.8"],
+        "plot": ["matplotlib>=3.8.4"],
         "distributed": ["dask>=2024.5", "distributed>=2024.5"],
         # where a CUDA toolkit is installed; with -ctk the libraries come along, and only the driver
         # must be there

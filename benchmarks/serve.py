@@ -56,7 +56,6 @@ def work(name, fields, file, say):
 
     from cases import Case
     from checks import write_samples
-
     from minicnn.runs.estimate.host_memory import watched
 
     run = peer.prepare(Case(**fields))

@@ -24,8 +24,7 @@ def ours(case):
     from minicnn.engine.cpu.threads import one_blas_thread
     from minicnn.methods.training.step import loss_and_gradients, sgd_step
 
-    net = network()
-    net.convolution = FastConvolution()
+    net, fast = network(), FastConvolution()
     x, labels = draw(case)
     groups = [slice(i, i + GROUP) for i in range(0, case.batch, GROUP)]
     replicas = [net.replica() for _ in groups]
@@ -33,7 +32,8 @@ def ours(case):
     pool = ThreadPoolExecutor(case.threads)
 
     def group(i):
-        return loss_and_gradients(replicas[i], x[groups[i]], labels[groups[i]], SMOOTHING, None)
+        given = x[groups[i]], labels[groups[i]], SMOOTHING, None
+        return loss_and_gradients(replicas[i], *given, convolution=fast)
 
     def step():
         with one_blas_thread():

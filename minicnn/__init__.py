@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for those who check types; at run time `_HOMES` has the same
-    from minicnn.checkpoint import load, save
     from minicnn.errors import MinicnnError
-    from minicnn.models import build
-    from minicnn.tasks.style_loss import style_objective
+    from minicnn.methods.style.loss import style_objective
+    from minicnn.network.build import build
+    from minicnn.weights.checkpoint import load, save
 
 __version__ = "0.1.0"
 

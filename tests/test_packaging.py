@@ -130,6 +130,22 @@ def test_the_metadata_say_what_it_is(metadata):
     assert metadata.get_payload().startswith("# minicnn")
 
 
+def test_the_changelog_knows_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    heads = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert heads[0] == "Unreleased"
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", head) for head in heads[1:])
+    assert heads[1].startswith(f"{minicnn.__version__} - ")
+
+
+def test_the_oldest_libraries_are_those_that_were_tried(metadata):
+    tried = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").lower()
+    bounds = [re.fullmatch(r"([\w-]+)>=([\d.]+)", one) for one in metadata.get_all("Requires-Dist")]
+    required = [f"{match[1]} {match[2]}" for match in bounds if match]
+    assert len(required) == 6
+    assert [one for one in required if f"{one}." not in tried and f"{one}," not in tried] == []
+
+
 def test_no_text_tells_to_install_the_other_project():
     texts = {path: (ROOT / path).read_text("utf-8") for path in files() if path.suffix in TEXTS}
     wrong = re.compile(r"pip install '?minicnn(?!-numpy)")

@@ -196,7 +196,7 @@ def test_every_verb_is_run(tool):
 
     from minicnn import cli
 
-    text = cli._parser().format_help()
+    text = cli.command_parser().format_help()
     verbs = set(re.search(r"\{(.*?)\}", text)[1].split(",")) if "{" in text else set()
     verbs |= set(re.findall(r"^ {4}([a-z-]+)\b", text, re.M))
     run = {line[0] for name in COMMANDS for line in command_lines(name)}

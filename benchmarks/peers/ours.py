@@ -5,7 +5,7 @@ from feature_scan import ours as scan
 from train_step import ours as train
 
 import minicnn
-from minicnn.engine.select import replaying, walk_of
+from minicnn.engine.select import Evaluation, evaluator_of, replaying
 from minicnn.network.layers import Conv2d
 from minicnn.network.network import Network
 
@@ -34,8 +34,7 @@ def style_function(case, engine="fast"):
         content_weight=1.0,
         style_weight=objective.style_weight,
         tv_weight=0.0,
-        engine=engine,
-        threads=case.threads,
+        evaluation=Evaluation(engine, case.threads),
     )
 
 
@@ -45,8 +44,9 @@ def _gradient(case, engine):
 
 
 def _forward(case, engine):
-    walk, x = replaying(walk_of(network(case), engine, case.threads)), pictures(case)[2]
-    return lambda: walk.forward(x, case.taps, keep=False)
+    evaluator, x = evaluator_of(network(case), Evaluation(engine, case.threads)), pictures(case)[2]
+    evaluator = replaying(evaluator)
+    return lambda: evaluator.forward(x, case.taps, keep=False)
 
 
 def _convolution(case, engine):
@@ -54,9 +54,9 @@ def _convolution(case, engine):
     x, w, b, padding, dy = convolution(case)
     layer = Conv2d(len(w), w.shape[2:], padding=padding)
     net = Network([("conv", layer)], {"conv.weight": w, "conv.bias": b}, x.shape[1:])
-    walk = walk_of(net, engine, case.threads)
+    evaluator = evaluator_of(net, Evaluation(engine, case.threads))
     x, dy = (a.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2) for a in (x, dy))
     if case.kind == "conv-forward":
-        return lambda: {"y": walk.forward(x, ["conv"], keep=False)["conv"]}
-    walk.forward(x, ["conv"])
-    return lambda: {"dx": walk.backward({"conv": dy})}
+        return lambda: {"y": evaluator.forward(x, ["conv"], keep=False)["conv"]}
+    evaluator.forward(x, ["conv"])
+    return lambda: {"dx": evaluator.backward({"conv": dy})}

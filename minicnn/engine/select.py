@@ -1,17 +1,18 @@
-"""How a task's function of the picture walks the network: explicit or fast, whole or in tiles."""
+"""How a function of the picture is evaluated: explicit or fast, whole or in tiles."""
 
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from minicnn.backend import array_module
-from minicnn.engine.cpu.evaluator import FastWalk, Replay
+from minicnn.engine.cpu.evaluator import FastEvaluator, Replay
 from minicnn.engine.cpu.threads import thread_count
+from minicnn.engine.gpu.compiled_objective import compile_objective, obstacle
 from minicnn.engine.gpu.cuda import PRECISIONS, Cuda
-from minicnn.engine.gpu.evaluator import DeviceWalk
-from minicnn.engine.gpu.plan import compile_objective, obstacle
-from minicnn.engine.tiled import TiledWalk
+from minicnn.engine.gpu.evaluator import DeviceEvaluator
+from minicnn.engine.tiled import TiledEvaluator
 from minicnn.engine.tiled_objective import TiledFunction
 from minicnn.errors import MinicnnError
 from minicnn.network.torus import on_torus
@@ -19,46 +20,66 @@ from minicnn.objectives.gram import style_targets
 from minicnn.objectives.guidance import guided_gram
 from minicnn.objectives.weighted_sum import ImageFunction
 
-# name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
-ENGINES = {
-    "explicit": lambda net, threads: net,
-    "fast": FastWalk,
-    "low-memory": partial(FastWalk, low_memory=True),
-}
 
+@dataclass(frozen=True)
+class Evaluation:
+    """How a function of the picture is evaluated, whatever it computes.
 
-def walk_of(net, engine="auto", threads=None, tile=None, torus=False, precision="auto"):
-    """Return what has `forward(x, taps)` and `backward(dys)`, as `Network` has.
-
-    Parameters
+    Attributes
     ----------
-    net : Network
     engine : {"auto", "explicit", "fast", "low-memory"}
         explicit is `Network` itself, fast is `cpu.evaluator` on the CPU, `gpu.evaluator` on the GPU
         (see `device_function` too); auto takes the fast one where it can. low-memory is the fast
         one that keeps less (see `cpu.recomputed`); on the GPU it is the fast one.
     threads : int, optional
+        As `cpu.threads.thread_count` says by default.
     tile : int, optional
-        Pixels a side of the tiles that the picture is done in, see `tiles`; all at once by default.
-    torus : bool
-        The picture goes on at its opposite edge, see `torus`.
+        Pixels a side of the tiles in which every picture is done, exactly and in less memory, see
+        `tiled` and `tiled_objective`; all at once by default.
     precision : {"auto", "fp32", "tf32", "fp16"}
         Of the factors of matrix products on a GPU, see `gpu.cuda`; what `Network` itself
         computes is float32.
     """
-    if tile is not None:
-        return TiledWalk(net, walk_of(net, engine, threads), tile, torus=torus)
+
+    engine: str = "auto"
+    threads: int | None = None
+    tile: int | None = None
+    precision: str = "auto"
+
+
+# name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
+ENGINES = {
+    "explicit": lambda net, threads: net,
+    "fast": FastEvaluator,
+    "low-memory": partial(FastEvaluator, low_memory=True),
+}
+
+
+def evaluator_of(net, how=None, torus=False):
+    """Return what has `forward(x, taps)` and `backward(dys)`, as `Network` has.
+
+    Parameters
+    ----------
+    net : Network
+    how : Evaluation, optional
+    torus : bool
+        The picture goes on at its opposite edge, see `torus`.
+    """
+    how = how or Evaluation()
+    if how.tile is not None:
+        inner = evaluator_of(net, replace(how, tile=None))
+        return TiledEvaluator(net, inner, how.tile, torus=torus)
     net = on_torus(net) if torus else net
     on_cpu = all(array_module(array) is np for array in net.params.values())
-    name = "fast" if engine == "auto" else engine
+    name = "fast" if how.engine == "auto" else how.engine
     if name not in ENGINES:
-        raise MinicnnError(f"no engine {engine!r}; use auto, {', '.join(ENGINES)}")
+        raise MinicnnError(f"no engine {how.engine!r}; use auto, {', '.join(ENGINES)}")
     if name != "explicit" and not on_cpu:
-        return DeviceWalk(net, partial(Cuda, precision))
-    return ENGINES[name](net, threads)
+        return DeviceEvaluator(net, partial(Cuda, how.precision))
+    return ENGINES[name](net, how.threads)
 
 
-def device_function(objective, net, x, engine="auto", precision="auto"):
+def device_function(objective, net, x, how):
     """Return a `WeightedSum` on the network, compiled for the device of x, or None.
 
     Parameters
@@ -66,10 +87,8 @@ def device_function(objective, net, x, engine="auto", precision="auto"):
     objective : WeightedSum
     net : Network
     x : array (1, 3, H, W), a picture
-    engine : {"auto", "explicit", "fast", "low-memory"}
-        explicit compiles nothing.
-    precision : {"auto", "fp32", "tf32", "fp16"}
-        Of the factors of matrix products, see `gpu.cuda`.
+    how : Evaluation
+        With tiles, or explicit, nothing is compiled.
 
     Raises
     ------
@@ -77,53 +96,61 @@ def device_function(objective, net, x, engine="auto", precision="auto"):
         If a precision is asked for that only a compiled function has, and it cannot be compiled;
         or it does not fit into the memory of the device.
     """
-    if precision not in PRECISIONS:
-        raise MinicnnError(f"no precision {precision!r}; use {', '.join(PRECISIONS)}")
+    if how.tile is not None:
+        return None
+    if how.precision not in PRECISIONS:
+        raise MinicnnError(f"no precision {how.precision!r}; use {', '.join(PRECISIONS)}")
     why = "it runs on the CPU" if array_module(x) is np else obstacle(net, objective, x.shape)
-    if engine == "explicit":
+    if how.engine == "explicit":
         why = "the engine is explicit"
     if why is None:
-        return compile_objective(net, objective, x.shape, Cuda(precision))
-    if precision in ("tf32", "fp16"):
-        raise MinicnnError(f"this cannot be computed in {precision}: {why}; leave out --precision")
+        return compile_objective(net, objective, x.shape, Cuda(how.precision))
+    if how.precision in ("tf32", "fp16"):
+        raise MinicnnError(
+            f"this cannot be computed in {how.precision}: {why}; leave out --precision"
+        )
     return None
 
 
-def image_function(objective, walk, threads=None):
-    """Return a `WeightedSum` on a walk as a function of x, with BLAS on `threads` threads."""
-    if isinstance(walk, TiledWalk):
-        fun = TiledFunction(objective, walk)
+def image_function(objective, evaluator, threads=None):
+    """Return a `WeightedSum` on an evaluator as a function of x, with BLAS on `threads` threads."""
+    if isinstance(evaluator, TiledEvaluator):
+        fun = TiledFunction(objective, evaluator)
     else:
-        walk = replaying(walk)
-        if isinstance(walk, Replay):
-            walk.only_grams = objective.defer(walk.mean_gram)
-        fun = ImageFunction(objective, walk.forward, walk.backward)
+        evaluator = replaying(evaluator, objective.gram_layers)
+        mean_gram = evaluator.mean_gram if isinstance(evaluator, Replay) else None
+        fun = ImageFunction(objective, evaluator.forward, evaluator.backward, mean_gram)
     # a crew's workers each have one BLAS thread; BLAS threads beside them would be in their way
-    crew = isinstance(getattr(walk, "walk", walk), (FastWalk, Replay))
+    crew = isinstance(getattr(evaluator, "evaluator", evaluator), (FastEvaluator, Replay))
     return _OnThreads(fun, 1 if crew else thread_count(threads))
 
 
-def replaying(walk):
-    """Return what evaluates pictures of one size again and again fastest, see `cpu.evaluator`."""
-    return walk.replay() if isinstance(walk, FastWalk | DeviceWalk) else walk
+def replaying(evaluator, only_grams=()):
+    """Return what evaluates pictures of one size again and again fastest, see `cpu.evaluator`.
+
+    Of the layers `only_grams` nothing will be read but Gram matrices, by its `mean_gram`.
+    """
+    if isinstance(evaluator, FastEvaluator):
+        return evaluator.replay(only_grams)
+    return evaluator.replay() if isinstance(evaluator, DeviceEvaluator) else evaluator
 
 
-def mean_grams(walk, x, layers, guides=None):
+def mean_grams(evaluator, x, layers, guides=None):
     """Return {layer: mean Gram matrix (N, C, C)} of a picture, or of a region of it.
 
     Parameters
     ----------
-    walk : from `walk_of`
+    evaluator : from `evaluator_of`
     x : array (N, C, H, W)
     layers : list of str
     guides : dict, layer -> array (P, Q), optional
         How much of each position lies in the region, see `guidance`.
     """
-    if isinstance(walk, TiledWalk):
-        return walk.mean_grams(x, layers, guides)
-    if guides is None and getattr(walk, "low_memory", False):
-        return walk.mean_grams(x, layers)
-    acts = walk.forward(x, layers, keep=False)
+    if isinstance(evaluator, TiledEvaluator):
+        return evaluator.mean_grams(x, layers, guides)
+    if guides is None and getattr(evaluator, "low_memory", False):
+        return evaluator.mean_grams(x, layers)
+    acts = evaluator.forward(x, layers, keep=False)
     if guides is None:
         return style_targets(acts)
     return {name: guided_gram(f, guides[name][None])[:, 0] for name, f in acts.items()}

@@ -1,4 +1,4 @@
-"""A network's walk in tiles, exact: pictures whose activations would not fit into memory at once.
+"""A network evaluated in tiles, exactly: pictures whose activations would not fit into memory.
 
 What a tile computes. The positions of a layer in a tile see pixels beyond it: the tile is cut out
 with a halo as wide as the receptive fields, from a place that is a multiple of all strides, so
@@ -19,7 +19,7 @@ from minicnn.errors import MinicnnError
 from minicnn.network.network import Network
 
 
-class Tile(NamedTuple):
+class HaloTile(NamedTuple):
     """A tile of the picture: what is cut out, and which positions of each layer belong to it.
 
     Attributes
@@ -37,31 +37,31 @@ class Tile(NamedTuple):
     whole: dict
 
 
-class TiledWalk:
-    """A network's walk over a picture, one tile after the other.
+class TiledEvaluator:
+    """A network evaluated over a picture, one tile after the other.
 
     Parameters
     ----------
     net : Network
         For the geometry.
-    walk : what has `forward` and `backward`, as `Network` has
+    evaluator : what has `forward` and `backward`, as `Network` has
     side : int
         Rows and columns of a tile in pixels without its halo; rounded up to a multiple of the
         strides.
     torus : bool
-        The picture goes on at its opposite edge, as in `torus`. `net` and `walk` are those with
-        padding all the same: no position that counts sees any. Sides must be multiples of all
-        strides.
+        The picture goes on at its opposite edge, as in `torus`. `net` and `evaluator` are those
+        with padding all the same: no position that counts sees any. Sides must be multiples of
+        all strides.
     """
 
-    def __init__(self, net, walk, side, *, torus=False):
+    def __init__(self, net, evaluator, side, *, torus=False):
         if not side >= 1:
             raise MinicnnError(f"tiles of {side} pixels; use a whole number of at least 1")
-        self.net, self.walk, self.side, self.torus = net, walk, int(side), torus
+        self.net, self.evaluator, self.side, self.torus = net, evaluator, int(side), torus
         self._known = {}
 
     def tiles(self, layers, shape):
-        """Return the `Tile`s of a picture of `shape` (N, C, H, W) for these layers.
+        """Return the `HaloTile`s of a picture of `shape` (N, C, H, W) for these layers.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class TiledWalk:
     def visit(self, x, tile, keep=True):
         """Return {layer: activation of the crop} where the tile has positions of its own."""
         taps = list(tile.own)
-        return self.walk.forward(self._cropped(x, tile), taps, keep=keep) if taps else {}
+        return self.evaluator.forward(self._cropped(x, tile), taps, keep=keep) if taps else {}
 
     def add_backward(self, dx, acts, dys, tile):
         """Add to dx (N, C, H, W) what the gradients at a tile's own positions hand back.
@@ -104,7 +104,7 @@ class TiledWalk:
         for name, dy in dys.items():
             whole[name] = array_module(dy).zeros_like(acts[name])
             whole[name][(..., *tile.own[name])] = dy
-        back = self.walk.backward(whole)
+        back = self.evaluator.backward(whole)
         rows, columns = (
             _pieces(*ends, side, self.torus)
             for ends, side in zip(tile.crop, dx.shape[2:], strict=True)
@@ -226,7 +226,7 @@ def _tile(row, column):
             axes = (row[2][name], column[2][name])
             whole[name] = tuple(slice(a, b) for a, b, _ in axes)
             own[name] = tuple(slice(at, at + b - a) for a, b, at in axes)
-    return Tile((row[:2], column[:2]), own, whole)
+    return HaloTile((row[:2], column[:2]), own, whole)
 
 
 def _pieces(first, last, length, torus):

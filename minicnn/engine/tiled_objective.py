@@ -35,7 +35,7 @@ class TiledFunction(ImageFunction):
     Parameters
     ----------
     objective : WeightedSum, of `ContentLoss`, `GramStyleLoss` and `GuidedStyleLoss`
-    walk : TiledWalk
+    evaluator : TiledEvaluator
 
     Raises
     ------
@@ -43,9 +43,9 @@ class TiledFunction(ImageFunction):
         If it has another objective.
     """
 
-    def __init__(self, objective, walk):
+    def __init__(self, objective, evaluator):
         super().__init__(objective, None, None)
-        self.walk = walk
+        self.evaluator = evaluator
         for name, (_, term) in objective.objectives.items():
             if type(term) not in (ContentLoss, GramStyleLoss, GuidedStyleLoss):
                 raise MinicnnError(f"the {name} term cannot be computed in tiles; leave them out")
@@ -61,7 +61,7 @@ class TiledFunction(ImageFunction):
             dx += gradient
         if self.objective.objectives:
             parts = {}
-            maps = self.walk.maps(self.objective.layers, x.shape)
+            maps = self.evaluator.maps(self.objective.layers, x.shape)
             slopes = self._slopes(x, self._regions(x, maps), parts)
             self._add_gradients(x, dx, maps, slopes, parts)
             value += self._name(parts, terms)
@@ -94,8 +94,8 @@ class TiledFunction(ImageFunction):
         """First pass: return [(region, (4 c/M) (G/M - A))]; the values go to `parts`."""
         layers = list(dict.fromkeys(region.layer for region in regions))
         sums = [0.0] * len(regions)
-        for tile in self.walk.tiles(layers, x.shape) if layers else ():
-            acts = self.walk.visit(x, tile, keep=False)
+        for tile in self.evaluator.tiles(layers, x.shape) if layers else ():
+            acts = self.evaluator.visit(x, tile, keep=False)
             for i, region in enumerate(regions):
                 if region.layer in acts:
                     f = solid(acts[region.layer][(..., *tile.own[region.layer])])
@@ -113,8 +113,8 @@ class TiledFunction(ImageFunction):
         losses = list(self._losses(ContentLoss))
         for _, layer, loss, _ in losses:
             _check(loss, layer, x, maps)
-        for tile in self.walk.tiles(self.objective.layers, x.shape):
-            acts, dys = self.walk.visit(x, tile), {}
+        for tile in self.evaluator.tiles(self.objective.layers, x.shape):
+            acts, dys = self.evaluator.visit(x, tile), {}
             own = {name: solid(f[(..., *tile.own[name])]) for name, f in acts.items()}
             for region, slope in slopes:
                 if region.layer in own:
@@ -126,7 +126,7 @@ class TiledFunction(ImageFunction):
                     parts[name, layer] = parts.get((name, layer), 0.0) + value
                     _add(dys, layer, df)
             if dys:
-                self.walk.add_backward(dx, acts, dys, tile)
+                self.evaluator.add_backward(dx, acts, dys, tile)
 
     def _name(self, parts, terms):
         """Return the value of the objectives; name the terms as `WeightedSum` does."""

@@ -7,7 +7,7 @@ make, one behind the other in a vector; the picture is small, so that windows ha
 import numpy as np
 
 from minicnn.engine.cpu.conv2d import FastConvolution
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.gradcheck.ops import Case, with_params
 from minicnn.network import build
 
@@ -38,8 +38,8 @@ def _plan(rng):
             net = build.skeleton(network, pool=pool, last=max(taps, key=whole.layers.index))
             net.params = build.random_params(net.param_shapes(), 0, "float64")
             x = rng.standard_normal((1, 3, *size))
-            walk = FastWalk(net, threads=1, low_memory=name == RECOMPUTED)
-            yield Case(f"{name}, {pool}", *_replayed(walk.replay(), taps), x)
+            evaluator = FastEvaluator(net, threads=1, low_memory=name == RECOMPUTED)
+            yield Case(f"{name}, {pool}", *_replayed(evaluator.replay(), taps), x)
 
 
 def _replayed(replay, taps):

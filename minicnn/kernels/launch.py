@@ -53,8 +53,8 @@ def max_pool(x, size, kernel, stride, padding):
     return y, switches
 
 
-def unpool(y, switches, x_shape, kernel, stride, padding, overlap):
-    """Return x of `x_shape`; `overlap` is the number of the rule in `maxpool2d.OVERLAPS`."""
+def unpool(y, switches, x_shape, kernel, stride, padding, overlap=0):
+    """Return x of `x_shape`; `overlap` is the place of the rule in `unpool.OVERLAPS`."""
     y, inner = _in_memory_order(y)
     switches = _laid_out_as(switches, inner)
     x = _empty(y, x_shape[2:], y.dtype, inner)

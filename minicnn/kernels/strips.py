@@ -1,39 +1,64 @@
 """How large the columns of a convolution on the device may be, and what to do without memory.
 
 Columns are made for a strip of output rows at a time. Large strips mean few launches, small ones
-little memory; so the first answer to an error of memory is a quarter of the strip.
+little memory; so the first answer to an error of memory is a quarter of the strip. Each run has
+`Strips` of its own: what one of them has learnt does not change another.
 """
 
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 LARGEST, SMALLEST = 64 << 20, 1 << 20  # bytes
-_current = LARGEST
+_bytes = ContextVar("strip_bytes", default=LARGEST)  # of what is being computed, in this thread
 
 
 def strip_bytes():
     """Return about how many bytes the columns of a strip may take on the device."""
-    return _current
+    return _bytes.get()
 
 
-def with_smaller_strips(compute, release=lambda: None):
-    """Return compute(), with smaller strips from then on if memory does not suffice.
+class Strips:
+    """The strips of one run: as large as its memory has allowed so far.
 
-    Parameters
+    Attributes
     ----------
-    compute : callable
-        May be begun again; it asks `strip_bytes`.
-    release : callable
-        Called before it is begun again: gives unused memory back to the device.
-
-    Raises
-    ------
-    MemoryError
-        If it does not even do with the smallest strips. CuPy's error is one.
+    bytes : int
+        About how many bytes the columns of a strip may take.
     """
-    global _current
-    while True:
+
+    def __init__(self, size=LARGEST):
+        self.bytes = size
+
+    @contextmanager
+    def in_use(self):
+        """Context in which `strip_bytes` returns `bytes`."""
+        token = _bytes.set(self.bytes)
         try:
-            return compute()
-        except MemoryError:
-            if _current <= SMALLEST:
-                raise
-        _current //= 4
-        release()
+            yield
+        finally:
+            _bytes.reset(token)
+
+    def fitted(self, compute, release=lambda: None):
+        """Return compute(), with smaller strips from then on if memory does not suffice.
+
+        Parameters
+        ----------
+        compute : callable
+            May be begun again; these strips are `in_use` then.
+        release : callable
+            Called before it is begun again: gives unused memory back to the device.
+
+        Raises
+        ------
+        MemoryError
+            If it does not even do with the smallest strips. CuPy's error is one.
+        """
+        while True:
+            try:
+                with self.in_use():
+                    return compute()
+            except MemoryError:
+                if self.bytes <= SMALLEST:
+                    raise
+            self.bytes //= 4
+            release()

@@ -21,7 +21,7 @@ from minicnn.backend import array_module, to_host
 from minicnn.errors import MinicnnError
 from minicnn.network.layers import LRN, BatchNorm2d, Conv2d, Linear, ReLU, Softmax
 from minicnn.network.network import INPUT, Network
-from minicnn.ops import batchnorm
+from minicnn.ops import batchnorm, conv2d
 
 DEAD = 1e-6  # of the largest mean of the layer: what is smaller is rounding, or nothing
 
@@ -64,7 +64,7 @@ def fold_batch_norm(net: Network) -> Network:
     return _like(net, layers, params, attrs)
 
 
-def normalize_activations(net: Network, batches) -> Network:
+def normalize_activations(net: Network, batches, convolution=conv2d) -> Network:
     """Return a network of the same outputs whose ReLU channels have the mean activation 1.
 
     Channels that are dead on these pictures (no activation, or less than 1e-6 of the largest mean
@@ -76,6 +76,8 @@ def normalize_activations(net: Network, batches) -> Network:
     net : Network
     batches : iterable of array (N, C, H, W)
         Preprocessed pictures.
+    convolution
+        See `Network.forward`.
 
     Returns
     -------
@@ -98,7 +100,7 @@ def normalize_activations(net: Network, batches) -> Network:
     relus = _rescalable(net)
     if not relus:
         raise MinicnnError("no convolution of this network has a ReLU that could be normalised")
-    pictures, means = _means(net, list(relus.values()), batches)
+    pictures, means = _means(net, list(relus.values()), batches, convolution)
     factors, dead = {}, {}
     for conv, relu in relus.items():
         alive = means[relu] > DEAD * means[relu].max()
@@ -130,12 +132,12 @@ def _rescalable(net):
     }
 
 
-def _means(net, relus, batches):
+def _means(net, relus, batches, convolution):
     """Return the number of pictures and {relu: mean (C,) over pictures and pixels}, in float64."""
     sums, counts, pictures = dict.fromkeys(relus, 0.0), dict.fromkeys(relus, 0), 0
     for x in batches:
         pictures += len(x)
-        for name, y in net.forward(x, relus, keep=False).items():
+        for name, y in net.forward(x, relus, keep=False, convolution=convolution).items():
             sums[name] = sums[name] + to_host(y.sum(axis=(0, 2, 3), dtype=np.float64))
             counts[name] += y.size // y.shape[1]
     if not pictures:
@@ -187,5 +189,4 @@ def _consumers(net):
 def _like(net, layers, params, attrs):
     other = Network(layers, params, net.input_shape, attrs)
     other.params = {key: params[key] for key in other.param_shapes()}
-    other.convolution = net.convolution
     return other

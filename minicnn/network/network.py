@@ -3,35 +3,29 @@
     acts = net.forward(x, taps=["relu1_1", "relu4_2"])      {name: activation}
     dx = net.backward({"relu1_1": d1, "relu4_2": d4})       gradients enter where they belong
 
-A layer takes the output of the one before it unless it names its `inputs`. Backward is the chain
-rule over that graph: the gradient of a layer's output is the sum of what its consumers hand back
-and of what the caller feeds in at its name.
+A layer takes the output of the one before it unless it names its `inputs`. With y_l the output of
+layer l and J a number that depends on some of them, the chain rule over this graph is
+
+    dJ/dy_l = dys[l] + Σ over the layers m that read y_l of  m.backward(dJ/dy_m)
+
+where dys[l] is what the caller feeds in at l: the derivative of J by y_l alone, as if nothing
+read it. From the last layer to the first, every dJ/dy_m is complete when it is asked for; the end
+is dJ/dx, since the picture x is the output called "input".
 """
 
-from itertools import islice
-from typing import NamedTuple
-
-import numpy as np
-
 from minicnn.errors import MinicnnError
-from minicnn.network import receptive_fields as network_receptive_fields
-from minicnn.network.layers import BatchNorm2d, Concat, MaxPool2d, Mode, Rule
+from minicnn.network.facts import Facts
+from minicnn.network.layers import Concat, Mode, Rule
+from minicnn.network.nodes import INPUT, as_nodes
 from minicnn.ops import conv2d
 
-INPUT = "input"
+__all__ = ["INPUT", "LRN_RULES", "Network"]
+
 LRN_RULES = ("gradient", "identity")
 
 
-class Node(NamedTuple):
-    """A layer in its place: its name, what it computes, and the names of its inputs."""
-
-    name: str
-    layer: object
-    inputs: tuple
-
-
-class Network:
-    """Layers, parameters, and the caches of the last forward pass.
+class Network(Facts):
+    """Layers, parameters, and the caches of the last forward pass. `Facts` has what follows.
 
     Parameters
     ----------
@@ -52,11 +46,10 @@ class Network:
     """
 
     def __init__(self, layers: list, params: dict, input_shape: tuple, attrs: dict | None = None):
-        self.nodes = _as_nodes(layers)
+        self.nodes = as_nodes(layers)
         self.params = params
         self.input_shape = tuple(input_shape)
         self.attrs = dict(attrs or {})
-        self.convolution = conv2d  # or another module with the same three functions
         self._index = {node.name: i for i, node in enumerate(self.nodes)}
         self.forget()
 
@@ -64,15 +57,6 @@ class Network:
     def layers(self) -> list[str]:
         """The names of the layers, in order."""
         return [node.name for node in self.nodes]
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The dtype that the network computes in: that of its parameters."""
-        return next(iter(self.params.values())).dtype if self.params else np.dtype("float32")
-
-    def layer(self, name: str):
-        """Return the layer called `name`."""
-        return self.nodes[self._find([name])].layer
 
     def forward(
         self,
@@ -83,6 +67,7 @@ class Network:
         rng=None,
         keep: bool = True,
         drop_zero_windows: bool = False,
+        convolution=conv2d,
     ) -> dict:
         """Compute activations.
 
@@ -100,6 +85,8 @@ class Network:
             Keep the caches that `backward` needs; False saves memory when scanning.
         drop_zero_windows : bool
             Record no switch in max-pooling windows whose maximum is not positive.
+        convolution : has the three functions of `ops.conv2d`
+            `backward` and `gradients` go back by the one that the forward pass went by.
 
         Returns
         -------
@@ -119,10 +106,10 @@ class Network:
                 "a network takes floating-point pictures (N, C, H, W), got "
                 f"{getattr(x, 'dtype', type(x).__name__)} {getattr(x, 'shape', '')}"
             )
-        mode = Mode(training, rng, self.convolution, drop_zero_windows)
+        mode = Mode(training, rng, convolution, drop_zero_windows)
         last_use = {source: i for i, node in enumerate(self.nodes) for source in node.inputs}
         self.forget()
-        self._trained = training
+        self.trained = training
         outputs, acts = {INPUT: x}, {}
         for i, node in enumerate(self.nodes[: last + 1]):
             xs = [outputs[source] for source in node.inputs]
@@ -140,10 +127,6 @@ class Network:
                 if last_use[source] == i:
                     outputs.pop(source, None)
         return acts
-
-    def forget(self) -> None:
-        """Let go of what the last forward pass has kept; `backward` needs another one then."""
-        self._caches, self._outputs, self._trained = {}, {}, False
 
     def backward(
         self,
@@ -166,7 +149,7 @@ class Network:
             The deconvnet passes by a normalisation ("identity"), everything else differentiates
             it, unless told otherwise here.
         overlap : {"sum", "max", "overwrite"}
-            Only the first is a gradient; see `ops.maxpool2d.unpool`.
+            Only the first is a gradient; see `ops.unpool`.
         rectify_first : bool
             Rectify before unpooling instead of behind it, where `relu_rule` rectifies at all.
 
@@ -184,58 +167,42 @@ class Network:
             lrn_rule = "identity" if relu_rule == "deconvnet" else "gradient"
         if lrn_rule not in LRN_RULES:
             raise MinicnnError(f"no LRN rule {lrn_rule!r}; the rules are {', '.join(LRN_RULES)}")
-        return self._walk_back(dys, Rule(relu_rule, lrn_rule, overlap, rectify_first), None)
+        rule = Rule(relu_rule, lrn_rule, overlap, rectify_first)
+        return self.walk_back(
+            dys,
+            lambda node, dy, cache: node.layer.backward(dy, cache, self.own_params(node), rule),
+        )
 
-    def gradients(self, dys: dict) -> dict:
-        """Return {parameter: gradient} after a forward pass with `training=True`."""
-        if not self._trained:
-            raise MinicnnError(
-                "parameter gradients need a forward pass with training=True just before"
-            )
-        grads = {}
-        self._walk_back(dys, Rule(), grads)
-        return grads
+    def walk_back(self, dys, step):
+        """Apply the chain rule, see above, from the last layer fed in `dys` down to the picture.
 
-    def batch_statistics(self) -> dict:
-        """Return {layer: (mean, var)} of the batch normalisations in the last training pass."""
-        return {
-            node.name: self._caches[node.name][2:]
-            for node in self.nodes
-            if self._trained and isinstance(node.layer, BatchNorm2d) and node.name in self._caches
-        }
+        Parameters
+        ----------
+        dys : dict, layer -> gradient
+        step : callable, (node, dy, cache) -> dx
+            How dy is passed back through one layer; dx is a list for a layer with several inputs,
+            None where nothing below is of interest.
 
-    def switches(self) -> dict:
-        """Return {layer: `ops.maxpool2d.Cache`} of the max poolings in the last forward pass."""
-        return {
-            node.name: self._caches[node.name]
-            for node in self.nodes
-            if isinstance(node.layer, MaxPool2d) and node.name in self._caches
-        }
-
-    def replica(self) -> "Network":
-        """Return a network with the same parameter arrays and caches of its own, for a thread."""
-        twin = Network([tuple(node) for node in self.nodes], self.params, self.input_shape)
-        twin.attrs, twin.convolution = self.attrs, self.convolution
-        return twin
-
-    def shapes(self, input_shape: tuple | None = None, taps: list | None = None) -> dict:
-        """Return {layer: (C, H, W) of its output} for an input of `input_shape` (C, H, W).
-
-        Of the layers that `forward` computes for `taps`, all by default.
-
-        Raises
-        ------
-        MinicnnError
-            If a layer's window, or the parameters that it has, do not fit.
+        Returns
+        -------
+        array like the picture, or None if nothing has come down to it
         """
-        count = len(self.nodes) if taps is None else len(self.nodes_until(taps))
-        return {name: out for name, _, out in islice(self._shapes(input_shape), count)}
+        last = self._find(list(dys))
+        # dJ/dy of the layers above, and of these as much as has come together so far
+        pending = {name: self._checked_gradient(name, dy) for name, dy in dys.items()}
+        for node in reversed(self.nodes[: last + 1]):
+            dy = pending.pop(node.name, None)
+            if dy is None:  # J does not depend on this layer
+                continue
+            dx = step(node, dy, self._caches[node.name])
+            if dx is None:
+                continue
+            parts = dx if isinstance(node.layer, Concat) else [dx]
+            for source, part in zip(node.inputs, parts, strict=True):
+                pending[source] = part if source not in pending else pending[source] + part
+        return pending.get(INPUT)
 
-    def nodes_until(self, taps: list) -> list:
-        """Return the `Node`s that `forward` computes for `taps`."""
-        return self.nodes[: self._find(list(taps)) + 1]
-
-    def own_params(self, node: Node) -> dict:
+    def own_params(self, node) -> dict:
         """Return a layer's parameters by their short names, {"weight": ..., "bias": ...}."""
         prefix = node.name + "."
         return {
@@ -244,40 +211,13 @@ class Network:
             if prefix + name in self.params
         }
 
-    def param_shapes(self) -> dict:
-        """Return {"conv1_1.weight": shape, ...}: what the layers need, whatever `params` holds."""
-        return {
-            f"{name}.{param}": shape
-            for name, own, _ in self._shapes(None, check=False)
-            for param, shape in own.items()
-        }
+    def forget(self) -> None:
+        """Let go of what the last forward pass has kept; `backward` needs another one then."""
+        self._caches, self._outputs, self.trained = {}, {}, False
 
-    def receptive_fields(self) -> dict:
-        """Return {layer: `Field` (size, stride, offset)}, in pixels of the picture."""
-        found = {INPUT: network_receptive_fields.PIXEL}
-        for node in self.nodes:
-            seen = network_receptive_fields.cover([found[source] for source in node.inputs])
-            found[node.name] = network_receptive_fields.behind(seen, node.layer)
-        del found[INPUT]
-        return found
-
-    def _shapes(self, input_shape, check=True):
-        """Yield (name, {parameter: shape}, (C, H, W) of the output) layer by layer."""
-        shapes = {INPUT: tuple(input_shape or self.input_shape)}
-        for node in self.nodes:
-            sources = [shapes[source] for source in node.inputs]
-            try:
-                shapes[node.name] = node.layer.out_shape(*sources)
-            except MinicnnError as error:
-                raise MinicnnError(f"layer {node.name}: {error}") from None
-            own = node.layer.param_shapes(sources[0])
-            for name, array in self.own_params(node).items() if check else ():
-                if array.shape != own.get(name):
-                    raise MinicnnError(
-                        f"layer {node.name}: its {name} {array.shape} does not fit an input of "
-                        f"{sources[0]}, which needs {own.get(name)}"
-                    )
-            yield node.name, own, shapes[node.name]
+    def nodes_until(self, taps: list) -> list:
+        """Return the `Node`s that `forward` computes for `taps`."""
+        return self.nodes[: self._find(list(taps)) + 1]
 
     def _find(self, names):
         """Return the index of the last of `names`."""
@@ -290,52 +230,11 @@ class Network:
                 )
         return max(self._index[name] for name in names)
 
-    def _check_gradient(self, name, dy):
+    def _checked_gradient(self, name, dy):
+        """Return dy in the dtype of the layer's output; refuse one of another shape."""
         if name not in self._outputs:
             raise MinicnnError(f"no forward pass with keep=True has reached layer {name!r} yet")
         shape, dtype = self._outputs[name]
         if dy.shape != shape:
             raise MinicnnError(f"layer {name}: the gradient is {dy.shape}, its activation {shape}")
         return dy.astype(dtype, copy=False)
-
-    def _walk_back(self, dys, rule, grads):
-        """Chain rule from the last fed layer down; fills `grads` if given, else returns dx."""
-        last = self._find(list(dys))
-        pending = {name: self._check_gradient(name, dy) for name, dy in dys.items()}
-        for node in reversed(self.nodes[: last + 1]):
-            dy = pending.pop(node.name, None)
-            if dy is None:
-                continue
-            cache, params = self._caches[node.name], self.own_params(node)
-            if grads is None:
-                dx = node.layer.backward(dy, cache, params, rule)
-            elif isinstance(node.layer, BatchNorm2d):
-                dx, own = node.layer.backward_all(dy, cache)
-                grads.update(_prefixed(node.name, own))
-            else:
-                grads.update(_prefixed(node.name, node.layer.backward_params(dy, cache)))
-                if node.inputs == (INPUT,):
-                    continue  # nothing below has parameters
-                dx = node.layer.backward(dy, cache, params, rule)
-            parts = dx if isinstance(node.layer, Concat) else [dx]
-            for source, part in zip(node.inputs, parts, strict=True):
-                pending[source] = part if source not in pending else pending[source] + part
-        return pending.get(INPUT)
-
-
-def _as_nodes(layers):
-    nodes, known = [], [INPUT]
-    for name, layer, *inputs in layers:
-        inputs = tuple(inputs[0]) if inputs and inputs[0] else (known[-1],)
-        if name in known:
-            raise MinicnnError(f"two layers are named {name!r}; names must be unique")
-        for source in inputs:
-            if source not in known:
-                raise MinicnnError(f"layer {name!r} takes {source!r}, which does not come before")
-        nodes.append(Node(name, layer, inputs))
-        known.append(name)
-    return nodes
-
-
-def _prefixed(name, own):
-    return {f"{name}.{param}": grad for param, grad in own.items()}

@@ -13,6 +13,7 @@ Source: Dumoulin & Visin 2016, arXiv 1603.07285, section 2, applied layer by lay
 from typing import NamedTuple
 
 from minicnn.network.layers import GlobalAvgPool2d, Linear
+from minicnn.network.nodes import INPUT
 from minicnn.ops.shapes import pair
 
 
@@ -42,8 +43,17 @@ PIXEL = Field((1, 1), (1, 1), (0, 0))
 WHOLE = Field(None, (0, 0), (0, 0))
 
 
+def of_layers(net):
+    """Return {layer: `Field`} of a network, in pixels of the picture."""
+    found = {INPUT: PIXEL}
+    for node in net.nodes:
+        found[node.name] = behind(cover([found[source] for source in node.inputs]), node.layer)
+    del found[INPUT]
+    return found
+
+
 def cover(fields):
-    """Return the least field that covers all of `receptive_fields`, which have the same stride."""
+    """Return the least field that covers all of `fields`, which have the same stride."""
     if any(field.size is None for field in fields):
         return WHOLE
     offset = tuple(min(f.offset[i] for f in fields) for i in (0, 1))

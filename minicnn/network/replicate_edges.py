@@ -47,9 +47,7 @@ def replicate_first(net: Network) -> Network:
             layers.append((name, replace(layer, padding=0), ("replicate",)))
         else:
             layers.append(tuple(node))
-    twin = Network(layers, net.params, net.input_shape, net.attrs)
-    twin.convolution = net.convolution
-    return twin
+    return Network(layers, net.params, net.input_shape, net.attrs)
 
 
 def _beyond(layer):

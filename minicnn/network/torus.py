@@ -34,9 +34,7 @@ def on_torus(net: Network) -> Network:
         (name, OnTorus(layer) if isinstance(layer, WINDOWED) else layer, inputs)
         for name, layer, inputs in net.nodes
     ]
-    twin = Network(layers, net.params, net.input_shape, net.attrs)
-    twin.convolution = net.convolution
-    return twin
+    return Network(layers, net.params, net.input_shape, net.attrs)
 
 
 @dataclass(frozen=True)

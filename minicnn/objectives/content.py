@@ -59,7 +59,7 @@ class ContentLoss:
         report : dict, optional
             Gets layer name -> weighted value of that layer.
         """
-        return over_layers(self, acts, weight, report)
+        return over_layers(self, acts, weight, report, self.term)
 
     def term(self, name, f, factor):
         """Return (value, df) of a layer."""

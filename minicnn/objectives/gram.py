@@ -131,21 +131,9 @@ class GramStyleLoss:
     layer_weights : dict, layer name -> float, optional
         The lambda of equation 7, 1 where not given; a layer of weight 0 is left out.
     normalisation : {"mean", "gatys", "lecture"}
-
-    Attributes
-    ----------
-    only_grams : bool
-        Whether nothing but `mean_gram` reads the activations; what inherits this may read more.
-    deferred : bool
-        Whether gradients are handed out as `ChannelProduct`: if somebody can take those.
-    mean_gram : callable
-        The function of this name, or one that does the same faster.
     """
 
-    only_grams = True
-
     def __init__(self, targets, layer_weights=None, normalisation="mean"):
-        self.deferred, self.mean_gram = False, mean_gram
         factor = row_of(STYLE, normalisation, "style")
         self.weights = used_weights(targets, layer_weights, "style")
         self.targets = {name: targets[name] for name in self.weights}
@@ -154,12 +142,23 @@ class GramStyleLoss:
 
     def __call__(self, acts, weight=1.0, report=None):
         """Return (weight · value, {layer: weight · gradient}), as `ContentLoss` does."""
-        return over_layers(self, acts, weight, report)
+        return over_layers(self, acts, weight, report, self.term)
+
+    def deferred(self, acts, weight=1.0, report=None, mean_gram=mean_gram):
+        """Return the same, each gradient a `ChannelProduct` that has not been multiplied out.
+
+        `mean_gram` is the function of this name, or one that does the same faster. Nothing else
+        reads the activations; what inherits this and reads more has None here.
+        """
+
+        def term(name, f, factor):
+            return deferred_style(f, self.targets[name], factor, mean_gram)
+
+        return over_layers(self, acts, weight, report, term)
 
     def term(self, name, f, factor):
         """Return (value, df) of a layer."""
-        value, df = deferred_style(f, self.targets[name], factor, self.mean_gram)
-        return value, df if self.deferred else df.dense()
+        return style(f, self.targets[name], factor)
 
     def check(self, name, f):
         """Refuse an activation that cannot be compared with the target."""

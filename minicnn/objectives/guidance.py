@@ -85,7 +85,7 @@ class GuidedStyleLoss(GramStyleLoss):
         As for `GramStyleLoss`.
     """
 
-    only_grams = False
+    deferred = None  # it reads regions
 
     def __init__(self, targets, guides, layer_weights=None, normalisation="mean"):
         super().__init__(targets, layer_weights, normalisation)

@@ -1,4 +1,4 @@
-"""What losses of named layers share: sums, weights, the walk over the layers."""
+"""What losses of named layers share: sums, weights, the sum over the layers."""
 
 import numpy as np
 
@@ -20,14 +20,17 @@ def sum_squares(a):
     return total
 
 
-def over_layers(loss, acts, weight, report):
-    """Return (sum of the weighted terms, {layer: gradient}) of a loss with one term a layer."""
+def over_layers(loss, acts, weight, report, term):
+    """Return (sum of the weighted terms, {layer: gradient}) of a loss with one term a layer.
+
+    `term(name, f, factor)` returns (value, gradient) of a layer.
+    """
     total, gradients = 0.0, {}
     for name, layer_weight in loss.weights.items():
         f = activation(acts, name)
         loss.check(name, f)
         factor = weight * layer_weight * loss.factors[name]
-        value, gradients[name] = loss.term(name, f, factor)
+        value, gradients[name] = term(name, f, factor)
         total += value
         if report is not None:
             report[name] = value

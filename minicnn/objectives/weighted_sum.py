@@ -4,8 +4,8 @@
 
     dJ/dx = backward(sum_o w_o · dJ_o/dactivations) + sum_p w_p · dR_p/dx
 
-Objectives meet the picture through a network's walk, priors directly. Neither knows the network:
-the walk is two functions, given to `ImageFunction`.
+Objectives meet the picture through a network, priors directly. Neither knows the network: its
+forward and backward pass are two functions, given to `ImageFunction`.
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
-from minicnn.kernels.strips import with_smaller_strips
+from minicnn.kernels.strips import Strips
 from minicnn.objectives.gram import ChannelProduct
 
 
@@ -46,26 +46,15 @@ class WeightedSum:
         named = [name for _, objective in self.objectives.values() for name in objective.layers]
         self.layers = list(dict.fromkeys(named))
 
-    def defer(self, mean_gram):
-        """Have Gram gradients handed out as `objectives.ChannelProduct`.
-
-        Parameters
-        ----------
-        mean_gram : callable
-            Computes Gram matrices instead of `mean_gram`.
-
-        Returns
-        -------
-        set of the layers of which nothing is read but these Gram matrices
-        """
+    @property
+    def gram_layers(self):
+        """The layers of which nothing is read but Gram matrices, a frozenset."""
         grams, others = set(), set()
         for _, objective in self.objectives.values():
-            if hasattr(objective, "deferred"):
-                objective.deferred, objective.mean_gram = True, mean_gram
-            (grams if getattr(objective, "only_grams", False) else others).update(objective.layers)
-        return grams - others
+            (grams if reads_only_grams(objective) else others).update(objective.layers)
+        return frozenset(grams - others)
 
-    def __call__(self, acts, x=None, report=None):
+    def __call__(self, acts, x=None, report=None, mean_gram=None):
         """Evaluate every term.
 
         Parameters
@@ -75,6 +64,9 @@ class WeightedSum:
         report : dict, optional
             Gets name -> weighted value of each term (they add up to the value) and, for an
             objective on several layers, "name.layer" -> its part.
+        mean_gram : callable, optional
+            Computes Gram matrices instead of `gram.mean_gram`, for an evaluator that takes their
+            gradients as `gram.ChannelProduct`: those are then not multiplied out.
 
         Returns
         -------
@@ -85,7 +77,10 @@ class WeightedSum:
         total, dacts, dx = 0.0, {}, None
         for name, (weight, objective) in self.objectives.items():
             parts = {}
-            value, gradients = objective(acts, weight, parts)
+            if mean_gram is not None and reads_only_grams(objective):
+                value, gradients = objective.deferred(acts, weight, parts, mean_gram)
+            else:
+                value, gradients = objective(acts, weight, parts)
             total += value
             for layer, df in gradients.items():
                 dacts[layer] = _sum(dacts[layer], df) if layer in dacts else df
@@ -101,6 +96,11 @@ class WeightedSum:
             if report is not None:
                 report[name] = weight * value
         return total, dacts, dx
+
+
+def reads_only_grams(objective):
+    """Return whether an objective reads Gram matrices alone, see `GramStyleLoss.deferred`."""
+    return getattr(objective, "deferred", None) is not None
 
 
 def _sum(one, other):
@@ -123,34 +123,37 @@ class PictureFunction(Protocol):
 
 
 class ImageFunction:
-    """Function of a picture, fun(x) -> (value, gradient), from a weighted sum and a network's walk.
+    """Function of a picture, fun(x) -> (value, gradient), from a weighted sum and a network.
 
     Parameters
     ----------
     objective : WeightedSum
     forward : callable, (x, layer names) -> {layer: activation}, such as `net.forward`
     backward : callable, {layer: gradient} -> dx, such as `net.backward`
+    mean_gram : callable, optional
+        Of an evaluator whose `backward` takes `gram.ChannelProduct`, see `WeightedSum`.
 
     Attributes
     ----------
     terms : dict, name -> weighted value of every term at the last picture evaluated
     """
 
-    def __init__(self, objective, forward, backward):
+    def __init__(self, objective, forward, backward, mean_gram=None):
         self.objective, self.forward, self.backward = objective, forward, backward
-        self.terms = {}
+        self.mean_gram, self.terms = mean_gram, {}
+        self.strips = Strips()
 
     def __call__(self, x):
         """Return (value, gradient) at picture x, both for all terms together."""
         if launch.suit(x):
-            return with_smaller_strips(partial(self._evaluate, x), launch.release)
+            return self.strips.fitted(partial(self._evaluate, x), launch.release)
         return self._evaluate(x)
 
     def _evaluate(self, x):
         terms = {}
         layers = self.objective.layers
         acts = self.forward(x, layers) if layers else {}
-        value, dacts, dx = self.objective(acts, x, terms)
+        value, dacts, dx = self.objective(acts, x, terms, self.mean_gram)
         if dacts:
             through = self.backward(dacts)
             if dx is None:

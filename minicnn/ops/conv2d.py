@@ -6,21 +6,23 @@
     backward_params  dw[k,c,r,s]  = Σ_npq dy[n,k,p,q] x[n,c, p u + r d - pad, q u + s d - pad]
                      db[k]        = Σ_npq dy[n,k,p,q]
 
-    u is the stride, d the dilation. With X = im2col(x), a matrix (C R S, P Q) for each picture,
-    and w as a matrix (K, C R S):    y = w X,    dx = col2im(wᵀ dy),    dw = dy Xᵀ.
+u is the stride, d the dilation. As matrices, with X = im2col(x) of (C R S, P Q) for each picture,
+w of (K, C R S) and dy of (K, P Q):
 
-`backward_data` is also the transposed convolution (Dumoulin & Visin 2016, arXiv 1603.07285).
-X is made for a strip of output rows at a time, so that it stays in the cache.
+    y = w X + b        dX = wᵀ dy,  dx = col2im(dX)        dw = dy Xᵀ,  db = dy 1
+
+For a matrix product these are the only derivatives whose shapes fit. With G groups there are G
+such products, one for each K/G output and C/G input channels; all are one stack of matrices below.
+
+`backward_data` is also the transposed convolution (Dumoulin & Visin 2016, arXiv 1603.07285):
+the same matrix wᵀ, whatever dy is. `column_strips` makes X for some output rows at a time.
 """
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.kernels import launch
-from minicnn.kernels.strips import strip_bytes
-from minicnn.ops.im2col import add_columns, crop, im2col, pad
+from minicnn.ops.column_strips import add_back, row_strips, strips
+from minicnn.ops.im2col import crop
 from minicnn.ops.shapes import out_size, pair
-
-STRIP_BYTES = 4 << 20
 
 
 def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
@@ -47,19 +49,20 @@ def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
     MinicnnError
         If the channels do not fit, or no window does.
     """
-    xp = array_module(x)
-    P, Q = out_shape(x.shape, w.shape, stride, padding, dilation, groups)
-    y = xp.empty((x.shape[0], w.shape[0], P, Q), x.dtype)
-    wg = _as_matrices(w, groups)  # (G, K/G, C/G R S)
-    for n, rows, cols in _strips(x, w, P, Q, stride, padding, dilation, groups):
-        y[n, :, rows] = xp.matmul(wg, cols).reshape(w.shape[0], -1, Q)
+    windows = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    P, Q = out_shape(x.shape, w.shape, **windows)
+    K, G = w.shape[0], groups
+    wg = w.reshape(G, K // G, -1)  # (G, K/G, C/G R S)
+    y = array_module(x).empty((x.shape[0], K, P, Q), x.dtype)
+    for n, rows, X in strips(x, w.shape, (P, Q), **windows):  # X (G, C/G R S, p Q)
+        y[n, :, rows] = (wg @ X).reshape(K, -1, Q)  # (G, K/G, p Q) -> (K, p, Q)
     if b is not None:
-        y += b[:, None, None]
+        y += b[:, None, None]  # (K, 1, 1)
     return y, x
 
 
 def backward_data(dy, w, x_shape, *, stride=1, padding=0, dilation=1, groups=1):
-    """Return dx: the derivative with respect to the input, projected onto `dy` (N, K, P, Q).
+    """Return dx: the derivative with respect to the input, projected onto `dy`.
 
     Parameters
     ----------
@@ -72,18 +75,18 @@ def backward_data(dy, w, x_shape, *, stride=1, padding=0, dilation=1, groups=1):
     -------
     dx : array (N, C, H, W)
     """
-    xp = array_module(dy)
-    N, C, H, W = x_shape
-    P, Q = dy.shape[2:]
-    (R, S), (ph, pw) = w.shape[2:], pair(padding)
-    dx = xp.zeros((N, C, H + 2 * ph, W + 2 * pw), dy.dtype)
-    wt = _as_matrices(w, groups).transpose(0, 2, 1)  # (G, C/G R S, K/G)
+    (N, C, H, W), (K, _, R, S), G = x_shape, w.shape, groups
+    size, (beyond_rows, beyond_cols) = dy.shape[2:], pair(padding)
+    wt = w.reshape(G, K // G, -1).transpose(0, 2, 1)  # (G, C/G R S, K/G)
+    dx_pad = array_module(dy).zeros((N, C, H + 2 * beyond_rows, W + 2 * beyond_cols), dy.dtype)
     for n in range(N):
-        for p0, p1 in row_ranges(C * R * S * Q * dy.itemsize, P, dy):
-            dyg = dy[n, :, p0:p1].reshape(groups, -1, (p1 - p0) * Q)
-            dcols = xp.matmul(wt, dyg).reshape(1, C, R, S, p1 - p0, Q)
-            add_columns(dx[n : n + 1], dcols, stride=stride, dilation=dilation, first_row=p0)
-    return crop(dx, padding)
+        for rows in row_strips(dy, w.shape, size, groups):
+            dyg = dy[n, :, rows].reshape(G, K // G, -1)  # (K, p, Q) -> (G, K/G, p Q)
+            dX = (wt @ dyg).reshape(
+                1, C, R, S, -1, size[1]
+            )  # (G, C/G R S, p Q) -> (1, C, R, S, p, Q)
+            add_back(dx_pad[n : n + 1], dX, rows, stride, dilation)  # col2im
+    return crop(dx_pad, padding)  # (N, C, H, W)
 
 
 def backward_params(dy, x, w_shape, *, stride=1, padding=0, dilation=1, groups=1):
@@ -101,14 +104,13 @@ def backward_params(dy, x, w_shape, *, stride=1, padding=0, dilation=1, groups=1
     dw : array (K, C / groups, R, S)
     db : array (K,)
     """
-    xp = array_module(dy)
-    K = w_shape[0]
-    P, Q = dy.shape[2:]
-    dw = xp.zeros((groups, K // groups, w_shape[1] * w_shape[2] * w_shape[3]), dy.dtype)
-    w_like = xp.empty(w_shape, dy.dtype)
-    for n, rows, cols in _strips(x, w_like, P, Q, stride, padding, dilation, groups):
-        dw += xp.matmul(dy[n, :, rows].reshape(groups, K // groups, -1), cols.transpose(0, 2, 1))
-    return dw.reshape(w_shape), dy.sum(axis=(0, 2, 3))
+    windows = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    (K, c, R, S), G = w_shape, groups  # c = C/G
+    dw = array_module(dy).zeros((G, K // G, c * R * S), dy.dtype)
+    for n, rows, X in strips(x, w_shape, dy.shape[2:], **windows):  # X (G, C/G R S, p Q)
+        dyg = dy[n, :, rows].reshape(G, K // G, -1)  # (K, p, Q) -> (G, K/G, p Q)
+        dw += dyg @ X.transpose(0, 2, 1)  # (G, K/G, p Q) (G, p Q, C/G R S)
+    return dw.reshape(w_shape), dy.sum(axis=(0, 2, 3))  # (K, C/G, R, S), (K,)
 
 
 def out_shape(x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1):
@@ -122,24 +124,3 @@ def out_shape(x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1):
     return tuple(
         out_size(x_shape[2 + i], w_shape[2 + i], u[i], pad_[i], dilation=d[i]) for i in (0, 1)
     )
-
-
-def _as_matrices(w, groups):
-    """(K, C/G, R, S) -> (G, K/G, C/G R S)."""
-    return w.reshape(groups, w.shape[0] // groups, -1)
-
-
-def row_ranges(bytes_per_row, P, x):
-    """Split P output rows into ranges whose columns take about `STRIP_BYTES`, on a GPU more."""
-    step = max(1, (strip_bytes() if launch.suit(x) else STRIP_BYTES) // bytes_per_row)
-    return [(p, min(p + step, P)) for p in range(0, P, step)]
-
-
-def _strips(x, w, P, Q, stride, padding, dilation, groups):
-    """Yield (picture, slice of output rows, columns (G, C/G R S, p Q)) strip by strip."""
-    x = pad(x, padding)
-    C, (R, S) = x.shape[1], w.shape[2:]
-    for n in range(x.shape[0]):
-        for p0, p1 in row_ranges(C * R * S * Q * x.itemsize, P, x):
-            cols = im2col(x[n : n + 1], (R, S), stride=stride, dilation=dilation, rows=(p0, p1))
-            yield n, slice(p0, p1), cols.reshape(groups, -1, (p1 - p0) * Q)

@@ -1,22 +1,28 @@
 """im2col and its adjoint col2im: every window of a picture as a column of a matrix.
 
-    im2col   cols[n, c, r, s, p, q]  = x_pad[n, c, p u + r d, q v + s d]
+    im2col   cols[n, c, r, s, p, q]  = x_pad[n, c, p u + r d, q v + s e]
     col2im   dx_pad[n, c, i, j]      = sum of dcols[n, c, r, s, p, q] over all (r, s, p, q)
-                                       with p u + r d = i and q v + s d = j
+                                       with p u + r d = i and q v + s e = j
 
-    (u, v) is the stride, d the dilation, x_pad is x with `padding` zeros around it.
-    col2im is the transpose of im2col: <im2col(x), c> = <x, col2im(c)>.
+(u, v) is the stride and (d, e) the dilation, as (rows, columns); x_pad is x with `padding` zeros
+around it. Windows of 2 x 2 on a picture of 3 x 3: row (r, s) of the matrix is the picture as
+element (r, s) of the windows sees it, column (p, q) is the window at (p, q).
 
-A convolution is then one matrix product. The columns take R S times the memory of x, so the
-convolutions ask for a strip of output rows at a time (`rows`).
+    a b c        (0, 0)  a b d e        with dilation 2 a window       (0, 0)  a
+    d e f        (0, 1)  b c e f        leaves out every other row     (0, 1)  c
+    g h i        (1, 0)  d e g h        and column; there is one:      (1, 0)  g
+                 (1, 1)  e f h i                                       (1, 1)  i
+
+col2im is the transpose of im2col, also called its adjoint: <im2col(x), c> = <x, col2im(c)> for all
+x and c. As im2col copies pixels and does nothing else, its derivative projected onto dcols is
+col2im(dcols): each copy of a pixel hands its derivative back, and they are added.
 """
 
 from minicnn.backend import array_module
-from minicnn.kernels import launch
 from minicnn.ops.shapes import out_size, pair
 
 
-def im2col(x, kernel, *, stride=1, padding=0, dilation=1, rows=None):
+def im2col(x, kernel, *, stride=1, padding=0, dilation=1):
     """Copy every window of `x` into a column.
 
     Parameters
@@ -24,26 +30,26 @@ def im2col(x, kernel, *, stride=1, padding=0, dilation=1, rows=None):
     x : array (N, C, H, W)
     kernel, stride, padding, dilation : int or (int, int)
         (rows, columns); the padding is zeros.
-    rows : (int, int), optional
-        First and last + 1 of the output rows wanted; all by default.
 
     Returns
     -------
-    cols : array (N, C, R, S, p, Q)
-        p is the number of rows asked for.
+    cols : array (N, C, R, S, P, Q)
+
+    >>> import numpy as np
+    >>> im2col(np.arange(9).reshape(1, 1, 3, 3), 2).reshape(4, 4)  # (R S, P Q), as drawn above
+    array([[0, 1, 3, 4],
+           [1, 2, 4, 5],
+           [3, 4, 6, 7],
+           [4, 5, 7, 8]])
     """
-    xp = array_module(x)
-    x = pad(x, padding)
-    (R, S), (d, e) = pair(kernel), pair(dilation)
-    p0, p1 = rows or (0, out_size(x.shape[2], R, pair(stride)[0], 0, dilation=d))
-    Q = out_size(x.shape[3], S, pair(stride)[1], 0, dilation=e)
-    cols = xp.empty((*x.shape[:2], R, S, p1 - p0, Q), x.dtype)
-    if launch.suit(x):
-        launch.im2col(x, cols, stride=pair(stride), dilation=(d, e), first_row=p0)
-        return cols
+    x_pad = pad(x, padding)
+    N, C, H, W = x_pad.shape
+    (R, S), (u, v), (d, e) = pair(kernel), pair(stride), pair(dilation)
+    P, Q = out_size(H, R, u, 0, dilation=d), out_size(W, S, v, 0, dilation=e)
+    cols = array_module(x).empty((N, C, R, S, P, Q), x.dtype)
     for r in range(R):
         for s in range(S):
-            cols[:, :, r, s] = x[_window(r * d, s * e, (p0, p1), Q, stride)]
+            cols[:, :, r, s] = x_pad[_seen(r * d, s * e, P, Q, u, v)]  # (N, C, P, Q)
     return cols
 
 
@@ -60,25 +66,21 @@ def col2im(cols, x_shape, *, stride=1, padding=0, dilation=1):
     -------
     dx : array, shape `x_shape`, dtype of `cols`
     """
-    xp = array_module(cols)
     N, C, H, W = x_shape
-    (pad_rows, pad_cols) = pair(padding)
-    dx = xp.zeros((N, C, H + 2 * pad_rows, W + 2 * pad_cols), cols.dtype)
-    add_columns(dx, cols, stride=stride, dilation=dilation)
-    return crop(dx, padding)
+    (rows, columns) = pair(padding)
+    dx_pad = array_module(cols).zeros((N, C, H + 2 * rows, W + 2 * columns), cols.dtype)
+    add_columns(dx_pad, cols, stride=stride, dilation=dilation)
+    return crop(dx_pad, padding)
 
 
-def add_columns(dx, cols, *, stride=1, dilation=1, first_row=0):
-    """Add a strip of columns, whose top output row is `first_row`, to the padded `dx` in place."""
-    d, e = pair(dilation)
-    R, S, p, Q = cols.shape[2:]
-    if launch.suit(dx):
-        options = {"stride": pair(stride), "dilation": (d, e), "first_row": first_row}
-        return launch.add_columns(dx, cols, **options)
+def add_columns(dx_pad, cols, *, stride=1, dilation=1):
+    """Add the columns (N, C, R, S, P, Q) to the padded picture `dx_pad` in place."""
+    (u, v), (d, e) = pair(stride), pair(dilation)
+    R, S, P, Q = cols.shape[2:]
     for r in range(R):
         for s in range(S):
-            where = _window(r * d, s * e, (first_row, first_row + p), Q, stride)
-            dx[where] += cols[:, :, r, s]
+            seen = dx_pad[_seen(r * d, s * e, P, Q, u, v)]  # (N, C, P, Q), a view
+            seen += cols[:, :, r, s]
 
 
 def pad(x, padding, value=0):
@@ -96,13 +98,8 @@ def crop(x, padding):
     return x[:, :, rows : x.shape[2] - rows, cols : x.shape[3] - cols]
 
 
-def _window(r, s, rows, Q, stride):
-    """Index of the pixels that element (r, s) of the windows sees, output rows `rows`."""
-    u, v = pair(stride)
-    p0, p1 = rows
-    return (
-        slice(None),
-        slice(None),
-        slice(r + u * p0, r + u * (p1 - 1) + 1, u),
-        slice(s, s + v * (Q - 1) + 1, v),
-    )
+def _seen(r, s, P, Q, u, v):
+    """Index of the pixels, in all P x Q windows, that lie r rows and s columns into the window."""
+    rows = slice(r, r + u * (P - 1) + 1, u)
+    columns = slice(s, s + v * (Q - 1) + 1, v)
+    return slice(None), slice(None), rows, columns

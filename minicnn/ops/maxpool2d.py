@@ -1,14 +1,22 @@
-"""Max pooling, its switches, and unpooling by them.
+"""Max pooling and its switches.
 
     forward   y[n,c,p,q]  = max over (r, s) of x[n,c, p u + r - pad, q u + s - pad]
               switch      = r S + s of the winner; among equals the first in row-major order
     backward  dx[n,c,h,w] = Σ dy[n,c,p,q] over the windows whose winner sits at (h, w)
 
-    u is the stride. The padding is minus infinity, so a switch never points at it.
+u is the stride. The padding is minus infinity, so a switch never points at it. The derivative of a
+maximum is 1 by its winner and 0 by all others, so dy goes to the winner; where windows overlap, a
+pixel can win several. With the switches fixed, both are linear: <pool(x), v> = <x, backward(v)>.
 
-With the switches fixed, `backward` is linear: <pool(x), v> = <x, backward(v)>, and it is the
-unpooling of the deconvnet (Zeiler & Fergus 2014, arXiv 1311.2901, section 2.1). Where windows
-overlap, two of them may have the same winner: the sum is the adjoint; `unpool` offers others.
+    >>> import numpy as np
+    >>> y, cache = forward(np.array([[[[1.0, 2, 0, 1], [5, 5, 3, 2]]]]), 2)
+    >>> y.tolist(), cache.switches.tolist()
+    ([[[[5.0, 3.0]]]], [[[[2, 2]]]])
+    >>> backward(np.array([[[[10.0, 20]]]]), cache)
+    array([[[[ 0.,  0.,  0.,  0.],
+             [10.,  0., 20.,  0.]]]])
+
+`unpool` has the same for the deconvnet, with its other rules for overlaps.
 """
 
 from typing import NamedTuple
@@ -18,11 +26,9 @@ from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
 from minicnn.ops.shapes import out_size, pair
 
-OVERLAPS = ("sum", "max", "overwrite")
-
 
 class Cache(NamedTuple):
-    """What unpooling needs: the switches (N, C, P, Q) and the geometry."""
+    """What `backward` needs: the switches (N, C, P, Q) and the geometry."""
 
     switches: object
     x_shape: tuple
@@ -62,11 +68,11 @@ def forward(x, kernel, *, stride=None, padding=0, ceil=False):
     if launch.suit(x) and kernel[0] * kernel[1] <= launch.SWITCHES:
         y, switches = launch.max_pool(x, (P, Q), kernel, stride, padding)
         return y, Cache(switches, x.shape, kernel, stride, padding)
-    x_pad = _pad_for(x, (P, Q), kernel, stride, padding, -xp.inf)
+    x_pad = pad_for(x, (P, Q), kernel, stride, padding, -xp.inf)
     y = switches = None
     dtype = xp.uint8 if kernel[0] * kernel[1] <= 256 else xp.uint16
-    for index, where in _windows((P, Q), kernel, stride):
-        value = x_pad[where]
+    for index, seen in elements((P, Q), kernel, stride):
+        value = x_pad[seen]  # (N, C, P, Q): this element of every window
         if y is None:
             y, switches = value.copy(order="K"), xp.zeros_like(value, dtype=dtype)
             continue
@@ -78,85 +84,20 @@ def forward(x, kernel, *, stride=None, padding=0, ceil=False):
 
 def backward(dy, cache):
     """Return dx (N, C, H, W): each entry of `dy` (N, C, P, Q) at its window's winner, summed."""
-    return unpool(dy, cache, overlap="sum")
-
-
-def unpool(y, cache, *, overlap="sum"):
-    """Place every entry of `y` where its window's maximum was; zero elsewhere.
-
-    Parameters
-    ----------
-    y : array (N, C, P, Q)
-    cache : Cache
-    overlap : {"sum", "max", "overwrite"}
-        What to do where several windows have the same winner: add (the exact adjoint), keep the
-        entry of the largest magnitude, or keep that of the last window in row-major order.
-
-    Returns
-    -------
-    x : array (N, C, H, W), dtype of `y`
-
-    Raises
-    ------
-    MinicnnError
-        If there is no such overlap rule.
-    """
-    if overlap not in OVERLAPS:
-        raise MinicnnError(f"no overlap rule {overlap!r}; the rules are {', '.join(OVERLAPS)}")
-    xp = array_module(y)
     switches, x_shape, kernel, stride, padding = cache
-    if launch.suit(y) and switches.dtype == "uint8":
-        return launch.unpool(y, *cache, OVERLAPS.index(overlap))
-    size = y.shape[2:]
-    x_pad = _pad_for(xp.zeros_like(y, shape=x_shape), size, kernel, stride, padding, 0)
-    # a pixel is the bottom right corner (the largest index) of the first window that holds it:
-    # from the largest index to the smallest, windows are met in row-major order
-    for index, where in reversed(list(_windows(size, kernel, stride))):
-        mine = switches == index
-        there = x_pad[where]
-        if overlap == "sum":
-            there += y * mine
-        elif overlap == "max":
-            there[...] = xp.where(mine & (abs(y) > abs(there)), y, there)
-        else:
-            there[...] = xp.where(mine, y, there)
-    H, W = x_shape[2:]
-    return x_pad[:, :, padding[0] : padding[0] + H, padding[1] : padding[1] + W]
+    if launch.suit(dy) and switches.dtype == "uint8":
+        return launch.unpool(dy, *cache)
+    zeros = array_module(dy).zeros_like(dy, shape=x_shape)
+    dx_pad = pad_for(zeros, dy.shape[2:], kernel, stride, padding, 0)
+    # from the last element to the first, a pixel meets the windows that hold it in row-major order
+    for index, seen in reversed(list(elements(dy.shape[2:], kernel, stride))):
+        dx_seen = dx_pad[seen]  # (N, C, P, Q), a view
+        dx_seen += dy * (switches == index)
+    return without_padding(dx_pad, x_shape, padding)
 
 
-def drop_zero_windows(y, cache):
-    """Return the cache without switches where the maximum is not positive.
-
-    After a ReLU all pixels of such a window tie at 0, and the switch at the first of them is
-    arbitrary: a gradient that comes there is stopped by the ReLU's mask, but the deconvnet has no
-    mask and would place signal there.
-
-    Parameters
-    ----------
-    y : array (N, C, P, Q)
-        The pooled values that came with `cache`.
-    cache : Cache
-
-    Returns
-    -------
-    Cache
-        Unpooling by it leaves out the dropped windows.
-    """
-    switches = cache.switches
-    if cache.kernel[0] * cache.kernel[1] >= array_module(y).iinfo(switches.dtype).max:
-        switches = switches.astype("uint32")
-    nowhere = array_module(y).iinfo(switches.dtype).max  # no window has so many pixels
-    switches = array_module(y).where(y > 0, switches, switches.dtype.type(nowhere))
-    return cache._replace(switches=switches)
-
-
-def zero_windows(y):
-    """Count the windows whose maximum is exactly 0: after a ReLU all their pixels tie there."""
-    return int((y == 0).sum())
-
-
-def _pad_for(x, size, kernel, stride, padding, value):
-    """Pad so that every window of an output of `size` lies inside."""
+def pad_for(x, size, kernel, stride, padding, value):
+    """Pad so that every window of an output of `size` (P, Q) lies inside."""
     behind = [
         max(0, (size[i] - 1) * stride[i] + kernel[i] - padding[i] - x.shape[2 + i]) for i in (0, 1)
     ]
@@ -169,8 +110,14 @@ def _pad_for(x, size, kernel, stride, padding, value):
     return x_pad
 
 
-def _windows(size, kernel, stride):
-    """Yield (index, slice) for every element of the window, in row-major order."""
+def without_padding(x_pad, x_shape, padding):
+    """Return the view (N, C, H, W) of what `pad_for` has padded."""
+    (top, left), (H, W) = padding, x_shape[2:]
+    return x_pad[:, :, top : top + H, left : left + W]
+
+
+def elements(size, kernel, stride):
+    """Yield (r S + s, index of what the element sees in all windows), in row-major order."""
     for r in range(kernel[0]):
         for s in range(kernel[1]):
             rows = slice(r, r + stride[0] * (size[0] - 1) + 1, stride[0])

@@ -7,6 +7,15 @@
     guided     dx = max(dy, 0) (x > 0)      Springenberg et al. 2014, arXiv 1412.6806
 
 Only the first is a gradient: the other two make pictures of what excites a unit.
+
+Every operation of this folder is such a pair. `forward` returns y and a cache: what it knows that
+`backward` will need, and no more. `backward` takes dy, the derivative of the final number J by
+each entry of y, and returns dx, that by each entry of x:
+
+    dx[i] = ∂J/∂x[i] = Σ_j dy[j] ∂y[j]/∂x[i]          the chain rule
+
+We call dx the derivative of y by x *projected onto dy*. The matrix of all ∂y[j]/∂x[i] is never
+made. Here it is diagonal: entry (i, i) is 1 where x[i] > 0, else 0.
 """
 
 from minicnn.backend import array_module

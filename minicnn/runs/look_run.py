@@ -16,7 +16,7 @@ import numpy as np
 
 from minicnn.backend import to_device
 from minicnn.data.datasets import centre
-from minicnn.engine.select import walk_of
+from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import fit, preprocess, resize
 from minicnn.pictures.overlays import magnified
@@ -24,8 +24,17 @@ from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_output, save_image
 from minicnn.runs import provenance
 from minicnn.runs.inputs import OWN, open_all
-from minicnn.runs.options import add_settings, settings_of
-from minicnn.runs.settings import RunOptions, Settings, choice, count, setting, text
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import (
+    NATURAL,
+    RunOptions,
+    Settings,
+    choice,
+    count,
+    setting,
+    settings_of,
+    text,
+)
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Report, duration
 
@@ -50,6 +59,7 @@ class LookSettings(Settings):
         "scale the short side and cut the centre out, make it square, or keep its shape",
         group="picture",
     )
+    seed: int = setting(NATURAL, 0, "of all that is drawn at random", group="network")
 
     def inputs(self):
         """Return {role: picture file}."""
@@ -76,14 +86,14 @@ class LookJob:
 
     Attributes
     ----------
-    walk : what walks the network
+    evaluator : what walks the network
     picture : uint8 (H, W, 3), as the network sees it
     x : float32 (1, 3, H, W), the same preprocessed, on the device
     """
 
     settings: LookSettings
     net: object
-    walk: object
+    evaluator: object
     picture: np.ndarray = field(repr=False)
     x: np.ndarray = field(repr=False)
     notes: list
@@ -135,8 +145,8 @@ def open_look(settings, kind, files=None):
     rgb = fitted(opened.pictures["image"], settings.size or net.input_shape[1], settings.fit)
     x = to_device(preprocess(rgb, net.attrs["preprocess"]), device)
     x = x.astype(net.dtype, copy=False)
-    walk = walk_of(net, settings.engine, settings.threads)
-    return kind(settings, net, walk, rgb, x, reader.notes, reader.inputs, device)
+    evaluator = evaluator_of(net, Evaluation(settings.engine, settings.threads))
+    return kind(settings, net, evaluator, rgb, x, reader.notes, reader.inputs, device)
 
 
 def fitted(rgb, size, how):

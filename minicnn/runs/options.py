@@ -11,6 +11,7 @@ TITLES = {
     "what": "what to make",
     "picture": "size, start and colours",
     "loss": "the loss",
+    "projection": "the way down to the picture",
     "search": "the search",
     "network": "the network",
     "machine": "the machine",
@@ -20,6 +21,7 @@ TITLES = {
 
 def add_settings(verb, *classes) -> None:
     """Declare an option for every setting of the classes, group by group."""
+    verb.declared = classes  # for the tables of the documentation
     entries = [entry for kind in classes for entry in kind.declared()]
     for group in GROUPS:
         chosen = [entry for entry in entries if entry[1].group == group]
@@ -127,19 +129,6 @@ def _old_spelling(how, new):
     return {**how, "action": Old}
 
 
-def settings_of(kind, args, **others):
-    """Return the settings of class `kind` of the arguments; `others` are those not named there."""
-    values = {}
-    for field, setting in kind.declared():
-        if not hasattr(args, field.name):
-            continue
-        value = getattr(args, field.name)
-        if setting.pair:
-            value, values[setting.pair] = value or (None, None)
-        values.setdefault(field.name, value)
-    return kind(**{**values, **others})
-
-
 def table(*classes) -> str:
     """Return the options of classes of settings as a table in Markdown."""
     rows = ["| option | default | what it does |", "|---|---|---|"]
@@ -150,9 +139,9 @@ def table(*classes) -> str:
             if setting.group != group or field.name in shared:
                 continue
             kind, option = setting.kind, option_of(field, setting)
-            values = "\\|".join(kind.choices) if kind.choices else (kind.metavar or "")
+            values = "|".join(kind.choices) if kind.choices else (kind.metavar or "")
             values = "" if kind is FLAG or setting.argument else values
-            cell = f"`{option} {values}`" if values else f"`{option}`"
+            cell = f"`{option} {values}`".replace("|", "\\|") if values else f"`{option}`"
             words = setting.help.replace("|", "\\|").replace("%%", "%")
             rows.append(f"| {cell} | {default_of(field, setting)} | {words} |")
     return "\n".join(rows)

@@ -16,8 +16,9 @@ from minicnn.pictures.arrays import to_uint16
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_bits, check_output, save_image
 from minicnn.runs import provenance
-from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.options import add_settings
 from minicnn.runs.search import columns, course, course_of
+from minicnn.runs.settings import settings_of
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Report, duration
 
@@ -74,14 +75,14 @@ class PictureVerb:
         if outputs.estimate:
             from minicnn.runs.estimate import option
 
-            return option.pictures([settings], report)
+            return option.pictures(self, [settings], report)
         try:
             return _make(self, settings, outputs, report, files, weights)
         except MemoryError as error:
             lacking = str(error)
         from minicnn.runs.estimate import option  # here, where the arrays are gone
 
-        raise option.out_of_memory(settings, files, lacking)
+        raise option.out_of_memory(self, settings, files, lacking)
 
 
 def _make(verb, settings, outputs, report, files, weights):
@@ -113,7 +114,7 @@ def check_files(outputs, inputs, further=()) -> None:
         if place in taken:
             raise MinicnnError(f"cannot write {str(path)!r}: it is {taken[place]}")
         taken[place] = "already to be written by this run"
-        if path != wanted[-1]:
+        if path != wanted[-1] and (path in wanted or Path(path).parent.is_dir()):
             (check_npz if path == npz else check_output)(path, outputs.force)
     if outputs.plot:
         from minicnn.runs import loss_plot

@@ -162,5 +162,6 @@ def settings_from(kind, values, what):
         except (TypeError, ValueError, AttributeError):
             sense = False
         if not sense:
-            raise MinicnnError(f"the setting {name} = {value!r} makes no sense")
+            wanted = known[name].kind.wanted
+            raise MinicnnError(f"the setting {name} = {value!r} makes no sense; use {wanted}")
     return kind(**values, **filled), filled

@@ -85,6 +85,7 @@ class SearchJob:
 
     verb = ""
     lead = 0  # iterations before those that `settings.iterations` counts
+    pairs = 10  # that the L-BFGS methods remember
 
     @property
     def steps(self):
@@ -128,16 +129,16 @@ def search(settings, fun, start, level, *, pairs=None, iterations=None, **option
     iterations : int, optional
         Instead of those of the settings.
     **options
-        See `minimize`: callback, bounds, keep.
+        See `minimize`: callback, bounds, keep; learning_rate, which is else `rate_of`.
 
     Returns
     -------
     optimizers.Result
     """
     name = settings.optimizer
-    if name not in WITHOUT_RATE:
+    if name not in WITHOUT_RATE and "learning_rate" not in options:
         options["learning_rate"] = rate_of(settings, fun, start, level)
-    elif pairs:
+    if name in WITHOUT_RATE and pairs:
         options["maxcor"] = pairs
     # between evaluations BLAS threads would only spin: an optimizer's sums are short
     with warnings.catch_warnings(), one_blas_thread():

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from minicnn.errors import MinicnnError
 
 LARGEST = 10_000  # pixels a side
-GROUPS = ("what", "picture", "loss", "search", "network", "machine", "files")  # of the help
+# of the help
+GROUPS = ("what", "picture", "loss", "projection", "search", "network", "machine", "files")
 
 
 class Kind(NamedTuple):
@@ -66,6 +67,13 @@ def setting(
         kind, help, group, shown, option, argument, several, repeated, pair, before, old, consts
     )
     return field(default=default, metadata={"setting": declared}, kw_only=not argument)
+
+
+def as_in(kind, name, **changes):
+    """Return the field that declares a setting as the class `kind` does, but for some changes."""
+    field_ = kind.__dataclass_fields__[name]
+    declared = field_.metadata["setting"]._replace(**changes)
+    return field(default=field_.default, metadata={"setting": declared}, kw_only=field_.kw_only)
 
 
 # kinds
@@ -143,6 +151,12 @@ NATURAL = number(int, 0, wanted="a whole number of at least 0")
 WEIGHT = number(float, 0, wanted="a finite number that is not negative", metavar="W")
 POSITIVE = number(float, 0, wanted="a positive finite number", metavar="F", above=True)
 SHARE = number(float, 0, 1, wanted="a number from 0 to 1", metavar="F")
+CLIP = Kind(
+    float,
+    lambda value: SHARE.fits(value) and value < 1,
+    "a share from 0 to below 1",
+    "SHARE",
+)
 BITS = Kind(int, lambda value: value in (8, 16), "8 or 16", "8|16")
 FLAG = Kind(bool, lambda value: isinstance(value, bool), "true or false")
 LAYERS = Kind(
@@ -212,6 +226,19 @@ def check_bits_of_sheet(bits) -> None:
         raise MinicnnError(
             "a sheet of several pictures has 8 bits a channel; leave out the 16 bits"
         )
+
+
+def settings_of(kind, args, **others):
+    """Return the settings of class `kind` of the arguments; `others` are those not named there."""
+    values = {}
+    for entry, declared in kind.declared():
+        if not hasattr(args, entry.name):
+            continue
+        value = getattr(args, entry.name)
+        if declared.pair:
+            value, values[declared.pair] = value or (None, None)
+        values.setdefault(entry.name, value)
+    return kind(**{**values, **others})
 
 
 # the settings that all methods share

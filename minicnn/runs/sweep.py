@@ -89,7 +89,7 @@ def run(verb, settings, outputs, report) -> int:
     if outputs.estimate:
         from minicnn.runs.estimate import option
 
-        return option.pictures(many, report)
+        return option.pictures(verb, many, report)
     sheet, force = outputs.output, outputs.force
     check_output(sheet, force)
     parts = [replace(outputs, output=str(_name(sheet, labels)), sweep=None) for labels, _ in cells]

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import minicnn
-from minicnn.cli import _parser, main
+from minicnn.cli import command_parser, main
+from minicnn.cli.register import VERBS as REGISTER
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import Result
 from minicnn.methods import network_defaults
@@ -20,7 +21,8 @@ from minicnn.methods.style import demo
 from minicnn.network import build
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata, save_image
-from minicnn.terminal import parser, report
+from minicnn.runs.settings import LAYERS
+from minicnn.terminal import report
 from minicnn.weights import checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +58,7 @@ def paint(folder, weights, capfd):
     return run
 
 
+@pytest.mark.smoke
 def test_style_writes_a_picture_with_its_settings(paint, folder):
     code, stdout, stderr = paint()
     assert code == 0
@@ -197,7 +200,7 @@ def test_ctrl_c_before_the_run_saves_nothing(paint, folder, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minicnn.runs.settings.load_network", interrupted)
+    monkeypatch.setattr("minicnn.runs.inputs.load_network", interrupted)
     code, stdout, stderr = paint()
     assert (code, stdout) == (130, "")
     assert stderr == "minicnn: error: interrupted; nothing was saved\n"
@@ -215,7 +218,7 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "out.png")
 
-    monkeypatch.setattr("minicnn.methods.style.run.run", full)
+    monkeypatch.setattr("minicnn.methods.style.run.Job.run", full)
     assert paint()[::2] == (1, "minicnn: error: No space left on device: out.png\n")
 
     def large(*_, **__):
@@ -224,17 +227,17 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     def unknown(*_, **__):
         raise MinicnnError("no short run was possible")
 
-    monkeypatch.setattr("minicnn.methods.style.run.run", large)
-    monkeypatch.setattr("minicnn.runs.estimate.sample_run.sample", unknown)
+    monkeypatch.setattr("minicnn.methods.style.run.Job.run", large)
+    monkeypatch.setattr("minicnn.runs.estimate.sample_run.measured", unknown)
     line = "minicnn: error: out of memory (no more could be had); use a smaller size\n"
     assert paint()[::2] == (1, line)
 
 
-def test_demo(folder, weights, capfd, monkeypatch):
-    monkeypatch.setattr(demo, "SIZE", 48)
-    monkeypatch.setattr(demo, "ITERATIONS", 2)
-    monkeypatch.setattr(demo, "COARSE_ITERATIONS", 2)
-    command = ["demo", "-o", "shown/here", "--weights", str(weights), "--quiet"]
+SHORT = ["--size", "48", "--iterations", "2", "--coarse-iterations", "2"]
+
+
+def test_demo(folder, weights, capfd):
+    command = ["demo", "-o", "shown/here", "--weights", str(weights), "--quiet", *SHORT]
     assert main(command) == 0
     names = {path.name for path in Path("shown/here").iterdir()}
     assert names == {"content.jpg", "style.jpg", "result.png", "sheet.png"}
@@ -244,6 +247,7 @@ def test_demo(folder, weights, capfd, monkeypatch):
     assert main([*command, "--force"]) == 0
 
 
+@pytest.mark.smoke
 def test_models_lists_the_networks(capfd):
     assert main(["models"]) == 0
     lines = capfd.readouterr().out.splitlines()
@@ -325,14 +329,36 @@ def test_info(capfd):
     assert found["devices"].startswith("cpu")
 
 
+@pytest.mark.smoke
 def test_version(capfd):
     assert main(["--version"]) == 0
     assert capfd.readouterr().out == f"minicnn {minicnn.__version__}\n"
 
 
+def test_the_help_of_demo_has_its_own_defaults(capfd):
+    assert main(["demo", "--help"]) == 0
+    out = capfd.readouterr().out
+    for number in (demo.SIZE, demo.ITERATIONS, demo.COARSE_ITERATIONS):
+        assert f"(default: {number})" in out
+    assert "--blend" not in out
+
+
+def test_an_unknown_option_is_answered_with_the_nearest_one(paint):
+    code, stdout, stderr = paint("--styl-weight", "3")
+    assert (code, stdout) == (2, "")
+    assert stderr == (
+        "minicnn style: error: no option --styl-weight; did you mean --style-weight?; "
+        "minicnn style --help lists the options\n"
+    )
+
+
 def verbs(declared=None, names=()):
     """Yield (names, parser) of every verb that does something."""
-    declared = declared or _parser()
+    if declared is None:
+        for name in REGISTER:
+            (action,) = command_parser([name])._subparsers._group_actions
+            yield from verbs(action.choices[name], (name,))
+        return
     below = [a for a in declared._actions if isinstance(a, argparse._SubParsersAction)]
     for action in below:
         for name, verb in action.choices.items():
@@ -358,8 +384,8 @@ def test_help_ends_with_an_example_of_the_verb(names, capfd):
     assert any(line.split()[1 : 1 + len(names)] == list(names) for line in example(VERBS[names]))
 
 
-# a data set and a training run of the user's own; a file from the network
-NOT_HERE = {("train",), ("evolution",), ("curves",), ("weights", "fetch")}
+# the history of an embedded network; a file from the network
+NOT_HERE = {("curves",), ("weights", "fetch")}
 
 
 @pytest.mark.parametrize("names", [n for n in VERBS if n not in NOT_HERE], ids=" ".join)
@@ -367,13 +393,12 @@ def test_the_example_works_as_written(names, tmp_path, weights, monkeypatch):
     """With small pictures and few iterations, and the weights of a test for the embedded ones."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "embedded", lambda: {"minivgg": weights})
-    monkeypatch.setattr(demo, "SIZE", 48)
-    monkeypatch.setattr(demo, "ITERATIONS", 2)
-    monkeypatch.setattr(demo, "COARSE_ITERATIONS", 2)
     monkeypatch.setattr("minicnn.methods.style.settings.SIZE", 48)
     for line in example(VERBS[names]):
         program, *arguments = shlex.split(line)
         assert program == "minicnn"
+        if arguments[0] == "demo":
+            arguments = ["demo", *SHORT, *arguments[1:]]
         if "--iterations" in arguments:
             arguments[arguments.index("--iterations") + 1] = "2"
         assert main(arguments) == 0, line
@@ -421,8 +446,9 @@ def test_a_picture_is_made_although_nobody_listens_any_more(pipe, folder, weight
     assert read_metadata("out.png")["result"]["iterations"] == 3
 
 
+@pytest.mark.smoke
 def test_layers_are_read_with_their_weights():
-    assert parser.layers("relu1_1, relu2_1:0.5") == {"relu1_1": 1.0, "relu2_1": 0.5}
+    assert LAYERS.read("relu1_1, relu2_1:0.5") == {"relu1_1": 1.0, "relu2_1": 0.5}
 
 
 def test_progress_lines_come_at_tenths_and_after_a_pause(capfd):

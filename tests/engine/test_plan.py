@@ -8,14 +8,19 @@ import pytest
 import minicnn
 from minicnn.engine.cpu import units
 from minicnn.engine.cpu.arena import Arena
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
+from minicnn.engine.select import Evaluation, evaluator_of, image_function
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck import checks
 from minicnn.gradcheck import engine as gradcheck_engine
+from minicnn.methods.texture.loss import texture_objective
 from minicnn.network import build
 from minicnn.network.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
 from minicnn.network.network import Network
-from minicnn.objectives.gram import ChannelProduct, mean_gram
+from minicnn.objectives.content import ContentLoss
+from minicnn.objectives.gram import ChannelProduct, GramStyleLoss, mean_gram, style_targets
+from minicnn.objectives.priors import tv
+from minicnn.objectives.weighted_sum import WeightedSum
 
 NETWORKS = {
     "vgg19": (["relu1_1", "relu2_1", "pool2", "conv3_2", "relu4_2"], (29, 38)),
@@ -40,7 +45,7 @@ def relative(ours, theirs):
 
 def agree(net, taps, shape, rng, *, threads=2, rounds=2, tolerance=1e-10, low_memory=False):
     """Compare a replay with the network, several times on the same buffers; return it."""
-    replay = FastWalk(net, threads, low_memory).replay()
+    replay = FastEvaluator(net, threads, low_memory).replay()
     for _ in range(rounds):
         x = rng.standard_normal(shape).astype(net.dtype)
         acts = net.forward(x, taps)
@@ -117,7 +122,7 @@ def test_readers_of_the_picture_have_a_gradient_each_and_noted_calls_stay(rng):
     net = Network(table, {}, (3, 9, 8))
     net.params = build.random_params(net.param_shapes(), 0, "float64")
     agree(net, ["both", "pool"], (2, 3, 9, 8), rng)
-    replay = FastWalk(net).replay()
+    replay = FastEvaluator(net).replay()
     programs = []
     for _ in range(2):
         acts = replay.forward(rng.standard_normal((2, 3, 9, 8)), ["both", "pool"])
@@ -133,7 +138,7 @@ def test_the_number_of_threads_does_not_change_a_bit(rng):
     x = rng.standard_normal((1, 3, 70, 66)).astype(np.float32)
     found = []
     for threads in (1, 2, 3):
-        replay = FastWalk(net, threads).replay()
+        replay = FastEvaluator(net, threads).replay()
         acts = replay.forward(x, taps)
         found.append([a.copy() for a in acts.values()] + [replay.backward(acts)])
     for other in found[1:]:
@@ -142,11 +147,11 @@ def test_the_number_of_threads_does_not_change_a_bit(rng):
 
 def test_forward_alone_gives_the_same_and_its_arrays_stay(rng):
     net = minicnn.build("minivgg", dtype="float64")
-    walk, taps = FastWalk(net), ["relu2_2", "pool2"]
+    evaluator, taps = FastEvaluator(net), ["relu2_2", "pool2"]
     first, second = rng.standard_normal((2, 1, 3, 33, 40))
-    acts = walk.forward(first, taps, keep=False)
+    acts = evaluator.forward(first, taps, keep=False)
     kept = {name: a.copy() for name, a in acts.items()}
-    walk.forward(second, taps, keep=False)
+    evaluator.forward(second, taps, keep=False)
     for name, a in net.forward(first, taps).items():
         assert relative(acts[name], a) < 1e-10
         assert np.array_equal(acts[name], kept[name])
@@ -154,7 +159,7 @@ def test_forward_alone_gives_the_same_and_its_arrays_stay(rng):
 
 def test_other_sizes_and_taps_follow_each_other(rng):
     net = minicnn.build("minivgg", dtype="float64")
-    replay = FastWalk(net).replay()
+    replay = FastEvaluator(net).replay()
     for shape, taps in (((1, 3, 20, 20), ["relu1_1"]), ((1, 3, 31, 24), ["relu2_1", "relu1_2"])):
         x = rng.standard_normal(shape)
         wanted = net.forward(x, taps)
@@ -165,7 +170,7 @@ def test_other_sizes_and_taps_follow_each_other(rng):
 
 def test_a_product_of_channels_is_the_gradient_it_stands_for(rng):
     net = minicnn.build("minivgg", dtype="float64")
-    replay, taps = FastWalk(net).replay(), ["relu1_1", "relu2_2", "pool2"]
+    replay, taps = FastEvaluator(net).replay(), ["relu1_1", "relu2_2", "pool2"]
     acts = replay.forward(rng.standard_normal((2, 3, 30, 22)), taps)
     products = {
         name: ChannelProduct(rng.standard_normal((2, f.shape[1], f.shape[1])), f)
@@ -177,7 +182,7 @@ def test_a_product_of_channels_is_the_gradient_it_stands_for(rng):
 
 def test_gradients_of_one_layer_are_added_whatever_their_form(rng):
     net = minicnn.build("minivgg", dtype="float64")
-    replay, taps = FastWalk(net).replay(), ["relu1_1", "relu2_2"]
+    replay, taps = FastEvaluator(net).replay(), ["relu1_1", "relu2_2"]
     acts = replay.forward(rng.standard_normal((1, 3, 22, 30)), taps)
     wanted, sums = {}, {}
     for name, f in acts.items():
@@ -205,18 +210,74 @@ def test_a_layer_of_content_and_style_is_evaluated_as_the_explicit_one(rng):
     assert relative(dx, dy) < 1e-10
 
 
+def test_one_objective_in_several_engines_one_after_another(rng):
+    """Whoever evaluates an objective leaves it as it was."""
+    net = minicnn.build("minivgg", pool="average")
+    x, style = (rng.standard_normal((1, 3, *s)).astype("f4") for s in ((32, 40), (36, 30)))
+    grams = style_targets(net.forward(style, ["relu1_1", "relu2_1"]))
+    content = {"relu2_1": net.forward(0.5 * x, ["relu2_1"])["relu2_1"]}
+    engines = {"explicit": None, "fast": None, "low-memory": None, "auto": 16}
+
+    def objective():
+        losses = {"content": (1.0, ContentLoss(content)), "style": (9.0, GramStyleLoss(grams))}
+        return WeightedSum(losses, {"tv": (0.1, tv)})
+
+    def evaluated(shared, engine, tile):
+        return image_function(shared, evaluator_of(net, Evaluation(engine, 1, tile)), 1)(x)
+
+    def state(shared):
+        return [dict(vars(loss)) for _, loss in shared.objectives.values()]
+
+    alone = {name: evaluated(objective(), name, tile) for name, tile in engines.items()}
+    shared = objective()
+    before = state(shared)
+    for name, tile in [*engines.items(), *reversed(engines.items())]:
+        value, dx = evaluated(shared, name, tile)
+        assert value == alone[name][0]
+        assert np.array_equal(dx, alone[name][1])
+        assert state(shared) == before
+
+
+def test_the_options_of_an_evaluation_come_as_one_or_by_their_old_keywords(rng):
+    net = minicnn.build("minivgg", pool="average")
+    content, style, x = (rng.standard_normal((1, 3, 24, 20)).astype("f4") for _ in "csx")
+    how = {"content_layers": ["relu2_1"], "style_layers": ["relu1_1"], "tv_weight": 0.1}
+    how |= {"content_weight": 1.0, "style_weight": 9.0}
+    explicit = Evaluation("explicit", threads=1)
+    for make in (
+        lambda **given: minicnn.style_objective(net, content, style, **how, **given),
+        lambda **given: texture_objective(net, style, layers=["relu1_1"], **given),
+    ):
+        as_one, by_keywords, both = (
+            make(**given)(x)
+            for given in (
+                {"evaluation": explicit},
+                {"engine": "explicit", "threads": 1},
+                {"evaluation": Evaluation(threads=1), "engine": "explicit"},
+            )
+        )
+        for value, dx in (by_keywords, both):
+            assert value == as_one[0]
+            assert np.array_equal(dx, as_one[1])
+        for given in ({"engine": "steam"}, {"evaluation": Evaluation("steam")}):
+            with pytest.raises(MinicnnError, match="no engine 'steam'"):
+                make(**given)
+        with pytest.raises(TypeError, match="unexpected keyword argument 'motor'"):
+            make(motor="steam")
+
+
 @pytest.mark.parametrize("shape", [(1, 8, 21, 13), (2, 16, 3, 4), (1, 5, 1, 1)])
 def test_gram_matrices_of_the_crew(shape, rng):
     f = rng.standard_normal(shape)
-    found = [FastWalk(minicnn.build("minivgg"), n).replay().mean_gram(f) for n in (1, 2, 3)]
+    found = [FastEvaluator(minicnn.build("minivgg"), n).replay().mean_gram(f) for n in (1, 2, 3)]
     assert relative(found[0], mean_gram(f)) < 1e-13
     assert all(np.array_equal(found[0], other) for other in found[1:])
 
 
 def test_what_does_not_belong_to_the_last_forward_pass_is_refused(rng):
     net = minicnn.build("minivgg", dtype="float64")
-    walk, x = FastWalk(net), rng.standard_normal((1, 3, 20, 22))
-    replay = walk.replay()
+    evaluator, x = FastEvaluator(net), rng.standard_normal((1, 3, 20, 22))
+    replay = evaluator.replay()
     acts = replay.forward(x, ["relu1_2"])
     with pytest.raises(MinicnnError, match="no tap 'relu1_1'; the taps are relu1_2"):
         replay.backward({"relu1_1": acts["relu1_2"]})
@@ -226,22 +287,23 @@ def test_what_does_not_belong_to_the_last_forward_pass_is_refused(rng):
         replay.forward(x[:, :, :3, :3], ["relu4_1"])
     wanted = net.forward(x, ["relu1_2"])["relu1_2"]
     assert relative(replay.forward(x, ["relu1_2"])["relu1_2"], wanted) < 1e-10  # goes on
-    walk.forward(x, ["relu1_2"])
-    walk.forward(x, ["relu1_2"], keep=False)
+    evaluator.forward(x, ["relu1_2"])
+    evaluator.forward(x, ["relu1_2"], keep=False)
     with pytest.raises(MinicnnError, match="no forward pass with keep=True"):
-        walk.backward(acts)
+        evaluator.backward(acts)
 
 
 def test_pictures_of_another_precision_are_taken_in_that_of_the_network(rng):
     net = minicnn.build("minivgg")
     x = rng.standard_normal((1, 3, 20, 22))
-    acts = FastWalk(net).replay().forward(x, ["relu2_1"])
+    acts = FastEvaluator(net).replay().forward(x, ["relu2_1"])
     assert acts["relu2_1"].dtype == np.float32
     assert (
         relative(acts["relu2_1"], net.forward(x.astype(np.float32), ["relu2_1"])["relu2_1"]) < 1e-5
     )
 
 
+@pytest.mark.smoke
 def test_the_arena_hands_out_what_was_given_back():
     arena = Arena("float32", 100)
     a, b = arena.take((10, 10)), arena.take((3,))
@@ -271,12 +333,17 @@ def test_weights_that_nobody_holds_are_let_go_once_they_are_transformed(rng):
     net, taps = cut("vgg19", ["relu1_2"]), ["relu1_2"]
     x, held = rng.standard_normal((1, 3, 20, 18)), weakref.ref(net.params["conv1_2.weight"])
     wanted, dy = net.forward(x, taps)["relu1_2"], rng.standard_normal((1, 64, 20, 18))
-    gradient, walk = net.backward({"relu1_2": dy}), FastWalk(net, 1)
-    walk.forward(x, taps, keep=False)
-    assert held() is net.params["conv1_2.weight"], "the caller's network keeps its own"
-    del net
+    gradient, evaluator = net.backward({"relu1_2": dy}), FastEvaluator(net, 1)
+    before = dict(net.params)
+    evaluator.forward(x, taps, keep=False)
+    evaluator.mean_grams(x, taps)
+    replay = evaluator.replay()
+    replay.forward(x, taps)
+    assert net.params.keys() == before.keys()
+    assert all(net.params[name] is array for name, array in before.items())
+    assert held() is not None, "the caller's network keeps its own"
+    del net, before
     assert held() is None
-    replay = walk.replay()
-    for again in (walk, replay):
+    for again in (evaluator, replay):
         assert relative(again.forward(x, taps)["relu1_2"], wanted) < 1e-10
         assert relative(again.backward({"relu1_2": dy}), gradient) < 1e-10

@@ -8,7 +8,7 @@ import minicnn
 from minicnn import cli
 from minicnn.engine.cpu import columns
 from minicnn.engine.cpu.convolution_units import RecomputedConvolution
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.engine.cpu.recomputed import Recomputed
 from minicnn.errors import MinicnnError
 from minicnn.methods.texture.loss import texture_objective
@@ -68,8 +68,7 @@ def test_random_first_layers_that_are_no_taps(seed):
 
 
 def replayed(net, x, taps, only_grams=()):
-    replay = FastWalk(net, 2, low_memory=True).replay()
-    replay.only_grams = set(only_grams)
+    replay = FastEvaluator(net, 2, low_memory=True).replay(only_grams)
     return replay, replay.forward(x, taps)
 
 
@@ -168,10 +167,14 @@ def test_the_number_of_threads_does_not_change_a_bit(rng):
 
 def test_other_sizes_and_other_readers_follow_each_other(rng):
     net, taps = minicnn.build("minivgg", dtype="float64"), ["relu1_1", "relu2_1"]
-    replay = FastWalk(net, 2, low_memory=True).replay()
-    for size, only_grams in (((30, 20), {"relu1_1"}), ((20, 30), {"relu1_1"}), ((20, 30), set())):
+    evaluator = FastEvaluator(net, 2, low_memory=True)
+    replays = [(evaluator.replay(only_grams), only_grams) for only_grams in ({"relu1_1"}, set())]
+    for size, (replay, only_grams) in (
+        ((30, 20), replays[0]),
+        ((20, 30), replays[0]),
+        ((20, 30), replays[1]),
+    ):
         x = rng.standard_normal((1, 3, *size))
-        replay.only_grams = only_grams
         acts, wanted = replay.forward(x, taps), net.forward(x, taps)
         assert isinstance(acts["relu1_1"], Recomputed) == bool(only_grams)
         gram = mean_gram(wanted["relu1_1"])

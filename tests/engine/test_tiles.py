@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minicnn.engine.tiled import TiledWalk
+from minicnn.engine.tiled import TiledEvaluator
 from minicnn.engine.tiled_objective import TiledFunction
 from minicnn.errors import MinicnnError
 from minicnn.methods.style.loss import style_objective
@@ -81,7 +81,7 @@ def test_value_gradient_and_terms_are_those_of_the_whole_picture(rng, kind, pool
     content, x = rng.standard_normal((2, 1, 3, *size))
     loss = objective(net, content, rng.standard_normal((1, 3, 37, 41)))
     whole = ImageFunction(loss, net.forward, net.backward)
-    tiled = TiledFunction(loss, TiledWalk(net, net.replica(), side))
+    tiled = TiledFunction(loss, TiledEvaluator(net, net.replica(), side))
     close(tiled(x), whole(x), 1e-12)
     assert tiled.terms.keys() == whole.terms.keys()
     for name, value in whole.terms.items():
@@ -92,8 +92,8 @@ def test_tiles_of_one_stride(rng):
     net = network(MaxPool2d)
     content, x = rng.standard_normal((2, 1, 3, 22, 17))
     loss = objective(net, content, content)
-    tiled = TiledFunction(loss, TiledWalk(net, net.replica(), 1))
-    assert len(tiled.walk.tiles(loss.layers, x.shape)) == 5 * 4  # of 4 pixels and the rest
+    tiled = TiledFunction(loss, TiledEvaluator(net, net.replica(), 1))
+    assert len(tiled.evaluator.tiles(loss.layers, x.shape)) == 5 * 4  # of 4 pixels and the rest
     close(tiled(x), ImageFunction(loss, net.forward, net.backward)(x), 1e-12)
 
 
@@ -107,7 +107,7 @@ def test_regions_are_compared_over_all_tiles(rng):
         guide[2] = 0  # a region that is nowhere
     targets = {name: rng.standard_normal((3, f.shape[1], f.shape[1])) for name, f in acts.items()}
     loss = WeightedSum({"style": (2.0, GuidedStyleLoss(targets, guides, {"relu1": 0.2}, "gatys"))})
-    tiled = TiledFunction(loss, TiledWalk(net, net.replica(), 12))
+    tiled = TiledFunction(loss, TiledEvaluator(net, net.replica(), 12))
     close(tiled(x), ImageFunction(loss, net.forward, net.backward)(x), 1e-12)
 
 
@@ -116,7 +116,7 @@ def test_float32_agrees_to_rounding(rng):
     content, x = rng.standard_normal((2, 1, 3, 50, 61), dtype=np.float32)
     loss = objective(net, content, x[:, :, :40, ::-1].copy())
     whole = ImageFunction(loss, net.forward, net.backward)
-    got = TiledFunction(loss, TiledWalk(net, net.replica(), 16))(x)
+    got = TiledFunction(loss, TiledEvaluator(net, net.replica(), 16))(x)
     assert got[1].dtype == np.float32
     close(got, whole(x), 1e-5)
 
@@ -125,13 +125,13 @@ def test_float32_agrees_to_rounding(rng):
 def test_targets_are_those_of_the_whole_picture(rng, kind):
     net = network(AvgPool2d, kind)
     x, layers = rng.standard_normal((1, 3, 43, 38)), ["relu1", "relu2", "relu3"]
-    acts, walk = net.forward(x, layers), TiledWalk(net, net.replica(), 12)
-    for name, f in walk.forward(x, layers).items():
+    acts, evaluator = net.forward(x, layers), TiledEvaluator(net, net.replica(), 12)
+    for name, f in evaluator.forward(x, layers).items():
         np.testing.assert_allclose(f, acts[name], rtol=1e-12, atol=1e-13)
-    for name, g in walk.mean_grams(x, layers).items():
+    for name, g in evaluator.mean_grams(x, layers).items():
         np.testing.assert_allclose(g, style_targets(acts)[name], rtol=1e-12)
     guides = {name: rng.uniform(size=f.shape[2:]) for name, f in acts.items()}
-    for name, g in walk.mean_grams(x, layers, guides).items():
+    for name, g in evaluator.mean_grams(x, layers, guides).items():
         np.testing.assert_allclose(g, guided_gram(acts[name], guides[name][None])[:, 0])
 
 
@@ -147,7 +147,7 @@ def test_replicate_padding_is_at_the_edge_of_the_picture_alone(rng, kind):
     net = replicate_first(without_padding(net) if kind == "pads nothing" else net)
     content, x = rng.standard_normal((2, 1, 3, 37, 42))
     loss = objective(net, content, content)
-    tiled = TiledFunction(loss, TiledWalk(net, net.replica(), 8))
+    tiled = TiledFunction(loss, TiledEvaluator(net, net.replica(), 8))
     close(tiled(x), ImageFunction(loss, net.forward, net.backward)(x), 1e-12)
 
 
@@ -159,7 +159,7 @@ def test_on_a_torus_tiles_reach_around(rng, kind, side):
     x = rng.standard_normal((1, 3, 40, 32))
     targets = style_targets(torus.forward(rng.standard_normal(x.shape), ["relu1", "relu3"]))
     loss = WeightedSum({"style": (3.0, GramStyleLoss(targets))})
-    tiled = TiledFunction(loss, TiledWalk(net, net.replica(), side, torus=True))
+    tiled = TiledFunction(loss, TiledEvaluator(net, net.replica(), side, torus=True))
     close(tiled(x), ImageFunction(loss, torus.forward, torus.backward)(x), 1e-12)
 
 
@@ -177,17 +177,18 @@ def test_a_halo_that_is_too_narrow_would_be_seen(rng, monkeypatch):
 
     whole = ImageFunction(loss, net.forward, net.backward)(x)
     monkeypatch.setattr(engine_tiled, "_along", narrow)
-    value, _ = TiledFunction(loss, TiledWalk(net, net.replica(), 8))(x)
+    value, _ = TiledFunction(loss, TiledEvaluator(net, net.replica(), 8))(x)
     assert abs(value - whole[0]) > 1e-6 * whole[0]
 
 
+@pytest.mark.smoke
 def test_crops_stay_small_and_own_every_position_once():
     net = network(MaxPool2d)
     layers = ["relu1", "relu3"]
-    walk = TiledWalk(net, net, 16)
+    evaluator = TiledEvaluator(net, net, 16)
     shape = (1, 3, 200, 150)
-    cover = {name: np.zeros(side[1:], int) for name, side in walk.maps(layers, shape).items()}
-    for tile in walk.tiles(layers, shape):
+    cover = {name: np.zeros(side[1:], int) for name, side in evaluator.maps(layers, shape).items()}
+    for tile in evaluator.tiles(layers, shape):
         for name, place in tile.whole.items():
             cover[name][place] += 1
         # receptive field of relu3: 18 pixels, cut at multiples of 4; the rest of 200 and 150
@@ -201,18 +202,22 @@ def test_what_cannot_be_tiled_says_so(rng):
         [*(tuple(n) for n in net.nodes), ("mean", GlobalAvgPool2d())], net.params, (3, 32, 32)
     )
     with pytest.raises(MinicnnError, match="layer mean sees the whole picture"):
-        TiledWalk(whole, whole, 8).tiles(["mean"], (1, 3, 32, 32))
+        TiledEvaluator(whole, whole, 8).tiles(["mean"], (1, 3, 32, 32))
     with pytest.raises(MinicnnError, match="no layer named 'relu9'"):
-        TiledWalk(net, net, 8).tiles(["relu9"], (1, 3, 32, 32))
+        TiledEvaluator(net, net, 8).tiles(["relu9"], (1, 3, 32, 32))
     with pytest.raises(MinicnnError, match="tiles of 0 pixels"):
-        TiledWalk(net, net, 0)
+        TiledEvaluator(net, net, 0)
     with pytest.raises(MinicnnError, match="33 rows or columns are no multiple of 4"):
-        TiledWalk(net, net, 8, torus=True).tiles(["relu3"], (1, 3, 33, 32))
+        TiledEvaluator(net, net, 8, torus=True).tiles(["relu3"], (1, 3, 33, 32))
     with pytest.raises(MinicnnError, match="the score term cannot be computed in tiles"):
-        TiledFunction(WeightedSum({"score": (1.0, ClassScore("relu3", 0))}), TiledWalk(net, net, 8))
+        TiledFunction(
+            WeightedSum({"score": (1.0, ClassScore("relu3", 0))}), TiledEvaluator(net, net, 8)
+        )
     loss = objective(net, *rng.standard_normal((2, 1, 3, 32, 32)))
     with pytest.raises(MinicnnError, match="give the generated picture the size"):
-        TiledFunction(loss, TiledWalk(net, net.replica(), 8))(rng.standard_normal((1, 3, 36, 32)))
+        TiledFunction(loss, TiledEvaluator(net, net.replica(), 8))(
+            rng.standard_normal((1, 3, 36, 32))
+        )
 
 
 STYLE = {
@@ -260,7 +265,7 @@ def test_tiles_take_less_memory(rng):
     net = network(AvgPool2d, dtype="float32")
     x = rng.standard_normal((1, 3, 192, 160), dtype=np.float32)
     loss = objective(net, x, x[:, :, ::-1].copy())
-    tiled = TiledFunction(loss, TiledWalk(net, net.replica(), 32))
+    tiled = TiledFunction(loss, TiledEvaluator(net, net.replica(), 32))
     peaks = []
     for fun in (ImageFunction(loss, net.forward, net.backward), tiled):
         tracemalloc.start()

@@ -173,9 +173,8 @@ def test_the_sanitizer_sees_an_overrun(bug):
 
 def test_an_evaluation_without_memory_is_begun_again_with_smaller_strips(monkeypatch):
     seen, released = [], []
-    monkeypatch.setattr(strips, "_current", strips.LARGEST)
     monkeypatch.setattr(kernels_launch, "suit", lambda x: True)
-    monkeypatch.setattr(kernels_launch, "release", lambda: released.append(strips.strip_bytes()))
+    monkeypatch.setattr(kernels_launch, "release", lambda: released.append(fun.strips.bytes))
 
     def forward(x, layers):
         seen.append(strips.strip_bytes())
@@ -192,6 +191,7 @@ def test_an_evaluation_without_memory_is_begun_again_with_smaller_strips(monkeyp
     with pytest.raises(MemoryError):
         fun(np.ones((1, 1, 2, 2)))
     assert seen[3:] == [4 << 20, 1 << 20]
+    assert strips.strip_bytes() == strips.LARGEST, "no other function has smaller ones now"
 
 
 def test_what_cupy_is_asked_to_launch(monkeypatch):
@@ -238,6 +238,7 @@ def test_arguments_are_compared_with_the_signature():
         loader.arguments("bias_relu", parameters, (huge, b, 3, 6))
 
 
+@pytest.mark.smoke
 def test_every_kernel_has_a_signature_and_names_its_twin():
     text = loader.source()
     found = loader.signatures(text, "float64")

@@ -5,7 +5,7 @@ import pytest
 import torch_network
 
 import minicnn
-from minicnn.engine.select import walk_of
+from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.network.layers import Conv2d
@@ -39,6 +39,7 @@ def test_by_torch(net, rng):
     np.testing.assert_allclose(twin.backward(dys), expected, atol=1e-10)
 
 
+@pytest.mark.smoke
 def test_the_gradient_is_that_of_the_value(net, rng):
     twin, x = replicate_first(net), rng.standard_normal((1, 3, 12, 10))
 
@@ -53,16 +54,16 @@ def test_the_gradient_is_that_of_the_value(net, rng):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_fast_walk_agrees(dtype, rng):
+def test_the_fast_evaluator_agrees(dtype, rng):
     twin = replicate_first(minicnn.build("minivgg", dtype=dtype))
     x = rng.standard_normal((1, 3, 24, 20)).astype(dtype)
     explicit = twin.forward(x, ["relu2_1"])["relu2_1"]
-    walk = walk_of(twin, "fast", 1)
-    fast = walk.forward(x, ["relu2_1"])["relu2_1"]
+    evaluator = evaluator_of(twin, Evaluation("fast", 1))
+    fast = evaluator.forward(x, ["relu2_1"])["relu2_1"]
     np.testing.assert_allclose(fast, explicit, atol=1e-5 * np.abs(explicit).max())
     dys = {"relu2_1": rng.standard_normal(explicit.shape).astype(dtype)}
     dx = twin.backward(dys)
-    np.testing.assert_allclose(walk.backward(dys), dx, atol=1e-4 * np.abs(dx).max())
+    np.testing.assert_allclose(evaluator.backward(dys), dx, atol=1e-4 * np.abs(dx).max())
 
 
 def test_shapes_and_fields_stay(net):

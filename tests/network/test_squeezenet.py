@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.methods.classes.classify import class_scores, network_input
 from minicnn.methods.comparison import accuracy
 from minicnn.methods.style.loss import style_objective
@@ -51,8 +51,8 @@ def x(net, oracle):
 
 @pytest.fixture(scope="module")
 def activations(net, x):
-    """All layers of the three pictures, by the fast walk."""
-    return FastWalk(net).forward(x, net.layers, keep=False)
+    """All layers of the three pictures, by the fast evaluator."""
+    return FastEvaluator(net).forward(x, net.layers, keep=False)
 
 
 def ours(top):
@@ -128,13 +128,13 @@ def test_scores_and_probabilities(activations, oracle):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_class_gradient_by_the_fast_walk(net, x, gradients, dtype):
+def test_the_class_gradient_by_the_fast_evaluator(net, x, gradients, dtype):
     twin = net.replica()
     twin.params = {key: array.astype(dtype) for key, array in net.params.items()}
-    walk, dy = FastWalk(twin), np.zeros((1, 1000, 1, 1), dtype)
+    evaluator, dy = FastEvaluator(twin), np.zeros((1, 1000, 1, 1), dtype)
     dy[0, gradients["dlogit_dinput_image0"].attrs["class_index"]] = 1
-    walk.forward(x[:1].astype(dtype), ["pool10"])
-    dx = walk.backward({"pool10": dy})
+    evaluator.forward(x[:1].astype(dtype), ["pool10"])
+    dx = evaluator.backward({"pool10": dy})
     expected = gradients["dlogit_dinput_image0"][:]
     if dtype == "float64":
         assert np.linalg.norm(dx - expected) < 1e-6 * np.linalg.norm(expected)
@@ -158,11 +158,11 @@ LAYERS = ("relu_conv1", "fire3/concat", "fire5/concat")
 def test_the_style_transfer_losses_and_gradients(net, crops, gradients, dtype):
     group, twin = gradients["style_transfer"], net.replica()
     twin.params = {key: array.astype(dtype) for key, array in net.params.items()}
-    walk = FastWalk(twin) if dtype == "float32" else twin
+    evaluator = FastEvaluator(twin) if dtype == "float32" else twin
     content, x, style = (crop.astype(dtype) for crop in crops)
-    target = walk.forward(content, ["fire5/concat"])
-    painted = style_targets(walk.forward(style, LAYERS))
-    acts = walk.forward(x, LAYERS)
+    target = evaluator.forward(content, ["fire5/concat"])
+    painted = style_targets(evaluator.forward(style, LAYERS))
+    acts = evaluator.forward(x, LAYERS)
     # sum (G - A)^2 with G = F F^T / (C H W) is ours times 1 / C^2
     weights = {name: 1 / acts[name].shape[1] ** 2 for name in LAYERS}
     terms = {
@@ -171,10 +171,10 @@ def test_the_style_transfer_losses_and_gradients(net, crops, gradients, dtype):
     }
     for name, (value, dys) in terms.items():
         assert value == pytest.approx(group.attrs[f"loss_{name}"], rel=1e-5)
-        dx, expected = walk.backward(dys), group[f"grad_{name}"][:]
+        dx, expected = evaluator.backward(dys), group[f"grad_{name}"][:]
         limit = 1e-3 if dtype == "float32" else 1e-6
         assert np.linalg.norm(dx - expected) < limit * np.linalg.norm(expected), name
-        walk.forward(x, LAYERS)
+        evaluator.forward(x, LAYERS)
 
 
 def test_the_style_objective_is_the_same_by_both_engines(net, crops):
@@ -284,7 +284,7 @@ def test_the_stored_predictions_of_pictures(net, pictures, shared_data):
         top5, logits, true = (stored[name] for name in ("top5", "top5_logits", "true_logit"))
     some = [3, 250, 497, 744, 991]
     x = np.concatenate([network_input(pictures.picture(i), net) for i in some])
-    scores = class_scores(net, FastWalk(net), x)
+    scores = class_scores(net, FastEvaluator(net), x)
     for row, i in zip(scores, some, strict=True):
         np.testing.assert_allclose(row[top5[i]], logits[i], rtol=1e-4)
         assert row[i] == pytest.approx(true[i], rel=1e-4)

@@ -57,6 +57,7 @@ def objectives(f, target):
     yield "class", ClassScore("a", f.shape[1] - 1)
 
 
+@pytest.mark.smoke
 @shapes
 def test_gradients_by_central_differences(shape, rng):
     f, target = rng.standard_normal((2, *shape))
@@ -234,7 +235,7 @@ def test_bad_input_is_one_clear_line(rng):
 
 
 class TwoLayers:
-    """Two convolutions and a ReLU as a network's walk: taps "relu1" and "conv2"."""
+    """Two convolutions and a ReLU as an evaluator of the network: taps "relu1" and "conv2"."""
 
     def __init__(self, rng):
         self.w1 = rng.standard_normal((4, 3, 3, 3))
@@ -265,6 +266,7 @@ def style_transfer(rng, priors=None):
     return ImageFunction(total, net.forward, net.backward), content
 
 
+@pytest.mark.smoke
 def test_whole_objective_through_a_network(rng):
     priors = {"tv": (0.3, partial(tv_beta, beta=1.5)), "norm": (1e-3, alpha_norm)}
     fun, content = style_transfer(rng, priors=priors)

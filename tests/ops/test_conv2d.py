@@ -5,7 +5,7 @@ from op_testing import MEMORY, agree, by_torch, stored
 
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck import checks
-from minicnn.ops import conv2d
+from minicnn.ops import column_strips, conv2d
 
 # name: x (N, C, H, W), w (K, C/groups, R, S), options
 CASES = {
@@ -68,7 +68,7 @@ def test_backward_params_is_the_loop(rng, case, memory):
 @pytest.mark.parametrize("name", ["3x3-padded", "stride-not-dividing", "dilated", "2-groups"])
 def test_strips_do_not_change_the_result(rng, monkeypatch, name, budget):
     x, w, b, dy, options = draw(rng, CASES[name])
-    monkeypatch.setattr(conv2d, "STRIP_BYTES", budget)
+    monkeypatch.setattr(column_strips, "STRIP_BYTES", budget)
     agree(conv2d.forward(x, w, b, **options)[0], naive.conv2d(x, w, b, **options))
     dx = conv2d.backward_data(dy, w, x.shape, **options)
     agree(dx, naive.conv2d_backward_data(dy, w, x.shape, **options))
@@ -78,6 +78,7 @@ def test_strips_do_not_change_the_result(rng, monkeypatch, name, budget):
     agree(db, loop_db)
 
 
+@pytest.mark.smoke
 @cases
 def test_gradients(rng, case):
     x, w, b, _, options = draw(rng, case)
@@ -95,6 +96,7 @@ def test_gradients(rng, case):
     assert max(errors.values()) < 1e-6, errors
 
 
+@pytest.mark.smoke
 @cases
 def test_backward_data_is_the_adjoint(rng, case):
     x, w, _, _, options = draw(rng, case)

@@ -4,8 +4,8 @@ import pytest
 from op_testing import MEMORY, agree, by_torch, stored
 
 from minicnn.gradcheck import checks
-from minicnn.ops import im2col as module
-from minicnn.ops.im2col import add_columns, col2im, crop, im2col, pad
+from minicnn.ops import column_strips
+from minicnn.ops.im2col import col2im, crop, im2col, pad
 
 # name: x (N, C, H, W), kernel, options
 CASES = {
@@ -28,6 +28,7 @@ def test_im2col_is_the_loop(rng, case, memory):
     agree(im2col(x, kernel, **options), naive.im2col(x, kernel, **options), memory[0])
 
 
+@pytest.mark.smoke
 @cases
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_col2im_is_the_loop(rng, case, dtype):
@@ -37,6 +38,7 @@ def test_col2im_is_the_loop(rng, case, dtype):
     agree(col2im(cols, shape, **options), naive.col2im(cols, shape, **options), dtype)
 
 
+@pytest.mark.smoke
 @cases
 def test_adjoint(rng, case):
     shape, kernel, options = case
@@ -61,21 +63,23 @@ def test_torch(rng, case):
     agree(col2im(dcols, shape, **options), dx)
 
 
+WINDOWS = {"stride": (2, 1), "dilation": (1, 2)}
+
+
 def test_a_strip_of_rows_is_a_part_of_the_columns(rng):
     x = rng.standard_normal((2, 3, 9, 8))
-    options = {"stride": (2, 1), "dilation": (1, 2)}
-    everything = im2col(x, (2, 3), **options)
-    strip = im2col(x, (2, 3), rows=(1, 3), **options)
+    everything = im2col(x, (2, 3), **WINDOWS)
+    strip = column_strips.read(x, (2, 3), slice(1, 3), everything.shape[5], **WINDOWS)
     np.testing.assert_array_equal(strip, everything[..., 1:3, :])
 
 
 def test_strips_add_up(rng):
-    shape, options = (2, 3, 9, 8), {"stride": (2, 1), "dilation": (1, 2)}
-    cols = rng.standard_normal(im2col(np.zeros(shape), (2, 3), **options).shape)
+    shape = (2, 3, 9, 8)
+    cols = rng.standard_normal(im2col(np.zeros(shape), (2, 3), **WINDOWS).shape)
     dx = np.zeros(shape)
-    add_columns(dx, cols[..., :1, :], first_row=0, **options)
-    add_columns(dx, cols[..., 1:, :], first_row=1, **options)
-    agree(dx, col2im(cols, shape, **options))
+    column_strips.add_back(dx, cols[..., :1, :], slice(0, 1), **WINDOWS)
+    column_strips.add_back(dx, cols[..., 1:, :], slice(1, cols.shape[4]), **WINDOWS)
+    agree(dx, col2im(cols, shape, **WINDOWS))
 
 
 def test_crop_undoes_pad(rng):
@@ -84,4 +88,4 @@ def test_crop_undoes_pad(rng):
     assert padded.shape == (1, 2, 7, 6)
     assert (padded[:, :, :2] == 7).all()
     np.testing.assert_array_equal(crop(padded, (2, 1)), x)
-    assert module.pad(x, 0) is x
+    assert pad(x, 0) is x

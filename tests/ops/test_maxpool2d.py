@@ -6,7 +6,7 @@ from op_testing import MEMORY, agree, by_torch, is_channels_last, stored
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck import checks
 from minicnn.gradcheck.ops import distinct
-from minicnn.ops import maxpool2d
+from minicnn.ops import maxpool2d, unpool
 
 # name: x (N, C, H, W), kernel, options
 CASES = {
@@ -53,7 +53,7 @@ def test_forward_and_switches_are_the_loop(rng, case, make, memory):
 @cases
 @values
 @memories
-@pytest.mark.parametrize("overlap", maxpool2d.OVERLAPS)
+@pytest.mark.parametrize("overlap", unpool.OVERLAPS)
 def test_unpool_is_the_loop(rng, case, make, memory, overlap):
     shape, kernel, options = case
     x = stored(make(rng, shape), memory)
@@ -65,11 +65,12 @@ def test_unpool_is_the_loop(rng, case, make, memory, overlap):
         new, cache.switches, shape, kernel,
         stride=options.get("stride"), padding=options.get("padding", 0), overlap=overlap,
     )  # fmt: skip
-    agree(maxpool2d.unpool(new, cache, overlap=overlap), expected, memory[0])
+    agree(unpool.unpool(new, cache, overlap=overlap), expected, memory[0])
     if overlap == "sum":
         agree(maxpool2d.backward(new, cache), expected, memory[0])
 
 
+@pytest.mark.smoke
 @cases
 def test_gradient(rng, case):
     shape, kernel, options = case
@@ -83,6 +84,7 @@ def test_gradient(rng, case):
     assert error < 1e-6
 
 
+@pytest.mark.smoke
 @cases
 @values
 def test_with_fixed_switches_unpooling_is_the_adjoint(rng, case, make):
@@ -141,7 +143,7 @@ def test_channels_last_in_memory_stays(rng):
 def test_zero_windows():
     x = np.zeros((1, 1, 4, 4))
     x[0, 0, 3, 3] = 1
-    assert maxpool2d.zero_windows(maxpool2d.forward(x, 2)[0]) == 3
+    assert unpool.zero_windows(maxpool2d.forward(x, 2)[0]) == 3
 
 
 @pytest.mark.parametrize(
@@ -160,4 +162,4 @@ def test_impossible_windows(shape, options, words):
 def test_unknown_overlap_rule():
     y, cache = maxpool2d.forward(np.zeros((1, 1, 4, 4)), 2)
     with pytest.raises(MinicnnError, match="'mean'; the rules are sum, max, overwrite"):
-        maxpool2d.unpool(y, cache, overlap="mean")
+        unpool.unpool(y, cache, overlap="mean")

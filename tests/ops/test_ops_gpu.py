@@ -21,6 +21,7 @@ from minicnn.ops import (
     relu,
     replicate,
     softmax,
+    unpool,
 )
 
 
@@ -51,8 +52,8 @@ def _maxpool2d(draw):
     for options in ({"stride": 2, "padding": 1, "ceil": True}, {"stride": 1}):
         y, cache = maxpool2d.forward(draw(2, 3, 8, 7, values=distinct), 3, **options)
         yield from (y, cache.switches)
-        for overlap in maxpool2d.OVERLAPS:
-            yield maxpool2d.unpool(draw(*y.shape), cache, overlap=overlap)
+        for overlap in unpool.OVERLAPS:
+            yield unpool.unpool(draw(*y.shape), cache, overlap=overlap)
     tied = draw(2, 3, 8, 7, values=lambda rng, shape: rng.integers(0, 2, shape))
     yield maxpool2d.forward(tied, 3)[1].switches
 

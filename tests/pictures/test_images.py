@@ -2,6 +2,7 @@ import json
 import os
 import struct
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -420,6 +421,7 @@ def test_resize_floats_as_bytes_but_unrounded(rng):
     np.testing.assert_allclose(floats, arrays.resize(picture[:, ::-1], (20, 21)), atol=0.51 + 0.5)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("shape", "size", "expected"),
     [
@@ -456,6 +458,15 @@ def test_preprocess_and_deprocess_are_inverse(rng, attrs):
     np.testing.assert_array_equal(arrays.to_uint8(back), every_byte)
     x = rng.standard_normal((1, 3, 5, 4)).astype(np.float32)
     np.testing.assert_array_equal(arrays.preprocess(arrays.deprocess(x, attrs), attrs), x)
+
+
+@pytest.mark.parametrize("attrs", [CAFFE, TORCH], ids=["caffe", "torchvision"])
+def test_a_change_of_the_input_as_a_change_of_the_picture(rng, attrs):
+    net = SimpleNamespace(attrs={"preprocess": attrs})
+    a, b = rng.uniform(0, 255, (2, 12, 12, 3))
+    dx = arrays.preprocess(a, attrs).astype("float64") - arrays.preprocess(b, attrs)
+    np.testing.assert_allclose(arrays.as_pixels(dx, net), a - b, atol=1e-3)
+    assert not arrays.as_pixels(0 * dx, net).any()
 
 
 def test_preprocess_by_hand():
@@ -500,6 +511,7 @@ def test_to_uint8_refuses_what_is_no_number():
             arrays.to_uint8(np.array([0.0, value], np.float32))
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".tiff", ".webp"])
 def test_written_pictures_read_back_with_metadata(tmp_path, colours, suffix):
     path = tmp_path / f"x{suffix}"

@@ -6,15 +6,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from minicnn.runs.estimate import (
-    estimate,
-    gpu_memory,
-    host_memory,
-    option,
-    pixel_work,
-    sample_run,
-    sample_sizes,
-)
+from minicnn.runs.estimate import estimate, memory, option, sample_run
+from minicnn.terminal.report import Report
 
 MIB = 1 << 20
 
@@ -24,7 +17,7 @@ def fake_cupy(monkeypatch, *, taken=0, limit=0, free=8 << 30):
     pool = SimpleNamespace(total_bytes=lambda: taken, get_limit=lambda: limit)
     cupy.get_default_memory_pool = lambda: pool
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(gpu_memory, "devices", lambda: [{"free": free}, {"free": 2 * free}])
+    monkeypatch.setattr(memory, "devices", lambda: [{"free": free}, {"free": 2 * free}])
 
 
 @dataclass
@@ -35,29 +28,32 @@ class Settings:
     optimizer: str = "lbfgs-device"
     iterations: int = 100
 
-    def prepare(self, files=None):
-        return SimpleNamespace(verb="style", device="cuda", settings=self)
+
+class Verb:
+    """A verb that searches for pictures on a GPU."""
+
+    @staticmethod
+    def open_job(settings, files=None):
+        job = {"device": "cuda", "settings": settings, "net": None, "steps": 100, "pairs": 10}
+        return SimpleNamespace(**job, size=(settings.size, settings.size))
 
 
 @pytest.fixture
 def measured(monkeypatch):
     """Short runs that take 3 MiB and 700 bytes a pixel of the device, little of the host."""
-    areas = (128**2, 256**2, 512**2)
+    areas = sample_run.PIXELS
     samples = [
         {"pixels": n, "shape": (n, 1), "seconds": 1e-7 * n, "peak": 100 * MIB, "setup": 1.0}
         | {"iterations": 10, "device_peak": 3 * MIB + 700 * n}
         for n in areas
     ]
-    monkeypatch.setattr(sample_sizes, "measure", lambda *args: samples)
-    monkeypatch.setattr(pixel_work, "stages", lambda job: [(100, (job.settings.size,) * 2)])
-    monkeypatch.setattr(pixel_work, "worked", lambda job: lambda rows, columns: rows * columns)
-    monkeypatch.setattr(pixel_work, "largest_crop", lambda job: lambda tile, shape: tile**2)
-    monkeypatch.setattr(host_memory, "available", lambda: 64 << 30)
+    monkeypatch.setattr(sample_run, "measured", lambda *args, patience: samples)
+    monkeypatch.setattr(memory, "available", lambda: 64 << 30)
 
 
 def test_a_picture_that_fits_the_device(monkeypatch, measured):
     fake_cupy(monkeypatch)
-    found = estimate.picture(Settings(1024))
+    found = estimate.pictures(Verb, [Settings(1024)])
     assert found.there == (pytest.approx(3 * MIB + 700 * 1024**2, rel=1e-6), 8 << 30)
     assert found.fits
     assert found.advice == ""
@@ -65,7 +61,7 @@ def test_a_picture_that_fits_the_device(monkeypatch, measured):
 
 def test_a_picture_that_does_not(monkeypatch, measured):
     fake_cupy(monkeypatch, limit=600 * MIB)
-    found = estimate.picture(Settings(1024))
+    found = estimate.pictures(Verb, [Settings(1024)])
     assert found.there[1] == 600 * MIB, "the limit is less than what is free"
     assert found.fits is False
     side = int(((0.9 * 600 - 3) * MIB / 700) ** 0.5)
@@ -73,30 +69,31 @@ def test_a_picture_that_does_not(monkeypatch, measured):
 
 
 def test_a_training(monkeypatch):
-    took = {"peak": MIB, "setup": 1, "seconds": 0.1, "steps": 10, "looked": 1}
+    took = {"peak": MIB, "seconds": 2.0, "what": "4 steps of 10"}
     took |= {"device": "cuda:1", "device_peak": 15 << 30}
-    monkeypatch.setattr(sample_run, "sample", lambda verb, settings: took)
-    monkeypatch.setattr(host_memory, "available", lambda: 64 << 30)
+    monkeypatch.setattr(sample_run, "measured", lambda work, settings, seconds: [took])
+    monkeypatch.setattr(memory, "available", lambda: 64 << 30)
     fake_cupy(monkeypatch, free=4 << 30)
     settings = SimpleNamespace(epochs=2, validate_every=1)
-    found = estimate.repeated("train", settings)
+    found = estimate.repeated(None, settings, "use a smaller --group and --batch")
     assert found.there == (15 << 30, 8 << 30)
     assert found.fits is False
     assert found.advice == "use a smaller --group and --batch"
-    took["device"] = None
-    assert estimate.repeated("train", settings).there is None
+    took["device"] = "cpu"
+    assert estimate.repeated(None, settings, "smaller").there is None
 
 
 def test_what_the_pool_has_taken(monkeypatch):
     fake_cupy(monkeypatch, taken=5 * MIB)
-    assert gpu_memory.taken() == 5 * MIB
+    assert memory.device_peak() == 5 * MIB
     monkeypatch.delitem(sys.modules, "cupy")
-    assert gpu_memory.taken() is None
+    assert memory.device_peak() is None
 
 
-def test_the_line_that_is_told():
+def test_the_line_that_is_told(capsys):
     there = (3 << 30, 24 << 30)
-    found = estimate.Estimate(MIB, 1.0, None, [], there=there)
-    told = "memory of the GPU: 3.0 GiB of 24.0 GiB that can be had, and the driver's own"
-    assert option._on_device(found) == [told]
-    assert option._on_device(estimate.Estimate(MIB, 1.0, None, [])) == []
+    line = "memory of the GPU: 3.0 GiB of 24.0 GiB that can be had, and the driver's own\n"
+    assert option.tell(estimate.Estimate(MIB, 1.0, None, [], there), Report()) == 0
+    assert line in capsys.readouterr().out
+    assert option.tell(estimate.Estimate(MIB, 1.0, None, []), Report()) == 0
+    assert capsys.readouterr().out == "memory: 1 MiB\ntime: 1 s\n"

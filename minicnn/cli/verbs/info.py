@@ -4,6 +4,7 @@ from minicnn.cli import launcher
 from minicnn.terminal.report import Report
 
 GIGABYTE = 1 << 30
+example = "minicnn info"
 
 
 def add(verb) -> None:

@@ -13,6 +13,13 @@ minicnn models vgg19 --size 224
 
 def add(verb) -> None:
     """Declare the options."""
+    verb.add_argument("name", metavar="NAME", nargs="?", help="show the layers of this network")
+    verb.add_argument(
+        "--size",
+        metavar="N|ROWSxCOLUMNS",
+        type=_size,
+        help="of the input picture (default: what the network was made for)",
+    )
     verb.add_argument("--json", action="store_true", help="one JSON object a line")
 
 

@@ -36,15 +36,15 @@ def correlate(x, W, b, kernel, size, *, stride, padding, dilation):
     y = np.empty((len(x), *size, W.shape[0] * W.shape[2]), x.dtype)
     how = {"stride": stride, "padding": padding, "dilation": dilation}
     crew = at_hand()
-    there = Correlation(x, W, b, kernel, size, **how, target=lambda calls, *where: y[where])
+    there = ColumnCorrelation(x, W, b, kernel, size, **how, target=lambda calls, *where: y[where])
     crew.play(there.program(crew.scratches))
     return y.transpose(0, 3, 1, 2)
 
 
-class Correlation:
+class ColumnCorrelation:
     """What `correlate` computes, part by part, as a program of `recorded_calls`.
 
-    `target`, `then` and `then_work` are those of `winograd.Correlation`.
+    `target`, `then` and `then_work` are those of `winograd.TileCorrelation`.
     """
 
     def __init__(

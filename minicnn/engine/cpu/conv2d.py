@@ -3,7 +3,7 @@
 3x3 layers of stride 1 go by Winograd's filtering (`winograd`), the others by im2col with
 the channels last (`columns`).
 
-A `Network` computes with a `FastConvolution` once `net.convolution` is set to one.
+`Network.forward` takes a `FastConvolution` as its `convolution`.
 """
 
 from minicnn.engine.cpu import columns, winograd

@@ -85,7 +85,7 @@ class Convolution(Unit):
         return out.transpose(0, 3, 1, 2)
 
     def correlate(self, x, out, target, then):
-        """Convolve, part by part; `target` and `then` are those of `winograd.Correlation`."""
+        """Convolve, part by part; `target` and `then` are those of `winograd.TileCorrelation`."""
         filters, x = self.plan.convolution.filters, self.plan.steady(self.inputs[0], x)
 
         def make(scratches):
@@ -93,7 +93,8 @@ class Convolution(Unit):
             if self.suits:
                 U, _ = filters.winograd(self.w)
                 rows = x if isinstance(x, Recomputed) else winograd.Rows(x)
-                return winograd.Correlation(rows, U, self.b, self.padding, **how).program(scratches)
+                there = winograd.TileCorrelation(rows, U, self.b, self.padding, **how)
+                return there.program(scratches)
             return self.by_columns(x, **how).program(scratches)
 
         self.plan.play((self.name, "forward"), (x, out), make)
@@ -103,7 +104,7 @@ class Convolution(Unit):
         W = self.plan.convolution.filters.matrices(self.w, self.layer.groups)
         how = {"stride": self.layer.stride, "padding": self.padding, "dilation": 1}
         how |= {"target": target, "then": then}
-        return columns.Correlation(x, W, self.b, self.w.shape[2:], self.shape[2:], **how)
+        return columns.ColumnCorrelation(x, W, self.b, self.w.shape[2:], self.shape[2:], **how)
 
     def rectify(self, calls, part, pictures, rows, out):
         """Note the ReLU, from `part` to `out`, and its bits if they will be wanted."""
@@ -137,7 +138,7 @@ class Convolution(Unit):
         self.plan.contribute(source, out, owned=source != INPUT, settled=settled)
 
     def rows(self, g):
-        """Return the gradient of what the convolution has made, for `winograd.Correlation`."""
+        """Return the gradient of what the convolution has made, for `winograd.TileCorrelation`."""
         return winograd.Rows(g)
 
     def is_first(self):
@@ -167,10 +168,10 @@ class Convolution(Unit):
         if self.suits:
             _, U = filters.winograd(self.w)
             border = tuple(2 - p for p in self.padding)
-            return winograd.Correlation(self.rows(g), U, None, border, flipped=True, **how)
+            return winograd.TileCorrelation(self.rows(g), U, None, border, flipped=True, **how)
         W = np.ascontiguousarray(filters.matrices(self.w, 1).transpose(0, 2, 1))
         how |= {"stride": 1, "padding": 0, "dilation": 1}
-        return columns.Correlation(g, W, None, (1, 1), self.shape[2:], **how)
+        return columns.ColumnCorrelation(g, W, None, (1, 1), self.shape[2:], **how)
 
     def _backward_by_strips(self, g):
         """Hand down the gradient of a convolution of another kind."""
@@ -261,7 +262,7 @@ class PooledConvolution(Convolution):
         return out.transpose(0, 3, 1, 2)
 
     def rows(self, g):
-        """Return the gradient of what the convolution has made, for `winograd.Correlation`."""
+        """Return the gradient of what the convolution has made, for `winograd.TileCorrelation`."""
         return halving.Unpooled(g, self.halving)
 
 

@@ -16,7 +16,7 @@ from minicnn.engine.cpu.recorded_calls import Calls
 
 
 class Recomputed:
-    """An activation (N, C, H, W) that has no memory, for `winograd.Correlation` and for a plan.
+    """An activation (N, C, H, W) that has no memory, for `winograd.TileCorrelation` and for a plan.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Recomputed:
 
     Attributes
     ----------
-    correlation : columns.Correlation
+    correlation : columns.ColumnCorrelation
         What computes it; of the last picture.
     """
 

@@ -43,7 +43,7 @@ def fuse(plan, nodes, net):
 
 
 class Plain(Unit):
-    """Any layer, as `Network` walks it."""
+    """Any layer, as `Network` has it computed."""
 
     hands_on = True
 

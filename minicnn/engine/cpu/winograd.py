@@ -78,12 +78,12 @@ def correlate(x, U, b, padding, *, flipped=False):
     y = np.empty((N, P, Q, K), x.dtype)
     crew = at_hand()
     how = {"flipped": flipped, "target": lambda calls, *where: y[where], "size": ONCE_BYTES}
-    crew.play(Correlation(Rows(x), U, b, padding, **how).program(crew.scratches))
+    crew.play(TileCorrelation(Rows(x), U, b, padding, **how).program(crew.scratches))
     return y.transpose(0, 3, 1, 2)
 
 
 class Rows:
-    """The rows of an array x (N, C, H, W), for `Correlation`."""
+    """The rows of an array x (N, C, H, W), for `TileCorrelation`."""
 
     def __init__(self, x):
         self.array = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
@@ -94,7 +94,7 @@ class Rows:
         return self.array[pictures, first:last]
 
 
-class Correlation:
+class TileCorrelation:
     """What `correlate` computes, part by part, as a program of `recorded_calls`.
 
     Parameters

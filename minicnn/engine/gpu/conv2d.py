@@ -7,7 +7,7 @@ of one matrix, channels last in memory, so that each function is one large produ
     backward_params  dw (K, R S C)  =  dyᵀ rows
     backward_data    rows           =  dy w,  and each pixel adds up the windows that hold it
 
-A `Network` computes with a `DeviceConvolution` once `net.convolution` is set to one.
+`Network.forward` takes a `DeviceConvolution` as its `convolution`.
 """
 
 from minicnn.engine.gpu.buffers import Buffers

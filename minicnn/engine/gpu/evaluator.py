@@ -1,8 +1,8 @@
 """A network's forward and backward pass on a CUDA device: `Network` itself, or compiled.
 
-For what `plan` cannot do, since the objective is not of its kind: inversions, class scores, guided
-styles, other priors. Terms are then CuPy arithmetic, with a wait of the host in each; the layers,
-which take nearly all the time, are the same steps.
+For what `compiled_objective` cannot do, since the objective is not of its kind: inversions, class
+scores, guided styles, other priors. Terms are then CuPy arithmetic, with a wait of the host in
+each; the layers, which take nearly all the time, are the same steps.
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ from minicnn.engine.gpu.trunk import Trunk, fitted, form_of, misfit, run_of
 from minicnn.kernels import launch, strips
 
 
-class DeviceWalk:
+class DeviceEvaluator:
     """Has `forward` and `backward` as `Network` has, which it is.
 
     Where memory does not suffice, a forward pass is begun again with smaller strips.
@@ -27,12 +27,17 @@ class DeviceWalk:
     """
 
     def __init__(self, net, machine):
-        self._net, self._machine = net, machine
+        self._net, self._machine, self._strips = net, machine, strips.Strips()
 
     def forward(self, x, taps, **options):
         """Compute activations; see `Network.forward`."""
         attempt = partial(self._net.forward, x, taps, **options)
-        return strips.with_smaller_strips(attempt, launch.release)
+        return self._strips.fitted(attempt, launch.release)
+
+    def backward(self, dys, relu_rule="gradient", **options):
+        """Pass gradients down to the picture; see `Network.backward`."""
+        with self._strips.in_use():
+            return self._net.backward(dys, relu_rule, **options)
 
     def __getattr__(self, name):
         """Return what the network has under this name."""
@@ -77,7 +82,7 @@ class DeviceReplay:
 
 
 def bytes_needed(net, taps, shape, machine):
-    """Return what a compiled walk takes at least, without the network and cuBLAS's 32 MB."""
+    """Return what a compiled evaluator takes at least, without the network and cuBLAS's 32 MB."""
     form = form_of(machine, strips.SMALLEST)
     return count_bytes(lambda buffers: Trunk(buffers, net, list(taps), shape, form))
 

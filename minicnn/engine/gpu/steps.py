@@ -181,7 +181,7 @@ class Pooling:
         """Fill dx, shape of x, from the gradient dy of `y`."""
         each, n = run.kernels.each, math.prod(self.shape)
         if self._count is None:
-            add = 0  # the rule for windows that overlap, see `ops.maxpool2d.OVERLAPS`
+            add = 0  # the rule for windows that overlap, see `ops.unpool.OVERLAPS`
             each("unpool", n, dy, self._switches, dx, *self._geometry, add)
         else:
             each("average_unpool", n, dy, self._count, dx, *self._geometry)

@@ -1,6 +1,7 @@
 """The terms of a style objective and their gradients; the formulas stand in `objectives.gram`.
 
-A term leaves partial sums in its row of `partials`; `Plan` has them added up, times `factor`.
+A term leaves partial sums in its row of `partials`; `CompiledObjective` has them added up, times
+`factor`.
 """
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from minicnn.kernels.loader import SUM_BLOCKS
 
 
-class Content:
+class ContentTerm:
     """factor · sum (f - target)² of a layer; target: array (1, C, H, W)."""
 
     def __init__(self, buffers, name, shape, target, factor):
@@ -21,7 +22,7 @@ class Content:
         run.kernels.blocks("content_term", SUM_BLOCKS, *given, f.size)
 
 
-class Style:
+class StyleTerm:
     """factor · sum (G / M - target)² of a layer, G = Fᵀ F of F (M, C); target: array (C, C)."""
 
     def __init__(self, buffers, name, shape, target, factor):
@@ -41,7 +42,7 @@ class Style:
         run.product(rows, self._slope, df.reshape(M, -1), add=add)
 
 
-class Variation:
+class VariationTerm:
     """factor · sum over channels of unit² (down² + right²) of the picture, see `priors.tv`."""
 
     def __init__(self, buffers, name, shape, unit, factor):

@@ -1,8 +1,8 @@
 """The layers of a network compiled for one size of picture: activations up, gradients down.
 
-`Trunk` is what `plan.Plan` and `walk.DeviceReplay` share: the steps, the picture, and the memory in
-which gradients go down. What it can do, and why not, says `misfit`: convolutions of stride 1 with a
-ReLU behind each, poolings, one after the other.
+`Trunk` is what `CompiledObjective` and `evaluator.DeviceReplay` share: the steps, the picture, and
+the memory in which gradients go down. What it can do, and why not, says `misfit`: convolutions of
+stride 1 with a ReLU behind each, poolings, one after the other.
 """
 
 import numpy as np
@@ -141,8 +141,9 @@ def fitted(build, machine, needed):
     MinicnnError
         If it does not even fit with those.
     """
+    sizes = strips.Strips()
     try:
-        return strips.with_smaller_strips(lambda: build(strips.strip_bytes()), machine.release)
+        return sizes.fitted(lambda: build(sizes.bytes), machine.release)
     except MemoryError:
         raise MinicnnError(
             f"not enough GPU memory: this takes at least {needed() / GIGABYTE:.2f} GB; use a "

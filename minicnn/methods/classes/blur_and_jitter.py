@@ -34,18 +34,18 @@ def blurred(x, sigma):
 
 
 class Rolled:
-    """A walk that sees each picture rolled by a random number of pixels, and rolls back."""
+    """An evaluator that sees each picture rolled by a random number of pixels, and rolls back."""
 
-    def __init__(self, walk, most, rng):
-        self.walk, self.most, self.rng, self.step = walk, most, rng, (0, 0)
+    def __init__(self, evaluator, most, rng):
+        self.evaluator, self.most, self.rng, self.step = evaluator, most, rng, (0, 0)
 
     def forward(self, x, taps, **options):
         """Compute activations of the picture rolled; see `Network.forward`."""
         self.step = tuple(int(s) for s in self.rng.integers(-self.most, self.most + 1, 2))
         xp = array_module(x)
-        return self.walk.forward(xp.roll(x, self.step, axis=(2, 3)), taps, **options)
+        return self.evaluator.forward(xp.roll(x, self.step, axis=(2, 3)), taps, **options)
 
     def backward(self, dys, *rest, **options):
         """Pass gradients down to the picture, rolled back; see `Network.backward`."""
-        dx = self.walk.backward(dys, *rest, **options)
+        dx = self.evaluator.backward(dys, *rest, **options)
         return array_module(dx).roll(dx, tuple(-s for s in self.step), axis=(2, 3))

@@ -14,81 +14,54 @@ learning rate and no number of iterations: the defaults are ours, and so are the
     bounds   the picture stays one: grey levels 0..255 in every pixel
 """
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from minicnn.backend import array_module, seeded_rng, to_device, to_host
-from minicnn.engine.select import image_function
-from minicnn.errors import MinicnnError
-from minicnn.methods.classes import scores as classes_scores
+from minicnn.engine.select import Evaluation, evaluator_of, image_function
 from minicnn.methods.classes.blur_and_jitter import Blurred, Rolled, blurred
+from minicnn.methods.classes.scores import (
+    class_name,
+    find_class,
+    ranking,
+    scores_layer,
+    softmax,
+)
 from minicnn.objectives import priors
 from minicnn.objectives.class_score import ClassScore
 from minicnn.objectives.priors import pixel_tv
 from minicnn.objectives.weighted_sum import WeightedSum
-from minicnn.optimizers import WITHOUT_RATE, minimize
+from minicnn.optimizers import WITHOUT_RATE
 from minicnn.pictures.arrays import grey_level, picture
-from minicnn.runs import checks, job, one_picture
-from minicnn.runs import settings as runs_settings
-from minicnn.runs.job import Outcome
+from minicnn.runs.inputs import OWN, open_all
+from minicnn.runs.search import Outcome, SearchJob, rate_of, search
+
+RATE = 2.0  # grey levels
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassModelSettings(runs_settings.SearchSettings):
-    """Everything that decides the picture, beside `opening.SearchSettings`.
-
-    Attributes
-    ----------
-    wanted_class : str, number or name
-    l2_weight : float, λ
-    tv_weight : float, of the mean squared neighbour difference
-    jitter : int, pixels
-    blur : float, standard deviation in pixels
-    noise : float, standard deviation in grey levels of what the search starts from
-    """
-
-    wanted_class: str
-    size: int | None = None
-    l2_weight: float = 0.01
-    tv_weight: float = 0.0
-    jitter: int = 0
-    blur: float = 0.0
-    noise: float = 0.0
-    optimizer: str = "adam"
-    iterations: int = 200
-
-    def inputs(self):
-        """Return {role: picture file}: none."""
-        return {}
-
-    def prepare(self, files=None):
-        """Return the `ClassModelJob`; raises `MinicnnError` for whatever would make it fail."""
-        opened, walk = one_picture.open_network(self)
-        net, device = opened.net, opened.device
-        side = self.size or net.input_shape[1]
-        layer = classes_scores.scores_layer(net, (side, side))
-        count = net.shapes((net.input_shape[0], side, side))[layer][0]
-        index = classes_scores.find_class(net, self.wanted_class, count)
-        start = np.zeros((1, net.input_shape[0], side, side), net.dtype)
-        if self.noise:
-            drawn = seeded_rng(self.seed).standard_normal(start.shape).astype(net.dtype)
-            start = drawn * (self.noise * grey_level(net, start)).astype(net.dtype)
-        start = to_device(start, device)
-        return ClassModelJob(self, net, walk, layer, index, start, device)
-
-    def check(self):
-        """Refuse what no run can have."""
-        super().check()
-        names = ("l2_weight", "tv_weight", "blur", "jitter", "noise")
-        checks.not_negative({name: getattr(self, name) for name in names})
-        checks.counts(self, {"iterations": None})
-        if self.optimizer in WITHOUT_RATE and self.jitter:
-            raise MinicnnError(
-                f"{self.optimizer} needs a function that stays the same, and jitter changes it "
-                "with every evaluation; use adam"
-            )
+def open_job(settings, files=None):
+    """Return the `ClassModelJob` of checked settings; raises `MinicnnError` if it would fail."""
+    _, _, net, device = open_all(settings, files, pool=OWN)
+    side = settings.size or net.input_shape[1]
+    rate = None if settings.optimizer in WITHOUT_RATE else RATE
+    settings = settings.filled(
+        {
+            "network": net.attrs["name"],
+            "pool": net.attrs["pool"],
+            "size": side,
+            "learning_rate": rate,
+        }
+    )
+    layer = scores_layer(net, (side, side))
+    shape = (net.input_shape[0], side, side)
+    index = find_class(net, settings.wanted_class, net.shapes(shape)[layer][0])
+    start = np.zeros((1, *shape), net.dtype)
+    if settings.noise:
+        drawn = seeded_rng(settings.seed).standard_normal(start.shape).astype(net.dtype)
+        start = drawn * (settings.noise * grey_level(net, start)).astype(net.dtype)
+    evaluator = evaluator_of(net, Evaluation(settings.engine, settings.threads))
+    return ClassModelJob(settings, net, evaluator, layer, index, to_device(start, device), device)
 
 
 @dataclass(frozen=True)
@@ -111,28 +84,25 @@ class ClassModelOutcome(Outcome):
 
 
 @dataclass(frozen=True)
-class ClassModelJob(job.Job):
+class ClassModelJob(SearchJob):
     """Checked settings, the network, the class, and where the search starts."""
 
-    settings: ClassModelSettings
+    settings: object
     net: object
-    walk: object
+    evaluator: object
     layer: str
     index: int
     start: np.ndarray
     device: str = "cpu"
+    notes: list = field(default_factory=list)
+    inputs: dict = field(default_factory=dict)
 
     verb = "class-model"
 
     @property
-    def notes(self):
-        """Nothing was done to any file."""
-        return []
-
-    @property
-    def inputs(self):
-        """There are no input files."""
-        return {}
+    def size(self):
+        """Rows and columns of the picture."""
+        return self.start.shape[2:]
 
     def function(self):
         """Return what is minimised, fun(z) -> (value, gradient)."""
@@ -144,36 +114,37 @@ class ClassModelJob(job.Job):
 
         score = {"minus-score": (1.0, ClassScore(self.layer, self.index))}
         terms = {"l2": (s.l2_weight, l2), "tv": (s.tv_weight, lambda x: pixel_tv(x, level))}
-        walk = Rolled(self.walk, s.jitter, seeded_rng(s.seed)) if s.jitter else self.walk
-        return Blurred(image_function(WeightedSum(score, terms), walk, s.threads), s.blur)
+        evaluator = (
+            Rolled(self.evaluator, s.jitter, seeded_rng(s.seed)) if s.jitter else self.evaluator
+        )
+        return Blurred(image_function(WeightedSum(score, terms), evaluator, s.threads), s.blur)
 
     def run(self, callback=None):
         """Return the `ClassModelOutcome`."""
-        s = self.settings
+        s, level = self.settings, grey_level(self.net, self.start)
         options = {}
-        if s.optimizer not in WITHOUT_RATE:
-            options["learning_rate"] = self._rate()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # it ends in plain words
-            result = minimize(
-                s.optimizer,
-                self.function(),
-                self.start,
-                iterations=s.iterations,
-                max_evaluations=s.evaluations,
-                callback=callback,
-                bounds=self._bounds(),
-                keep="last" if s.jitter else "best",
-                **options,
-            )
+        if s.learning_rate:  # asked of a function of its own: the search begins with its first roll
+            options["learning_rate"] = rate_of(s, self.function(), self.start, level)
+        result = search(
+            s,
+            self.function(),
+            self.start,
+            level,
+            callback=callback,
+            bounds=self._bounds(),
+            keep="last" if s.jitter else "best",
+            **options,
+        )
         x = blurred(result.x, s.blur)
-        scores = to_host(self.walk.forward(x, [self.layer], keep=False)[self.layer])[0, :, 0, 0]
+        scores = to_host(self.evaluator.forward(x, [self.layer], keep=False)[self.layer])[
+            0, :, 0, 0
+        ]
         findings = {
             "class": self.index,
-            "name": classes_scores.class_name(self.net, self.index),
+            "name": class_name(self.net, self.index),
             "score": float(scores[self.index]),
-            "probability": float(classes_scores.softmax(scores)[self.index]),
-            "top": classes_scores.ranking(self.net, scores),
+            "probability": float(softmax(scores)[self.index]),
+            "top": ranking(self.net, scores),
         }
         arrays = {"x": to_host(x), "scores": scores}
         return ClassModelOutcome(picture(x, self.net), result, findings, arrays)
@@ -182,20 +153,10 @@ class ClassModelJob(job.Job):
         """Return the picture that the search is at."""
         return picture(blurred(x, self.settings.blur), self.net)
 
-    def row(self, outcome):
+    def views(self, outcome):
         """Return {label: picture} of the sheet."""
         found = outcome.findings
         return {f"{found['name']}: score {found['score']:.4g}": outcome.picture}
-
-    def _rate(self):
-        """Return the optimizer's rate, as `runs.search` reckons it, 2 grey levels by default."""
-        s, level = self.settings, grey_level(self.net, self.start)
-        wanted = 2.0 if s.learning_rate is None else s.learning_rate
-        if s.optimizer == "adam":
-            return wanted * float(level.mean())
-        _, gradient = self.function()(self.start)
-        size = float(((gradient / level) ** 2).mean()) ** 0.5
-        return wanted / size if size else wanted
 
     def _bounds(self):
         """Return the x of black and of white."""

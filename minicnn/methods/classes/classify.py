@@ -64,13 +64,13 @@ def network_input(rgb, net, side=None):
     return preprocess(scaled[at : at + size, at : at + size], net.attrs["preprocess"])
 
 
-def classify(net, walk, path, *, top=TOP, side=None) -> Classified:
+def classify(net, evaluator, path, *, top=TOP, side=None) -> Classified:
     """Name the classes of a picture file.
 
     Parameters
     ----------
     net : Network
-    walk : what walks it, see `engine.select.walk_of`
+    evaluator : what evaluates it, see `engine.select.evaluator_of`
     path : path
     top : int
     side : int, optional, see `network_input`
@@ -81,12 +81,12 @@ def classify(net, walk, path, *, top=TOP, side=None) -> Classified:
         If the picture cannot be read or the network has no classes.
     """
     picture = load_image(path)
-    scores = class_scores(net, walk, network_input(picture.pixels, net, side))
+    scores = class_scores(net, evaluator, network_input(picture.pixels, net, side))
     return Classified(ranking(net, scores[0], top), picture.notes)
 
 
-def class_scores(net, walk, x):
+def class_scores(net, evaluator, x):
     """Return the scores before softmax of a batch on the host, NumPy array (N, K)."""
     layer = scores_layer(net)
     xp = array_module(next(iter(net.params.values())))
-    return to_host(walk.forward(xp.asarray(x), [layer], keep=False)[layer])[:, :, 0, 0]
+    return to_host(evaluator.forward(xp.asarray(x), [layer], keep=False)[layer])[:, :, 0, 0]

@@ -1,6 +1,13 @@
 """The verb `classify`."""
 
-from minicnn.terminal import parser
+from minicnn.engine.select import Evaluation, evaluator_of
+from minicnn.errors import MinicnnError
+from minicnn.methods.classes.classify import check_side, classify
+from minicnn.methods.classes.scores import scores_layer
+from minicnn.methods.classes.settings import ClassifyOptions, ClassifySettings
+from minicnn.runs.inputs import OWN, RANDOM, open_all
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import settings_of
 from minicnn.terminal.report import Report
 
 FAILED = 1
@@ -10,54 +17,33 @@ minicnn classify minicnn-demo/content.jpg minicnn-demo/result.png --top 3
 """
 
 
-def add(verb) -> None:
+def add(parser) -> None:
     """Declare the options."""
-    verb.add_argument(
-        "--top", metavar="N", type=parser.count, default=5, help="classes to show (default: 5)"
-    )
-    verb.add_argument(
-        "--side",
-        metavar="N",
-        type=parser.count,
-        help="scale the shorter side to N pixels before the centre is cut out "
-        "(default: 256 for networks of about 224, else the network's input)",
-    )
-    parser.add_machine_options(verb)
-    verb.add_argument("--json", action="store_true", help="one JSON object a picture")
+    add_settings(parser, ClassifySettings, ClassifyOptions)
 
 
 def run(args) -> int:
     """Print the most probable classes of every picture."""
-    from minicnn.backend import resolve_device
-    from minicnn.engine.select import walk_of
-    from minicnn.methods.classes import classify
-    from minicnn.methods.classes.scores import scores_layer
-    from minicnn.runs import inputs
-
-    report = Report(args.json)
-    net = inputs.load_network(
-        args.network, args.weights, inputs.OWN, device=resolve_device(args.device)
-    )
+    settings, report = settings_of(ClassifySettings, args), Report(args.json)
+    settings.check()
+    net = open_all(settings, pool=OWN).net
     scores_layer(net)
-    classify.check_side(net, args.side)
+    check_side(net, settings.side)
     if not net.attrs.get("classes"):
         report.note(f"this {net.attrs['name']} has no class names: classes go by their numbers")
-    if args.weights == inputs.RANDOM:
+    if settings.weights == RANDOM:
         report.note("random weights: the classes mean nothing")
-    walk = walk_of(net, args.engine, args.threads)
-    bad = sum(not _show(args, report, net, walk, path) for path in args.images)
+    evaluator = evaluator_of(net, Evaluation(settings.engine, settings.threads))
+    bad = sum(not _show(settings, report, net, evaluator, path) for path in settings.images)
     if bad:
-        report.note(f"error: {bad} of {len(args.images)} pictures could not be classified")
+        report.note(f"error: {bad} of {len(settings.images)} pictures could not be classified")
     return FAILED if bad else 0
 
 
-def _show(args, report, net, walk, path):
+def _show(settings, report, net, evaluator, path):
     """Print the classes of one picture; return whether that went well."""
-    from minicnn.errors import MinicnnError
-    from minicnn.methods.classes import classify
-
     try:
-        found = classify.classify(net, walk, path, top=args.top, side=args.side)
+        found = classify(net, evaluator, path, top=settings.top, side=settings.side)
     except MinicnnError as error:
         report.note(f"error: {error}")
         report.event("error", image=path, error=str(error))

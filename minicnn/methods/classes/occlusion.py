@@ -13,17 +13,19 @@ middle of what the entry stands for, so that the maps lie on the picture; at the
 square is outside. Grey is the mean colour of the network's pictures unless told otherwise.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from minicnn.backend import array_module, to_device, to_host
 from minicnn.errors import MinicnnError
-from minicnn.methods.classes import scores as classes_scores
-from minicnn.methods.classes.occlusion_maps import last_map_layer, occlude, square
+from minicnn.methods.classes.scores import (
+    class_name,
+    last_map_layer,
+    scores_layer,
+    softmax,
+    wanted_or_top,
+)
 from minicnn.methods.deconvnet.projection import project
-from minicnn.pictures import arrays as pictures_arrays
-from minicnn.pictures.arrays import preprocess
+from minicnn.pictures.arrays import as_pixels, preprocess
 from minicnn.pictures.overlays import (
     COLOURS,
     boxed,
@@ -36,48 +38,26 @@ from minicnn.pictures.overlays import (
     unit_range,
 )
 from minicnn.pictures.sheets import side_by_side
-from minicnn.runs import one_picture
+from minicnn.runs.look_run import Look, LookJob, open_look
 
 WINDOW, STEP = 5, 15  # of a side: the square is a fifth of it, the step a fifteenth
+BATCH = 8  # covered copies that go up together
 
 
-@dataclass(frozen=True, kw_only=True)
-class OcclusionSettings(one_picture.LookSettings):
-    """What is covered, and what is measured.
-
-    Attributes
-    ----------
-    wanted_class : str, number or name; by default the most probable one
-    layer : str, of the activation; by default the last one of maps that are not the classes' own
-    unit : str, number, or "max" for the one whose map has the largest sum in the picture
-    window, step : int, pixels
-    grey : int, 0..255, instead of the mean colour
-    """
-
-    wanted_class: str | None = None
-    layer: str | None = None
-    unit: str = "max"
-    window: int | None = None
-    step: int | None = None
-    grey: int | None = None
-
-    def prepare(self, files=None):
-        """Return the `OcclusionJob`; raises `MinicnnError` for whatever would make it fail."""
-        if self.unit != "max" and not self.unit.isdigit():
-            raise MinicnnError(f"no unit {self.unit!r}; use max or a number from 0")
-        if self.grey is not None and not 0 <= self.grey <= 255:
-            raise MinicnnError(f"grey = {self.grey}; use a level from 0 to 255")
-        job = one_picture.prepare(self, OcclusionJob, files)
-        classes_scores.scores_layer(job.net, job.x.shape[2:])
-        side = min(job.x.shape[2:])
-        for name in ("window", "step"):
-            value = getattr(self, name)
-            if value is not None and not 1 <= value <= side:
-                raise MinicnnError(f"{name} = {value}; use 1 to {side} pixels, as the picture has")
-        return job
+def open_job(settings, files=None):
+    """Return the `OcclusionJob` of checked settings; raises `MinicnnError` if it would fail."""
+    job = open_look(settings, OcclusionJob, files)
+    scores_layer(job.net, job.x.shape[2:])
+    side = min(job.x.shape[2:])
+    for name in ("window", "step"):
+        if (getattr(settings, name) or 1) > side:
+            raise MinicnnError(
+                f"{name} = {getattr(settings, name)}; use 1 to {side} pixels, as the picture has"
+            )
+    return job
 
 
-class OcclusionJob(one_picture.LookJob):
+class OcclusionJob(LookJob):
     """A picture, a network, a class, and a square."""
 
     verb = "occlusion"
@@ -95,20 +75,20 @@ class OcclusionJob(one_picture.LookJob):
     @property
     def steps(self):
         """Places of the square."""
-        return int(np.prod(self._size()))
+        return int(np.prod([-(-side // self.step) for side in self.x.shape[2:]]))
 
     def run(self, progress=None):
         """Return the `Look`."""
         net = self.net
-        scores_at = classes_scores.scores_layer(net, self.x.shape[2:])
+        scores_at = scores_layer(net, self.x.shape[2:])
         layer = self.settings.layer or last_map_layer(net, scores_at, self.x.shape[1:])
-        acts = self.walk.forward(self.x, [layer, scores_at], keep=False)
+        acts = self.evaluator.forward(self.x, [layer, scores_at], keep=False)
         scores = to_host(acts[scores_at])[0, :, 0, 0]
         totals = to_host(acts[layer].sum(axis=(2, 3), dtype="float64"))[0]
         unit = self._unit(totals, layer)
-        index, top = classes_scores.wanted_or_top(net, scores, self.settings.wanted_class)
+        index, top = wanted_or_top(net, scores, self.settings.wanted_class)
         maps = occlude(
-            self.walk,
+            self.evaluator,
             self.x,
             self._cover(),
             self.window,
@@ -124,17 +104,14 @@ class OcclusionJob(one_picture.LookJob):
             "unit": unit,
             "activation": float(totals[unit]),
             "class": index,
-            "name": classes_scores.class_name(net, index),
-            "probability": float(classes_scores.softmax(scores)[index]),
+            "name": class_name(net, index),
+            "probability": float(softmax(scores)[index]),
             "top": top,
             "window": self.window,
             "step": self.step,
         }
-        dx = project(self.walk, self.x, layer, [unit]).dx
-        return self._look(maps, base, pictures_arrays.as_pixels(dx, net))
-
-    def _size(self):
-        return tuple(-(-side // self.step) for side in self.x.shape[2:])
+        dx = project(self.evaluator, self.x, layer, [unit]).dx
+        return self._look(maps, base, as_pixels(dx, net))
 
     def _unit(self, totals, layer):
         if self.settings.unit == "max":
@@ -155,43 +132,42 @@ class OcclusionJob(one_picture.LookJob):
 
     def _look(self, maps, base, delta):
         activation, probability, label = maps
-        step, shape = (self.step, self.step), self.picture.shape[:2]
-        wide = [enlarged(m, step, shape) for m in maps]
+        step, shape, name = self.step, self.picture.shape[:2], base["name"]
+        wide = [enlarged(m, (step, step), shape) for m in maps]
         lost = {
-            name: unit_range(np.maximum(base[name] - values, 0), low=0)
-            for name, values in (("activation", wide[0]), ("probability", wide[1]))
+            what: unit_range(np.maximum(base[what] - values, 0), low=0)
+            for what, values in zip(("activation", "probability"), wide, strict=False)
         }
-        colours, names, shares = _legend(label, self.net)
-        painted = regions(wide[2], colours)
-        example = boxed(self.picture, _square(self.x.shape[2:], self._size(), step[0], self.window))
+        colours, labels, shares = _legend(label, self.net)
+        mixed = _mixed(self.picture, regions(wide[2], colours))
+        middle = square([side // 2 for side in label.shape], step, self.window)
         title = f"{base['layer']} unit {base['unit']}"
-        name = base["name"]
         panels = {
-            f"picture, square {self.window} x {self.window}": example,
+            f"picture, square {self.window} x {self.window}": boxed(self.picture, middle),
             f"activation of {title}: {activation.min():.4g} to {activation.max():.4g}": heat(
                 unit_range(wide[0])
             ),
             f"probability of {name}: {probability.min():.3f} to {probability.max():.3f}": heat(
                 unit_range(wide[1], 0.0, max(1e-9, probability.max()))
             ),
+            f"most probable: {labels}": mixed,
         }
-        panels[f"most probable: {names}"] = _mixed(self.picture, painted)
-        picture = side_by_side([magnified(panel) for panel in panels.values()], list(panels))
         overlay = over(self.picture, lost["probability"])
         row = {
             "picture": self.picture,
             f"projection of {title}": over(self.picture, strength(delta, 0.005)),
             "activation lost": over(self.picture, lost["activation"]),
             f"probability of {name} lost": overlay,
-            f"most probable: {names}": _mixed(self.picture, painted),
+            f"most probable: {labels}": mixed,
         }
+        rows, columns = (np.arange(count) * step + step // 2 for count in label.shape)
         worst = np.unravel_index(probability.argmin(), probability.shape)
         findings = {
             **base,
-            "rows": int(label.shape[0]),
-            "columns": int(label.shape[1]),
+            "rows": len(rows),
+            "columns": len(columns),
             "least_probability": float(probability.min()),
-            "least_at": [int(i * self.step + self.step // 2) for i in worst],
+            "least_at": [int(rows[worst[0]]), int(columns[worst[1]])],
             "least_activation": float(activation.min()),
             "labels": shares,
         }
@@ -199,20 +175,17 @@ class OcclusionJob(one_picture.LookJob):
             "activation": activation,
             "probability": probability,
             "label": label,
-            "rows": np.arange(label.shape[0]) * self.step + self.step // 2,
-            "columns": np.arange(label.shape[1]) * self.step + self.step // 2,
+            "rows": rows,
+            "columns": columns,
         }
         text = (
             f"{name}: probability {base['probability']:.2%}, covered {probability.min():.2%} to "
             f"{probability.max():.2%}, least with the square around row {findings['least_at'][0]}, "
             f"column {findings['least_at'][1]}\n{title}: activation {base['activation']:.4g}, "
-            f"covered {activation.min():.4g} to {activation.max():.4g}\nmost probable: {names}"
+            f"covered {activation.min():.4g} to {activation.max():.4g}\nmost probable: {labels}"
         )
-        return one_picture.Look(picture, overlay, row, arrays, findings, text)
-
-
-def _square(shape, size, step, window):
-    return square((size[0] // 2, size[1] // 2), step, window)
+        picture = side_by_side([magnified(panel) for panel in panels.values()], list(panels))
+        return Look(picture, overlay, row, arrays, findings, text)
 
 
 def _legend(label, net):
@@ -230,7 +203,7 @@ def _legend(label, net):
     colours, words, shares = {}, [], {}
     for rank, i in enumerate(order):
         word, colour = palette[min(rank, len(palette) - 1)]
-        name, share = classes_scores.class_name(net, numbers[i]), float(counts[i] / label.size)
+        name, share = class_name(net, numbers[i]), float(counts[i] / label.size)
         colours[int(numbers[i])] = colour
         if rank < len(palette) - 1:
             words.append(f"{name} {share:.0%} ({word})")
@@ -243,3 +216,51 @@ def _mixed(rgb, painted):
     grey = rgb.astype(np.float64) @ (0.299, 0.587, 0.114)
     mixed = 0.45 * grey[..., np.newaxis] + 0.55 * painted
     return np.rint(mixed).astype(np.uint8)
+
+
+def occlude(evaluator, x, cover, window, step, layer, unit, scores_at, index, progress=None):
+    """Measure with a square over every place.
+
+    Parameters
+    ----------
+    evaluator : Network, or FastEvaluator of one
+    x : array (1, 3, H, W)
+    cover : array (1, 3, 1, 1), what the square shows
+    window, step : int
+        Entry (i, j) has a square of `window` pixels around row i·step + step//2, column alike.
+    layer, unit : str, int
+        Whose map is summed.
+    scores_at, index : str, int
+        The layer of the scores, and the class.
+    progress : callable, optional
+        Called with the number of places done.
+
+    Returns
+    -------
+    activation, probability : float64 (rows, columns)
+    label : int64 (rows, columns)
+    """
+    shape = tuple(-(-side // step) for side in x.shape[2:])
+    places = list(np.ndindex(shape))
+    activation, probability = np.zeros(shape), np.zeros(shape)
+    label = np.zeros(shape, np.int64)
+    for start in range(0, len(places), BATCH):
+        now = places[start : start + BATCH]
+        copies = array_module(x).repeat(x, len(now), axis=0)
+        for n, place in enumerate(now):
+            top, left, bottom, right = square(place, step, window)
+            copies[n, :, max(0, top) : bottom, max(0, left) : right] = cover[0]
+        acts = evaluator.forward(copies, [layer, scores_at], keep=False)
+        at = tuple(np.transpose(now))
+        activation[at] = to_host(acts[layer][:, unit].sum(axis=(1, 2), dtype="float64"))
+        p = softmax(to_host(acts[scores_at])[:, :, 0, 0])
+        probability[at], label[at] = p[:, index], p.argmax(axis=1)
+        if progress:
+            progress(start + len(now))
+    return activation, probability, label
+
+
+def square(place, step, window):
+    """Return (top, left, bottom, right) of the square at `place` = (i, j), ends excluded."""
+    top, left = (i * step + step // 2 - window // 2 for i in place)
+    return top, left, top + window, left + window

@@ -14,64 +14,28 @@ A single gradient is noisy. Two averages are offered:
              arXiv 1706.03825; M is taken of the mean
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from minicnn.backend import array_module, seeded_rng, to_host
 from minicnn.errors import MinicnnError
-from minicnn.methods.classes import scores as classes_scores
-from minicnn.methods.classes.gradient_averages import AVERAGES, averaged
-from minicnn.methods.deconvnet.projection import Policy, check_choice
-from minicnn.pictures import arrays, overlays
-from minicnn.pictures.overlays import over
+from minicnn.methods.classes.scores import class_name, scores_layer, softmax, wanted_or_top
+from minicnn.methods.deconvnet.projection import Policy
+from minicnn.pictures.arrays import as_pixels, per_pixel
+from minicnn.pictures.overlays import over, peak
 from minicnn.pictures.sheets import signed_to_uint8
-from minicnn.runs import one_picture
+from minicnn.runs.look_run import Look, LookJob, open_look
 
-MOST = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class SaliencySettings(one_picture.LookSettings):
-    """Which class, and how its map is made.
-
-    Attributes
-    ----------
-    wanted_class : str, number or name; by default the most probable one
-    rule : {"gradient", "guided", "deconvnet"}
-    signed : bool, show w itself and not the map of its magnitudes
-    average : {"none", "shifts", "noise"}
-    samples : int, of the average
-    shift : int, pixels that the picture is moved by at most
-    noise : float, standard deviation as a share of the picture's range of grey levels
-    clip : float, share of the pixels that may be shown as the brightest
-    """
-
-    wanted_class: str | None = None
-    rule: str = "gradient"
-    signed: bool = False
-    average: str = "none"
-    samples: int = 16
-    shift: int = 4
-    noise: float = 0.15
-    clip: float = 0.01
-
-    def prepare(self, files=None):
-        """Return the `SaliencyJob`; raises `MinicnnError` for whatever would make it fail."""
-        Policy(self.rule)
-        check_choice("average", self.average, AVERAGES)
-        overlays.peak(np.zeros(1), self.clip)
-        if not 1 <= self.samples <= MOST or self.shift < 0 or not 0 <= self.noise < np.inf:
-            raise MinicnnError(
-                f"samples = {self.samples}, shift = {self.shift}, noise = {self.noise}; use 1 to "
-                f"{MOST} samples, and a shift and a noise that are not negative"
-            )
-        job = one_picture.prepare(self, SaliencyJob, files)
-        classes_scores.scores_layer(job.net, job.x.shape[2:])
-        return job
+BATCH = 8  # copies that go up and down together
 
 
-class SaliencyJob(one_picture.LookJob):
+def open_job(settings, files=None):
+    """Return the `SaliencyJob` of checked settings; raises `MinicnnError` if it would fail."""
+    job = open_look(settings, SaliencyJob, files)
+    scores_layer(job.net, job.x.shape[2:])
+    return job
+
+
+class SaliencyJob(LookJob):
     """A picture, a network and a class."""
 
     verb = "saliency"
@@ -84,39 +48,39 @@ class SaliencyJob(one_picture.LookJob):
     def run(self, progress=None):
         """Return the `Look`."""
         s, net = self.settings, self.net
-        layer = classes_scores.scores_layer(net, self.x.shape[2:])
-        scores = to_host(self.walk.forward(self.x, [layer], keep=False)[layer])[0, :, 0, 0]
-        index, top = classes_scores.wanted_or_top(net, scores, s.wanted_class)
+        layer = scores_layer(net, self.x.shape[2:])
+        scores = to_host(self.evaluator.forward(self.x, [layer], keep=False)[layer])[0, :, 0, 0]
+        index, top = wanted_or_top(net, scores, s.wanted_class)
         w, m = averaged(
-            lambda x: class_gradient(self.walk, x, layer, index, s.rule),
+            lambda x: class_gradient(self.evaluator, x, layer, index, s.rule),
             self.x,
             s.average,
             samples=s.samples,
             shift=s.shift,
             noise=self._noise(),
             rng=seeded_rng(s.seed),
-            magnitude=lambda dx: magnitude(arrays.per_pixel(dx, net)),
+            magnitude=lambda dx: magnitude(per_pixel(dx, net)),
             progress=progress,
         )
-        w = arrays.per_pixel(w, net)
+        w = per_pixel(w, net)
         return self._look(w, m, index, scores, top)
 
     def _noise(self):
         """Return the standard deviation of the noise in the units of the network's input."""
         s, picture = self.settings, self.picture.astype(np.float64)
-        unit = arrays.as_pixels(np.ones((1, 3, 1, 1)), self.net)[0, 0]  # grey levels per unit
+        unit = as_pixels(np.ones((1, 3, 1, 1)), self.net)[0, 0]  # grey levels per unit
         order = -1 if self.net.attrs["preprocess"]["channel_order"] == "BGR" else 1
         return s.noise * (picture.max() - picture.min()) / unit[::order]
 
     def _look(self, w, m, index, scores, top):
-        s, name = self.settings, classes_scores.class_name(self.net, index)
-        brightest = overlays.peak(m, s.clip)
+        s, name = self.settings, class_name(self.net, index)
+        brightest = peak(m, s.clip)
         shown = np.clip(m / brightest, 0, 1)
         grey = np.repeat(np.floor(shown * 255 + 0.5).astype(np.uint8)[..., np.newaxis], 3, axis=2)
-        scale = 127 / overlays.peak(w, s.clip)
+        scale = 127 / peak(w, s.clip)
         colour = signed_to_uint8(w, scale)[0]
         overlay = over(self.picture, shown)
-        probability = float(classes_scores.softmax(scores)[index])
+        probability = float(softmax(scores)[index])
         notes = []
         if not m.any():
             notes.append(
@@ -137,7 +101,7 @@ class SaliencyJob(one_picture.LookJob):
             "white": brightest,
             "scale": scale,
         }
-        return one_picture.Look(
+        return Look(
             picture=colour if s.signed else grey,
             overlay=overlay,
             row={"picture": self.picture, "map": grey, "signed": colour, name: overlay},
@@ -153,12 +117,12 @@ class SaliencyJob(one_picture.LookJob):
         )
 
 
-def class_gradient(walk, x, layer, index, rule="gradient"):
+def class_gradient(evaluator, x, layer, index, rule="gradient"):
     """Return dS_c / dx of each picture, or what another rule makes of it.
 
     Parameters
     ----------
-    walk : Network, or FastWalk of one
+    evaluator : Network, or FastEvaluator of one
     x : array (N, 3, H, W)
     layer : str
         Of the scores (N, K, 1, 1).
@@ -170,14 +134,86 @@ def class_gradient(walk, x, layer, index, rule="gradient"):
     array like x
     """
     policy = Policy(rule)
-    y = policy.forward(walk, x, [layer])[layer]
+    y = policy.forward(evaluator, x, [layer])[layer]
     if not 0 <= index < y.shape[1]:
         raise MinicnnError(f"no class {index}; use 0 to {y.shape[1] - 1}")
     seed = array_module(y).zeros_like(y)
     seed[:, index] = 1
-    return policy.backward(walk, {layer: seed})
+    return policy.backward(evaluator, {layer: seed})
 
 
 def magnitude(w):
     """Return the largest magnitude over the colours of w (H, W, 3) as a map (H, W)."""
     return np.abs(w).max(axis=-1)
+
+
+def averaged(gradient, x, average, *, samples, shift, noise, rng, magnitude, progress=None):
+    """Average a gradient over moved or noisy copies of a picture.
+
+    Parameters
+    ----------
+    gradient : callable, x (N, 3, H, W) -> array like x
+    x : array (1, 3, H, W)
+    average : str, of `settings.AVERAGES`
+    samples : int
+    shift : int
+        The first copy is not moved; the others by up to so many pixels, edges repeated.
+    noise : float or (3,)
+        Standard deviation in the units of x, for each channel.
+    rng : numpy.random.Generator
+    magnitude : callable, w (1, 3, H, W) -> map (H, W)
+    progress : callable, optional
+        Called with the number of samples done.
+
+    Returns
+    -------
+    w : array (1, 3, H, W), the mean gradient
+    m : array (H, W)
+        The map of it; with "shifts" the mean of the maps.
+    """
+    if average == "none":
+        w = to_host(gradient(x))
+        return w, magnitude(w)
+    host = to_host(x)
+    steps = rng.integers(-shift, shift + 1, (samples, 2))
+    steps[0] = 0
+    total, maps = np.zeros(host.shape, np.float64), np.zeros(host.shape[2:])
+    for start in range(0, samples, BATCH):
+        now = steps[start : start + BATCH]
+        if average == "shifts":
+            copies = np.concatenate([moved(host, step) for step in now])
+        else:
+            copies = np.repeat(host, len(now), axis=0)
+            spread = np.reshape(np.broadcast_to(noise, 3), (1, 3, 1, 1))
+            copies = copies + (spread * rng.standard_normal(copies.shape)).astype(host.dtype)
+        for w, step in zip(to_host(gradient(array_module(x).asarray(copies))), now, strict=True):
+            w = w[np.newaxis]
+            w = moved_back(w, step) if average == "shifts" else w
+            total += w
+            maps += magnitude(w)
+        if progress:
+            progress(min(start + BATCH, samples))
+    w = total / samples
+    return w, maps / samples if average == "shifts" else magnitude(w)
+
+
+def moved(x, step):
+    """Move pictures (N, C, H, W) down and to the right by `step` = (rows, columns).
+
+    What comes in is the repeated edge.
+    """
+    pad = [(abs(int(s)),) * 2 for s in step]
+    wide = np.pad(x, ((0, 0), (0, 0), *pad), mode="edge")
+    return wide[(..., *(_window(s, x.shape[2 + i]) for i, s in enumerate(step)))]
+
+
+def moved_back(w, step):
+    """Move gradients (N, C, H, W) up and to the left by `step`; what comes in is 0."""
+    pad = [(abs(int(s)),) * 2 for s in step]
+    wide = np.pad(w, ((0, 0), (0, 0), *pad))
+    return wide[(..., *(_window(-s, w.shape[2 + i]) for i, s in enumerate(step)))]
+
+
+def _window(step, size):
+    first = abs(int(step)) - int(step)
+    return slice(first, first + size)

@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn.backend import to_host
 from minicnn.errors import MinicnnError
-from minicnn.network.layers import Softmax
+from minicnn.network.layers import Concat, MaxPool2d, ReLU, Softmax
 
 TOP = 5
 
@@ -37,6 +37,28 @@ def scores_layer(net, size=None):
             f"{shape}; use one with class scores, or look at its units with deconv"
         )
     return layer
+
+
+def last_map_layer(net, scores_at, shape):
+    """Return the last layer of maps (ReLU, pooling, concatenation) that are not the classes' own.
+
+    Parameters
+    ----------
+    net : Network
+    scores_at : str, layer of the scores
+    shape : (int, int, int), of the picture
+    """
+    shapes = net.shapes(tuple(shape))
+    found = [
+        node.name
+        for node in net.nodes
+        if isinstance(node.layer, (ReLU, MaxPool2d, Concat))
+        and shapes[node.name][1:] != (1, 1)
+        and shapes[node.name][0] != shapes[scores_at][0]
+    ]
+    if not found:
+        raise MinicnnError("the network has no layer of maps before its scores; name one")
+    return found[-1]
 
 
 def class_name(net, index):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from minicnn.data.datasets import open_dataset
-from minicnn.engine.select import walk_of
+from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.methods.classes.classify import class_scores, network_input
 from minicnn.methods.comparison.intervals import wilson
@@ -56,11 +56,11 @@ def measure(net, data, *, limit=None, side=None, batch=8, threads=None, progress
     """Return {"pictures", "top1", "top5", "seconds"}; `limit` pictures spread over all."""
     truth = true_classes(data, net)
     chosen = np.unique(np.linspace(0, len(data) - 1, limit or len(data)).round().astype(int))
-    walk, found, started = walk_of(net, threads=threads), [], time.monotonic()
+    evaluator, found, started = evaluator_of(net, Evaluation(threads=threads)), [], time.monotonic()
     for start in progress(range(0, len(chosen), batch)):
         some = chosen[start : start + batch]
         x = np.concatenate([network_input(data.picture(i), net, side) for i in some])
-        found.append(ranks(class_scores(net, walk, x), truth[some]))
+        found.append(ranks(class_scores(net, evaluator, x), truth[some]))
     place = np.concatenate(found)
     return {
         "pictures": len(place),

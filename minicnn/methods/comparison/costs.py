@@ -26,22 +26,22 @@ def macs(net):
     return found
 
 
-def seconds_a_picture(net, walk):
+def seconds_a_picture(net, evaluator):
     """Return the time of a forward pass for one picture in a small batch, in seconds."""
     batch = max(1, min(BATCH, PIXELS // int(np.prod(net.input_shape[1:]))))
     x = np.zeros((batch, *net.input_shape), net.dtype)
     times = []
     for _ in range(REPEATS + 1):  # the first one transforms the filters
         started = time.perf_counter()
-        walk.forward(x, net.layers[-1:], keep=False)
+        evaluator.forward(x, net.layers[-1:], keep=False)
         times.append(time.perf_counter() - started)
     return median(times[1:]) / batch
 
 
-def costs(net, walk):
+def costs(net, evaluator):
     """Return {"parameters", "macs", "seconds"} of a network."""
     return {
         "parameters": sum(count_parameters(net).values()),
         "macs": sum(macs(net).values()),
-        "seconds": seconds_a_picture(net, walk),
+        "seconds": seconds_a_picture(net, evaluator),
     }

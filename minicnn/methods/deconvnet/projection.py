@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.network.network import LRN_RULES
-from minicnn.ops.maxpool2d import OVERLAPS
+from minicnn.network.layers import MaxPool2d
+from minicnn.network.network import INPUT, LRN_RULES
 from minicnn.ops.relu import RULES
+from minicnn.ops.unpool import OVERLAPS
 
 ORDERS = ("unpool-rectify", "rectify-unpool")
 ZERO_WINDOWS = ("first", "drop")
@@ -35,7 +36,7 @@ class Policy:
     rule : {"deconvnet", "guided", "gradient"}
         Of the ReLUs, a row of `ops.relu.RULES`.
     overlap : {"sum", "max", "overwrite"}
-        Where several pooling windows have the same winner, see `ops.maxpool2d.unpool`; only
+        Where several pooling windows have the same winner, see `ops.unpool`; only
         "sum" is the adjoint.
     order : {"unpool-rectify", "rectify-unpool"}
         The paper unpools first. It matters where windows overlap: there signals of both signs may
@@ -60,13 +61,13 @@ class Policy:
         for name, known in POLICIES.items():
             check_choice(name.replace("_", "-"), getattr(self, name), known)
 
-    def forward(self, walk, x, taps):
+    def forward(self, evaluator, x, taps):
         """Compute activations {layer: array}, recording switches by this policy."""
-        return walk.forward(x, taps, drop_zero_windows=self.zero_windows == "drop")
+        return evaluator.forward(x, taps, drop_zero_windows=self.zero_windows == "drop")
 
-    def backward(self, walk, dys):
+    def backward(self, evaluator, dys):
         """Take {layer: seed} down to the picture by this policy."""
-        return walk.backward(
+        return evaluator.backward(
             dys,
             self.rule,
             lrn_rule=self.lrn,
@@ -88,6 +89,16 @@ POLICIES = {
 }
 
 
+def pools_below(net, layers):
+    """Return the max poolings that a projection from some of `layers` passes."""
+    needed = set(layers)
+    for node in reversed(net.nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+    needed.discard(INPUT)
+    return [n.name for n in net.nodes if n.name in needed and isinstance(n.layer, MaxPool2d)]
+
+
 class Projection(NamedTuple):
     """What `project` returns; N rows, one for every pair of picture and unit.
 
@@ -107,12 +118,12 @@ class Projection(NamedTuple):
     values: object
 
 
-def project(walk, x, layer, units, positions="max", *, policy=None, start="activation"):
+def project(evaluator, x, layer, units, positions="max", *, policy=None, start="activation"):
     """Project units down to their pictures, all in one pass forward and one backward.
 
     Parameters
     ----------
-    walk : Network, or FastWalk of one
+    evaluator : Network, or FastEvaluator of one
     x : array (N, 3, H, W) or (1, 3, H, W), preprocessed
         A single picture serves all units.
     layer : str
@@ -144,9 +155,9 @@ def project(walk, x, layer, units, positions="max", *, policy=None, start="activ
     units = xp.atleast_1d(xp.asarray(units))
     if len(x) == 1 and len(units) > 1:
         x = xp.repeat(x, len(units), axis=0)
-    y = policy.forward(walk, x, [layer])[layer]
+    y = policy.forward(evaluator, x, [layer])[layer]
     seed, units, positions, values = make_seed(y, layer, units, positions, start)
-    return Projection(policy.backward(walk, {layer: seed}), units, positions, values)
+    return Projection(policy.backward(evaluator, {layer: seed}), units, positions, values)
 
 
 def make_seed(y, layer, units, positions="max", start="activation"):

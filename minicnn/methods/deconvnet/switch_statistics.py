@@ -1,18 +1,6 @@
 """What the choices of a projection decide about in the max poolings on its way."""
 
-from minicnn.network.layers import MaxPool2d
-from minicnn.network.network import INPUT
-from minicnn.ops import maxpool2d
-
-
-def pools_below(net, layers):
-    """Return the max poolings that a projection from some of `layers` passes."""
-    needed = set(layers)
-    for node in reversed(net.nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    needed.discard(INPUT)
-    return [n.name for n in net.nodes if n.name in needed and isinstance(n.layer, MaxPool2d)]
+from minicnn.ops import unpool
 
 
 def pool_shares(acts, switches):
@@ -32,9 +20,9 @@ def pool_shares(acts, switches):
     found = {}
     for name, cache in switches.items():
         y = acts[name]
-        hits = maxpool2d.unpool(y * 0 + 1, cache)
+        hits = unpool.unpool(y * 0 + 1, cache)
         found[name] = {
-            "zero_windows": round(maxpool2d.zero_windows(y) / y.size, 4),
+            "zero_windows": round(unpool.zero_windows(y) / y.size, 4),
             "shared_winners": round(float(hits[hits > 1].sum()) / y.size, 4),
         }
     return found

@@ -51,13 +51,13 @@ def choose_places(shapes, layers, pictures, seed):
     return found
 
 
-def sampled(net, walk, pictures, places):
+def sampled(net, evaluator, pictures, places):
     """Return {layer: float32 (n, K)}: what the units of each layer are at its places.
 
     Parameters
     ----------
     net : Network
-    walk : what walks it
+    evaluator : what evaluates it
     pictures : list of uint8 (H, W, 3), of one size
     places : {layer: int array (pictures, S)}
     """
@@ -65,7 +65,7 @@ def sampled(net, walk, pictures, places):
     for first in range(0, len(pictures), BATCH):
         some = pictures[first : first + BATCH]
         x = np.concatenate([preprocess(rgb, net.attrs["preprocess"]) for rgb in some])
-        acts = walk.forward(x, list(places), keep=False)
+        acts = evaluator.forward(x, list(places), keep=False)
         for layer, y in acts.items():
             flat = y.reshape(*y.shape[:2], -1)
             at = places[layer][first : first + len(some), np.newaxis]

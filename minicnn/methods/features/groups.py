@@ -15,16 +15,16 @@ import numpy as np
 
 from minicnn.backend import resolve_device, to_device
 from minicnn.engine.cpu import filters, winograd
-from minicnn.engine.cpu.conv2d import FastConvolution
-from minicnn.engine.cpu.evaluator import Replay, transform_filters
+from minicnn.engine.cpu.evaluator import Replay
+from minicnn.engine.cpu.frozen import FrozenNetwork
 from minicnn.engine.cpu.threads import Crew, one_blas_thread, thread_count
+from minicnn.engine.cpu.workers import can_fork, workers
 from minicnn.engine.gpu.conv2d import DeviceConvolution
 from minicnn.engine.gpu.cuda import Cuda
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
-from minicnn.kernels.strips import with_smaller_strips
+from minicnn.kernels.strips import Strips
 from minicnn.methods.features import strongest
-from minicnn.methods.features.workers import can_fork, workers
 from minicnn.network.layers import Conv2d
 from minicnn.network.network import INPUT
 from minicnn.ops.shapes import pair
@@ -141,14 +141,15 @@ class _Look:
         self.settings, self.pictures, self.device = features.settings, pictures, device
         self.layers, self.pools = list(features.layers), list(features.pools)
         self.taps = list(dict.fromkeys([*self.layers, *self.pools]))
-        self.net, self.own, self.process = net.replica(), threading.local(), os.getpid()
+        self.own, self.process = threading.local(), os.getpid()
         if device == "cpu":
-            self.net.params = dict(net.params)
-            self.net.convolution = FastConvolution(frozen=True)
-            transform_filters(self.net, self.taps)
+            self.frozen = FrozenNetwork(net)
+            self.frozen.transform(self.taps)
+            self.net = self.frozen.net
         else:  # in fp32: tf32 would put activations into another order
+            self.net = net.replica()
             self.net.params = {name: to_device(p, device) for name, p in net.params.items()}
-            self.net.convolution = DeviceConvolution(Cuda("fp32"))
+            self.convolution, self.strips = DeviceConvolution(Cuda("fp32")), Strips()
 
     def __call__(self, numbers, least):
         """Return what of the pictures `numbers` is to be noted; `least`: see `strongest.sight`."""
@@ -169,17 +170,18 @@ class _Look:
         fill = [np.zeros_like(arrays[0])] * (self.settings.group - len(arrays))
         order = self.net.attrs["preprocess"]
         x = np.concatenate([preprocess(rgb, order) for rgb in [*arrays, *fill]])
-        if not hasattr(self.own, "walk"):
+        if not hasattr(self.own, "evaluator"):
             resolve_device(self.device)  # each thread has a current device of its own
-            net = self.net.replica()
-            self.own.walk = Replay(net, Crew(1)) if self.device == "cpu" else net
+            cpu = self.device == "cpu"
+            self.own.evaluator = Replay(self.frozen, Crew(1)) if cpu else self.net.replica()
         if self.device == "cpu":
-            return self.own.walk.forward(x, self.taps, keep=False)
+            return self.own.evaluator.forward(x, self.taps, keep=False)
 
         def there():
-            return self.own.walk.forward(to_device(x, self.device), self.taps, keep=False)
+            how = {"keep": False, "convolution": self.convolution}
+            return self.own.evaluator.forward(to_device(x, self.device), self.taps, **how)
 
-        return with_smaller_strips(there, launch.release)
+        return self.strips.fitted(there, launch.release)
 
 
 def _read(pictures, number, size):

@@ -135,23 +135,23 @@ class Energy:
     Parameters
     ----------
     terms : WeightedSum
-    walk : what has `forward` and `backward`, see `engine.select`
+    evaluator : what has `forward` and `backward`, see `engine.select`
     scale : array (1, 3, 1, 1), the network's units to one of x'
     window : Window, optional
         Through which the network sees x'; the priors see all of it.
     """
 
-    def __init__(self, terms, walk, scale, window=None):
-        self.objective, self.walk, self.scale, self.window = terms, walk, scale, window
+    def __init__(self, terms, evaluator, scale, window=None):
+        self.objective, self.evaluator, self.scale, self.window = terms, evaluator, scale, window
         self.terms = {}
 
     def __call__(self, x):
         """Return the value and the gradient."""
         parts = {}
         seen = x if self.window is None else self.window.look(x)
-        acts = self.walk.forward(seen * self.scale, self.objective.layers)
+        acts = self.evaluator.forward(seen * self.scale, self.objective.layers)
         value, dacts, dx = self.objective(acts, x, parts)
-        through = self.walk.backward(dacts) * self.scale
+        through = self.evaluator.backward(dacts) * self.scale
         through = through if self.window is None else self.window.spread(through)
         self.terms = parts
         return value, through if dx is None else dx + through

@@ -11,12 +11,12 @@ from minicnn.pictures.sheets import grid, labelled
 from minicnn.runs.search import summary
 
 
-def of_layer(job, walk, layer, target, x, pictures, results):
+def of_layer(job, evaluator, layer, target, x, pictures, results):
     """Return what was measured of the reconstructions of a layer, plain values.
 
     Parameters
     ----------
-    walk : what has `forward`, see `engine.select`
+    evaluator : what has `forward`, see `engine.select`
     target : array, the activation of the source
     x : float32 (N, 3, H, W), the reconstructions in the network's units
     pictures : list of uint8 (H, W, 3), the same rounded and clipped
@@ -28,8 +28,8 @@ def of_layer(job, walk, layer, target, x, pictures, results):
     return {
         "layer": layer,
         "strengths": job.strengths(layer)._asdict(),
-        "errors": _errors(walk, layer, target, to_device(x, job.device)),
-        "picture_errors": _errors(walk, layer, target, to_device(seen, job.device)),
+        "errors": _errors(evaluator, layer, target, to_device(x, job.device)),
+        "picture_errors": _errors(evaluator, layer, target, to_device(seen, job.device)),
         "diversity": diversity(pictures),
         "energies": [result.value for result in results],
         "iterations": together.iterations,
@@ -38,11 +38,11 @@ def of_layer(job, walk, layer, target, x, pictures, results):
     }
 
 
-def _errors(walk, layer, target, x):
+def _errors(evaluator, layer, target, x):
     """Return |Φ(x) - Φ0|² / |Φ0|² of each picture."""
     norm = sum_squares(target)
     return [
-        sum_squares(walk.forward(x[n : n + 1], [layer], keep=False)[layer] - target) / norm
+        sum_squares(evaluator.forward(x[n : n + 1], [layer], keep=False)[layer] - target) / norm
         for n in range(len(x))
     ]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.backend import to_device, to_host
-from minicnn.engine.select import replaying, walk_of
+from minicnn.engine.select import Evaluation, evaluator_of, replaying
 from minicnn.errors import MinicnnError
 from minicnn.methods.inversion import energy, findings
 from minicnn.methods.inversion.settings import resolve
@@ -103,11 +103,12 @@ class Job(SearchJob):
             Also after Ctrl-C, a stall or a NaN: what there is, and why it ended.
             `findings["layers"]` has the errors and the diversity of each layer.
         """
-        s, walk = self.settings, walk_of(self.net, self.settings.engine, self.settings.threads)
-        targets = {layer: _target(self, walk, layer) for layer in s.layers}
+        s = self.settings
+        evaluator = evaluator_of(self.net, Evaluation(s.engine, s.threads))
+        targets = {layer: _target(self, evaluator, layer) for layer in s.layers}
         parts = [(layer, seeds) for layer in s.layers for seeds in _batches(s)]
         runs = [
-            (s.iterations, partial(_invert, self, walk, layer, targets[layer], seeds))
+            (s.iterations, partial(_invert, self, evaluator, layer, targets[layer], seeds))
             for layer, seeds in parts
         ]
         batches = run_all(runs, callback)
@@ -119,7 +120,7 @@ class Job(SearchJob):
             x = np.concatenate([to_host(batch.x) for batch in own])
             made = [to_uint8(deprocess(one[None], self.net.attrs["preprocess"])) for one in x]
             results, target = [batch.result for batch in own], targets[layer]
-            rows.append(findings.of_layer(self, walk, layer, target, x, made, results))
+            rows.append(findings.of_layer(self, evaluator, layer, target, x, made, results))
             pictures[layer] = made
         result = summary([batch.result for batch in batches])
         return Outcome(findings.sheet(self, pictures, rows), result, {"layers": rows})
@@ -145,9 +146,9 @@ class Batch(NamedTuple):
     result: Result
 
 
-def _target(job, walk, layer):
+def _target(job, evaluator, layer):
     """Return the activation of the picture at a layer."""
-    target = walk.forward(job.x, [layer], keep=False)[layer]
+    target = evaluator.forward(job.x, [layer], keep=False)[layer]
     if not sum_squares(target) > 0:
         raise MinicnnError(
             f"all activations of layer {layer} are 0 for this picture, there is nothing to "
@@ -166,11 +167,11 @@ def _batches(settings):
     return [[seed] for seed in seeds] if settings.preset == "lbfgs" else [seeds]
 
 
-def _invert(job, walk, layer, target, seeds, callback=None):
+def _invert(job, evaluator, layer, target, seeds, callback=None):
     """Return the `Batch` of a layer, from these seeds."""
     s, weights = job.settings, job.strengths(layer)
     terms = energy.energy_terms(s.preset, target, layer, weights, s.tv_beta)
-    function = partial(energy.Energy, terms, replaying(walk), job.scale)
+    function = partial(energy.Energy, terms, replaying(evaluator), job.scale)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         if s.preset == "ijcv16":

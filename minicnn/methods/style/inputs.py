@@ -37,7 +37,7 @@ def open_job(settings, files=None):
     """
     row = PRESETS.get(settings.preset)
     reader, read, net, device = open_all(settings, files, row.loss.pool if row else _pool)
-    net = _as_programmed(net, row) if row else net
+    net = as_programmed(net, row) if row else net
     own = style_preset(net.attrs["name"])
     padding = own.padding if own and row is None else "zero"
     settings = settings.filled({"padding": padding})
@@ -87,7 +87,7 @@ def _pool(name):
     return own.pool if own else None
 
 
-def _as_programmed(net, row):
+def as_programmed(net, row):
     """Return the network as the preset sees it: its pixels, its pooling."""
     attrs = dict(net.attrs)
     pixels = dict(attrs["preprocess"])
@@ -99,9 +99,7 @@ def _as_programmed(net, row):
         else (name, layer, inputs)
         for name, layer, inputs in net.nodes
     ]
-    twin = Network(layers, net.params, net.input_shape, attrs)
-    twin.convolution = net.convolution
-    return twin
+    return Network(layers, net.params, net.input_shape, attrs)
 
 
 def _used(layers, weight):

@@ -5,17 +5,19 @@ region of the picture, `guidance`. Masks are given in pixels and brought to each
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minicnn.backend import array_module
 from minicnn.engine.select import (
+    Evaluation,
     device_function,
+    evaluator_of,
     image_function,
     layer_weights,
     mean_grams,
-    walk_of,
 )
 from minicnn.errors import MinicnnError
 from minicnn.methods.style.settings import check_counts
@@ -47,10 +49,8 @@ def style_objective(
     blend: Sequence[float] | None = None,
     content_masks: Sequence | None = None,
     style_masks: Sequence | None = None,
-    engine: str = "auto",
-    threads: int | None = None,
-    tile: int | None = None,
-    precision: str = "auto",
+    evaluation: Evaluation | None = None,
+    **old: Any,
 ) -> PictureFunction:
     """Return J as a function of the picture, fun(x) -> (value, gradient).
 
@@ -74,15 +74,10 @@ def style_objective(
         Where in the picture each of the styles is wanted. Elsewhere no style has a say.
     style_masks : list of arrays (H', W'), values 0..1, optional
         What part of each style picture is meant.
-    engine : {"auto", "explicit", "fast", "low-memory"}
-        How the network is walked, see `engine.select.walk_of`.
-    threads : int, optional
-        As `engine.cpu.threads.thread_count` says by default.
-    tile : int, optional
-        Pixels a side of the tiles in which every picture is done, exactly and in less memory, see
-        `engine.tiled_objective`; all at once by default.
-    precision : {"auto", "fp32", "tf32", "fp16"}
-        Of the factors of matrix products on a GPU, see `engine.select.device_function`.
+    evaluation : engine.select.Evaluation, optional
+        Engine, threads, tiles, precision.
+    **old
+        `engine`, `threads`, `tile`, `precision`: the same one by one, as they were given before.
 
     Returns
     -------
@@ -103,17 +98,18 @@ def style_objective(
         raise MinicnnError(f"no total variation {tv!r}; use {', '.join(TV)}")
     styles = list(style) if isinstance(style, list | tuple) else [style]
     check_counts(len(styles), blend, content_masks, style_masks)
-    walk = walk_of(net, engine, threads, tile, precision=precision)
+    how = replace(evaluation or Evaluation(), **old)
+    evaluator = evaluator_of(net, how)
     objectives = {}
     if content_weight:
         weights = layer_weights(content_layers)
-        targets = walk.forward(content, list(weights), keep=False)
+        targets = evaluator.forward(content, list(weights), keep=False)
         objectives["content"] = (content_weight, ContentLoss(targets, weights, content_loss))
     if style_weight:
         weights = layer_weights(style_layers)
         masks = style_masks or [None] * len(styles)
         targets = [
-            _style_targets(net, walk, picture, mask, list(weights))
+            _style_targets(net, evaluator, picture, mask, list(weights))
             for picture, mask in zip(styles, masks, strict=True)
         ]
         if content_masks:
@@ -126,22 +122,21 @@ def style_objective(
         objectives["style"] = (style_weight, loss)
     variation = TV[tv](grey_level(net, content))
     objective = WeightedSum(objectives, {"tv": (tv_weight, variation)})
-    if tile is None:
-        fun = device_function(objective, net, content, engine, precision)
-        if fun is not None:
-            return fun
-    return image_function(objective, walk, threads)
+    compiled = device_function(objective, net, content, how)
+    return compiled or image_function(objective, evaluator, how.threads)
 
 
-def _style_targets(net, walk, picture, mask, layers):
+def _style_targets(net, evaluator, picture, mask, layers):
     """Return the mean Gram matrices {layer: (1, C, C)} of a picture, or of its masked part."""
     if mask is None:
-        return mean_grams(walk, picture, layers)
+        return mean_grams(evaluator, picture, layers)
     guides = _guides(net, picture, [mask], layers)
     for name, guide in guides.items():
         if not guide.any():
             raise MinicnnError(f"a style mask leaves nothing of layer {name}; it covers too little")
-    return mean_grams(walk, picture, layers, {name: guide[0] for name, guide in guides.items()})
+    return mean_grams(
+        evaluator, picture, layers, {name: guide[0] for name, guide in guides.items()}
+    )
 
 
 def _guides(net, picture, masks, layers):

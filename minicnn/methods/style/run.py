@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from minicnn.backend import to_device, to_host
+from minicnn.engine.select import Evaluation
 from minicnn.methods.style import masks as style_masks
 from minicnn.methods.style.loss import style_objective
 from minicnn.methods.style.settings import STARTS
@@ -74,6 +75,11 @@ class Job(SearchJob):
         """Rows and columns of the picture."""
         return self.content.shape[2:]
 
+    @property
+    def pairs(self):
+        """Pairs that the L-BFGS methods remember."""
+        return (self.row and self.row.pairs) or SearchJob.pairs
+
     def run(self, callback=None):
         """Make the picture, from its smallest size to the largest.
 
@@ -87,15 +93,17 @@ class Job(SearchJob):
         Outcome
             Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
         """
-        s, reached = self.settings, {}
-        runs = [
-            (s.coarse_iterations, partial(_run_coarse, self, times, reached))
-            for times in range(s.scales - 1, 0, -1)
-        ]
-        runs.append((s.iterations, partial(_run_stage, self, s.iterations, reached)))
+        reached = {}
+        runs = [(n, partial(_run_stage, stage, n, reached)) for n, stage in self.stages()]
         last = summary([outcome.result for outcome in run_all(runs, callback)])
         last = replace(last, x=resampled(last.x, self.size, self.net))
         return Outcome(self.snapshot(last.x), last)
+
+    def stages(self):
+        """Return [(iterations, Job)] from the smallest size to the full one."""
+        s = self.settings
+        small = [(s.coarse_iterations, halved(self, n)) for n in range(s.scales - 1, 0, -1)]
+        return [*small, (s.iterations, self)]
 
     def function(self):
         """Return what is minimised, fun(x) -> (value, gradient)."""
@@ -115,17 +123,12 @@ class Job(SearchJob):
             blend=s.blend,
             content_masks=self.content_masks,
             style_masks=self.style_masks,
-            engine=s.engine,
-            threads=s.threads,
-            tile=s.tile,
-            precision=s.precision,
+            evaluation=Evaluation(s.engine, s.threads, s.tile, s.precision),
         )
 
     def search_options(self):
         """Return what the preset says about the search: bounds, pairs that L-BFGS remembers."""
-        options = {}
-        if self.row and self.row.pairs:
-            options["pairs"] = self.row.pairs
+        options = {"pairs": self.pairs}
         if self.row and self.row.bounds:
             least = min(float(x.min()) for x in self.styles)
             options["bounds"] = (least, max(float(x.max()) for x in self.styles))
@@ -148,11 +151,6 @@ class Job(SearchJob):
     def views(self, outcome):
         """Return {label: picture} of the sheet."""
         return {**(self.originals or self.pictures), "result": outcome.picture}
-
-
-def _run_coarse(job, times, reached, callback):
-    """Minimise at 1/2, 1/4, ... of the size."""
-    return _run_stage(halved(job, times), job.settings.coarse_iterations, reached, callback)
 
 
 def _run_stage(job, iterations, reached, callback):

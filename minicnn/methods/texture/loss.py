@@ -23,13 +23,16 @@ Two ways to go on from a texture: `torus` makes it one that repeats without a se
 `pictures.histograms` gives it the tones of the source to the letter.
 """
 
+from dataclasses import replace
+
 from minicnn.backend import array_module
 from minicnn.engine.select import (
+    Evaluation,
     device_function,
+    evaluator_of,
     image_function,
     layer_weights,
     mean_grams,
-    walk_of,
 )
 from minicnn.network.torus import tv_on_torus
 from minicnn.objectives import priors
@@ -49,11 +52,9 @@ def texture_objective(
     gram="gatys",
     relative=False,
     seamless=False,
-    engine="auto",
-    threads=None,
-    tile=None,
     shape=None,
-    precision="auto",
+    evaluation=None,
+    **old,
 ):
     """Return J as a function of the picture, fun(x) -> (value, gradient).
 
@@ -75,12 +76,12 @@ def texture_objective(
         stride of the deepest layer. The source, which is no tile, goes on as its mirror image
         beyond its edges, so that no zeros of the padding enter its Gram matrices: x could meet
         them with dark lines only.
-    engine, threads, tile
-        See `engine.select`.
     shape : (1, 3, H, W), optional
         Of x; that of the source by default. Only a function compiled for a GPU must know it.
-    precision : {"auto", "fp32", "tf32", "fp16"}
-        Of the factors of matrix products on a GPU, see `engine.select.device_function`.
+    evaluation : engine.select.Evaluation, optional
+        Engine, threads, tiles, precision.
+    **old
+        `engine`, `threads`, `tile`, `precision`: the same one by one, as they were given before.
 
     Returns
     -------
@@ -88,12 +89,13 @@ def texture_objective(
         `fun.terms` has "style", "style.relu1_1", ..., "tv".
     """
     weights = layer_weights(layers)
-    walk = walk_of(net, engine, threads, tile, precision=precision)
+    how = replace(evaluation or Evaluation(), **old)
+    evaluator = evaluator_of(net, how)
     if seamless:
-        targets = style_targets(_without_edges(net, walk, source, list(weights)))
-        walk = walk_of(net, engine, threads, tile, torus=True, precision=precision)
+        targets = style_targets(_without_edges(net, evaluator, source, list(weights)))
+        evaluator = evaluator_of(net, how, torus=True)
     else:
-        targets = mean_grams(walk, source, list(weights))
+        targets = mean_grams(evaluator, source, list(weights))
     if relative:
         factor = STYLE[gram]
         for name, target in targets.items():
@@ -101,15 +103,14 @@ def texture_objective(
     terms = {"style": (weight, GramStyleLoss(targets, weights, gram))}
     variation = priors.PixelTV(grey_level(net, source), tv_on_torus if seamless else priors.tv)
     objective = WeightedSum(terms, {"tv": (tv_weight, variation)})
-    if tile is None and not seamless:
+    compiled = None
+    if not seamless:
         x = source if shape is None else array_module(source).empty(shape, source.dtype)
-        fun = device_function(objective, net, x, engine, precision)
-        if fun is not None:
-            return fun
-    return image_function(objective, walk, threads)
+        compiled = device_function(objective, net, x, how)
+    return compiled or image_function(objective, evaluator, how.threads)
 
 
-def _without_edges(net, walk, source, layers):
+def _without_edges(net, evaluator, source, layers):
     """Return the activations at the positions of the source, mirrored beyond its edges."""
     xp, fields = array_module(source), net.receptive_fields()
     margins = []
@@ -119,7 +120,7 @@ def _without_edges(net, walk, source, layers):
         margins.append(-(-reach // step) * step)
     rows, columns = margins
     wide = xp.pad(source, ((0, 0), (0, 0), (rows, rows), (columns, columns)), mode="reflect")
-    acts = walk.forward(wide, layers, keep=False)
+    acts = evaluator.forward(wide, layers, keep=False)
     for name, f in acts.items():
         top, left = (m // s for m, s in zip(margins, fields[name].stride, strict=True))
         acts[name] = f[:, :, top : f.shape[2] - top, left : f.shape[3] - left]

@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn.backend import to_device
 from minicnn.engine.cpu.conv2d import FastConvolution
+from minicnn.engine.select import Evaluation
 from minicnn.methods import network_defaults
 from minicnn.methods.texture.loss import texture_objective
 from minicnn.methods.texture.settings import SOURCE_SIZE, resolve, used, with_layers
@@ -21,6 +22,7 @@ from minicnn.network.folding import fold_batch_norm, normalize_activations
 from minicnn.network.layers import BatchNorm2d
 from minicnn.network.network import Network
 from minicnn.network.replicate_edges import replicate_first
+from minicnn.ops import conv2d
 from minicnn.pictures.arrays import deprocess, fit, grey_level, preprocess, to_uint8
 from minicnn.pictures.histograms import match_histogram
 from minicnn.pictures.sheets import grid, labelled
@@ -67,12 +69,8 @@ def _normalized(net, source, how):
         return net
     if any(isinstance(node.layer, BatchNorm2d) for node in net.nodes):
         net = fold_batch_norm(net)
-    fast = net.replica()
-    if isinstance(source, np.ndarray):
-        fast.convolution = FastConvolution(frozen=True)
-    scaled = normalize_activations(fast, [source])
-    scaled.convolution = net.convolution
-    return scaled
+    fast = FastConvolution(frozen=True) if isinstance(source, np.ndarray) else conv2d
+    return normalize_activations(net.replica(), [source], fast)
 
 
 @dataclass(frozen=True)
@@ -140,10 +138,8 @@ class Job(SearchJob):
             gram=s.gram,
             relative=s.normalize == "layers",
             seamless=s.seamless,
-            engine=s.engine,
-            threads=s.threads,
-            tile=s.tile,
             shape=self.start.shape,
+            evaluation=Evaluation(s.engine, s.threads, s.tile),
         )
 
     def search_options(self, number=0):

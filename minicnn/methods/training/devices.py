@@ -13,7 +13,7 @@ from minicnn.engine.gpu.conv2d import DeviceConvolution
 from minicnn.engine.gpu.cuda import Cuda
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
-from minicnn.kernels.strips import with_smaller_strips
+from minicnn.kernels.strips import Strips
 
 
 def place_of(settings):
@@ -60,7 +60,7 @@ class OnDevice:
         if precision == "fp16":
             raise MinicnnError("training has no precision fp16; use auto, fp32 or tf32")
         self.device, self._machine = device, Cuda(precision)
-        self._ahead = {}
+        self._ahead, self._strips = {}, Strips()
 
     def convolution(self):
         """Return what the network computes its convolutions with."""
@@ -93,7 +93,7 @@ class OnDevice:
             return compute(g, *there, deepcopy(rng))  # an attempt more draws the same numbers
 
         try:
-            return with_smaller_strips(attempt, launch.release)
+            return self._strips.fitted(attempt, launch.release)
         except MemoryError:
             raise MinicnnError(
                 f"not enough GPU memory for a group of {len(labels)} pictures; use "

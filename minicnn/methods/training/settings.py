@@ -1,73 +1,109 @@
 """The settings of a training run: what they are, which ones cannot work, which ones are its own."""
 
-import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from minicnn.errors import MinicnnError
-from minicnn.methods.training.schedules import rate
+from minicnn.methods.training.schedules import SCHEDULES
+from minicnn.runs.settings import (
+    FLAG,
+    NATURAL,
+    POSITIVE,
+    SHARE,
+    WEIGHT,
+    Declared,
+    choice,
+    count,
+    list_of,
+    setting,
+    text,
+)
 
 BY_HAND = ("rate", "schedule")  # settings that may change from one resumption to the next
 
 
-@dataclass
-class TrainSettings:
+def _number(kind, default, words, shown=None):
+    return setting(kind, default, words, group="search", shown=shown)
+
+
+@dataclass(frozen=True)
+class TrainSettings(Declared):
     """Everything that decides the outcome of a training run, and where it goes."""
 
-    data: str
-    output: str
-    network: str = "minivgg-bn"
-    epochs: int = 30
-    batch: int = 128
-    group: int = 64
-    rate: float = 0.15
-    schedule: str = "one-cycle"
-    momentum: float = 0.9
-    nesterov: bool = True
-    weight_decay: float = 5e-4
-    smoothing: float = 0.1
-    dropout: float = 0.0
-    max_rms: float | None = None
-    last_std: float | None = None
-    crop: int = 48
-    border: int = 0
-    size: int = 64
-    flip: bool = True
-    seed: int = 0
-    limit: int | None = None
-    snapshots: list = field(default_factory=list)
-    validate_every: int = 1
-    threads: int | None = None
-    device: str = "cpu"
-    precision: str = "auto"
+    data: str = setting(
+        text("DATA"),
+        help="folder with train/CLASS/*.jpg and val/CLASS/*.jpg, or HDF5 file",
+        argument=True,
+    )
+    output: str = setting(
+        text("FOLDER"),
+        help="folder for snapshots, log.csv, and the state to resume from",
+        group="files",
+    )
+    network: str = setting(text("NAME"), "minivgg-bn", "see `minicnn models`", group="network")
+    epochs: int = _number(count(), 30, "passes over the pictures")
+    batch: int = _number(count(), 128, "pictures in a step")
+    group: int = _number(count(), 64, "pictures normalised together; divides the batch")
+    rate: float = setting(
+        POSITIVE, 0.15, "highest learning rate", group="search", old=("--learning-rate",)
+    )
+    schedule: str = _number(choice(SCHEDULES), "one-cycle", "of the rate")
+    momentum: float = _number(WEIGHT, 0.9, "of the steps")
+    nesterov: bool = _number(FLAG, True, "plain momentum")
+    weight_decay: float = _number(WEIGHT, 5e-4, "of the filters and matrices")
+    smoothing: float = _number(SHARE, 0.1, "label smoothing")
+    dropout: float = _number(SHARE, 0.0, "share of the top's inputs that is dropped")
+    max_rms: float | None = _number(POSITIVE, None, "largest RMS of a filter", "none")
+    last_std: float | None = _number(
+        POSITIVE, None, "standard deviation of the last weights at the start", "He"
+    )
+    crop: int = setting(
+        count(), 48, "side of the random square that is cut out of them", group="picture"
+    )
+    border: int = setting(
+        NATURAL, 0, "pixels mirrored around a picture before the square is cut", group="picture"
+    )
+    size: int = setting(count(), 64, "side of the pictures in pixels", group="picture")
+    flip: bool = setting(FLAG, True, "do not mirror pictures at random", group="picture")
+    seed: int = _number(NATURAL, 0, "of weights, order, squares and mirrors")
+    limit: int | None = _number(count(), None, "use the first N pictures alone", "all")
+    snapshots: list | None = setting(
+        list_of(count(), "LIST"),
+        None,
+        "epochs after which to keep the weights, as 1,2,5,10",
+        group="files",
+        shown="none",
+    )
+    validate_every: int = _number(count(), 1, "epochs between looks at the validation pictures")
+    threads: int | None = setting(
+        count(), None, "worker threads; do not change the result", group="machine", shown="all"
+    )
+    device: str = setting(text("auto|cpu|cuda|cuda:1"), "auto", "where to compute", group="machine")
+    precision: str = setting(
+        choice(("auto", "fp32", "tf32")),
+        "auto",
+        "of the factors of matrix products on a GPU; auto is tf32 where there is such",
+        group="machine",
+    )
 
-
-def check(settings):
-    """Raise `MinicnnError` for the first setting that cannot work."""
-    s = settings
-    for name in ("epochs", "batch", "group", "crop", "size", "validate_every"):
-        if getattr(s, name) < 1:
-            raise MinicnnError(f"{name} must be at least 1, not {getattr(s, name)}")
-    for name in ("rate", "momentum", "weight_decay", "smoothing", "dropout"):
-        value = getattr(s, name)
-        if not (math.isfinite(value) and value >= 0):
-            raise MinicnnError(f"{name} must be a finite number >= 0, not {value}")
-    if s.batch % s.group:
-        raise MinicnnError(f"the batch ({s.batch}) must be a multiple of the group ({s.group})")
-    if not 0 <= s.border < s.size:
-        raise MinicnnError(f"the border must be from 0 to {s.size - 1} pixels, not {s.border}")
-    if s.crop > s.size + 2 * s.border:
-        raise MinicnnError(
-            f"the crop ({s.crop}) is larger than the pictures ({s.size}) with their border "
-            f"({s.border})"
-        )
-    for name in ("max_rms", "last_std"):
-        value = getattr(s, name)
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise MinicnnError(f"{name} must be a finite number > 0, not {value}")
-    rate(s.schedule, s.rate, 0.0)
-    if not Path(s.output).is_dir():
-        raise MinicnnError(f"no folder {s.output}; create it first")
+    def check(self):
+        """Raise `MinicnnError` for the first setting that cannot work."""
+        super().check()
+        if self.batch % self.group:
+            raise MinicnnError(
+                f"the batch ({self.batch}) must be a multiple of the group ({self.group})"
+            )
+        if self.border >= self.size:
+            raise MinicnnError(
+                f"the border must be from 0 to {self.size - 1} pixels, not {self.border}"
+            )
+        if self.crop > self.size + 2 * self.border:
+            raise MinicnnError(
+                f"the crop ({self.crop}) is larger than the pictures ({self.size}) with their "
+                f"border ({self.border})"
+            )
+        if not Path(self.output).is_dir():
+            raise MinicnnError(f"no folder {self.output}; create it first")
 
 
 def portable(settings):

@@ -14,13 +14,13 @@ Fergus 2014, arXiv 1311.2901, section 3.1 (radius 0.1 for pictures in about [-12
 import numpy as np
 
 from minicnn.backend import array_module, to_device, to_host
-from minicnn.ops import softmax
+from minicnn.ops import conv2d, softmax
 
 
-def loss_and_gradients(net, x, labels, smoothing, rng):
+def loss_and_gradients(net, x, labels, smoothing, rng, convolution=conv2d):
     """Return (mean loss, number of right answers, {parameter: gradient}) of one group."""
     top = next(n.name for n in reversed(net.nodes) if n.name != "prob")
-    logits = net.forward(x, [top], training=True, rng=rng)[top]
+    logits = net.forward(x, [top], training=True, rng=rng, convolution=convolution)[top]
     scores = logits.reshape(len(x), -1)
     loss, cache = softmax.cross_entropy(scores, labels, smoothing=smoothing)
     grads = net.gradients({top: softmax.cross_entropy_backward(cache).reshape(logits.shape)})
@@ -87,7 +87,7 @@ def normalise(pictures, preprocess):
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
-def evaluate(net, pictures, labels, mapping, device="cpu", batch=50):
+def evaluate(net, pictures, labels, mapping, device="cpu", batch=50, convolution=conv2d):
     """Return {"val_loss", "val_accuracy", "val_top5"} over uint8 pictures (N, H, W, 3).
 
     `mapping` calls the function of a batch for all of them, as `map` does; the network is on
@@ -98,7 +98,8 @@ def evaluate(net, pictures, labels, mapping, device="cpu", batch=50):
     def part(first):
         mine = slice(first, first + batch)
         x = to_device(normalise(pictures[mine], net.attrs["preprocess"]), device)
-        scores = to_host(net.replica().forward(x, [top], keep=False)[top]).reshape(len(x), -1)
+        acts = net.replica().forward(x, [top], keep=False, convolution=convolution)
+        scores = to_host(acts[top]).reshape(len(x), -1)
         loss, _ = softmax.cross_entropy(scores, labels[mine])
         ranked = np.argsort(-scores, axis=1)[:, :5] == labels[mine, None]
         return loss * len(x), ranked[:, 0].sum(), ranked.any(axis=1).sum()

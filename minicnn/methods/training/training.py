@@ -21,7 +21,7 @@ from minicnn.engine.cpu.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
 from minicnn.methods.training.devices import place_of
 from minicnn.methods.training.schedules import rate
-from minicnn.methods.training.settings import BY_HAND, check, portable
+from minicnn.methods.training.settings import BY_HAND, portable
 from minicnn.methods.training.step import (
     augment,
     evaluate,
@@ -46,7 +46,7 @@ class Interrupted(Exception):
         self.path = path
 
 
-def run(settings, *, resume=False, log=None, progress=None):
+def run(settings, *, resume=False, log=None, progress=None, stop_after=None):
     """Train, writing snapshots and the state to resume from into `settings.output`.
 
     Parameters
@@ -61,6 +61,8 @@ def run(settings, *, resume=False, log=None, progress=None):
     progress : callable, progress(done, total, losses), optional
         Told after every step: how many of the steps of this call are done, and the mean loss of
         the epoch so far.
+    stop_after : int, optional
+        Steps of this call, after which it ends at once and writes nothing more, to time them.
 
     Returns
     -------
@@ -74,10 +76,10 @@ def run(settings, *, resume=False, log=None, progress=None):
     Interrupted
         On Ctrl-C, once the state has been saved.
     """
-    check(settings)
+    settings.check()
     train, val = (open_dataset(settings.data, split) for split in ("train", "val"))
     fingerprint = train.fingerprint()
-    run_ = _Run(settings, train, fingerprint, progress or (lambda *_: None))
+    run_ = _Run(settings, train, fingerprint, progress or (lambda *_: None), stop_after)
     if resume:
         run_.restore()
     elif (run_.folder / STATE_FILE).exists():
@@ -91,14 +93,17 @@ def run(settings, *, resume=False, log=None, progress=None):
         while run_.epoch < settings.epochs:
             started = time.perf_counter()
             record = run_.one_epoch(pictures, pool)
+            if record is None:
+                return run_.net
             if run_.epoch % settings.validate_every == 0 or run_.epoch == settings.epochs:
                 looks = run_.place.mapping(pool)
-                record |= evaluate(run_.net, val_pictures, val_labels, looks, run_.place.device)
+                how = {"device": run_.place.device, "convolution": run_.convolution}
+                record |= evaluate(run_.net, val_pictures, val_labels, looks, **how)
             record["seconds"] = round(time.perf_counter() - started, 1)
             run_.history.append(record)
             run_.save_state()
             write_log(run_.history, run_.folder / "log.csv")
-            if run_.epoch in settings.snapshots:
+            if run_.epoch in (settings.snapshots or ()):
                 run_.save_network(f"epoch-{run_.epoch:03d}.h5")
             if log:
                 log(record)
@@ -109,14 +114,15 @@ def run(settings, *, resume=False, log=None, progress=None):
 class _Run:
     """The state of a training run: parameters, momentum, position, history."""
 
-    def __init__(self, settings, train, fingerprint, progress):
-        self.settings, self.progress, self.done = settings, progress, 0
+    def __init__(self, settings, train, fingerprint, progress, stop_after):
+        self.settings, self.progress = settings, progress
+        self.done, self.stop_after = 0, stop_after
         self.labels = train.labels[: settings.limit]
         self.fingerprint = fingerprint
         self.folder = Path(settings.output)
         self.net = build.build(settings.network, seed=settings.seed, classes=len(train.class_names))
         self.place = place_of(settings)
-        self.net.convolution = self.place.convolution()
+        self.convolution = self.place.convolution()
         self.net.attrs["classes"] = list(train.class_names)
         _set_dropout(self.net, settings.dropout)
         if settings.last_std is not None:
@@ -143,7 +149,7 @@ class _Run:
         return len(self.labels) // self.settings.batch
 
     def one_epoch(self, pictures, pool):
-        """Run (the rest of) one epoch; return its record."""
+        """Run (the rest of) one epoch; return its record, or None if it was to stop before."""
         s = self.settings
         order = np.random.default_rng([s.seed, self.epoch]).permutation(len(self.labels))
         with interrupts_noted() as interrupts:
@@ -156,6 +162,8 @@ class _Run:
                 if interrupts:
                     self.save_state()
                     raise Interrupted(self.folder / STATE_FILE)
+                if self.done == self.stop_after:
+                    return None
         loss, right, count = self.sums.tolist()
         record = {"epoch": self.epoch + 1, "rate": self._rate(), "loss": loss / count}
         record["accuracy"] = right / count
@@ -180,7 +188,9 @@ class _Run:
         def group(g, x, labels, rng):
             # what is not finite ends in the loss, which is looked at below
             with np.errstate(over="ignore", invalid="ignore"):
-                return loss_and_gradients(self.replicas[g], x, labels, s.smoothing, rng)
+                return loss_and_gradients(
+                    self.replicas[g], x, labels, s.smoothing, rng, self.convolution
+                )
 
         steps, groups = (self.step, self.steps), len(self.replicas)
         results = self.place.results(pool, *steps, groups, prepared, group)

@@ -1,32 +1,31 @@
 """How much memory and time a run will take on this machine, before it starts.
 
-Nothing here knows how the network computes. Short runs of the real thing, each in a process of its
-own (`sample_run`), tell what pictures of several small sizes take; the straight line through them
-goes on to the wanted size:
+Nothing here knows how the network computes. Short runs of the real thing (`sample_run`) tell what
+pictures of two small sizes take; the straight line through them goes on to the wanted size:
 
     peak(P) = a + b·P        seconds of an evaluation (P) = c + d·P        P pixels of the picture
 
-by least squares of the relative errors, with no term negative. The shares of the pixels fixed by
-the settings (the size of the style, of the source) are those of the wanted picture. Where the
-wanted picture is small enough, it is itself measured.
+with no term negative. The shares of the pixels fixed by the settings (the size of the style, of
+the source) are those of the wanted picture. A small picture is itself measured.
 
 The L-BFGS methods fill their memory pair by pair; what a short run has not filled yet is added.
 A picture in tiles works on more pixels than it has: those of the halos count in the time.
 """
 
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
-import numpy as np
-
-from minicnn.methods.texture import loss
-from minicnn.runs.estimate import gpu_memory, host_memory, pixel_work, sample_run, sample_sizes
+from minicnn.engine.tiled import TiledEvaluator
+from minicnn.runs.estimate import memory, sample_run
+from minicnn.runs.estimate.memory import device_available
 
 SECONDS = 8.0  # that all short runs may take, about
 # evaluations, as benchmarks/lbfgs.py has it; one more at the start
 PER_ITERATION = {"lbfgs": 1.04, "lbfgs-device": 1.03}
-PAIR = {"lbfgs": 2 * 8, "lbfgs-device": 2 * 4}  # bytes of a pair for each number in the picture
-VECTORS = 120  # bytes of the optimizer's other vectors and of the pictures, likewise
+PAIR = {"lbfgs": 3 * 2 * 8, "lbfgs-device": 3 * 2 * 4}  # bytes of a pair for each pixel
+VECTORS = 3 * 120  # bytes of the optimizer's other vectors and of the pictures, likewise
 TILES = (1024, 512, 256, 128)  # sides that are advised
 SPARE = 0.9  # share of the available memory that a run is allowed
 
@@ -41,196 +40,164 @@ class Estimate:
     seconds : float
     available : int, bytes that there are now, or None
     measured : list of str, what the short runs were
-    fits : bool, or None if what is available is unknown
-    advice : str, what would fit, or ""
     there : (float, int), bytes of the device's memory that it takes and that it can have, or None
+    advice : str, what would fit, or ""
     """
 
     peak: float
     seconds: float
     available: int | None
     measured: list
-    advice: str = ""
     there: tuple | None = None
+    advice: str = ""
 
     @property
     def fits(self):
-        """Whether the memory suffices."""
+        """Whether the memory suffices, None if what is available is unknown."""
         if self.there is not None and self.there[0] > SPARE * self.there[1]:
             return False
         return None if self.available is None else self.peak <= SPARE * self.available
 
 
-def picture(settings, files=None, patience=None):
-    """Estimate the run of a verb that searches for a picture.
+def pictures(verb, many, files=None, patience=None):
+    """Estimate searches for pictures, one after another; those of equal cost are measured once.
 
     Parameters
     ----------
-    settings : of style, texture, invert or class-model
-    files : dict, optional
-        See `jobs`.
-    patience : float, optional
-        Seconds that a short run may take; see `sample_run.sample`.
+    verb : PictureVerb
+    many : list of settings of the verb
+    files : dict, role -> where a picture named in the settings lies now
+    patience : float, seconds that the short runs may take, see `sample_run.measured`
 
     Returns
     -------
     Estimate
-
-    Raises
-    ------
-    MinicnnError
-        If the settings are unfit.
+        The time of all, the memory of the largest. Settings that are unfit raise `MinicnnError`.
     """
-    return pictures([settings], files, patience)
-
-
-def pictures(many, files=None, patience=None):
-    """Estimate several such runs, one after another; those of equal cost are measured once."""
-    available = host_memory.available()
-    kinds = {}
-    for part in (part for settings in many for part in _parts(settings)):
-        kinds.setdefault(_cost(part), []).append(part)
-    found = [_one(part, files, available, len(kinds), patience) for part, *_ in kinds.values()]
-    worst = max(found, key=lambda estimate: estimate.peak)
-    counts = map(len, kinds.values())
-    return replace(worst, seconds=sum(n * e.seconds for n, e in zip(counts, found, strict=True)))
+    counts = Counter(map(_cost, many))
+    kinds = {_cost(settings): settings for settings in many}
+    found = {
+        cost: _one(verb, settings, files, SECONDS / len(kinds), patience)
+        for cost, settings in kinds.items()
+    }
+    seconds = sum(counts[cost] * one.seconds for cost, one in found.items())
+    return replace(max(found.values(), key=lambda one: one.peak), seconds=seconds)
 
 
 def _cost(settings):
     """Return what decides how long a run takes: of a weight only whether it is 0."""
     values = {**asdict(settings), **dict.fromkeys(("seed", "noise_ratio", "learning_rate"))}
-    return repr(
-        {
-            name: value != 0 if name.endswith("_weight") and value is not None else value
-            for name, value in values.items()
-        }
+    weights = {k: v != 0 for k, v in values.items() if k.endswith("_weight") and v is not None}
+    return repr(values | weights)
+
+
+def _one(verb, settings, files, budget, patience):
+    """Estimate a run from short runs of so many seconds."""
+    job = verb.open_job(settings, files)
+    s, device, pairs, crops = job.settings, job.device, job.pairs, _crops(job)
+    if hasattr(job, "stages"):
+        stages = [(n, stage.start.shape[2:]) for n, stage in job.stages()]
+    else:
+        stages = [(s.iterations, job.size)] * (job.steps // s.iterations)
+    del job  # its arrays are not needed beside the short runs
+    tile, optimizer = getattr(s, "tile", None), getattr(s, "optimizer", "lbfgs")
+    size, pair = stages[-1][1], PAIR.get(optimizer, 0)
+    pixels = math.prod(size)
+    samples = sample_run.measured(
+        sample_run.pictures, verb, s, files, pixels, budget, patience=patience
     )
+    areas = [x["pixels"] for x in samples]
+    unfilled = [max(0, min(pairs, s.iterations) - x["iterations"]) for x in samples]
+    peaks = [x["peak"] + n * pair * x["pixels"] for x, n in zip(samples, unfilled, strict=True)]
 
+    def worked(size):
+        return sum(crops(tile, size)) if tile else math.prod(size)
 
-def _parts(settings):
-    """Return the settings of the single runs that an inversion or a sweep is made of."""
-    layers = getattr(settings, "layers", None)
-    if isinstance(layers, list) and len(layers) > 1:
-        return [replace(settings, layers=[layer]) for layer in layers]
-    if not getattr(settings, "sweep", False):
-        return [settings]
-    layers = settings.prepare().settings.layers
-    rows = loss.steps_of_sweep(layers)
-    return [
-        replace(settings, sweep=False, sources=[source], layers=row)
-        for row in rows
-        for source in settings.sources
-    ]
-
-
-def _one(settings, files, available, parts, patience):
-    """Estimate a run on one set of layers, of so many."""
-    job = settings.prepare(files)
-    verb, s, pairs = job.verb, job.settings, _pairs(job)
-    device, stages = job.device, pixel_work.stages(job)
-    worked, largest = pixel_work.worked(job), pixel_work.largest_crop(job)
-    del job
-    samples = sample_sizes.measure(verb, s, stages, SECONDS / parts, patience)
-    shape = stages[-1][1]
-    pixels = math.prod(shape)
-    areas = [sample["pixels"] for sample in samples]
-    pace = _line([worked(*x["shape"]) for x in samples], [x["seconds"] for x in samples])
-    peak = _line(areas, [x["peak"] + _unfilled(x, s, pairs) for x in samples])
-    optimizer = getattr(s, "optimizer", "lbfgs")
-    at_start, per = (optimizer in PER_ITERATION), PER_ITERATION.get(optimizer, 1.0)
-    evaluations = getattr(s, "evaluations", None) or math.inf
-    seconds = _line(areas, [sample["setup"] for sample in samples])(pixels)
-    for iterations, shape in stages:
-        seconds += min(at_start + iterations * per, evaluations) * pace(worked(*shape))
-    found = Estimate(peak(pixels), seconds, available, list(map(_named, samples)))
-    limits = [(peak, available)] if available is not None else []
+    peak = _line(areas, peaks)
+    pace = _line([worked(x["shape"]) for x in samples], [x["seconds"] for x in samples])
+    at_start, per = optimizer in PER_ITERATION, PER_ITERATION.get(optimizer, 1.0)
+    most = getattr(s, "evaluations", None) or math.inf
+    seconds = _line(areas, [x["setup"] for x in samples])(pixels)
+    seconds += sum(min(at_start + n * per, most) * pace(worked(size)) for n, size in stages)
+    limits, there = [(peak, memory.available())], None
     if device != "cpu":
-        there = (_line(areas, [x["device_peak"] for x in samples]), gpu_memory.room(device))
-        found = replace(found, there=(there[0](pixels), there[1]))
-        limits.append(there)
+        limits.append((_line(areas, [x["device_peak"] for x in samples]), device_available(device)))
+        there = (limits[1][0](pixels), limits[1][1])
+    said = [f"{x['pixels']} pixels, {x['seconds']:.3g} s an evaluation" for x in samples]
+    found = Estimate(peak(pixels), seconds, limits[0][1], said, there)
     if found.fits is not False:
         return found
-
-    def share(pixels):
-        return max(line(pixels) / room for line, room in limits)
-
-    fitting = [_fitting_size(s, SPARE, share, pixels)]
-    held = 3 * (pairs * PAIR.get(getattr(s, "optimizer", "lbfgs"), 0) + VECTORS)
-    for tile in TILES if largest and device == "cpu" else ():
-        crop = largest(tile, shape)
-        if crop < pixels and peak(crop) + held * (pixels - crop) <= SPARE * available:
-            fitting.append(f"--tile {tile}")
+    share = min(line.reach(SPARE * room) for line, room in limits if room is not None) / pixels
+    fitting = [_fitting_size(s, max(0.0, share) ** 0.5)]
+    for side in TILES if crops and not tile and device == "cpu" else ():
+        crop = max(crops(side, size))
+        held = (pair * pairs + VECTORS) * (pixels - crop)
+        if crop < pixels and peak(crop) + held <= SPARE * found.available:
+            fitting.append(f"--tile {side}")
             break
-    fitting = [option for option in fitting if option]
-    return replace(found, advice=f"{' or '.join(fitting) or 'no size'} would fit")
+    return replace(found, advice=f"{' or '.join(filter(None, fitting)) or 'no size'} would fit")
 
 
-def _pairs(job):
-    """Return how many pairs the L-BFGS methods remember."""
-    if job.verb == "texture":
-        return loss.MEMORY
-    return getattr(job, "search_options", dict)().get("pairs", 10)
+def _crops(job):
+    """Return (tile, (rows, columns)) -> pixels of each crop; None where there are no tiles."""
+    s, net = job.settings, job.net
+    if not hasattr(s, "tile"):
+        return None
+    named = [getattr(s, name, None) for name in ("content_layers", "style_layers", "layers")]
+    layers = list(dict.fromkeys(layer for names in named for layer in names or ()))
+
+    def crops(tile, shape):
+        evaluator = TiledEvaluator(net, None, tile, torus=getattr(s, "seamless", False))
+        cut = evaluator.tiles(layers, (1, 3, *shape))
+        return [math.prod(end - start for start, end in tile.crop) for tile in cut]
+
+    return crops
 
 
-def repeated(verb, settings):
-    """Estimate a run of many equal steps: train or features.
+class _Line(NamedTuple):
+    """y = base + slope·x, neither term negative."""
 
-    Parameters
-    ----------
-    settings : dataclass, of the verb
+    base: float
+    slope: float
 
-    Returns
-    -------
-    Estimate
-    """
-    available = host_memory.available()
-    took = sample_run.sample(verb, settings)
-    if verb == "train":
-        looks = math.ceil(settings.epochs / settings.validate_every)
-        seconds = took["setup"] + took["seconds"] * took["steps"] + took["looked"] * looks
-        what = f"{sample_run.STEPS} steps of {took['steps']}"
-    else:
-        seconds = took["setup"] + took["seconds"] * took["steps"]
-        what = f"{took['scanned']} pictures of {took['steps']}; drawing the sheets comes on top"
-    found = Estimate(took["peak"], seconds, available, [what])
-    if took.get("device"):
-        there = (took["device_peak"], gpu_memory.room(took["device"]))
-        found = replace(found, there=there)
-    smaller = "use a smaller --group and --batch" if verb == "train" else "use a smaller --batch"
-    return replace(found, advice=smaller) if found.fits is False else found
+    def __call__(self, x):
+        return self.base + self.slope * x
 
-
-def _unfilled(sample, settings, pairs):
-    """Return the bytes of the pairs that the short run has not come to remember."""
-    missing = max(0, min(pairs, settings.iterations) - sample["iterations"])
-    return missing * PAIR.get(getattr(settings, "optimizer", "lbfgs"), 0) * 3 * sample["pixels"]
+    def reach(self, y):
+        """Return the x of y."""
+        return (y - self.base) / max(self.slope, 1e-9)
 
 
 def _line(x, y):
-    """Return the line y = a + b·x that is nearest by relative errors, a and b not negative."""
-    from scipy.optimize import nnls
-
-    x, y = np.array(x, float), np.maximum(y, 1e-9)
-    (a, b), _ = nnls(np.stack([np.ones_like(x), x], axis=1) / y[:, None], np.ones_like(y))
-    if len(x) == 1:
-        a, b = 0.0, y[0] / x[0]
-    a, b = float(a), float(b)
-    return lambda pixels: a + b * pixels
+    """Return the line through the first and the last point, from 0 where there is but one."""
+    slope = max(0.0, (y[-1] - y[0]) / (x[-1] - x[0])) if x[-1] > x[0] else math.inf
+    slope = min(slope, y[-1] / x[-1])
+    return _Line(y[-1] - slope * x[-1], slope)
 
 
-def _named(sample):
-    return f"{sample['pixels']} pixels, {sample['seconds']:.3g} s an evaluation"
-
-
-def _fitting_size(settings, room, peak, pixels):
-    """Return the option with the largest size that fits into `room` bytes, None if none does."""
-    low, high = 0.0, 1.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if peak(middle**2 * pixels) <= room else (low, middle)
+def _fitting_size(s, factor):
+    """Return the option that makes the sides `factor` times as long, None if nothing is left."""
     for name, option in (("size", "--size"), ("width", "--size"), ("source_size", "--source-size")):
-        side = getattr(settings, name, None)
-        if side and int(side * low) > 0:
-            height = f"x{int(settings.height * low)}" if name == "width" else ""
-            return f"{option} {int(side * low)}{height}"
+        if side := int((getattr(s, name, None) or 0) * factor):
+            return f"{option} {side}" + (f"x{int(s.height * factor)}" if name == "width" else "")
     return None
+
+
+def repeated(work, settings, smaller):
+    """Estimate a run of many equal steps.
+
+    Parameters
+    ----------
+    work : generator function, work(settings, seconds)
+        Yields what a run takes that is cut short, see `sample_run.cut_short`: a dict of "seconds"
+        of the whole, "device" and "what" was measured.
+    settings
+    smaller : str, what makes it fit
+    """
+    (took,) = sample_run.measured(work, settings, SECONDS)
+    there = None
+    if took["device"] != "cpu":
+        there = (took["device_peak"], device_available(took["device"]))
+    room = memory.available()
+    found = Estimate(took["peak"], took["seconds"], room, [took["what"]], there)
+    return replace(found, advice=smaller) if found.fits is False else found

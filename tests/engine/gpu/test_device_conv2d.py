@@ -22,8 +22,12 @@ CASES = {
 
 @pytest.mark.parametrize("strip", [1, strips.LARGEST], ids=["a picture at a time", "all at once"])
 @pytest.mark.parametrize("case", CASES)
-def test_batches(rng, monkeypatch, case, strip):
-    monkeypatch.setattr(strips, "_current", strip)
+def test_batches(rng, case, strip):
+    with strips.Strips(strip).in_use():
+        _agree(rng, case)
+
+
+def _agree(rng, case):
     shape, w_shape, options = CASES[case]
     x, w, b = (rng.standard_normal(s).astype("f4") for s in (shape, w_shape, w_shape[:1]))
     ours = DeviceConvolution(HostMachine())

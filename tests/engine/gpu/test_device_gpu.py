@@ -11,10 +11,10 @@ from test_train import settings
 from minicnn.backend import array_module, resolve_device, to_device, to_host
 from minicnn.data.picture_set import PictureSet
 from minicnn.engine.gpu import cuda
+from minicnn.engine.gpu.compiled_objective import CompiledObjective, bytes_needed, compile_objective
 from minicnn.engine.gpu.cublaslt import WORKSPACE
 from minicnn.engine.gpu.cuda import Cuda
 from minicnn.engine.gpu.evaluator import DeviceReplay
-from minicnn.engine.gpu.plan import Plan, bytes_needed, compile_objective
 from minicnn.engine.gpu.steps import Form
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
@@ -54,7 +54,7 @@ def test_the_plan_equals_the_network(device, precision, implicit, monkeypatch):
     monkeypatch.setattr(cuda, "IMPLICIT", implicit)
     explicit, x = objective_on("cpu", engine="explicit")
     fun, x_device = objective_on(device, precision=precision)
-    assert isinstance(fun, Plan)
+    assert isinstance(fun, CompiledObjective)
     value, gradient = explicit(x)
     least = 1 - 1e-9 if precision == "fp32" else 1 - 1e-2
     for _ in range(4):  # step by step, then as a graph
@@ -125,7 +125,7 @@ def test_a_texture(device):
     net.params = {name: to_device(array, device) for name, array in net.params.items()}
     source, there = to_device(source, device), to_device(x, device)
     fun = texture_objective(net, source, layers=layers, shape=x.shape, precision="fp32")
-    assert isinstance(fun, Plan)
+    assert isinstance(fun, CompiledObjective)
     found, dx = fun(there)
     assert found == pytest.approx(value, rel=1e-5)
     assert cosine(to_host(dx), gradient) > 1 - 1e-6
@@ -138,10 +138,9 @@ def test_scipys_driver_and_ours_go_down_together(device):
     assert values[1] == pytest.approx(values[0], rel=0.05)
 
 
-def test_memory_that_is_short_is_answered_by_smaller_strips(device, monkeypatch):
+def test_memory_that_is_short_is_answered_by_smaller_strips(device):
     import cupy
 
-    monkeypatch.setattr(strips, "_current", strips.LARGEST)
     pool, net = cupy.get_default_memory_pool(), network()
     net.params = {name: to_device(value, device) for name, value in net.params.items()}
     rng = np.random.default_rng(1)
@@ -155,7 +154,7 @@ def test_memory_that_is_short_is_answered_by_smaller_strips(device, monkeypatch)
     pool.set_limit(size=pool.used_bytes() + needed + (8 << 20))
     try:
         fun = compile_objective(net, explicit.objective, x.shape, Cuda("fp32"))
-        assert strips.strip_bytes() < strips.LARGEST
+        assert fun.bytes < bytes_needed(net, explicit.objective, x.shape, Form())
         assert fun(x)[0] == pytest.approx(value, rel=1e-5)
     finally:
         pool.set_limit(size=before)

@@ -10,7 +10,7 @@ from cuda_on_cpu.host_machine import HostMachine
 from cuda_on_cpu.module import COMPILER
 
 from minicnn.engine import select
-from minicnn.engine.gpu import plan as compiled
+from minicnn.engine.gpu import compiled_objective as compiled
 from minicnn.engine.gpu import steps, terms
 from minicnn.engine.gpu.cuda import Cuda
 from minicnn.engine.gpu.steps import Form
@@ -78,7 +78,7 @@ def drawn(net, **options):
 
 def compile_on(machine, net, objective, x, strip=STRIP):
     assert compiled.obstacle(net, objective, x.shape) is None
-    return compiled.Plan(net, objective, x.shape, machine, strip)
+    return compiled.CompiledObjective(net, objective, x.shape, machine, strip)
 
 
 def cosine(a, b):
@@ -120,6 +120,7 @@ def test_the_plan_without_columns(precision, close, monkeypatch):
     assert found != with_columns(x)[0], "it went the other way"
 
 
+@pytest.mark.smoke
 @needs_compiler
 @pytest.mark.parametrize(
     "options",
@@ -215,7 +216,7 @@ def test_bytes_are_counted_before_they_are_taken(precision):
 
 
 @needs_compiler
-def test_memory_that_is_short_is_answered_by_smaller_strips(monkeypatch):
+def test_memory_that_is_short_is_answered_by_smaller_strips():
     net = network()
     net.input_shape = (3, 200, 200)
     _, objective, x = drawn(net)
@@ -224,7 +225,6 @@ def test_memory_that_is_short_is_answered_by_smaller_strips(monkeypatch):
         for strip in (strips.LARGEST, 16 << 20, 4 << 20, strips.SMALLEST)
     ]
     assert sorted(needed, reverse=True) == needed
-    monkeypatch.setattr(strips, "_current", strips.LARGEST)
     machine = HostMachine(memory=needed[2])
     fun = compiled.compile_objective(net, objective, x.shape, machine)
     assert fun.bytes <= needed[2]
@@ -282,9 +282,9 @@ def test_style_on_a_device_is_compiled(monkeypatch):
     monkeypatch.setattr(select, "array_module", lambda x: None)  # as if arrays were CuPy's
     monkeypatch.setattr(select, "Cuda", lambda precision: HostMachine("fp32"))
     fun = drawn_function(net)
-    assert isinstance(fun, compiled.Plan)
-    assert not isinstance(drawn_function(net, engine="explicit"), compiled.Plan)
-    assert not isinstance(drawn_function(net, tv="absolute"), compiled.Plan)
+    assert isinstance(fun, compiled.CompiledObjective)
+    assert not isinstance(drawn_function(net, engine="explicit"), compiled.CompiledObjective)
+    assert not isinstance(drawn_function(net, tv="absolute"), compiled.CompiledObjective)
     with pytest.raises(MinicnnError, match="cannot be computed in fp16: its prior is not"):
         drawn_function(net, tv="absolute", precision="fp16")
     with pytest.raises(MinicnnError, match="no precision 'fp8'; use auto, fp32, tf32, fp16"):

@@ -7,8 +7,8 @@ from test_device_plan import cosine, drawn, drawn_function, needs_compiler, netw
 from test_device_plan import few_blocks as few_blocks
 
 from minicnn.engine import select
-from minicnn.engine.gpu.evaluator import DeviceReplay, DeviceWalk, bytes_needed
-from minicnn.engine.gpu.plan import Plan
+from minicnn.engine.gpu.compiled_objective import CompiledObjective
+from minicnn.engine.gpu.evaluator import DeviceEvaluator, DeviceReplay, bytes_needed
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
 from minicnn.methods.inversion import energy
@@ -40,6 +40,7 @@ def picture(*shape, seed=1):
     return (40 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("fed", [["relu1_1", "relu2_1"], ["relu2_1"], ["relu1_1"]])
 def test_a_replay_equals_the_network(fed):
     net, taps = network(AvgPool2d), ["relu1_1", "relu2_1"]
@@ -70,18 +71,17 @@ def test_what_cannot_be_compiled_goes_through_the_network():
         )
 
 
-def test_a_walk_is_the_network_until_it_is_replayed():
+def test_an_evaluator_is_the_network_until_it_is_replayed():
     net, x = network(), picture(1, 3, 21, 18)
-    walk = DeviceWalk(net, HostMachine)
+    evaluator = DeviceEvaluator(net, HostMachine)
     np.testing.assert_array_equal(
-        walk.forward(x, ["pool1"])["pool1"], net.forward(x, ["pool1"])["pool1"]
+        evaluator.forward(x, ["pool1"])["pool1"], net.forward(x, ["pool1"])["pool1"]
     )
-    assert walk.switches().keys() == {"pool1"}
-    assert isinstance(walk.replay(), DeviceReplay)
+    assert evaluator.switches().keys() == {"pool1"}
+    assert isinstance(evaluator.replay(), DeviceReplay)
 
 
-def test_a_walk_without_memory_is_begun_again(monkeypatch):
-    monkeypatch.setattr(strips, "_current", strips.LARGEST)
+def test_an_evaluator_without_memory_is_begun_again(monkeypatch):
     monkeypatch.setattr("minicnn.kernels.launch.release", lambda: None)
     net, seen = network(), []
     forward = net.forward
@@ -93,16 +93,28 @@ def test_a_walk_without_memory_is_begun_again(monkeypatch):
         return forward(*args, **options)
 
     monkeypatch.setattr(net, "forward", short)
-    DeviceWalk(net, HostMachine).forward(picture(1, 3, 21, 18), ["pool1"])
+    evaluator = DeviceEvaluator(net, HostMachine)
+    evaluator.forward(picture(1, 3, 21, 18), ["pool1"])
     assert seen == [64 << 20, 16 << 20, 4 << 20]
+    backward = net.backward
+    monkeypatch.setattr(
+        net, "backward", lambda *a, **k: seen.append(strips.strip_bytes()) or backward(*a, **k)
+    )
+    evaluator.backward({"pool1": picture(1, 12, 9, 8)})
+    evaluator.forward(picture(1, 3, 21, 18), ["pool1"])
+    assert seen[3:] == [4 << 20, 4 << 20], "the evaluator goes on with what did"
+    DeviceEvaluator(net, HostMachine).forward(picture(1, 3, 21, 18), ["pool1"])
+    assert seen[5:] == [64 << 20], "another one has strips of its own"
+    assert strips.strip_bytes() == strips.LARGEST
 
 
-def test_memory_that_is_short(monkeypatch):
-    monkeypatch.setattr(strips, "_current", strips.LARGEST)
+def test_memory_that_is_short():
     net, taps, shape = network(), ("relu2_1",), (1, 3, 200, 200)
     needed = bytes_needed(net, taps, shape, HostMachine())
-    DeviceReplay(net, lambda: HostMachine(memory=needed)).forward(picture(*shape), list(taps))
-    assert strips.strip_bytes() == strips.SMALLEST
+    machine = HostMachine(memory=needed)
+    DeviceReplay(net, lambda: machine).forward(picture(*shape), list(taps))
+    assert machine.released == 3, "64, 16, 4, 1 MB"
+    assert strips.strip_bytes() == strips.LARGEST
     replay = DeviceReplay(net, lambda: HostMachine(memory=needed - 1))
     with pytest.raises(MinicnnError, match="not enough GPU memory: this takes at least 0"):
         replay.forward(picture(*shape), list(taps))
@@ -113,7 +125,7 @@ def test_a_style_with_another_prior(on_device, tv):
     net = network(AvgPool2d)
     explicit, _, x = drawn(net, tv=tv)
     fun = drawn_function(net, tv=tv, precision="fp32")
-    assert not isinstance(fun, Plan)
+    assert not isinstance(fun, CompiledObjective)
     for _ in range(2):
         value, gradient = explicit(x)
         found, dx = fun(x)
@@ -137,7 +149,7 @@ def test_a_texture(on_device, options, compiled):
     layers = {"relu1_1": 1.0, "pool1": 0.5}
     given = {"layers": layers, "gram": "gatys", **options}
     fun = texture_objective(net, source, shape=x.shape, **given)
-    assert isinstance(fun, Plan) is compiled
+    assert isinstance(fun, CompiledObjective) is compiled
     value, gradient = texture_objective(net, source, **given | {"engine": "explicit"})(x)
     found, dx = fun(x)
     assert found == pytest.approx(value, rel=1e-5)

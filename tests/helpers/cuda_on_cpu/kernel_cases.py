@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn.kernels import launch, strips
 from minicnn.objectives import priors
-from minicnn.ops import avgpool2d, conv2d, im2col, maxpool2d, relu
+from minicnn.ops import avgpool2d, column_strips, conv2d, im2col, maxpool2d, relu, unpool
 from minicnn.ops.shapes import out_size
 from minicnn.optimizers import vectors
 
@@ -31,16 +31,16 @@ def im2col_and_adjoint(make):
         shape, options = _geometry(rng, dilation=True)
         kernel = options.pop("kernel")
         x = _values(rng, shape, dtype)
-        P = im2col.im2col(x, kernel, **options).shape[4]
-        rows = (0, P) if P < 3 else (1, P - 1)
-        cols = _twice(make, lambda: im2col.im2col(x, kernel, rows=rows, **options))  # noqa: B023
-        drawn = _values(rng, cols.shape, dtype)
+        P, Q = im2col.im2col(x, kernel, **options).shape[4:]
+        rows = slice(0, P) if P < 3 else slice(1, P - 1)
         padded = im2col.pad(x, options["padding"])
-        strip = {"stride": options["stride"], "dilation": options["dilation"], "first_row": rows[0]}
+        windows = (options["stride"], options["dilation"])
+        cols = _twice(make, lambda: column_strips.read(padded, kernel, rows, Q, *windows))  # noqa: B023
+        drawn = _values(rng, cols.shape, dtype)
 
         def adjoint():
             dx = padded.copy()  # noqa: B023
-            im2col.add_columns(dx, drawn, **strip)  # noqa: B023
+            column_strips.add_back(dx, drawn, rows, *windows)  # noqa: B023
             return dx
 
         _twice(make, adjoint)
@@ -79,8 +79,8 @@ def max_pooling(make):
         cache = maxpool2d.forward(_layout(rng, _values(rng, shape, dtype)), **options)[1]
         _twice(make, lambda: maxpool2d.forward(np.nan_to_num(x), **options)[1].switches)  # noqa: B023
         drawn = _layout(rng, _values(rng, y.shape, dtype))
-        for overlap in maxpool2d.OVERLAPS:
-            _twice(make, lambda: maxpool2d.unpool(drawn, cache, overlap=overlap))  # noqa: B023
+        for overlap in unpool.OVERLAPS:
+            _twice(make, lambda: unpool.unpool(drawn, cache, overlap=overlap))  # noqa: B023
 
 
 def average_pooling(make):
@@ -101,7 +101,7 @@ def convolution(make):
         x, w = _values(rng, shape, dtype), _values(rng, (5, shape[1], *kernel), dtype)
         y, cache = conv2d.forward(x, w, None, **options)
         dy = _values(rng, y.shape, dtype)
-        with mock.patch.object(strips, "_current", 1 << 10):
+        with strips.Strips(1 << 10).in_use():
             _twice(make, lambda: conv2d.forward(x, w, None, **options)[0], close=True)  # noqa: B023
             _twice(make, lambda: conv2d.backward_data(dy, w, x.shape, **options), close=True)  # noqa: B023
             _twice(
@@ -124,7 +124,7 @@ def windows_as_rows(make):
             picture = np.where(active > 0, x, 0).transpose(2, 0, 1)[None]
             P, Q = out_size(H, R, 1, 1), out_size(W, S, 1, 1)
             p0 = int(rng.integers(P))
-            expected = im2col.im2col(picture, (R, S), padding=pad, rows=(p0, P))
+            expected = im2col.im2col(picture, (R, S), padding=pad)[..., p0:, :]
             rows = np.full((P - p0, Q, R, S, C), np.nan, np.float16 if half else np.float32)
             size = (H, W, C, R, S, *pad, p0, Q)
             run.each("windows", rows.size // 4, x, active, None, rows, np.zeros(1, "f4"), 1, *size)

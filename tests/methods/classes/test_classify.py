@@ -70,6 +70,11 @@ def test_classes_come_in_the_order_of_their_probability(run, weights):
         assert int(rest.split()[-2]) == i
 
 
+def test_the_pooling_of_choice_is_used(run):
+    given, own = (run("a.png", "--json", *pool)[1] for pool in (("--pool", "average"), ()))
+    assert json.loads(given)["classes"][0]["score"] != json.loads(own)["classes"][0]["score"]
+
+
 def test_json_gives_a_line_for_every_picture(run, weights):
     code, out, _ = run("a.png", "b.png", "--top", 1, "--json")
     assert code == 0
@@ -115,8 +120,9 @@ def test_a_network_without_class_names_says_so(run):
 
 def test_pooling_is_that_of_the_training(weights):
     """Style transfer pools by the mean, which a classifier was not trained with."""
-    assert load_network(weights=weights).attrs["pool"] == "average"
-    assert load_network(weights=weights, pool="own").attrs["pool"] is None
+    assert load_network(weights=weights, pool="average").attrs["pool"] == "average"
+    for pool in (None, "own"):
+        assert load_network(weights=weights, pool=pool).attrs["pool"] is None
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,7 @@ def test_pooling_is_that_of_the_training(weights):
         (("a.png", "--side", "63"), 1, "a side of 63 is too small: the network's input has 64"),
         (("a.png", "--network", "vgg20"), 1, "no network named 'vgg20'"),
         (("a.png", "--network", "vgg19"), 1, "holds weights of minivgg, not of vgg19"),
-        (("a.png", "--engine", "slow"), 1, "no engine 'slow'"),
+        (("a.png", "--engine", "slow"), 2, "invalid choice: 'slow'"),
     ],
 )
 def test_bad_requests_get_one_clear_line(run, arguments, code, message):
@@ -137,6 +143,7 @@ def test_bad_requests_get_one_clear_line(run, arguments, code, message):
     assert err.count("\n") == 1
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("name", "shape", "cut"),
     [

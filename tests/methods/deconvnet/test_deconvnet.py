@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from minicnn.engine.cpu.evaluator import FastWalk
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.deconvnet.projection import POLICIES, Policy, make_seed, project, strongest
 from minicnn.network import build
@@ -17,7 +17,7 @@ from minicnn.network.layers import (
     Softmax,
 )
 from minicnn.network.network import Network
-from minicnn.ops import maxpool2d
+from minicnn.ops import maxpool2d, unpool
 
 
 def net_of(*layers, shape=(3, 13, 15), dtype="float64"):
@@ -75,6 +75,7 @@ def picture(rng, count=1, dtype="float64"):
     return rng.standard_normal((count, 3, 13, 15)).astype(dtype)
 
 
+@pytest.mark.smoke
 @each_layer
 def test_the_rule_gradient_equals_finite_differences(rng, name, layer):
     net, x = NETS[name](), picture(rng)
@@ -147,11 +148,11 @@ def test_a_batch_equals_one_after_the_other(rng, name):
         assert tuple(together.positions[n]) == tuple(alone.positions[0])
 
 
-def test_one_picture_serves_many_units_and_the_fast_walk_agrees(rng):
+def test_one_picture_serves_many_units_and_the_fast_evaluator_agrees(rng):
     net = NETS["strided-grouped-lrn"]()
     net.params = {key: a.astype("float32") for key, a in net.params.items()}
     x = picture(rng, dtype="float32")
-    slow, fast = (project(w, x, "relu2", [3, 1, 0, 5]) for w in (net, FastWalk(net, 1)))
+    slow, fast = (project(w, x, "relu2", [3, 1, 0, 5]) for w in (net, FastEvaluator(net, 1)))
     assert slow.dx.shape == (4, 3, 13, 15)
     assert slow.dx.dtype == np.float32
     np.testing.assert_allclose(fast.dx, slow.dx, rtol=1e-4, atol=1e-5 * abs(slow.dx).max())
@@ -172,11 +173,11 @@ def test_the_seed_keeps_one_unit_where_it_is_asked_to():
 def test_pooling_with_frozen_switches_and_unpooling_are_adjoint(rng):
     x = np.maximum(rng.standard_normal((2, 3, 9, 8)), 0)
     y, cache = maxpool2d.forward(x, 3, stride=2, ceil=True)
-    for case in (cache, maxpool2d.drop_zero_windows(y, cache)):
+    for case in (cache, unpool.drop_zero_windows(y, cache)):
         v = rng.standard_normal(y.shape)
         pooled = _select(x, y, cache)
         kept = pooled * (y > 0) if case is not cache else pooled
-        assert (kept * v).sum() == pytest.approx((x * maxpool2d.unpool(v, case)).sum(), rel=1e-12)
+        assert (kept * v).sum() == pytest.approx((x * unpool.unpool(v, case)).sum(), rel=1e-12)
 
 
 def _select(u, y, cache):
@@ -194,11 +195,11 @@ def test_zero_windows_can_be_dropped():
     for kernel in (2, 4):
         y, cache = maxpool2d.forward(x, kernel)
         v = np.ones_like(y)
-        assert maxpool2d.unpool(v, cache).sum() == v.sum()
-        kept = maxpool2d.unpool(v, maxpool2d.drop_zero_windows(y, cache))
+        assert unpool.unpool(v, cache).sum() == v.sum()
+        kept = unpool.unpool(v, unpool.drop_zero_windows(y, cache))
         assert (kept[0, 0, 2, 3], kept.sum()) == (1, 1)
     y, cache = maxpool2d.forward(np.zeros((1, 1, 16, 16)), 16)
-    assert not maxpool2d.unpool(y + 1, maxpool2d.drop_zero_windows(y, cache)).any()
+    assert not unpool.unpool(y + 1, unpool.drop_zero_windows(y, cache)).any()
 
 
 def test_the_order_matters_where_signs_meet():
@@ -242,6 +243,7 @@ def test_groups_do_not_mix(rng):
     assert project(net, x, "conv2", [0]).dx[:, :2].any()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("call", "message"),
     [

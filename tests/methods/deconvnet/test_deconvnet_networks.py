@@ -6,7 +6,7 @@ import pytest
 from minicnn.methods.deconvnet.projection import Policy, make_seed
 from minicnn.network import build
 from minicnn.network.network import Network
-from minicnn.ops import maxpool2d
+from minicnn.ops import unpool
 from minicnn.ops.relu import RULES
 
 # a side at which every layer works, odd sizes on the way
@@ -63,7 +63,7 @@ def test_every_layer_of(name):
         np.testing.assert_allclose(thrice, 3 * down["deconvnet"], rtol=1e-9, atol=1e-12)
     for layer, cache in net.switches().items():
         u, w = rng.standard_normal(cache.x_shape), rng.standard_normal(acts[layer].shape)
-        pooled, unpooled = select(u, cache), maxpool2d.unpool(w, cache)
+        pooled, unpooled = select(u, cache), unpool.unpool(w, cache)
         assert abs((pooled * w).sum() - (u * unpooled).sum()) < 1e-12 * np.abs(pooled * w).sum()
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from test_png16 import decode
 
 from minicnn.cli import main
-from minicnn.engine.select import walk_of
+from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods.inversion import energy as inversion_energy
@@ -243,7 +243,7 @@ def test_jitter_does_not_drift(rng):
 @pytest.mark.parametrize("engine", ["explicit", "fast"])
 def test_restarts_are_the_runs_of_their_seeds(rng, preset, engine):
     data = job(rng, "float32", preset=preset, restarts=3, seed=5, engine=engine, layers=["pool1"])
-    walk = walk_of(data.net, engine)
+    walk = evaluator_of(data.net, Evaluation(engine))
     target = walk.forward(data.x, ["pool1"], keep=False)["pool1"]
 
     def made(batches):

@@ -6,17 +6,19 @@ import minicnn
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods import network_defaults
-from minicnn.methods.style import loss, run
-from minicnn.methods.style.settings import Job, StyleSettings, prepare, resolve
+from minicnn.methods.style import loss
+from minicnn.methods.style.run import Job
+from minicnn.methods.style.settings import StyleSettings, resolve
+from minicnn.methods.style.verb import STYLE
 from minicnn.network import build
 from minicnn.network.layers import AvgPool2d, Conv2d, ReLU
 from minicnn.network.network import Network
+from minicnn.network.sizes import least_side
 from minicnn.objectives import priors
 from minicnn.pictures import arrays as pictures_arrays
 from minicnn.runs import search
 from minicnn.runs import search as runs_search
 from minicnn.runs.inputs import load_network
-from minicnn.runs.sizes import least_side
 
 PREPROCESS = {"channel_order": "RGB", "mean": [0.5] * 3, "std": [0.25] * 3, "scale": 1 / 255}
 WEIGHTS = {"content_weight": 2.0, "style_weight": 30.0, "tv_weight": 5.0}
@@ -83,6 +85,7 @@ CASES = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("changes", CASES.values(), ids=CASES)
 def test_the_gradient_is_that_of_the_value(rng, changes):
     fun, x = objective(rng, **changes)
@@ -147,7 +150,15 @@ def test_style_objective_is_offered_by_the_package():
 
 def job(rng, **changes):
     content, painted, _ = pictures(rng, "float32")
-    fixed = {**LAYERS, **WEIGHTS, "gram": "mean", "scales": 1, "coarse_iterations": 0}
+    fixed = {
+        **LAYERS,
+        **WEIGHTS,
+        "gram": "mean",
+        "content_loss": "mean",
+        "tv": "mean",
+        "scales": 1,
+        "coarse_iterations": 0,
+    }
     settings = StyleSettings("c", "s", **{**fixed, **changes})
     return Job(settings, tiny("float32"), content, [painted], content, [], {}, {})
 
@@ -155,7 +166,7 @@ def job(rng, **changes):
 @pytest.mark.parametrize("optimizer", runs_search.SEARCH)
 def test_every_optimizer_makes_the_loss_smaller(rng, optimizer):
     first = runs_search.SEARCH[optimizer].learning_rate
-    outcome = run.run(job(rng, optimizer=optimizer, iterations=8, learning_rate=first))
+    outcome = job(rng, optimizer=optimizer, iterations=8, learning_rate=first).run()
     trace = outcome.result.trace
     assert outcome.losses["total"] < 0.9 * trace[0]["value"]
     assert outcome.picture.shape == (10, 8, 3)
@@ -164,21 +175,23 @@ def test_every_optimizer_makes_the_loss_smaller(rng, optimizer):
 
 @pytest.mark.parametrize("optimizer", ["adam", "momentum", "gradient-descent"])
 def test_the_learning_rate_is_the_first_step_in_grey_levels(rng, optimizer):
-    outcome = run.run(job(rng, optimizer=optimizer, iterations=1, learning_rate=3.0))
+    outcome = job(rng, optimizer=optimizer, iterations=1, learning_rate=3.0).run()
     step = outcome.result.trace[1]["step"]  # in units of x: 0.25 of them are 255 grey levels
     assert step * 0.25 * 255 == pytest.approx(3.0, rel=1e-3)
 
 
+@pytest.mark.smoke
 def test_ctrl_c_keeps_the_best_picture(rng):
     def callback(iteration, x, value, info):
         if iteration == 3:
             raise KeyboardInterrupt
 
-    outcome = run.run(job(rng, iterations=50), callback)
+    outcome = job(rng, iterations=50).run(callback)
     assert outcome.result.interrupted
     assert outcome.losses["total"] < outcome.result.trace[0]["value"]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("name", "layer", "side"),
     [
@@ -217,7 +230,7 @@ def settings(files, **changes):
 
 
 def test_defaults_are_filled_in(files):
-    filled = prepare(settings(files, size=None)).settings
+    filled = STYLE.open_job(settings(files, size=None)).settings
     preset = network_defaults.STYLE["minivgg"]
     assert (filled.network, filled.size, filled.style_size) == ("minivgg", 60, 60)
     assert (filled.style_layers, filled.gram) == (preset.style_layers, preset.gram)
@@ -230,16 +243,16 @@ def test_defaults_are_filled_in(files):
     [({"size": 48}, 48, 48), ({"style_scale": 1.5}, 48, 72), ({"style_size": 50}, 48, 50)],
 )
 def test_sizes(files, changes, size, style_size):
-    ready = prepare(settings(files, **changes))
+    ready = STYLE.open_job(settings(files, **changes))
     assert max(ready.content.shape) == size
     assert ready.content.shape == ready.start.shape
     assert max(ready.styles[0].shape) == style_size
 
 
 def test_what_to_start_from(files, tmp_path):
-    content = prepare(settings(files)).start
-    noise = [prepare(settings(files, init="noise", seed=seed)).start for seed in (1, 1, 2)]
-    file = prepare(settings(files, init=str(tmp_path / "i.png"))).start
+    content = STYLE.open_job(settings(files)).start
+    noise = [STYLE.open_job(settings(files, init="noise", seed=seed)).start for seed in (1, 1, 2)]
+    file = STYLE.open_job(settings(files, init=str(tmp_path / "i.png"))).start
     np.testing.assert_array_equal(noise[0], noise[1])
     assert len({a.tobytes() for a in (content, noise[0], noise[2], file)}) == 4
     assert {a.shape for a in (content, *noise, file)} == {(1, 3, 32, 48)}
@@ -247,27 +260,27 @@ def test_what_to_start_from(files, tmp_path):
 
 def test_pooling_is_that_of_the_settings(files):
     for pool, kind in build.POOLS.items():
-        assert isinstance(prepare(settings(files, pool=pool)).net.layer("pool1"), kind)
+        assert isinstance(STYLE.open_job(settings(files, pool=pool)).net.layer("pool1"), kind)
 
 
 SHALLOW = {"content_layers": {"relu1_2": 1.0}, "style_layers": {"relu1_1": 1.0}}
 
 
 def test_several_sizes_one_after_another(files):
-    made = prepare(settings(files, **SHALLOW, scales=2, iterations=2, coarse_iterations=3))
+    made = STYLE.open_job(settings(files, **SHALLOW, scales=2, iterations=2, coarse_iterations=3))
     (coarse, small), (fine, full) = made.stages()
     assert (coarse, fine, made.lead, made.steps) == (3, 2, 3, 5)
     assert small.content.shape == small.start.shape == (1, 3, 16, 24)
     assert full.content.shape == (1, 3, 32, 48)
     seen = []
-    outcome = run.run(made, lambda iteration, x, value, info: seen.append((iteration, x.shape[3])))
+    outcome = made.run(lambda iteration, x, value, info: seen.append((iteration, x.shape[3])))
     assert dict(seen) == {1: 24, 2: 24, 3: 24, 4: 48, 5: 48}
     assert outcome.picture.shape == (32, 48, 3)
     assert outcome.result.iterations == 5
 
 
 def test_the_full_size_starts_where_the_small_one_ended(files, monkeypatch):
-    made = prepare(settings(files, **SHALLOW, scales=2, iterations=1, coarse_iterations=4))
+    made = STYLE.open_job(settings(files, **SHALLOW, scales=2, iterations=1, coarse_iterations=4))
     starts = []
     original = search.minimize
     monkeypatch.setattr(
@@ -275,7 +288,7 @@ def test_the_full_size_starts_where_the_small_one_ended(files, monkeypatch):
         "minimize",
         lambda name, fun, x0, **o: starts.append(x0) or original(name, fun, x0, **o),
     )
-    run.run(made)
+    made.run()
     _, small = made.stages()[0]
     ended = original("lbfgs", objective_of(small), small.start, iterations=4).x
     assert np.allclose(starts[1], pictures_arrays.resampled(ended, (32, 48), made.net))
@@ -299,7 +312,7 @@ def objective_of(made):
 @pytest.mark.parametrize("init", ["content", "noise", "file"])
 def test_what_the_smallest_size_starts_from(files, init):
     chosen = files["style"] if init == "file" else init
-    made = prepare(settings(files, **SHALLOW, scales=2, init=chosen))
+    made = STYLE.open_job(settings(files, **SHALLOW, scales=2, init=chosen))
     _, small = made.stages()[0]
     assert small.start.shape == small.content.shape
     assert np.array_equal(small.start, small.content) == (init == "content")
@@ -310,15 +323,15 @@ def test_ctrl_c_at_a_small_size_keeps_a_full_sized_picture(files):
         if iteration == 2:
             raise KeyboardInterrupt
 
-    made = prepare(settings(files, **SHALLOW, scales=2, iterations=5, coarse_iterations=5))
-    outcome = run.run(made, callback)
+    made = STYLE.open_job(settings(files, **SHALLOW, scales=2, iterations=5, coarse_iterations=5))
+    outcome = made.run(callback)
     assert outcome.result.interrupted
     assert outcome.picture.shape == (32, 48, 3)
 
 
 def test_too_many_sizes(files):
     with pytest.raises(MinicnnError, match="use at most 1 at this size"):
-        prepare(settings(files, scales=2))
-    assert prepare(settings(files)).settings.scales == 1
-    large = prepare(settings(files, size=400)).settings
+        STYLE.open_job(settings(files, scales=2))
+    assert STYLE.open_job(settings(files)).settings.scales == 1
+    large = STYLE.open_job(settings(files, size=400)).settings
     assert large.scales == 3

@@ -9,7 +9,8 @@ from PIL import Image
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.methods.style.loss import style_objective
-from minicnn.methods.style.settings import StyleSettings, prepare
+from minicnn.methods.style.settings import StyleSettings
+from minicnn.methods.style.verb import STYLE
 from minicnn.objectives.gram import blend_targets, style_targets
 from minicnn.objectives.guidance import GuidedStyleLoss
 from minicnn.pictures.colours import luminance
@@ -53,7 +54,7 @@ MASKS = {**TWO, "content_masks": ["left.png", "right.png"]}
 
 
 def test_a_blend_is_the_weighted_mean_of_the_gram_matrices(files):
-    job = prepare(settings(**TWO, blend=[2.0, 1.0]))
+    job = STYLE.open_job(settings(**TWO, blend=[2.0, 1.0]))
     layers = list(SHALLOW["style_layers"])
     targets = [style_targets(job.net.forward(x, layers)) for x in job.styles]
     loss = job.function().fun.objective.objectives["style"][1]
@@ -64,7 +65,7 @@ def test_a_blend_is_the_weighted_mean_of_the_gram_matrices(files):
 
 
 def value(**changes):
-    job = prepare(settings(**changes))
+    job = STYLE.open_job(settings(**changes))
     return job.function()(job.start)[0]
 
 
@@ -75,7 +76,7 @@ def test_a_style_of_weight_0_says_nothing_and_equal_weights_are_the_default(file
 
 
 def test_each_style_has_its_region(files):
-    job = prepare(settings(**MASKS))
+    job = STYLE.open_job(settings(**MASKS))
     loss = job.function().fun.objective.objectives["style"][1]
     assert isinstance(loss, GuidedStyleLoss)
     guides = loss.guides["relu1_1"]
@@ -85,7 +86,7 @@ def test_each_style_has_its_region(files):
     assert guides[0, :, 17:].max() < 0.01
     # the gradient of the style alone, in the deep inside of a region, knows nothing of the other
     alone = {"content_weight": 0.0, "tv_weight": 0.0}
-    one = prepare(settings(**MASKS, **alone))
+    one = STYLE.open_job(settings(**MASKS, **alone))
     other = replace(one, styles=[one.styles[0], one.styles[1][:, :, ::2]])
     gradients = [job.function()(one.start)[1] for job in (one, other)]
     most = np.abs(gradients[0]).max()
@@ -94,9 +95,9 @@ def test_each_style_has_its_region(files):
 
 
 def test_a_label_picture_stands_for_its_masks(files):
-    masks = prepare(settings(**MASKS)).content_masks
+    masks = STYLE.open_job(settings(**MASKS)).content_masks
     # the dark label comes first: the right side
-    labels = prepare(settings(**TWO, content_masks=["labels.png"])).content_masks
+    labels = STYLE.open_job(settings(**TWO, content_masks=["labels.png"])).content_masks
     np.testing.assert_allclose(labels[0], masks[1], atol=0.01)
     np.testing.assert_allclose(labels[1], masks[0], atol=0.01)
 
@@ -105,7 +106,7 @@ def test_a_mask_on_the_style_alone(files):
     masked = value(style_masks=["s-mask.png"])
     Image.open("s.png").crop((10, 0, 44, 50)).save("cut.png")
     assert masked != pytest.approx(value(), rel=1e-4)
-    job = prepare(settings(style_masks=["s-mask.png"]))
+    job = STYLE.open_job(settings(style_masks=["s-mask.png"]))
     everywhere = [np.ones_like(job.style_masks[0])]
     whole = replace(job, style_masks=everywhere).function()(job.start)[0]
     assert whole == pytest.approx(value(), rel=1e-4)
@@ -113,7 +114,7 @@ def test_a_mask_on_the_style_alone(files):
 
 def test_masks_at_every_size(files):
     masks = {**MASKS, "style_masks": ["s-mask.png", "t-mask.png"]}
-    job = prepare(settings(**masks, scales=2, coarse_iterations=1, iterations=1))
+    job = STYLE.open_job(settings(**masks, scales=2, coarse_iterations=1, iterations=1))
     _, small = job.stages()[0]
     assert [mask.shape for mask in small.content_masks] == [(16, 24)] * 2
     assert [m.shape for m in small.style_masks] == [x.shape[2:] for x in small.styles]
@@ -122,7 +123,7 @@ def test_masks_at_every_size(files):
 
 def test_the_style_is_given_the_colours_of_the_content(files):
     for how in ("mean-cov", "cholesky", "histogram"):
-        job = prepare(settings(match_color=how))
+        job = STYLE.open_job(settings(match_color=how))
         content, seen = job.pictures["content"], job.pictures["style"]
         assert np.abs(seen.mean((0, 1)) - content.mean((0, 1))).max() < 3
         assert np.abs(seen.std((0, 1)) - content.std((0, 1))).max() < 4
@@ -130,7 +131,7 @@ def test_the_style_is_given_the_colours_of_the_content(files):
 
 
 def test_luminance_is_painted_in_grey_and_gets_the_colours_back(files):
-    job = prepare(settings(preserve_color="luminance", iterations=3))
+    job = STYLE.open_job(settings(preserve_color="luminance", iterations=3))
     for rgb in job.pictures.values():
         np.testing.assert_array_equal(rgb, np.repeat(rgb[..., :1], 3, axis=2))
     y = luminance(job.pictures["content"])
@@ -147,7 +148,7 @@ def test_luminance_is_painted_in_grey_and_gets_the_colours_back(files):
 
 
 def test_the_result_is_given_the_histogram_of_the_content(files):
-    job = prepare(settings(preserve_color="histogram", init="noise", iterations=2))
+    job = STYLE.open_job(settings(preserve_color="histogram", init="noise", iterations=2))
     result, content = job.run().picture, job.originals["content"]
     for c in range(3):
         quantiles = np.linspace(0, 100, 21)
@@ -156,22 +157,22 @@ def test_the_result_is_given_the_histogram_of_the_content(files):
 
 
 def test_a_start_of_content_and_noise(files):
-    content = prepare(settings()).start
-    noise = prepare(settings(init="noise", seed=3)).start
+    content = STYLE.open_job(settings()).start
+    noise = STYLE.open_job(settings(init="noise", seed=3)).start
     for ratio, filled in ((None, 0.5), (0.25, 0.25)):
-        job = prepare(settings(init="mix", seed=3, noise_ratio=ratio))
+        job = STYLE.open_job(settings(init="mix", seed=3, noise_ratio=ratio))
         assert job.settings.noise_ratio == filled
         np.testing.assert_allclose(job.start, (1 - filled) * content + filled * noise, atol=1e-5)
 
 
 def test_replicate_padding(files):
-    job = prepare(settings(padding="replicate"))
+    job = STYLE.open_job(settings(padding="replicate"))
     assert job.net.layers[0] == "replicate"
     assert job.function()(job.start)[0] != pytest.approx(value(), rel=1e-4)
 
 
 def test_the_library_takes_lists(files):
-    job = prepare(settings(**TWO))
+    job = STYLE.open_job(settings(**TWO))
     fixed = {"content_weight": 1, "style_weight": 1, "tv_weight": 0, "threads": 1, **SHALLOW}
     fun = style_objective(job.net, job.content, job.styles, **fixed)
     single = style_objective(job.net, job.content, job.styles[0], **fixed)
@@ -190,7 +191,7 @@ def small(name, shape, value=255):
 BAD = {
     "more-weights": ({**TWO, "blend": [1.0, 1, 1]}, "3 blend weights for 2 style pictures"),
     "fewer-weights": ({**TWO, "blend": [1.0]}, "1 blend weights for 2 style pictures"),
-    "negative": ({**TWO, "blend": [1.0, -1.0]}, "blend weight 2 = -1.0; use a finite number"),
+    "negative": ({**TWO, "blend": [1.0, -1.0]}, r"blend = \[1.0, -1.0\]; use a finite number"),
     "all-0": ({**TWO, "blend": [0.0, 0.0]}, "blend weights are all 0"),
     "blend-and-masks": ({**MASKS, "blend": [1.0, 1]}, "leave out one of them"),
     "masks": ({"content_masks": ["left.png", "right.png"]}, "2 content masks for 1 style"),
@@ -215,10 +216,10 @@ BAD = {
     "sizes": ({"style_size": [40, 41]}, "2 style sizes for 1 styles"),
     "ratio": ({"noise_ratio": 0.5}, "use --init mix"),
     "ratio-large": ({"noise_ratio": 1.5, "init": "mix"}, "noise_ratio = 1.5"),
-    "colours": ({"match_color": "lab"}, "no way to match colours 'lab'; use mean-cov, cholesky"),
+    "colours": ({"match_color": "lab"}, "no match color 'lab'; use mean-cov, cholesky"),
     "both": ({"match_color": "cholesky", "preserve_color": "luminance"}, "no colours to match"),
     "padding": ({"padding": "mirror"}, "no padding 'mirror'; use zero, replicate"),
-    "tv": ({"tv": "huber"}, "no total variation 'huber'; use mean, neural-style, absolute"),
+    "tv": ({"tv": "huber"}, "no tv 'huber'; use mean, neural-style, absolute"),
     "content-loss": ({"content_loss": "max"}, "no content loss 'max'; use mean, sum"),
 }
 
@@ -231,7 +232,7 @@ def test_bad_settings(files, changes, words):
     dot[20, 30] = 255
     save("dot.png", dot)
     with pytest.raises(MinicnnError, match=words) as caught:
-        prepare(settings(**changes))
+        STYLE.open_job(settings(**changes))
     assert "\n" not in str(caught.value)
 
 
@@ -265,12 +266,12 @@ def test_the_command_and_its_rerun(files, capfd):
             1,
             "3 blend weights for 2 style pictures; give one for each of them",
         ),
-        (["--blend", "2,x"], 2, "argument --blend: 'x' is not a finite number"),
+        (["--blend", "2,x"], 2, "argument --blend: '2,x' is not a finite number"),
         (["--preset", "gatys", "--gram", "lecture"], 1, "the preset gatys has gram mean, not"),
         (["--preset", "van-gogh"], 2, "invalid choice: 'van-gogh'"),
         (["--content-mask", "left.png", "none.png"], 1, "none.png"),
         (["--noise-ratio", "2"], 2, "'2' is not a number from 0 to 1"),
-        (["--style-size", "40,0"], 2, "'0' is not a whole number"),
+        (["--style-size", "40,0"], 2, "'40,0' is not a whole number"),
     ],
     ids=["blend", "weight", "preset", "name", "mask", "ratio", "size"],
 )

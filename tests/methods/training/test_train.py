@@ -50,6 +50,21 @@ def test_it_learns(data, tmp_path):
     assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 9
 
 
+def test_a_run_that_is_timed_stops_after_some_steps(data, tmp_path):
+    seen, given = [], {"epochs": 2}
+    training.run(
+        settings(data, tmp_path / "run", **given),
+        progress=lambda done, total, losses: seen.append((done, total)),
+        stop_after=3,
+    )
+    assert seen == [(1, 8), (2, 8), (3, 8)]
+    assert not list((tmp_path / "run").iterdir())
+    training.run(
+        settings(data, tmp_path / "run", **given), stop_after=5
+    )  # the second epoch's first
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"log.csv", "state.h5"}
+
+
 def test_threads_do_not_change_the_weights(data, tmp_path):
     nets = [
         training.run(settings(data, tmp_path / f"run{n}", epochs=1, threads=n)) for n in (1, 2, 3)
@@ -140,15 +155,16 @@ def test_divergence_stops_with_step_and_reason(data, tmp_path, monkeypatch):
         training.run(settings(data, tmp_path / "run"))
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 0}, "epochs must be at least 1"),
-        ({"rate": float("nan")}, "rate must be a finite number"),
+        ({"epochs": 0}, "epochs = 0; use a whole number of at least 1"),
+        ({"rate": float("nan")}, "rate = nan; use a positive finite number"),
         ({"group": 7}, "multiple of the group"),
         ({"crop": 13}, "larger than the pictures"),
         ({"border": 12}, "border must be from 0 to 11"),
-        ({"max_rms": 0.0}, "max_rms must be a finite number > 0"),
+        ({"max_rms": 0.0}, "max_rms = 0.0; use a positive finite number"),
         ({"schedule": "up"}, "no schedule 'up'"),
         ({"batch": 128, "group": 64}, "64 pictures make no batch of 128"),
         ({"network": "nets"}, "no network named 'nets'"),
@@ -174,6 +190,7 @@ def test_sgd_step_is_that_of_torch(rng):
         assert np.allclose(w, parameter.detach().numpy(), atol=1e-14)
 
 
+@pytest.mark.smoke
 def test_schedules():
     assert schedules.rate("one-cycle", 1.0, 0.3) == 1
     assert schedules.rate("one-cycle", 1.0, 0.0) == pytest.approx(0.04)
@@ -183,6 +200,7 @@ def test_schedules():
     assert schedules.rate("constant", 0.5, 0.9) == 0.5
 
 
+@pytest.mark.smoke
 def test_augmentation_cuts_and_mirrors(rng):
     preprocess = {"channel_order": "BGR", "scale": 1.0, "mean": [1, 2, 3], "std": [1, 1, 2]}
     picture = np.arange(5 * 5 * 3, dtype=np.uint8).reshape(1, 5, 5, 3)

@@ -8,8 +8,10 @@ from PIL import Image
 
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
-from minicnn.methods.style import published
-from minicnn.methods.style.settings import Job, StyleSettings, prepare, resolve
+from minicnn.methods.style import inputs, presets, settings
+from minicnn.methods.style.run import Job
+from minicnn.methods.style.settings import StyleSettings, resolve
+from minicnn.methods.style.verb import STYLE
 from minicnn.network import build
 from minicnn.network.layers import Conv2d
 from minicnn.network.network import Network
@@ -18,10 +20,9 @@ from minicnn.pictures.arrays import preprocess
 MEANS = (103.939, 116.779, 123.68)  # blue, green, red
 SHAPE = (41, 54)  # odd: rounding up and down differ at the poolings
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-PRESETS = list(published.PUBLISHED)
 
 
-@pytest.fixture(scope="module", params=PRESETS)
+@pytest.fixture(scope="module", params=presets.PRESETS)
 def preset(request):
     return request.param
 
@@ -50,16 +51,17 @@ def narrow_vgg19(pool):
 
 def made(preset, rng, styles=1, **changes):
     """A job of the preset, and what it is made of: content, styles, x as RGB 0..255."""
-    net = published.network(narrow_vgg19(published.PUBLISHED[preset].loss.pool), preset)
-    settings = StyleSettings("c", ["s"] * styles, preset=preset, engine="explicit", **changes)
+    row = presets.PRESETS[preset]
+    net = inputs.as_programmed(narrow_vgg19(row.loss.pool), row)
+    chosen = StyleSettings("c", ["s"] * styles, preset=preset, engine="explicit", **changes)
     shapes = [(*SHAPE, 3) if preset == "seed" else (38 + 9 * i, 47, 3) for i in range(styles)]
-    settings = resolve(settings, net, (*SHAPE, 3), shapes)
+    chosen = resolve(chosen, net, (*SHAPE, 3), shapes)
     content, x = (rng.integers(0, 256, (*SHAPE, 3)).astype(np.uint8) for _ in "cx")
     painted = [rng.integers(0, 256, shape).astype(np.uint8) for shape in shapes]
     attrs = net.attrs["preprocess"]
     arrays = [preprocess(rgb, attrs).astype(np.float64) for rgb in (content, *painted)]
     start = preprocess(x, attrs).astype(np.float64)
-    job = Job(settings, net, arrays[0], arrays[1:], start, [], {}, {})
+    job = Job(chosen, net, arrays[0], arrays[1:], start, [], {}, {})
     return job, content, painted, x
 
 
@@ -216,7 +218,8 @@ def files(tmp_path, rng):
 
 def ready(files, preset, **changes):
     style = changes.pop("style", files[1])
-    return prepare(StyleSettings(files[0], style, preset=preset, weights="random", **changes))
+    chosen = StyleSettings(files[0], style, preset=preset, weights="random", **changes)
+    return STYLE.open_job(chosen)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +238,7 @@ def test_sizes_budget_and_start(files, name, size, style_size, evaluations, init
     assert (filled.size, filled.style_size) == (size, style_size)
     assert (filled.evaluations, filled.iterations, filled.scales) == (evaluations, evaluations, 1)
     assert filled.init == init
-    loss = published.PUBLISHED[name].loss
+    loss = presets.PRESETS[name].loss
     assert (filled.content_layers, filled.style_layers) == (loss.content_layers, loss.style_layers)
     assert resolve(filled, build.skeleton("vgg19"), (90, 120, 3), [(60, 96, 3)]) == filled
 
@@ -257,7 +260,7 @@ def test_pixels_pooling_and_noise(files):
     assert job.net.layer("pool1").ceil
     assert job.start.std() == pytest.approx(1e-3, rel=0.05)
     assert not ready(files, "neural-style-pt", size=96).net.layer("pool1").ceil
-    assert job.search_options() == {}
+    assert job.search_options() == {"pairs": 10}
 
 
 def test_deeptextures_has_bounds_and_sees_nothing_of_the_content(files):
@@ -283,8 +286,8 @@ def test_other_networks_get_their_own_layers(files):
     assert "are for the activations of VGG-19; minivgg has others" in note
     assert note.endswith("; try --style-weight 30000")
     assert "try" not in ready(files, "neural-style", size=96, style_weight=9.0).notes[0]
-    assert published.notes(replace(filled, network="vgg19")) == []
-    assert published.notes(replace(filled, preset=None)) == []
+    assert settings.notes(replace(filled, network="vgg19")) == []
+    assert settings.notes(replace(filled, preset=None)) == []
 
 
 def test_what_a_preset_has_can_be_changed(files):
@@ -307,6 +310,7 @@ CONTRADICTIONS = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("name", "changes", "words"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
 def test_contradictions_are_refused(files, name, changes, words):
     with pytest.raises(MinicnnError, match=words):

@@ -1,7 +1,7 @@
 """A style objective compiled for one size of picture: every buffer made once, nothing waits.
 
-    plan = compile_objective(net, objective, shape, machine)
-    value, gradient = plan(x)
+    fun = compile_objective(net, objective, shape, machine)
+    value, gradient = fun(x)
 
 It computes what `objectives.ImageFunction` does on `network.Network`, for the networks and terms
 that `obstacle` lets pass: convolutions of stride 1 with a ReLU behind each, poolings; content, Gram
@@ -16,7 +16,7 @@ import numpy as np
 from minicnn.backend import to_host
 from minicnn.engine.gpu.buffers import Buffers
 from minicnn.engine.gpu.cuda import count_bytes
-from minicnn.engine.gpu.terms import Content, Style, Variation
+from minicnn.engine.gpu.terms import ContentTerm, StyleTerm, VariationTerm
 from minicnn.engine.gpu.trunk import Trunk, fitted, form_of, misfit, run_of
 from minicnn.kernels import strips
 from minicnn.kernels.loader import SUM_BLOCKS
@@ -24,7 +24,7 @@ from minicnn.objectives.content import ContentLoss
 from minicnn.objectives.gram import GramStyleLoss
 from minicnn.objectives.priors import PixelTV, tv
 
-KINDS = {ContentLoss: Content, GramStyleLoss: Style}
+KINDS = {ContentLoss: ContentTerm, GramStyleLoss: StyleTerm}
 
 
 def obstacle(net, objective, shape):
@@ -46,7 +46,7 @@ def obstacle(net, objective, shape):
 
 
 def compile_objective(net, objective, shape, machine):
-    """Return a `Plan`, with as large strips as the memory of the device allows.
+    """Return a `CompiledObjective`, with as large strips as the memory of the device allows.
 
     Raises
     ------
@@ -54,18 +54,18 @@ def compile_objective(net, objective, shape, machine):
         If it does not even fit with the smallest ones.
     """
     return fitted(
-        lambda strip_bytes: Plan(net, objective, shape, machine, strip_bytes),
+        lambda strip_bytes: CompiledObjective(net, objective, shape, machine, strip_bytes),
         machine,
         lambda: bytes_needed(net, objective, shape, form_of(machine, strips.SMALLEST)),
     )
 
 
 def bytes_needed(net, objective, shape, form):
-    """Return what a plan takes on the device, without the network and cuBLAS's 32 MB."""
+    """Return what it takes on the device, without the network and cuBLAS's 32 MB."""
     return count_bytes(partial(_Arrays, net, objective, shape, form))
 
 
-class Plan:
+class CompiledObjective:
     """A function of the picture, fun(x) -> (value, gradient).
 
     Parameters
@@ -153,7 +153,7 @@ class _Arrays:
         size = self.trunk.shape[2:]
         for name, (weight, prior) in objective.priors.items():
             unit, factor = to_host(prior.unit).ravel(), weight / (3 * size[0] * size[1])
-            self.variation = Variation(buffers, name, size, unit, factor)
+            self.variation = VariationTerm(buffers, name, size, unit, factor)
             self._add(self.variation)
 
     def _add(self, term):

@@ -1,63 +1,26 @@
 """What in a picture excites units of a layer: `projection` with settings, pictures and words."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from minicnn.backend import to_host
-from minicnn.errors import MinicnnError
-from minicnn.methods.deconvnet.projection import STARTS, Policy, check_choice, project, strongest
-from minicnn.methods.deconvnet.switch_statistics import pool_shares, pools_below, shares_line
-from minicnn.pictures import arrays as pictures_arrays
-from minicnn.pictures import overlays
-from minicnn.pictures.overlays import boxed, cut, magnified, over, strength
+from minicnn.methods.deconvnet.projection import pools_below, project, strongest
+from minicnn.methods.deconvnet.settings import read_position, read_units
+from minicnn.methods.deconvnet.switch_statistics import pool_shares, shares_line
+from minicnn.pictures.arrays import as_pixels
+from minicnn.pictures.overlays import boxed, cut, magnified, over, peak, strength
 from minicnn.pictures.sheets import grid, labelled, signed_to_uint8
-from minicnn.runs import one_picture
+from minicnn.runs.look_run import Look, LookJob, open_look
 
 GREY = 128
 BATCH = 8  # units that go down together
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeconvSettings(one_picture.LookSettings):
-    """What to project, and how; see `projection.Policy` for the choices on the way.
-
-    Attributes
-    ----------
-    layer : str
-    unit : str, "max" for the one that the picture excites most, "max:9" for nine, numbers as "3,17"
-    position : str, "max", "all" or "row,column"
-    start : {"activation", "one"}
-    clip : float, share of the values that may be shown as full black or white
-    """
-
-    layer: str
-    unit: str = "max"
-    position: str = "max"
-    rule: str = "deconvnet"
-    overlap: str = "sum"
-    order: str = "unpool-rectify"
-    zero_windows: str = "first"
-    lrn: str | None = None
-    start: str = "activation"
-    clip: float = 0.005
-
-    @property
-    def policy(self):
-        """The `projection.Policy` of these settings."""
-        return Policy(self.rule, self.overlap, self.order, self.zero_windows, self.lrn)
-
-    def prepare(self, files=None):
-        """Return the `DeconvJob`; raises `MinicnnError` for whatever would make it fail."""
-        self.policy  # noqa: B018 - checks it
-        check_choice("start", self.start, STARTS)
-        overlays.peak(np.zeros(1), self.clip)
-        _read_units(self.unit)
-        _read_position(self.position)
-        return one_picture.prepare(self, DeconvJob, files)
+def open_job(settings, files=None):
+    """Return the `DeconvJob` of checked settings; raises `MinicnnError` if it would fail."""
+    return open_look(settings, DeconvJob, files)
 
 
-class DeconvJob(one_picture.LookJob):
+class DeconvJob(LookJob):
     """A picture, a network, and which units of it are to be projected."""
 
     verb = "deconv"
@@ -66,32 +29,34 @@ class DeconvJob(one_picture.LookJob):
         """Return the `Look`."""
         s = self.settings
         taps = [s.layer, *pools_below(self.net, [s.layer])]
-        acts = s.policy.forward(self.walk, self.x, taps)
-        y, pools = acts[s.layer], pool_shares(acts, self.walk.switches())
-        units = _read_units(s.unit)
+        acts = s.policy.forward(self.evaluator, self.x, taps)
+        y, pools = acts[s.layer], pool_shares(acts, self.evaluator.switches())
+        units = read_units(s.unit)
         units = strongest(y, units) if isinstance(units, int) else units
-        position = _read_position(s.position)
+        position = read_position(s.position)
         if not isinstance(position, str):
             position = [position]
         parts = [self._project(units[i : i + BATCH], position) for i in range(0, len(units), BATCH)]
         dx, positions, values = (
             np.concatenate([to_host(part[i]) for part in parts]) for i in (0, 2, 3)
         )
-        deltas = np.stack([pictures_arrays.as_pixels(one[np.newaxis], self.net) for one in dx])
+        deltas = np.stack([as_pixels(one[np.newaxis], self.net) for one in dx])
         everywhere = s.position == "all"
         found = [
             self._describe(*one, everywhere) for one in zip(units, positions, values, strict=True)
         ]
         for delta, one in zip(deltas, found, strict=True):
             _clear_outside(delta, one["box"])
-        scale = 127 / overlays.peak(deltas, s.clip)
+        scale = 127 / peak(deltas, s.clip)
         return self._look(deltas, found, scale, pools, to_host(y)[0])
 
     def _project(self, units, position):
         s = self.settings
         if not isinstance(position, str):
             position = position * len(units)
-        return project(self.walk, self.x, s.layer, units, position, policy=s.policy, start=s.start)
+        return project(
+            self.evaluator, self.x, s.layer, units, position, policy=s.policy, start=s.start
+        )
 
     def _describe(self, unit, position, value, everywhere):
         box = None
@@ -127,7 +92,7 @@ class DeconvJob(one_picture.LookJob):
             "unit": np.array([one["unit"] for one in found]),
             "value": np.array([one["activation"] for one in found]),
         }
-        return one_picture.Look(
+        return Look(
             picture=_together(pictures, titles),
             overlay=_together(heats, titles),
             row=self._row(found, pictures, heats),
@@ -191,29 +156,3 @@ def _notes(found, deltas, settings):
         if not delta.any() and not (one["activation"] == 0 and settings.start == "activation")
     ]
     return notes
-
-
-def _read_units(text):
-    """Return a list of units, or how many of the strongest are wanted."""
-    word, _, count = str(text).partition(":")
-    try:
-        if word.strip() == "max":
-            number = int(count) if count else 1
-            if number >= 1:
-                return number
-        elif not count:
-            return [int(part) for part in word.split(",")]
-    except ValueError:
-        pass
-    raise MinicnnError(f"no unit {text!r}; use max, max:9, a number, or numbers as 3,17")
-
-
-def _read_position(text):
-    """Return "max", "all" or (row, column)."""
-    if text in ("max", "all"):
-        return text
-    try:
-        row, column = map(int, str(text).split(","))
-    except ValueError:
-        raise MinicnnError(f"no position {text!r}; use max, all, or row,column as 3,4") from None
-    return row, column

@@ -1,0 +1,36 @@
+"""What a training takes, from some of its steps, for `runs.estimate`."""
+
+import math
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from minicnn.backend import to_device
+from minicnn.data.datasets import open_dataset
+from minicnn.engine.cpu.threads import one_blas_thread, thread_count
+from minicnn.methods.training import training
+from minicnn.methods.training.devices import place_of
+from minicnn.network import build
+from minicnn.runs.estimate.sample_run import cut_short
+
+LOOKED_AT = 256  # validation pictures
+
+
+def measure(settings, seconds):
+    """Train for so many seconds and look at some pictures; yield what all of it would take."""
+    with tempfile.TemporaryDirectory() as folder:
+        s = replace(settings, output=folder)
+        whole, done, steps = cut_short(lambda watch: training.run(s, progress=watch), seconds)
+    val, place = open_dataset(s.data, "val"), place_of(s)
+    shown = val.pictures(s.size)[:LOOKED_AT]
+    net = build.build(s.network, classes=len(val.class_names))
+    net.params = {name: to_device(value, place.device) for name, value in net.params.items()}
+    started = time.perf_counter()
+    with one_blas_thread(), ThreadPoolExecutor(thread_count(s.threads)) as pool:
+        mapping = place.mapping(pool)
+        how = {"device": place.device, "convolution": place.convolution()}
+        training.evaluate(net, shown, val.labels[: len(shown)], mapping, **how)
+    looked = (time.perf_counter() - started) / len(shown) * len(val.labels)
+    whole += looked * math.ceil(s.epochs / s.validate_every)
+    yield {"seconds": whole, "device": place.device, "what": f"{done} steps of {steps}"}

@@ -1,0 +1,90 @@
+"""Every code block of every README runs as it stands, and every link leads to a file."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+READMES = sorted(
+    path.relative_to(ROOT)
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.rglob("*/README.md")]
+    if not any(part.startswith(".") or part in ("build", "runs_out") for part in path.parts)
+)
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# a word of a block that cannot run here -> why
+NOT_HERE = {
+    "pip install": "installs into the environment",
+    "benchmarks/": "takes minutes, and needs the peers",
+    "tiny_imagenet.h5": "hours, and a data set that is not ours",
+    "run/": "the result of hours of training",
+    "weights fetch": "a download",
+    "town.jpg": "pictures of the reader's own",
+    "vgg19.h5": "weights of the reader's own",
+    "tcp://": "a cluster",
+    "tools/": "needs a clone, and minutes",
+    "--device cuda": "a GPU",
+}
+
+
+def blocks():
+    """Yield (name, readme, kind, text) of all blocks that run here."""
+    for readme in READMES:
+        for number, (kind, text) in enumerate(BLOCK.findall((ROOT / readme).read_text())):
+            if not any(word in text for word in NOT_HERE):
+                yield pytest.param(readme, kind, text, id=f"{readme}-{number}-{kind}")
+
+
+def run(folder, kind, text):
+    """Run a block in a folder."""
+    bin_ = folder / ".bin"
+    bin_.mkdir(exist_ok=True)
+    command = bin_ / "minicnn"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -W error -m minicnn "$@"\n')
+    command.chmod(0o755)
+    env = {
+        **os.environ,
+        "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "MPLBACKEND": "Agg",
+    }
+    words = ["bash", "-euc", text] if kind == "sh" else [sys.executable, "-W", "error", "-c", text]
+    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder in which the demo's pictures are, as `minicnn demo` leaves it."""
+    made = tmp_path_factory.mktemp("reader")
+    small = "minicnn demo --size 64 --iterations 1 --coarse-iterations 1 --quiet"
+    done = run(made, "sh", small)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("readme", "kind", "text"), list(blocks()))
+def test_a_block_runs_as_written(readme, kind, text, folder):
+    done = run(folder, kind, text)
+    assert done.returncode == 0, f"{text}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
+
+
+def test_there_are_blocks_of_all_kinds():
+    found = list(blocks())
+    assert {block.values[1] for block in found} == {"sh", "python"}
+    assert len({block.values[0] for block in found}) > 9
+
+
+@pytest.mark.parametrize("readme", READMES, ids=str)
+def test_links_lead_somewhere(readme):
+    text = re.sub(r"^```.*?^```|`[^`\n]*`", "code", (ROOT / readme).read_text(), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if not target.startswith(("http:", "https:", "mailto:")):
+            assert ((ROOT / readme).parent / target).exists(), target
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_bytes()) <= 8000
