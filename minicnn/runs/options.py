@@ -81,7 +81,8 @@ def _add(section, field, setting):
             del how["required"]
         target.add_argument(*names, **how)
     else:
-        target = section
+        # of the option and those that stand for one of its values, one is enough
+        target = section.add_mutually_exclusive_group() if setting.consts else section
         option = target.add_argument(*names, default=field.default, **how)
         # an option that once took no value still may stand alone, see `Parser.parse_known_args`
         option.alone = kind.metavar if names[-1] in setting.old else None
@@ -90,7 +91,7 @@ def _add(section, field, setting):
         hidden.pop("required", None)
         target.add_argument(old, **_old_spelling(hidden, names[-1]))
     for spelling, value, words in setting.consts:
-        section.add_argument(
+        target.add_argument(
             spelling, dest=field.name, action="store_const", const=value, help=words
         )
 
