@@ -67,7 +67,8 @@ setup(
     ],
     extras_require={
         "plot": ["matplotlib>=3.8.4"],
-        "distributed": ["dask>=2024.5", "distributed>=2024.5"],
+        # with 2024.6 a scan does not go on where a worker was killed
+        "distributed": ["dask>=2024.12", "distributed>=2024.12"],
         # where a CUDA toolkit is installed; with -ctk the libraries come along, and only the driver
         # must be there
         "cuda12": ["cupy-cuda12x>=14,<15"],

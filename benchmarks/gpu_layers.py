@@ -86,7 +86,7 @@ def ours(net, node, size, x, active, direction, precision, implicit, machine=Non
     """Return work(): our step of the layer, whose result is (P, Q, K) on the device."""
     from minicnn.engine.gpu.buffers import Buffers
     from minicnn.engine.gpu.cuda import Cuda
-    from minicnn.engine.gpu.steps import Convolution, Run
+    from minicnn.engine.gpu.steps import Convolution, StepTools
     from minicnn.engine.gpu.trunk import CHANNELS, form_of
     from minicnn.kernels import strips
 
@@ -96,7 +96,7 @@ def ours(net, node, size, x, active, direction, precision, implicit, machine=Non
     channels = max(CHANNELS, size[0])
     step = Convolution(buffers, (*size[1:], channels), node.layer, w, b, form)
     columns = buffers.new(step.column_size, np.float16 if form.half else np.float32)
-    run = Run(machine.kernels, machine.products(buffers), columns, machine.convolve)
+    run = StepTools(machine.kernels, machine.products(buffers), columns, machine.convolve)
     last = np.zeros((*x.shape[1:], channels if direction == "forward" else len(x)), np.float32)
     last[..., : len(x)] = x.transpose(1, 2, 0)
     x = buffers.filled(last)

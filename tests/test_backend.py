@@ -173,6 +173,7 @@ def test_a_cupy_that_does_not_load_says_why(monkeypatch, machine):
         backend.resolve_device("cuda")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", "cuda:2"])
 def test_there_is_no_such_device(machine, name):
     machine(fake_cupy((H200, H200)))

@@ -118,6 +118,7 @@ def test_no_framework_is_imported_anywhere(path):
     assert not FRAMEWORKS & {name.split(".")[0] for name, _ in imports(SOURCES[path])}
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("ops/*.py")), ids=lambda path: path.stem)
 def test_an_operation_imports_numpy_and_the_library_only(path):
     found = {name.split(".")[0] for name, _ in imports(SOURCES[path])}
@@ -140,6 +141,7 @@ print(*{{name.partition(".")[0] for name in set(sys.modules) - before}})
     assert loaded - set(sys.stdlib_module_names) - {"numpy", "minicnn"} == set()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("module", "source", "found"),
     [

@@ -8,15 +8,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BOUNDS = {
-    "style": 25,
-    "texture": 21,
-    "invert": 21,
-    "features": 20,
-    "deconv": 16,
-    "saliency": 17,
-    "class-model": 20,
-    "occlusion": 18,
-    "train": 9,
+    "style": 12,
+    "texture": 11,
+    "invert": 11,
+    "features": 16,
+    "deconv": 10,
+    "saliency": 9,
+    "class-model": 12,
+    "occlusion": 10,
+    "train": 10,
 }
 PACKAGE = {
     "cli/main.py": """
@@ -77,6 +77,7 @@ def test_every_verb_with_a_road_has_a_bound(roads):
     assert set(roads.RUNS) == set(BOUNDS)
 
 
+@pytest.mark.smoke
 def test_the_hook_counts(roads, tmp_path, monkeypatch):
     for name, text in PACKAGE.items():
         path = tmp_path / "house" / name

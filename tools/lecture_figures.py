@@ -17,15 +17,19 @@ embedded network. Everything is done by the tasks behind the verbs `invert`, `te
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from minicnn.methods.inversion.settings import InvertSettings
+from minicnn.methods.inversion.verb import INVERT
 from minicnn.methods.style import demo
 from minicnn.methods.style.settings import StyleSettings
+from minicnn.methods.style.verb import STYLE
 from minicnn.methods.texture.run import steps_of_sweep
 from minicnn.methods.texture.settings import TextureSettings
+from minicnn.methods.texture.verb import TEXTURE
 from minicnn.pictures.arrays import fit
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.sheets import grid, labelled
@@ -43,12 +47,12 @@ def figure_9(args):
     """One layer from several seeds."""
     settings = InvertSettings(
         args.picture,
-        [args.deep],
+        layers=[args.deep],
         restarts=RESTARTS,
         iterations=args.iterations,
         **network_of(args),
     )
-    return settings.prepare().run().picture
+    return INVERT.open_job(settings).run().picture
 
 
 def figure_12(args):
@@ -60,7 +64,7 @@ def figure_12(args):
         iterations=args.iterations,
         **network_of(args),
     )
-    return settings.prepare().run().picture
+    return TEXTURE.open_job(settings).run().picture
 
 
 def figure_13(args):
@@ -68,7 +72,7 @@ def figure_13(args):
     settings = StyleSettings(
         args.picture, args.style, size=args.size, iterations=args.iterations, **network_of(args)
     )
-    known = settings.prepare().settings
+    known = STYLE.open_job(settings).settings
     rows = steps_of_sweep(known.style_layers)
     rows = [rows[i] for i in sorted({round(k * (len(rows) - 1) / 3) for k in range(4)})]
     made = []
@@ -83,7 +87,7 @@ def figure_13(args):
                 style_weight=known.style_weight * ratio,
                 **network_of(args),
             )
-            made.append(one.prepare().run().picture)
+            made.append(STYLE.open_job(one).run().picture)
     ratios = [known.style_weight * ratio / known.content_weight for ratio in RATIOS]
     columns = [f"beta/alpha {ratio:g}" for ratio in ratios]
     return table(made, [f"up to {list(layers)[-1]}" for layers in rows], columns)
@@ -92,13 +96,13 @@ def figure_13(args):
 def figure_14(args):
     """Each layer's reconstruction, and under it the texture of the layers up to there."""
     inversion = InvertSettings(
-        args.picture, list(args.kept), iterations=args.iterations, **network_of(args)
+        args.picture, layers=list(args.kept), iterations=args.iterations, **network_of(args)
     )
-    row = inversion.prepare()
+    row = INVERT.open_job(inversion)
     content = [labelled(shown(row.picture), "content")]
     for layer in args.kept:
-        one = InvertSettings(args.picture, [layer], iterations=args.iterations, **network_of(args))
-        content.append(labelled(shown(one.prepare().run().picture), layer))
+        one = replace(inversion, layers=[layer])
+        content.append(labelled(shown(INVERT.open_job(one).run().picture), layer))
     painted = load_image(args.style)[0]
     style = [labelled(shown(painted), "style")]
     fields = row.net.receptive_fields()
@@ -111,7 +115,9 @@ def figure_14(args):
             iterations=args.iterations,
             **network_of(args),
         )
-        style.append(labelled(shown(one.prepare().run().picture), f"up to {list(layers)[-1]}"))
+        style.append(
+            labelled(shown(TEXTURE.open_job(one).run().picture), f"up to {list(layers)[-1]}")
+        )
     return grid([*content, *style], len(content))
 
 

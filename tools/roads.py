@@ -4,7 +4,7 @@
     python tools/roads.py style --list     the road of one, in the order of entry
 
 A reader who follows a run goes from file to file. The *road* of a verb is the part of it in the
-folders `cli`, `runs`, `methods` and `tasks`, as far as there are such: what lies between the
+folders `cli`, `terminal`, `runs` and `methods`: what lies between the
 arguments and the mathematics. A run is small (96 pixels, few iterations, on the demo's pictures)
 and takes place in a process of its own, where a profile hook sees every call of a function. It is
 followed from the end of the reading of the arguments to its end, on all threads. The code of
@@ -32,7 +32,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minicnn"
 DEMO = PACKAGE / "demo"
-ROAD = ("cli", "runs", "methods", "tasks")
+ROAD = ("cli", "terminal", "runs", "methods")
 STEPS = ("minimize", "sgd_step")  # what a first step is: of an optimizer, of training
 INLINE = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")  # part of the function around them
 CONTENT, STYLE = str(DEMO / "content.jpg"), str(DEMO / "style.jpg")

@@ -87,6 +87,8 @@ class ImageFunction:
     Attributes
     ----------
     terms : dict, name -> weighted value of every term at the last picture evaluated
+    strips : Strips
+        How large strips on a device may be, as far as this function has learnt.
     """
 
     def __init__(self, objective, forward, backward):

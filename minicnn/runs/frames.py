@@ -47,8 +47,9 @@ class Frames:
         return Path(self.folder) / f"{iteration:04d}.png"
 
     def paths(self, iterations: int) -> list:
-        """Return the numbered files to be written."""
-        return [self.path(i) for i in self.steps(iterations)] if self.folder else []
+        """Return the numbered files that may be there already; none where no folder is yet."""
+        there = self.folder and Path(self.folder).exists()
+        return [self.path(i) for i in self.steps(iterations)] if there else []
 
     def check(self) -> None:
         """Raise `MinicnnError` if the animation or the folder cannot be written."""

@@ -10,22 +10,30 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 
 from minicnn.backend import to_device
 from minicnn.data.datasets import centre
 from minicnn.engine.select import Evaluation, evaluator_of
-from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import fit, preprocess, resize
 from minicnn.pictures.overlays import magnified
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_output, save_image
 from minicnn.runs import provenance
 from minicnn.runs.inputs import OWN, open_all
-from minicnn.runs.options import add_settings, settings_of
-from minicnn.runs.settings import NATURAL, RunOptions, Settings, choice, count, setting, text
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import (
+    NATURAL,
+    RunOptions,
+    Settings,
+    choice,
+    count,
+    setting,
+    settings_of,
+    text,
+)
+from minicnn.storage.atomic import refuse_clashes
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Report, duration
 
@@ -219,12 +227,9 @@ def _further(outputs):
 
 def _check_files(outputs, inputs):
     """Raise `MinicnnError` if a file cannot be written, or is one of `inputs`."""
-    taken = {Path(path).resolve(): "an input of this run" for path in inputs}
-    for name, path in {"picture": outputs.output, **_further(outputs)}.items():
-        place = Path(path).resolve()
-        if place in taken:
-            raise MinicnnError(f"cannot write {str(path)!r}: it is {taken[place]}")
-        taken[place] = "already to be written by this run"
+    paths = {"picture": outputs.output, **_further(outputs)}
+    refuse_clashes(paths.values(), inputs)
+    for name, path in paths.items():
         (check_npz if name == "npz" else check_output)(path, outputs.force)
 
 

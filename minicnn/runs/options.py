@@ -81,7 +81,8 @@ def _add(section, field, setting):
             del how["required"]
         target.add_argument(*names, **how)
     else:
-        target = section
+        # of the option and those that stand for one of its values, one is enough
+        target = section.add_mutually_exclusive_group() if setting.consts else section
         option = target.add_argument(*names, default=field.default, **how)
         # an option that once took no value still may stand alone, see `Parser.parse_known_args`
         option.alone = kind.metavar if names[-1] in setting.old else None
@@ -90,7 +91,7 @@ def _add(section, field, setting):
         hidden.pop("required", None)
         target.add_argument(old, **_old_spelling(hidden, names[-1]))
     for spelling, value, words in setting.consts:
-        section.add_argument(
+        target.add_argument(
             spelling, dest=field.name, action="store_const", const=value, help=words
         )
 
@@ -128,19 +129,6 @@ def _old_spelling(how, new):
     return {**how, "action": Old}
 
 
-def settings_of(kind, args, **others):
-    """Return the settings of class `kind` of the arguments; `others` are those not named there."""
-    values = {}
-    for field, setting in kind.declared():
-        if not hasattr(args, field.name):
-            continue
-        value = getattr(args, field.name)
-        if setting.pair:
-            value, values[setting.pair] = value or (None, None)
-        values.setdefault(field.name, value)
-    return kind(**{**values, **others})
-
-
 def table(*classes) -> str:
     """Return the options of classes of settings as a table in Markdown."""
     rows = ["| option | default | what it does |", "|---|---|---|"]
@@ -151,9 +139,9 @@ def table(*classes) -> str:
             if setting.group != group or field.name in shared:
                 continue
             kind, option = setting.kind, option_of(field, setting)
-            values = "\\|".join(kind.choices) if kind.choices else (kind.metavar or "")
+            values = "|".join(kind.choices) if kind.choices else (kind.metavar or "")
             values = "" if kind is FLAG or setting.argument else values
-            cell = f"`{option} {values}`" if values else f"`{option}`"
+            cell = f"`{option} {values}`".replace("|", "\\|") if values else f"`{option}`"
             words = setting.help.replace("|", "\\|").replace("%%", "%")
             rows.append(f"| {cell} | {default_of(field, setting)} | {words} |")
     return "\n".join(rows)

@@ -24,6 +24,17 @@ class Outputs(RunOptions):
     )
 
 
+def sweep_of(example, more=""):
+    """Return the setting `sweep` of a verb, with an example of its own; see `sweep`."""
+    option, _, values = example.partition("=")
+    words = (
+        f"a picture for each value of a numeric option, such as {example}, as "
+        f"OUT-{option}-{values.partition(',')[0]}.png and so on, and OUT is a sheet of them; a "
+        f"second --sweep makes it a table{more}"
+    )
+    return setting(text("OPTION=V,V,..."), None, words, repeated=True, group="picture")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SnapshotOutputs(Outputs):
     """With pictures as runs of fewer iterations would end."""

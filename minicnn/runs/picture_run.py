@@ -16,8 +16,10 @@ from minicnn.pictures.arrays import to_uint16
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_bits, check_output, save_image
 from minicnn.runs import provenance
-from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.options import add_settings
 from minicnn.runs.search import columns, course, course_of
+from minicnn.runs.settings import settings_of
+from minicnn.storage.atomic import refuse_clashes
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Report, duration
 
@@ -107,13 +109,10 @@ def check_files(outputs, inputs, further=()) -> None:
     """Raise `MinicnnError` if a file cannot be written, is one of `inputs`, or is named twice."""
     npz = getattr(outputs, "npz", None)
     wanted = [outputs.output, outputs.sheet, npz, outputs.plot, getattr(outputs, "gif", None)]
-    taken = {Path(path).resolve(): "an input of this run" for path in inputs}
-    for path in filter(None, [*wanted, *further]):
-        place = Path(path).resolve()
-        if place in taken:
-            raise MinicnnError(f"cannot write {str(path)!r}: it is {taken[place]}")
-        taken[place] = "already to be written by this run"
-        if path != wanted[-1]:
+    paths = [path for path in [*wanted, *further] if path]
+    refuse_clashes(paths, inputs)
+    for path in paths:
+        if path != wanted[-1] and (path in wanted or Path(path).parent.is_dir()):
             (check_npz if path == npz else check_output)(path, outputs.force)
     if outputs.plot:
         from minicnn.runs import loss_plot

@@ -21,6 +21,8 @@ from minicnn.weights.checkpoint import weights_hash
 
 # settings that there were once -> the value that changed nothing
 GONE = {"carry": False}
+# settings that older pictures have beside the one that says the same in full
+SAID_BY = {"style_scale": "style_size"}
 LIBRARIES = ("numpy", "scipy", "pillow", "h5py")
 
 
@@ -149,6 +151,9 @@ def settings_from(kind, values, what):
                 f"the setting {name} = {value!r} is no longer there; use minicnn {what} with the "
                 "other settings of the picture"
             )
+    for name in SAID_BY.keys() & values.keys():
+        if values.get(SAID_BY[name]) is not None:
+            values[name] = None
     filled = {}
     for entry in fields(kind):
         if entry.name in known and entry.name not in values:
@@ -162,5 +167,6 @@ def settings_from(kind, values, what):
         except (TypeError, ValueError, AttributeError):
             sense = False
         if not sense:
-            raise MinicnnError(f"the setting {name} = {value!r} makes no sense")
+            wanted = known[name].kind.wanted
+            raise MinicnnError(f"the setting {name} = {value!r} makes no sense; use {wanted}")
     return kind(**values, **filled), filled

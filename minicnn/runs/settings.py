@@ -69,6 +69,13 @@ def setting(
     return field(default=default, metadata={"setting": declared}, kw_only=not argument)
 
 
+def as_in(kind, name, **changes):
+    """Return the field that declares a setting as the class `kind` does, but for some changes."""
+    field_ = kind.__dataclass_fields__[name]
+    declared = field_.metadata["setting"]._replace(**changes)
+    return field(default=field_.default, metadata={"setting": declared}, kw_only=field_.kw_only)
+
+
 # kinds
 
 
@@ -219,6 +226,19 @@ def check_bits_of_sheet(bits) -> None:
         raise MinicnnError(
             "a sheet of several pictures has 8 bits a channel; leave out the 16 bits"
         )
+
+
+def settings_of(kind, args, **others):
+    """Return the settings of class `kind` of the arguments; `others` are those not named there."""
+    values = {}
+    for entry, declared in kind.declared():
+        if not hasattr(args, entry.name):
+            continue
+        value = getattr(args, entry.name)
+        if declared.pair:
+            value, values[declared.pair] = value or (None, None)
+        values.setdefault(entry.name, value)
+    return kind(**{**values, **others})
 
 
 # the settings that all methods share

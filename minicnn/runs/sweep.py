@@ -31,13 +31,14 @@ class Axis:
         """Read "style-weight=1,10,100", or "style-layers", for a verb's settings."""
         option, equals, values = text.partition("=")
         option = option.strip().removeprefix("--")
-        if option == LAYERS and not equals:
+        layered = "style_layers" in verb.settings.by_name()
+        if layered and option == LAYERS and not equals:
             return cls(option, _layer_cells(verb, settings))
         known = _numeric(verb.settings)
+        example = f"style-weight=1,10,100, or {LAYERS} alone" if layered else "tv-weight=1,10,100"
         if option not in known or not equals:
             raise MinicnnError(
-                f"{text!r} sweeps nothing; write style-weight=1,10,100, or {LAYERS} alone; the "
-                f"options are {', '.join(known)}"
+                f"{text!r} sweeps nothing; write {example}; the options are {', '.join(known)}"
             )
         name, kind = known[option]
         texts = [value.strip() for value in values.split(",")]

@@ -51,6 +51,16 @@ def quoted(path):
     return repr(os.fspath(path))
 
 
+def refuse_clashes(paths, inputs):
+    """Raise `MinicnnError` if a file to be written is one of the inputs, or is named twice."""
+    taken = {Path(path).resolve(): "an input of this run" for path in inputs}
+    for path in paths:
+        place = Path(path).resolve()
+        if place in taken:
+            raise MinicnnError(f"cannot write {str(path)!r}: it is {taken[place]}")
+        taken[place] = "already to be written by this run"
+
+
 def results_folder(path, names, force=False):
     """Make a folder for results and return it as `Path`.
 

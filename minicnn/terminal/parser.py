@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import math
 import sys
+import textwrap
 
 from minicnn.terminal.report import say
 
@@ -53,7 +54,8 @@ class Parser(argparse.ArgumentParser):
             return f"{' '.join(words)!r} is one argument too many"
         option = option.partition("=")[0]
         options = [text for action in self._actions for text in action.option_strings]
-        near = difflib.get_close_matches(option, options, 1)
+        begins = [text for text in options if text.startswith(option)]
+        near = begins or difflib.get_close_matches(option, options, 1)
         return f"no option {option}" + (f"; did you mean {near[0]}?" if near else "")
 
     def error(self, message):
@@ -67,6 +69,9 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **{**options, "max_help_position": 30, "width": 100})
+
+    def _split_lines(self, text, width):
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def add_verb(verbs, name: str, run, summary: str, example: str) -> Parser:

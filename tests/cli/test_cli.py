@@ -58,6 +58,7 @@ def paint(folder, weights, capfd):
     return run
 
 
+@pytest.mark.smoke
 def test_style_writes_a_picture_with_its_settings(paint, folder):
     code, stdout, stderr = paint()
     assert code == 0
@@ -142,8 +143,10 @@ def test_rerun_finds_the_pictures_beside_the_result_and_says_so(paint, folder, c
 
 
 def test_rerun_of_a_picture_that_is_older_than_some_settings(paint, folder, capfd):
-    paint("--scales", 1, "--quiet")
+    paint("--scales", 1, "--style-scale", 1.1, "--quiet")
     metadata = read_metadata("out.png")
+    assert (metadata["settings"]["style_size"], metadata["settings"]["style_scale"]) == (44, None)
+    metadata["settings"]["style_scale"] = 1.1  # once both were kept
     for name in ("scales", "coarse_iterations", "seed"):
         del metadata["settings"][name]
     save_image("old.png", load_image("out.png").pixels, metadata=metadata)
@@ -199,7 +202,7 @@ def test_ctrl_c_before_the_run_saves_nothing(paint, folder, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minicnn.runs.settings.load_network", interrupted)
+    monkeypatch.setattr("minicnn.runs.inputs.load_network", interrupted)
     code, stdout, stderr = paint()
     assert (code, stdout) == (130, "")
     assert stderr == "minicnn: error: interrupted; nothing was saved\n"
@@ -217,7 +220,7 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "out.png")
 
-    monkeypatch.setattr("minicnn.methods.style.run.run", full)
+    monkeypatch.setattr("minicnn.methods.style.run.Job.run", full)
     assert paint()[::2] == (1, "minicnn: error: No space left on device: out.png\n")
 
     def large(*_, **__):
@@ -226,8 +229,8 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     def unknown(*_, **__):
         raise MinicnnError("no short run was possible")
 
-    monkeypatch.setattr("minicnn.methods.style.run.run", large)
-    monkeypatch.setattr("minicnn.runs.estimate.sample_run.sample", unknown)
+    monkeypatch.setattr("minicnn.methods.style.run.Job.run", large)
+    monkeypatch.setattr("minicnn.runs.estimate.sample_run.measured", unknown)
     line = "minicnn: error: out of memory (no more could be had); use a smaller size\n"
     assert paint()[::2] == (1, line)
 
@@ -246,6 +249,7 @@ def test_demo(folder, weights, capfd):
     assert main([*command, "--force"]) == 0
 
 
+@pytest.mark.smoke
 def test_models_lists_the_networks(capfd):
     assert main(["models"]) == 0
     lines = capfd.readouterr().out.splitlines()
@@ -327,6 +331,7 @@ def test_info(capfd):
     assert found["devices"].startswith("cpu")
 
 
+@pytest.mark.smoke
 def test_version(capfd):
     assert main(["--version"]) == 0
     assert capfd.readouterr().out == f"minicnn {minicnn.__version__}\n"
@@ -381,8 +386,8 @@ def test_help_ends_with_an_example_of_the_verb(names, capfd):
     assert any(line.split()[1 : 1 + len(names)] == list(names) for line in example(VERBS[names]))
 
 
-# a data set and a training run of the user's own; a file from the network
-NOT_HERE = {("train",), ("evolution",), ("curves",), ("weights", "fetch")}
+# the history of an embedded network; a file from the network
+NOT_HERE = {("curves",), ("weights", "fetch")}
 
 
 @pytest.mark.parametrize("names", [n for n in VERBS if n not in NOT_HERE], ids=" ".join)
@@ -443,6 +448,7 @@ def test_a_picture_is_made_although_nobody_listens_any_more(pipe, folder, weight
     assert read_metadata("out.png")["result"]["iterations"] == 3
 
 
+@pytest.mark.smoke
 def test_layers_are_read_with_their_weights():
     assert LAYERS.read("relu1_1, relu2_1:0.5") == {"relu1_1": 1.0, "relu2_1": 0.5}
 

@@ -35,6 +35,7 @@ def write_hdf5(path, rng, counts):
     return path
 
 
+@pytest.mark.smoke
 def test_folder(tmp_path, rng):
     root = write_folder(tmp_path, rng, {"train": {"b": 2, "a": 1}, "val": {"a": 1, "b": 1}})
     (root / "train" / "a" / "notes.txt").write_text("no picture")
@@ -45,6 +46,7 @@ def test_folder(tmp_path, rng):
     assert data.pictures(6).shape == (3, 6, 6, 3)
 
 
+@pytest.mark.smoke
 def test_hdf5(tmp_path, rng):
     path = write_hdf5(tmp_path / "data.h5", rng, {"train": 3, "val": 2})
     data = open_dataset(path, "train")
@@ -68,6 +70,7 @@ def test_centre_cuts_the_middle():
     assert np.array_equal(centre(rgb, 4), rgb[:, 2:6])
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("make", "message"),
     [

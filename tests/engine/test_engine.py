@@ -57,6 +57,7 @@ def test_equals_the_explicit_convolution(rng, case, dtype, tolerance, frozen):
         assert relative(db, expected[1]) < tolerance
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("shape", "geometry"),
     [

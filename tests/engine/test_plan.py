@@ -304,6 +304,7 @@ def test_pictures_of_another_precision_are_taken_in_that_of_the_network(rng):
     )
 
 
+@pytest.mark.smoke
 def test_the_arena_hands_out_what_was_given_back():
     arena = Arena("float32", 100)
     a, b = arena.take((10, 10)), arena.take((3,))

@@ -181,6 +181,7 @@ def test_a_halo_that_is_too_narrow_would_be_seen(rng, monkeypatch):
     assert abs(value - whole[0]) > 1e-6 * whole[0]
 
 
+@pytest.mark.smoke
 def test_crops_stay_small_and_own_every_position_once():
     net = network(MaxPool2d)
     layers = ["relu1", "relu3"]

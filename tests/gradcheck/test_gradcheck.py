@@ -32,6 +32,7 @@ from minicnn.ops import (
 PLANTED = 1.001  # an error of 0.1 %
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("op", checks.CASES)
 def test_every_gradient_is_right(op):
     results = checks.run(op)
@@ -107,6 +108,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("module", "name", "part", "of"),
     PLACES,

@@ -238,6 +238,7 @@ def test_arguments_are_compared_with_the_signature():
         loader.arguments("bias_relu", parameters, (huge, b, 3, 6))
 
 
+@pytest.mark.smoke
 def test_every_kernel_has_a_signature_and_names_its_twin():
     text = loader.source()
     found = loader.signatures(text, "float64")

@@ -39,6 +39,7 @@ def test_by_torch(net, rng):
     np.testing.assert_allclose(twin.backward(dys), expected, atol=1e-10)
 
 
+@pytest.mark.smoke
 def test_the_gradient_is_that_of_the_value(net, rng):
     twin, x = replicate_first(net), rng.standard_normal((1, 3, 12, 10))
 

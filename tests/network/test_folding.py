@@ -73,6 +73,7 @@ def test_the_folded_minivgg_is_the_shipped_one(rng, tmp_path):
     assert all((net.params[key] == before[key]).all() for key in before)
 
 
+@pytest.mark.smoke
 def test_branches_and_biases_are_folded(rng):
     layers = [
         ("a", Conv2d(4, 3)),

@@ -65,6 +65,7 @@ def compare_with_torch(net, x, rng, tolerance, taps=None):
         assert np.linalg.norm(dx - expected) < 0.01 * np.linalg.norm(expected)
 
 
+@pytest.mark.smoke
 @every_name
 def test_published_numbers_of_parameters(name):
     assert sum(build.count_parameters(build.skeleton(name)).values()) == PARAMETERS[name]
@@ -232,6 +233,7 @@ def test_the_seed_decides_the_weights_in_either_dtype():
     assert (other.params["conv1.weight"] != one.params["conv1.weight"]).any()
 
 
+@pytest.mark.smoke
 def test_params_are_in_the_order_of_the_layers():
     kinds = ("gamma", "beta", "mean", "var")
     first = ["conv1_1.weight", *(f"bn1_1.{kind}" for kind in kinds), "conv1_2.weight"]

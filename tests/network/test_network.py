@@ -73,6 +73,7 @@ def inner(a, b):
     return sum(float((a[name] * b[name]).sum()) for name in b)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     "taps",
     [
@@ -277,6 +278,7 @@ def test_another_convolution_can_take_the_place_of_the_first(net, x, rng):
     assert len(counting.calls) == 3 + 2 + 3  # of the next pass the network knows nothing
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("side", [(17, 22), (18, 21)])
 def test_shapes_are_those_of_the_activations(net, side, rng):
     x = rng.standard_normal((1, 3, *side))

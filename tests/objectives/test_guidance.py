@@ -33,6 +33,7 @@ def test_value_and_gradient_by_torch(rng):
     agree(gradient, x.grad.numpy())
 
 
+@pytest.mark.smoke
 def test_one_region_that_is_everything_is_no_guidance(rng):
     f, _, _ = draw(rng)
     everywhere, target = np.ones((1, 5, 6)), rng.standard_normal((4, 4))

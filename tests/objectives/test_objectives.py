@@ -57,6 +57,7 @@ def objectives(f, target):
     yield "class", ClassScore("a", f.shape[1] - 1)
 
 
+@pytest.mark.smoke
 @shapes
 def test_gradients_by_central_differences(shape, rng):
     f, target = rng.standard_normal((2, *shape))
@@ -265,6 +266,7 @@ def style_transfer(rng, priors=None):
     return ImageFunction(total, net.forward, net.backward), content
 
 
+@pytest.mark.smoke
 def test_whole_objective_through_a_network(rng):
     priors = {"tv": (0.3, partial(tv_beta, beta=1.5)), "norm": (1e-3, alpha_norm)}
     fun, content = style_transfer(rng, priors=priors)

@@ -54,6 +54,7 @@ def test_gradient_by_central_differences_in_every_pixel(prior, shape, rng):
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.smoke
 @shapes
 @pytest.mark.parametrize("beta", [1, 1.5, 2, 3])
 def test_tv_by_loops(beta, shape, rng):

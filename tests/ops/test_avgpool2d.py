@@ -46,6 +46,7 @@ def test_is_the_loop(rng, case, count, memory):
     agree(avgpool2d.backward(dy, cache), naive.avgpool2d_backward(dy, weights), memory[0])
 
 
+@pytest.mark.smoke
 @all_cases
 @counts
 def test_gradient_and_adjoint(rng, case, count):

@@ -51,6 +51,7 @@ def test_stored_statistics_are_the_loop(rng, shape, memory, eps):
     agree(batchnorm.backward_eval(dy, cache), expected, memory[0])
 
 
+@pytest.mark.smoke
 @shapes
 def test_gradients_in_training(rng, shape):
     x, _, gamma, beta, _, _ = draw(rng, shape)

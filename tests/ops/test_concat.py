@@ -25,6 +25,7 @@ def test_is_the_loop(rng, channels, memory):
         np.testing.assert_array_equal(dx, x)
 
 
+@pytest.mark.smoke
 @channels
 def test_adjoint(rng, channels):
     xs = draw(rng, channels)

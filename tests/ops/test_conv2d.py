@@ -79,6 +79,7 @@ def test_strips_do_not_change_the_result(rng, monkeypatch, name, budget):
     agree(db, loop_db)
 
 
+@pytest.mark.smoke
 @cases
 def test_gradients(rng, case):
     x, w, b, _, options = draw(rng, case)
@@ -96,6 +97,7 @@ def test_gradients(rng, case):
     assert max(errors.values()) < 1e-6, errors
 
 
+@pytest.mark.smoke
 @cases
 def test_backward_data_is_the_adjoint(rng, case):
     x, w, _, _, options = draw(rng, case)

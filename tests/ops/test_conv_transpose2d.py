@@ -75,6 +75,7 @@ def test_gradients(rng, case):
     assert max(errors.values()) < 1e-6, errors
 
 
+@pytest.mark.smoke
 @cases
 def test_it_is_the_adjoint_of_the_convolution(rng, case):
     _, w, _, dy, size, options = draw(rng, case)

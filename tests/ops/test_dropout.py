@@ -7,6 +7,7 @@ from minicnn.errors import MinicnnError
 from minicnn.ops import dropout
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("memory", MEMORY)
 @pytest.mark.parametrize("p", [0, 0.3, 0.9])
 def test_is_the_loop(rng, memory, p):

@@ -29,6 +29,7 @@ def test_im2col_is_the_loop(rng, case, memory):
     agree(im2col(x, kernel, **options), naive.im2col(x, kernel, **options), memory[0])
 
 
+@pytest.mark.smoke
 @cases
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_col2im_is_the_loop(rng, case, dtype):
@@ -38,6 +39,7 @@ def test_col2im_is_the_loop(rng, case, dtype):
     agree(col2im(cols, shape, **options), naive.col2im(cols, shape, **options), dtype)
 
 
+@pytest.mark.smoke
 @cases
 def test_adjoint(rng, case):
     shape, kernel, options = case

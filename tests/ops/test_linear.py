@@ -39,6 +39,7 @@ def test_torch(rng, shape):
     agree(linear.backward_params(dy, x)[1], db)
 
 
+@pytest.mark.smoke
 @shapes
 def test_adjoint(rng, shape):
     x, w, _, _ = draw(rng, shape)

@@ -29,6 +29,7 @@ def test_is_the_loop(rng, case, memory):
     agree(lrn.backward(dy, cache), naive.lrn_backward(dy, x, **options), memory[0])
 
 
+@pytest.mark.smoke
 @cases
 def test_gradient(rng, case):
     shape, options = case

@@ -70,6 +70,7 @@ def test_unpool_is_the_loop(rng, case, make, memory, overlap):
         agree(maxpool2d.backward(new, cache), expected, memory[0])
 
 
+@pytest.mark.smoke
 @cases
 def test_gradient(rng, case):
     shape, kernel, options = case
@@ -83,6 +84,7 @@ def test_gradient(rng, case):
     assert error < 1e-6
 
 
+@pytest.mark.smoke
 @cases
 @values
 def test_with_fixed_switches_unpooling_is_the_adjoint(rng, case, make):

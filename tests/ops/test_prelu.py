@@ -38,6 +38,7 @@ def test_torch(rng):
     agree(prelu.backward_params(dy, x), da, scale=np.abs(dy * x).sum())
 
 
+@pytest.mark.smoke
 def test_slopes_of_zero_are_the_relu(rng):
     x, dy = rng.standard_normal(SHAPE), rng.standard_normal(SHAPE)
     y, positive = relu.forward(x)

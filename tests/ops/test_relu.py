@@ -27,6 +27,7 @@ def test_forward_is_the_loop(rng, memory):
     np.testing.assert_array_equal(positive, x > 0)
 
 
+@pytest.mark.smoke
 @memories
 @pytest.mark.parametrize("rule", relu.RULES)
 def test_every_rule_is_the_loop(rng, memory, rule):

@@ -28,6 +28,7 @@ def test_is_the_loop(rng, shape, padding, memory):
     agree(dx, naive.replicate_backward(dy, shape, padding), memory[0])
 
 
+@pytest.mark.smoke
 @cases
 def test_adjoint(rng, shape, padding):
     x = rng.standard_normal(shape)

@@ -9,6 +9,7 @@ from minicnn.ops.shapes import out_size, pair
 GEOMETRIES = list(itertools.product(range(1, 12), range(1, 5), range(1, 5), range(3)))
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("ceil", [False, True])
 def test_count_of_windows(ceil):
     for size, kernel, stride, padding in GEOMETRIES:

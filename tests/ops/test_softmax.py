@@ -48,6 +48,7 @@ def test_gradient(rng, shape):
     assert error < 1e-6
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("shape", [(4, 6), (1, 3), (5, 2)], ids=str)
 @smoothings
 def test_gradient_of_the_cross_entropy(rng, shape, smoothing):

@@ -235,6 +235,7 @@ def test_scipys_vectors_cross_through_one_pinned_buffer(cupy):
     assert cupy.pinned == [(start.shape, start.dtype)]
 
 
+@pytest.mark.smoke
 def test_rosenbrock_in_few_evaluations():
     x0 = np.tile([-1.2, 1.0], 5)
     result = minimize("lbfgs-device", rosenbrock, x0, iterations=200)

@@ -27,6 +27,7 @@ def results():
     return [first, second]
 
 
+@pytest.mark.smoke
 def test_runs_are_joined_with_iterations_and_evaluations_counted_through():
     first, second = results()
     trace = summary([first, second]).trace

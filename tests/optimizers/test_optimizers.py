@@ -119,6 +119,7 @@ def test_lbfgs_walks_the_valley_of_rosenbrock(name, n):
     assert result.evaluations < 200
 
 
+@pytest.mark.smoke
 @every_method
 def test_every_method_descends_on_a_quadratic(name):
     fun, least = bowl(10, "float64")
@@ -149,6 +150,7 @@ def test_lbfgs_agrees_with_scipy(name, fun, bounds):
     assert result.value == pytest.approx(expected.fun, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.smoke
 def test_lbfgs_accepts_exactly_the_iterates_of_scipy():
     # scaling by powers of two rounds nothing: SciPy on z = x / unit sees the same digits
     from scipy.optimize import minimize as scipy_minimize

@@ -76,6 +76,7 @@ def test_luminance_is_that_of_yiq_and_leaves_i_and_q(rng):
     np.testing.assert_allclose(luminance(grey(y)), y)
 
 
+@pytest.mark.smoke
 def test_luminance_is_matched_in_mean_and_deviation(rng):
     y, like = rng.uniform(0, 9, (5, 6)), rng.uniform(40, 200, (7, 3))
     matched = match_luminance(y, like)

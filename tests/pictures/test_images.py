@@ -421,6 +421,7 @@ def test_resize_floats_as_bytes_but_unrounded(rng):
     np.testing.assert_allclose(floats, arrays.resize(picture[:, ::-1], (20, 21)), atol=0.51 + 0.5)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("shape", "size", "expected"),
     [
@@ -510,6 +511,7 @@ def test_to_uint8_refuses_what_is_no_number():
             arrays.to_uint8(np.array([0.0, value], np.float32))
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".tiff", ".webp"])
 def test_written_pictures_read_back_with_metadata(tmp_path, colours, suffix):
     path = tmp_path / f"x{suffix}"

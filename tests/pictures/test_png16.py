@@ -77,6 +77,7 @@ def test_a_smooth_picture_is_packed_by_its_filters(tmp_path):
     assert (tmp_path / "x.png").stat().st_size < ramp.nbytes / 100
 
 
+@pytest.mark.smoke
 def test_levels_between_the_256_are_kept():
     x = np.array([0.0, 100.0, 100.25, 100.5, 255.0])
     deep = arrays.to_uint16(x)

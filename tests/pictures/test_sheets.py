@@ -15,6 +15,7 @@ def ink(strip):
     return (strip.min(axis=2) < 100).any(axis=0)
 
 
+@pytest.mark.smoke
 def test_grid_centres_pictures_in_equal_cells():
     sheet = sheets.grid([flat(4, 6, 10), flat(2, 2, 20), flat(4, 4, 30)], 2, gap=1, background=99)
     assert sheet.shape == (9, 13, 3)
@@ -165,6 +166,7 @@ def test_inputs_are_left_alone(rng):
     np.testing.assert_array_equal(picture, before)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_zero_is_exactly_128(rng, dtype):
     x = rng.standard_normal((3, 7, 5)).astype(dtype)

@@ -3,8 +3,10 @@
 import pytest
 from pin import RUNS, TOLERANCE, difference, measure, pinned
 
+QUICK = {"style": pytest.mark.smoke, "saliency": pytest.mark.smoke}
 
-@pytest.mark.parametrize("name", RUNS)
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=QUICK.get(name, ())) for name in RUNS])
 def test_a_run_gives_its_pinned_losses(name, tmp_path):
     assert pinned()[name]["command"] == RUNS[name], "another run: make the file again"
     found, expected = measure(name, tmp_path), pinned()[name]["losses"]

@@ -11,19 +11,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from minicnn.tasks import calibration, estimate, machine_memory
-from minicnn.tasks import presets as style_presets
-from minicnn.tasks.class_model import ClassModelSettings
-from minicnn.tasks.invert_setup import InvertSettings
-from minicnn.tasks.style_setup import StyleSettings
-from minicnn.tasks.texture_setup import TextureSettings
-from minicnn.tasks.train_settings import TrainSettings
-from minicnn.tiles import TiledEvaluator
 from PIL import Image
 
-from minicnn import models
-from minicnn.cli import estimating, main
+from minicnn.cli import main
+from minicnn.engine.tiled import TiledEvaluator
 from minicnn.errors import MinicnnError
+from minicnn.methods import network_defaults
+from minicnn.methods.classes.settings import ClassModelSettings
+from minicnn.methods.classes.verbs import CLASS_MODEL
+from minicnn.methods.inversion.settings import InvertSettings
+from minicnn.methods.inversion.verb import INVERT
+from minicnn.methods.style.settings import StyleSettings
+from minicnn.methods.style.verb import STYLE
+from minicnn.methods.texture.settings import TextureSettings
+from minicnn.methods.texture.verb import TEXTURE
+from minicnn.methods.training import estimate as training_estimate
+from minicnn.methods.training.settings import TrainSettings
+from minicnn.network import build
+from minicnn.runs.estimate import estimate, memory, option, sample_run
 
 
 @pytest.fixture
@@ -63,22 +68,22 @@ def machine(monkeypatch):
     def there_is(run):
         asked = []
 
-        def watched(s, files, iterations):
+        def watched(verb, s, files, iterations):
             asked.append((s, iterations))
             return run(s, files, iterations)
 
-        monkeypatch.setattr(calibration, "_picture", watched)
+        monkeypatch.setattr(sample_run, "_picture", watched)
         return asked
 
     monkeypatch.setattr(
-        calibration, "measured", lambda work, *args, patience=None: list(work(*args))
+        sample_run, "measured", lambda work, *args, patience=None: list(work(*args))
     )
     there_is(linear)
     return there_is
 
 
-def told(s):
-    return estimate.pictures([s])
+def told(s, verb=STYLE):
+    return estimate.pictures(verb, [s])
 
 
 # what the short runs become
@@ -99,7 +104,7 @@ def test_straight_lines_are_followed(pictures, machine):
     assert [iterations for _, iterations in asked] == [13, 13]
     assert all(s.size == s.style_size and s.scales == 1 for s, _ in asked)
     areas = [s.size**2 * 3 / 4 for s, _ in asked]
-    assert areas == pytest.approx(calibration.PIXELS, rel=0.01)
+    assert areas == pytest.approx(sample_run.PIXELS, rel=0.01)
 
 
 def test_a_small_picture_is_measured_itself(pictures, machine):
@@ -147,8 +152,8 @@ def test_evaluations_are_the_budget_where_they_are_given(pictures, machine):
 def test_each_restart_has_its_evaluations(pictures, machine):
     each = linear(settings(pictures), None, 3)
     machine(lambda s, *_: {**each, "pixels": 64 * 64, "shape": (s.height, s.width)})
-    wanted = InvertSettings(pictures[0], ["relu2_1"], restarts=3, evaluations=20)
-    assert told(wanted).seconds == pytest.approx(0.5 + 3 * 20 * each["seconds"])
+    wanted = InvertSettings(pictures[0], layers=["relu2_1"], restarts=3, evaluations=20)
+    assert told(wanted, INVERT).seconds == pytest.approx(0.5 + 3 * 20 * each["seconds"])
 
 
 def test_no_term_of_a_line_is_negative():
@@ -160,16 +165,16 @@ def test_no_term_of_a_line_is_negative():
 
 
 def test_what_does_not_fit_gets_a_size_that_does(pictures, machine, monkeypatch):
-    monkeypatch.setattr(machine_memory, "available", lambda: 4_000_000_000)
+    monkeypatch.setattr(memory, "available", lambda: 4_000_000_000)
     wanted = settings(pictures, size=2048, optimizer="adam")
     found = told(wanted)
     assert found.fits is False
     side = int(found.advice.split()[1])
     assert found.advice == f"--size {side} or --tile 1024 would fit"
     assert 100e6 + 2000 * side * side * 3 / 4 <= 3.6e9 < 100e6 + 2000 * (side + 2) ** 2 * 3 / 4
-    monkeypatch.setattr(machine_memory, "available", lambda: 50_000_000)
+    monkeypatch.setattr(memory, "available", lambda: 50_000_000)
     assert told(wanted).advice == "no size would fit"
-    monkeypatch.setattr(machine_memory, "available", lambda: None)
+    monkeypatch.setattr(memory, "available", lambda: None)
     assert told(wanted).fits is None
 
 
@@ -185,9 +190,9 @@ def test_tiles_take_longer_by_their_halos(pictures, machine):
 def tiled(s, files, iterations):
     """A machine that takes its time for the pixels of the crops."""
     shape = (s.size * 3 // 4, s.size)
-    layers = style_presets.STYLE["minivgg"]
+    layers = network_defaults.STYLE["minivgg"]
     names = [*layers.content_layers, *layers.style_layers]
-    cut = TiledEvaluator(models.skeleton("minivgg"), None, s.tile).tiles(names, (1, 3, *shape))
+    cut = TiledEvaluator(build.skeleton("minivgg"), None, s.tile).tiles(names, (1, 3, *shape))
     worked = sum(np.prod([b - a for a, b in tile.crop]) for tile in cut)
     assert worked > 1.2 * np.prod(shape)
     return {**linear(s, files, iterations), "seconds": 1e-3 + 1e-6 * worked}
@@ -197,18 +202,18 @@ def test_runs_of_equal_cost_are_measured_once(pictures, machine):
     asked = machine(linear)
     small, large = (settings(pictures, size=size, iterations=20) for size in (48, 100))
     many = [replace(s, style_weight=w) for s in (small, large) for w in (1.0, 10.0)]
-    found = estimate.pictures(many)
+    found = estimate.pictures(STYLE, many)
     assert len(asked) == 2
     alone = [told(s) for s in (small, large)]
     assert found.seconds == pytest.approx(2 * sum(e.seconds for e in alone))
     assert found.peak == max(e.peak for e in alone)
     asked.clear()  # without a content term the layers for it are not computed
-    estimate.pictures([small, replace(small, content_weight=0.0)])
+    estimate.pictures(STYLE, [small, replace(small, content_weight=0.0)])
     assert len(asked) == 2
 
 
 def test_shares_of_sizes_stay(pictures):
-    half = calibration.resized(settings(pictures, size=400, style_size=[200, 100], scales=2), 0.5)
+    half = sample_run.resized(settings(pictures, size=400, style_size=[200, 100], scales=2), 0.5)
     assert (half.size, half.style_size, half.scales) == (200, [100, 50], 1)
 
 
@@ -216,7 +221,8 @@ def test_shares_of_sizes_stay(pictures):
 
 
 def measured(s, pixels):
-    return calibration.measured(calibration.pictures, s.prepare().settings, None, pixels, 5.0)
+    resolved = STYLE.open_job(s).settings
+    return sample_run.measured(sample_run.pictures, STYLE, resolved, None, pixels, 5.0)
 
 
 def test_a_real_estimate_holds_for_memory(pictures):
@@ -225,7 +231,7 @@ def test_a_real_estimate_holds_for_memory(pictures):
         samples += measured(settings(pictures, size=size), size * size * 3 // 4)
     took = samples.pop()
     assert took["shape"] == (162, 216)
-    assert (took["pixels"], took["iterations"]) == (162 * 216, calibration.ITERATIONS[-1])
+    assert (took["pixels"], took["iterations"]) == (162 * 216, sample_run.ITERATIONS[-1])
     assert took["seconds"] > 0
     line = estimate._line([s["pixels"] for s in samples], [s["peak"] for s in samples])
     assert line(took["pixels"]) == pytest.approx(took["peak"], rel=0.15)
@@ -237,25 +243,43 @@ def test_the_second_run_of_a_process_takes_the_memory_that_it_takes_alone(pictur
     assert large["shape"] == (192, 256)
     assert small["pixels"] == pytest.approx(192**2, rel=0.01)
     code = (
-        "import pickle, sys; from minicnn.tasks import calibration, machine_memory; "
-        "calibration._picture(pickle.load(sys.stdin.buffer), None, 13); "
-        "print(machine_memory.peak())"
+        "import pickle, sys; from minicnn.runs.estimate import memory, sample_run; "
+        "sample_run._picture(*pickle.load(sys.stdin.buffer), None, 13); "
+        "print(memory.peak())"
     )
-    request = pickle.dumps(wanted.prepare().settings)
+    request = pickle.dumps((STYLE, STYLE.open_job(wanted).settings))
     alone = subprocess.check_output([sys.executable, "-c", code], input=request)
     assert large["peak"] == pytest.approx(int(alone), rel=0.1)
 
 
-def test_a_texture_of_several_and_an_inversion_are_measured_whole(pictures):
-    texture = TextureSettings(
-        sources=pictures, sweep=True, source_size=64, layers={"relu1_1": 1.0, "pool1": 1.0}
+def test_what_searches_several_times_is_measured_whole(pictures, monkeypatch):
+    several, whole, taken = sample_run.measured, 1 + 4 * estimate.PER_ITERATION["lbfgs"], []
+
+    def kept(*args, **options):
+        taken.extend(several(*args, **options))
+        return taken[-1:]
+
+    monkeypatch.setattr(sample_run, "measured", kept)
+    layers = {"relu1_1": 1.0, "pool1": 1.0}
+    textures = TextureSettings(
+        sources=pictures, sweep=True, source_size=64, layers=layers, iterations=4
     )
-    found = told(replace(texture, iterations=4))
-    one = told(replace(texture, iterations=4, sources=pictures[:1], sweep=False))
-    assert found.seconds > one.seconds  # four textures, not one
-    layers = ["relu1_1", "relu2_1"]
-    assert told(InvertSettings(pictures[0], layers, iterations=3)).seconds > 0
-    assert told(ClassModelSettings(wanted_class="0", size=64, iterations=3)).seconds > 0
+    inversions = InvertSettings(
+        pictures[0], layers=["relu1_1", "relu2_1"], width=64, height=64, iterations=4
+    )
+    best = ClassModelSettings(wanted_class="0", size=64, iterations=4)
+    for verb, s, runs, evaluations in (
+        (TEXTURE, textures, 4, whole),
+        (TEXTURE, replace(textures, sources=pictures[:1], sweep=False), 1, whole),
+        (INVERT, inversions, 2, whole),
+        (CLASS_MODEL, best, 1, 4),  # Adam looks once an iteration
+    ):
+        found, took = told(s, verb), taken[-1]
+        assert took["runs"] == runs
+        assert took["seconds"] > 0
+        expected = took["setup"] + runs * evaluations * took["seconds"]
+        assert found.seconds == pytest.approx(expected)
+    assert len(taken) == 4
 
 
 def test_the_command_says_it_and_writes_nothing(pictures, tmp_path, capsys):
@@ -272,7 +296,7 @@ def test_the_command_says_it_and_writes_nothing(pictures, tmp_path, capsys):
 
 
 def test_bad_settings_fail_before_anything_is_measured(pictures, monkeypatch, capsys):
-    monkeypatch.setattr(calibration, "measured", None)
+    monkeypatch.setattr(sample_run, "measured", None)
     assert main(["style", *pictures, "-o", "x.png", "--size", "8", "--estimate"]) == 1
     assert "too small" in capsys.readouterr().err
 
@@ -280,13 +304,13 @@ def test_bad_settings_fail_before_anything_is_measured(pictures, monkeypatch, ca
 def test_an_error_of_the_short_run_is_one_line(pictures):
     bad = settings([pictures[0], "nowhere.png"])
     with pytest.raises(MinicnnError, match="there is no file"):
-        calibration.measured(calibration.pictures, bad, None, 9000, 1.0)
+        sample_run.measured(sample_run.pictures, STYLE, bad, None, 9000, 1.0)
     with pytest.raises(MinicnnError, match="cannot estimate, the short run failed: TypeError"):
-        calibration.measured(calibration.pictures, None, None, 9000, 1.0)
+        sample_run.measured(sample_run.pictures, STYLE, None, None, 9000, 1.0)
     with pytest.raises(MinicnnError, match=r"cannot estimate, a short run did not end in 0\.01 s"):
-        calibration.measured(calibration.pictures, bad, None, 9000, 1.0, patience=0.01)
+        sample_run.measured(sample_run.pictures, STYLE, bad, None, 9000, 1.0, patience=0.01)
     with pytest.raises(MemoryError, match="Unable to allocate 1"):
-        calibration.measured(np.zeros, 1 << 57)
+        sample_run.measured(np.zeros, 1 << 57)
 
 
 @pytest.fixture
@@ -306,7 +330,7 @@ def test_a_training_is_estimated_from_its_first_steps(data, tmp_path, capsys, mo
     monkeypatch.setattr(estimate, "SECONDS", 0.0)
     numbers = {"epochs": 3, "batch": 8, "group": 8, "size": 12, "crop": 10, "threads": 1}
     s = TrainSettings(data=str(data), output=str(tmp_path / "never"), **numbers)
-    found = estimate.repeated("train", s)
+    found = estimate.repeated(training_estimate.measure, s, "smaller")
     assert found.measured == ["5 steps of 36"]
     assert found.peak > 30e6
     assert found.seconds > 0
@@ -314,6 +338,10 @@ def test_a_training_is_estimated_from_its_first_steps(data, tmp_path, capsys, mo
     folder = tmp_path / "run"
     assert main(["train", str(data), "-o", str(folder), "--estimate", *options]) == 0
     assert "time: " in capsys.readouterr().out
+    monkeypatch.setattr(memory, "available", lambda: 1 << 20)
+    assert main(["train", str(data), "-o", str(folder), "--estimate", *options]) == 0
+    told_so = "it does not fit: use a smaller --group and --batch\n"
+    assert capsys.readouterr().out.endswith(told_so)
     assert not folder.exists()
 
 
@@ -334,13 +362,13 @@ def test_a_scan_is_estimated_from_its_first_groups(
 
 def test_a_long_run_is_cut_short_and_goes_on_as_it_began(monkeypatch):
     clock = iter([10.0, *(12.0 + n for n in range(99))])  # 2 s before the first step's end
-    monkeypatch.setattr(calibration.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(sample_run.time, "perf_counter", lambda: next(clock))
 
     def run(watch):
         for done in range(8, 800, 8):
             watch(done, 800, None)
 
-    whole, done, total = calibration._steps(run, 6.5)
+    whole, done, total = sample_run.cut_short(run, 6.5)
     assert (done, total) == (64, 800)
     assert whole == pytest.approx(1.0 + 100)  # the second of the set-up, and a second a step
 
@@ -351,12 +379,12 @@ def test_a_long_run_is_cut_short_and_goes_on_as_it_began(monkeypatch):
 def test_out_of_memory_says_what_was_wanted_and_what_fits(
     pictures, machine, monkeypatch, tmp_path, capsys
 ):
-    monkeypatch.setattr(machine_memory, "available", lambda: 2**30)
+    monkeypatch.setattr(memory, "available", lambda: 2**30)
 
     def fail(self, callback=None):
         raise np._core._exceptions._ArrayMemoryError((3, 1024, 1024, 1024), np.dtype("f4"))
 
-    monkeypatch.setattr("minicnn.tasks.style_job.Job.run", fail)
+    monkeypatch.setattr("minicnn.methods.style.run.Job.run", fail)
     arguments = ["style", *pictures, "-o", str(tmp_path / "x.png"), "--size", "2048"]
     assert main(arguments) == 1
     line = capsys.readouterr().err.strip().splitlines()[-1]
@@ -370,15 +398,15 @@ def test_out_of_memory_when_nothing_can_be_estimated(pictures, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(estimate, "pictures", full)
-    error = estimating.out_of_memory(settings(pictures), None, "")
+    error = option.out_of_memory(STYLE, settings(pictures), None, "")
     assert str(error) == "out of memory (no more could be had); use a smaller size"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit holds on Linux alone")
 def test_a_real_limit_ends_in_one_line(pictures, tmp_path):
     code = (
-        "import resource, sys; from minicnn.cli import main; import minicnn.tasks.style_setup; "
-        "from minicnn.tasks import machine_memory as m; "
+        "import resource, sys; from minicnn.cli import main; import minicnn.methods.style.inputs; "
+        "from minicnn.runs.estimate import memory as m; "
         "size = m._field('/proc/self/status', 'VmSize') + 700 * 2**20; "
         "resource.setrlimit(resource.RLIMIT_AS, (size, size)); sys.exit(main(sys.argv[1:]))"
     )
@@ -434,23 +462,23 @@ V1 = {
     ],
 )
 def test_available_is_the_least_of_all_limits(tmp_path, monkeypatch, files, expected):
-    monkeypatch.setattr(machine_memory, "_rlimit", lambda: None)
-    assert machine_memory.available(files_of(tmp_path, files)) == expected
+    monkeypatch.setattr(memory, "_rlimit", lambda: None)
+    assert memory.available(files_of(tmp_path, files)) == expected
 
 
 def test_peak_grows_with_what_is_held():
-    before = machine_memory.peak()
+    before = memory.peak()
     held = np.ones(20 << 20, np.uint8)
-    assert machine_memory.peak() >= max(before, held.nbytes)
+    assert memory.peak() >= max(before, held.nbytes)
 
 
 def test_a_watch_sees_what_processes_hold_together():
-    if machine_memory.peak() is None or not Path("/proc/self/smaps_rollup").exists():
+    if memory.peak() is None or not Path("/proc/self/smaps_rollup").exists():
         pytest.skip("the system does not tell")
     program = (
         "import time; held = bytearray(b'x' * (60 << 20)); print(1, flush=True); time.sleep(9)"
     )
-    with machine_memory.watched() as most:
+    with memory.watched() as most:
         before = most()
         children = [
             subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
@@ -458,10 +486,13 @@ def test_a_watch_sees_what_processes_hold_together():
         ]
         for child in children:
             child.stdout.readline()
-        time.sleep(0.3)
+        wanted = memory._proportional(os.getpid()) + (120 << 20)
+        end = time.monotonic() + 5
+        while most() < wanted and time.monotonic() < end:
+            time.sleep(0.05)
         after = most()
         for child in children:
             child.kill()
             child.communicate()
-    resident = machine_memory._proportional(os.getpid())
+    resident = memory._proportional(os.getpid())
     assert after >= max(before, resident + (120 << 20))

@@ -5,14 +5,16 @@ import json
 
 import numpy as np
 import pytest
-from minicnn.cli.frames import Frames
-from minicnn.images import read_metadata
-from minicnn.tasks import calibration
 from PIL import Image
 from test_png16 import decode
 
-from minicnn.cli import main, sweeping
+from minicnn.cli import main
 from minicnn.errors import MinicnnError
+from minicnn.methods.style.verb import STYLE
+from minicnn.pictures.writer import read_metadata
+from minicnn.runs import sweep
+from minicnn.runs.estimate import sample_run
+from minicnn.runs.frames import Frames
 
 SMALL = ("--size", "48", "--scales", "1", "--iterations", "2", "--quiet")
 
@@ -72,10 +74,10 @@ def test_layers_are_added_one_by_one(folder):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--sweep", "style-weight"], 2, "'style-weight' sweeps nothing; write style-weight=1"),
-        (["--sweep", "colour=1,2"], 2, "'colour=1,2' sweeps nothing"),
-        (["--sweep", "style-weight=1,x"], 2, "'x' is not a finite number"),
-        (["--sweep", "style-weight=1,1.0"], 2, "has a value twice"),
+        (["--sweep", "style-weight"], 1, "'style-weight' sweeps nothing; write style-weight=1"),
+        (["--sweep", "colour=1,2"], 1, "'colour=1,2' sweeps nothing"),
+        (["--sweep", "style-weight=1,x"], 1, "style-weight = 'x'; use a finite number"),
+        (["--sweep", "style-weight=1,1.0"], 1, "has a value twice"),
         (["--sweep", "seed=1,2", "--sweep", "seed=3"], 1, "two different ones for a table"),
         (["--sweep", "seed=1,2", "--sheet", "s.png"], 1, "leave out --sheet"),
         (["--sweep", "seed=1,2", "--gif", "s.gif"], 1, "leave out --gif"),
@@ -86,8 +88,8 @@ def test_layers_are_added_one_by_one(folder):
         (["--frames", "content.png/way"], 1, "cannot make the folder 'content.png/way'"),
         (["--frames", "way", "--size", "9"], 1, "too small for the layers"),
         (["--bits", "16", "-o", "out.jpg"], 1, "only .png holds them"),
-        (["--bits", "12"], 2, "invalid choice: 12"),
-        (["--tile", "0"], 2, "'0' is not a whole number of at least 1"),
+        (["--bits", "12"], 2, "'12' is not 8 or 16"),
+        (["--tile", "0"], 2, "'0' is not a whole number from 1 to 10000"),
     ],
 )
 def test_what_cannot_be_says_so_and_writes_nothing(folder, capfd, options, code, message):
@@ -148,17 +150,17 @@ def test_a_sweep_is_estimated_as_all_its_pictures(folder, monkeypatch, capfd):
     """Pictures that differ in a weight alone are measured once."""
     before, asked = sorted(folder.iterdir()), []
 
-    def sample(settings, files, iterations):
+    def sample(verb, settings, files, iterations):
         asked.append(settings)
         shape = (settings.size * 40 // 48, settings.size)
         pixels = shape[0] * shape[1]
         return {"pixels": pixels, "shape": shape, "seconds": 0.5, "setup": 1.0, "peak": 1e8,
                 "iterations": 3, "runs": 1}  # fmt: skip
 
-    monkeypatch.setattr(calibration, "_picture", sample)
-    monkeypatch.setattr(calibration, "measured", lambda work, *args, patience: list(work(*args)))
-    sweep = ("--sweep", "style-weight=1,10,100", "--sweep", "size=40,48", "--estimate", "--json")
-    assert style(*sweep) == 0
+    monkeypatch.setattr(sample_run, "_picture", sample)
+    monkeypatch.setattr(sample_run, "measured", lambda work, *args, patience: list(work(*args)))
+    axes = ("--sweep", "style-weight=1,10,100", "--sweep", "size=40,48", "--estimate", "--json")
+    assert style(*axes) == 0
     found = json.loads(capfd.readouterr().out)
     assert sorted(s.size for s in asked) == [40, 48]
     assert found["seconds"] == pytest.approx(6 * (1.0 + (1 + 2 * 1.04) * 0.5), abs=0.05)
@@ -167,6 +169,7 @@ def test_a_sweep_is_estimated_as_all_its_pictures(folder, monkeypatch, capfd):
 
 def test_too_many_pictures_are_refused():
     values = [",".join(map(str, range(1, 12))), ",".join(map(str, range(1, 11)))]
-    axes = [sweeping.axis(f"seed={values[0]}"), sweeping.axis(f"iterations={values[1]}")]
+    options = (f"seed={values[0]}", f"iterations={values[1]}")
+    axes = [sweep.Axis.of(text, STYLE, None) for text in options]
     with pytest.raises(MinicnnError, match="asks for 110 pictures; use at most 100"):
-        sweeping._cells(None, argparse.Namespace(sweep=axes))
+        sweep._cells(axes, argparse.Namespace(sweep=axes))

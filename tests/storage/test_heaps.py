@@ -15,6 +15,7 @@ def heap(own):
     return (hdf5_screening.HEAP + struct.pack("<Q", 64) + body).ljust(64, b"\0")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("own", [16, 1 << 40])
 @pytest.mark.parametrize("place", [0, PAGE - 64, PAGE - 7, PAGE - 1, PAGE, 3 * PAGE - 64])
 def test_a_heap_is_found_wherever_it_begins(tmp_path, monkeypatch, place, own):

@@ -296,6 +296,7 @@ def test_places_where_nothing_can_be_written(net, tmp_path):
 # Reading what is no good file
 
 
+@pytest.mark.smoke
 def test_files_that_are_no_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("empty.h5").touch()
@@ -609,6 +610,7 @@ def test_a_checkout_finds_its_folder_of_weights_from_anywhere(net, tmp_path):
 # Arrays without a network, as snapshots of training use them
 
 
+@pytest.mark.smoke
 def test_arrays_and_attributes_come_back(tmp_path, rng):
     arrays = {
         "param/conv1.weight": rng.standard_normal((40, 3, 5, 5), dtype="float32"),

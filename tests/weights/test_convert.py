@@ -274,6 +274,7 @@ def test_matlab_drops_sizes_of_one_at_the_end(writer, rng, tmp_path):
 # --- NumPy, safetensors, HDF5
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_pickled_dictionaries_of_every_protocol(protocol, rng, tmp_path):
     import pickle
@@ -308,6 +309,7 @@ def test_npz_of_every_type_and_order(save, rng, tmp_path):
         np.testing.assert_array_equal(found[name], expected)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("dtype", "tolerance"), [("F32", 0), ("F16", 1e-3), ("BF16", 1e-2)])
 def test_safetensors_of_three_types(dtype, tolerance, rng, tmp_path):
     array = rng.uniform(1, 2, (2, 3)).astype("f4")

@@ -67,6 +67,7 @@ CONTAINERS = {
 containers = pytest.mark.parametrize("container", CONTAINERS)
 
 
+@pytest.mark.smoke
 @containers
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
 def test_a_pickle_that_calls_the_system_runs_nothing(container, protocol, tmp_path):
@@ -182,6 +183,7 @@ def test_doubled_members_bombs_and_wrong_checksums(tmp_path):
     refused(path, "more than a file of this size|truncated or damaged")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("header", "message"),
     [

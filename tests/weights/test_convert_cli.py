@@ -40,6 +40,7 @@ def test_json_is_one_object(packed, tmp_path, capfd):
     assert found["source_file"] == "compressed_SqueezeNet.net"
 
 
+@pytest.mark.smoke
 def test_list(shared_data, capfd):
     path = str(shared_data / "weights" / "torch" / "mtcnn_pnet.legacy.pt")
     assert main(["weights", "convert", "--list", path]) == 0

@@ -279,6 +279,7 @@ def test_another_part_than_was_asked_for_starts_over(get, server, lie):
     assert notes[1] == "the server sends another part than it was asked for; trying again"
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("start", [SHA256, SHA256[:8]])
 def test_a_wrong_file_is_refused_and_deleted(get, tmp_path, start):
     wrong = Behaviour(content=b"<html>Log in to the network</html>")

@@ -321,6 +321,7 @@ def test_without_a_home_embedded_networks_are_found_and_the_cache_is_asked_for(m
 # The manifest
 
 
+@pytest.mark.smoke
 def test_the_manifest_holds_no_hash_that_was_not_seen():
     for name, entry in manifest.entries().items():
         assert entry.network in build.names()

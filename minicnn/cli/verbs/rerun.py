@@ -8,8 +8,8 @@ from minicnn.cli.register import rerunnable, verb_of
 from minicnn.errors import MinicnnError
 from minicnn.pictures.writer import read_metadata
 from minicnn.runs import provenance
-from minicnn.runs.options import add_settings, settings_of
-from minicnn.runs.settings import RunOptions, setting, text
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import RunOptions, setting, settings_of, text
 from minicnn.terminal.report import Report
 
 example = """

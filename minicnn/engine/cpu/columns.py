@@ -101,13 +101,19 @@ class ColumnCorrelation:
         if self.then:
             self.then(calls, part, pictures, rows)
 
-    def compute(self, calls, part, pictures, rows):
-        """Note the output rows `rows` (first, last + 1) of some pictures, into `part`."""
+    def compute(self, calls, part, pictures, rows, row_by_row=False):
+        """Note the output rows `rows` (first, last + 1) of some pictures, into `part`.
+
+        BLAS may round the last rows of a product another way than the others. `row_by_row` gives
+        each output row a product of its own: then it has the same bits in whatever part it comes.
+        """
         G, _, Kg = self.W.shape
+        length = self.size[1] if row_by_row else math.prod(part.shape[:-1])
         for g in range(G):
             X = _columns(calls, self._x_pad[pictures], g, G, self.geometry, rows, self.size[1])
             if G == 1:
-                products.by(calls, X[None], self.W, part.reshape(1, -1, Kg))
+                X = X.reshape(-1, length, X.shape[1])
+                products.by(calls, X, self.W, part.reshape(-1, length, Kg))
             else:
                 own = calls.buffer("group", (1, len(X), Kg), part.dtype)
                 products.by(calls, X[None], self.W[g : g + 1], own)

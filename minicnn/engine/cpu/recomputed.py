@@ -44,7 +44,7 @@ class Recomputed:
         N, C, _, W = self.shape
         size = (len(range(N)[pictures]), last - first, W, C)
         part = calls.buffer("recomputed", size, self.dtype)
-        self.correlation.compute(calls, part, pictures, (first, last))
+        self.correlation.compute(calls, part, pictures, (first, last), row_by_row=True)
         if self._zeros is not None:
             calls.add(np.maximum, part, self._zeros, out=part)
         return part

@@ -41,7 +41,7 @@ class Form(NamedTuple):
     strip_bytes: int = strips.LARGEST
 
 
-class Run(NamedTuple):
+class StepTools(NamedTuple):
     """What the steps compute with: kernels, matrix products, and the columns that they share.
 
     `convolve` is the name of the kernel of implicit convolutions.

@@ -8,7 +8,7 @@ stride 1 with a ReLU behind each, poolings, one after the other.
 import numpy as np
 
 from minicnn.engine.gpu.cuda import column_dtype
-from minicnn.engine.gpu.steps import Convolution, Form, Pooling, Run
+from minicnn.engine.gpu.steps import Convolution, Form, Pooling, StepTools
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
 from minicnn.network.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
@@ -98,7 +98,7 @@ class Trunk:
 
         Parameters
         ----------
-        run : Run
+        run : StepTools
         feed : callable, feed(i, dy, there) -> bool
             Puts what enters at step i into dy (P, Q, K), or adds it where something is `there`;
             returns whether there is now. At the last step there must be something.
@@ -121,9 +121,9 @@ def form_of(machine, strip_bytes):
 
 
 def run_of(machine, buffers, trunk):
-    """Return the `Run` of a trunk on a machine."""
+    """Return the `StepTools` of a trunk on a machine."""
     products = machine.products(buffers)
-    return Run(machine.kernels, products, trunk.columns, machine.convolve)
+    return StepTools(machine.kernels, products, trunk.columns, machine.convolve)
 
 
 def fitted(build, machine, needed):

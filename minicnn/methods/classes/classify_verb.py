@@ -6,7 +6,8 @@ from minicnn.methods.classes.classify import check_side, classify
 from minicnn.methods.classes.scores import scores_layer
 from minicnn.methods.classes.settings import ClassifyOptions, ClassifySettings
 from minicnn.runs.inputs import OWN, RANDOM, open_all
-from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import settings_of
 from minicnn.terminal.report import Report
 
 FAILED = 1

@@ -29,7 +29,6 @@ from minicnn.weights import checkpoint
 
 FAINT = 0.1
 SAMPLE = 200  # pictures whose spectrum is measured
-UNITS = 24
 MOST_UNITS = 128  # whose projections are measured
 RANDOM = "random:"
 
@@ -122,7 +121,7 @@ def choose_layers(networks, patterns=None):
     ]
 
 
-def look(network, layers, pictures, labelled, *, seed=0, units=UNITS, threads=None, progress=None):
+def look(network, layers, pictures, labelled, settings, progress=None):
     """Find everything out about one network; fills its `findings` and `tiles`.
 
     Parameters
@@ -133,16 +132,14 @@ def look(network, layers, pictures, labelled, *, seed=0, units=UNITS, threads=No
     pictures : PictureSet
     labelled : datasets.Dataset, or str
         The same with labels, or why there are none.
-    seed : int
-        Of the units drawn and of the pictures whose spectrum is measured.
-    units : int
-        Of the second layer that are drawn.
-    threads : int, optional
+    settings : ComparisonSettings
+        Its seed is also that of the pictures whose spectrum is measured.
     progress : callable, progress(pictures done, ...), optional
         A picture counts once when it is scanned, and once more when it is classified.
     """
-    net, evaluator = network.net, FastEvaluator(network.net, threads)
-    size, rng = net.input_shape[1], np.random.default_rng(seed)
+    net, threads = network.net, settings.threads
+    evaluator, size = FastEvaluator(net, threads), net.input_shape[1]
+    rng = np.random.default_rng(settings.seed)
     wanted = [name for name in net.layers if name in {*layers, network.second}]
     features = scan_strongest(net, pictures, wanted, size, threads, progress)
     network.findings = {
@@ -159,7 +156,7 @@ def look(network, layers, pictures, labelled, *, seed=0, units=UNITS, threads=No
         "costs": costs(net, evaluator),
     }
     dead = features.layers[network.second].dead
-    network.drawn = draw_units(rng, dead, units)
+    network.drawn = draw_units(rng, dead, settings.units)
     more = draw_units(rng, dead, MOST_UNITS)
     network.tiles = dict.fromkeys([*network.drawn, *more])
     found = reconstructions.projections(
@@ -169,7 +166,7 @@ def look(network, layers, pictures, labelled, *, seed=0, units=UNITS, threads=No
         network.second,
         [unit for unit in network.tiles if not dead[unit]],
         evaluator=evaluator,
-        tile=min(size, _extent(net, network.second) or size),
+        patch=min(size, _extent(net, network.second) or size),
     )
     network.tiles |= {unit: tiles[0] for unit, tiles in found.items()}
     stride = network.findings["first"]["stride"]

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from minicnn.methods.comparison.comparison import FAINT, in_grey_levels, limited
-from minicnn.methods.features import reconstructions
+from minicnn.methods.features.reconstructions import scaled
+from minicnn.methods.features.sheets import block
 from minicnn.pictures.sheets import column, grid, labelled, side_by_side, signed_to_uint8
 
 TILE = 44  # pixels, at least, that a filter is drawn with
@@ -42,10 +43,10 @@ def second_picture(network, columns=4):
             picture, text = np.full((PATCH, 2 * PATCH + 6, 3), 200, np.uint8), f"{unit} dead"
         else:
             sized = tile._replace(
-                patch=reconstructions.scaled(tile.patch, PATCH),
-                projection=reconstructions.scaled(tile.projection, PATCH),
+                patch=scaled(tile.patch, PATCH),
+                projection=scaled(tile.projection, PATCH),
             )
-            picture, _ = reconstructions.block([sized], 1, shared=False)
+            picture, _ = block([sized], 1, shared=False)
             text = str(unit)
         cells.append(labelled(picture, text, size=12))
     return grid(cells, columns, gap=8)

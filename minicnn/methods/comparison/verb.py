@@ -2,8 +2,10 @@
 
 import json
 
-from minicnn.methods.features.verb import names
-from minicnn.terminal import parser
+from minicnn.methods.comparison.settings import ComparisonSettings
+from minicnn.methods.features.settings import FolderOptions
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import settings_of
 from minicnn.terminal.report import Report
 
 example = """
@@ -13,46 +15,9 @@ minicnn compare minivgg random:minivgg --data minicnn-demo --layers relu1_1,relu
 FILES = ("index.html", "compare.png", "compare.json")
 
 
-def add(verb) -> None:
+def add(parser) -> None:
     """Declare the options."""
-    verb.add_argument(
-        "networks",
-        metavar="NETWORK",
-        nargs=2,
-        help="a network at hand, a weight file, or random:NAME for an untrained one",
-    )
-    verb.add_argument(
-        "--data", metavar="DATASET", required=True, help="folder of pictures or HDF5 file"
-    )
-    verb.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the results")
-    verb.add_argument("--split", metavar="NAME", help="of the data set (default: val, or all)")
-    verb.add_argument(
-        "--limit", metavar="N", type=parser.count, help="take the first N pictures only"
-    )
-    verb.add_argument(
-        "--layers",
-        metavar="LIST",
-        type=names,
-        help="whose dead units are counted, as relu* (default: the ReLUs of the convolutions)",
-    )
-    verb.add_argument(
-        "--units",
-        metavar="N",
-        type=parser.count,
-        default=24,
-        help="units of the second layer to project (default: 24)",
-    )
-    verb.add_argument(
-        "--seed",
-        metavar="N",
-        type=parser.seed,
-        default=0,
-        help="of the units drawn and of untrained weights (default: 0)",
-    )
-    verb.add_argument(
-        "--threads", metavar="N", type=parser.count, help="(default: one a processor)"
-    )
-    parser.add_output_options(verb)
+    add_settings(parser, ComparisonSettings, FolderOptions)
 
 
 def run(args) -> int:
@@ -64,12 +29,16 @@ def run(args) -> int:
     from minicnn.pictures.writer import save_image
     from minicnn.storage.atomic import results_folder, write_whole
 
-    report = Report(args.json, args.quiet)
-    networks = [comparison.open_network(name, args.seed) for name in args.networks]
-    layers = comparison.choose_layers(networks, args.layers)
-    pictures = PictureSet(args.data, args.split, args.limit)
-    labelled = accuracy.labelled_pictures(pictures, args.data, args.split)
-    folder = results_folder(args.output, FILES, args.force)
+    settings, options = settings_of(ComparisonSettings, args), settings_of(FolderOptions, args)
+    report = Report(options.json, options.quiet)
+    settings.check()
+    networks = [
+        comparison.open_network(name, settings.seed) for name in (settings.one, settings.other)
+    ]
+    layers = comparison.choose_layers(networks, settings.layers)
+    pictures = PictureSet(settings.data, settings.split, settings.limit)
+    labelled = accuracy.labelled_pictures(pictures, settings.data, settings.split)
+    folder = results_folder(options.output, FILES, options.force)
     each = len(pictures) * (1 if isinstance(labelled, str) else 2)  # scanned, and classified
     with report.progress(2 * each, "picture") as progress:
         for turn, (network, own) in enumerate(zip(networks, layers, strict=True)):
@@ -77,27 +46,18 @@ def run(args) -> int:
             def show(done, *_, turn=turn):
                 progress.update(turn * each + done, {})
 
-            comparison.look(
-                network,
-                own,
-                pictures,
-                labelled,
-                seed=args.seed,
-                units=args.units,
-                threads=args.threads,
-                progress=show,
-            )
+            comparison.look(network, own, pictures, labelled, settings, show)
     found = verdicts(*(network.findings for network in networks))
     told = {
         "networks": [network.findings for network in networks],
         "verdicts": found,
-        "data": args.data,
+        "data": settings.data,
         "data_sha256": pictures.fingerprint(),
         "split": pictures.split,
-        "seed": args.seed,
+        "seed": settings.seed,
     }
     drawn = comparison_report.pictures(networks)
-    what = f"{len(pictures)} pictures of {args.data}"
+    what = f"{len(pictures)} pictures of {settings.data}"
     page = comparison_report.html(networks, drawn, found, what)
     metadata = {"verb": "compare", **told}
     save_image(

@@ -3,9 +3,9 @@
 import numpy as np
 
 from minicnn.backend import to_host
-from minicnn.methods.deconvnet.projection import project, strongest
+from minicnn.methods.deconvnet.projection import pools_below, project, strongest
 from minicnn.methods.deconvnet.settings import read_position, read_units
-from minicnn.methods.deconvnet.switch_statistics import pool_shares, pools_below, shares_line
+from minicnn.methods.deconvnet.switch_statistics import pool_shares, shares_line
 from minicnn.pictures.arrays import as_pixels
 from minicnn.pictures.overlays import boxed, cut, magnified, over, peak, strength
 from minicnn.pictures.sheets import grid, labelled, signed_to_uint8

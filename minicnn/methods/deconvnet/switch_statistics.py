@@ -1,18 +1,6 @@
 """What the choices of a projection decide about in the max poolings on its way."""
 
-from minicnn.network.layers import MaxPool2d
-from minicnn.network.network import INPUT
 from minicnn.ops import unpool
-
-
-def pools_below(net, layers):
-    """Return the max poolings that a projection from some of `layers` passes."""
-    needed = set(layers)
-    for node in reversed(net.nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    needed.discard(INPUT)
-    return [n.name for n in net.nodes if n.name in needed and isinstance(n.layer, MaxPool2d)]
 
 
 def pool_shares(acts, switches):

@@ -17,14 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.engine.cpu.evaluator import FastEvaluator
-from minicnn.methods.deconvnet.projection import Policy
 from minicnn.methods.evolution import distances
 from minicnn.methods.features import reconstructions, scan
 from minicnn.methods.features.scan import default_layers, draw_units, scan_strongest
 from minicnn.weights import checkpoint
 
-UNITS = 6
-SAMPLE = 256
 WITHIN = 0.1  # a layer has arrived when its features stay nearer than this
 
 
@@ -59,20 +56,7 @@ class Evolution:
         return [snapshot.epoch for snapshot in self.snapshots]
 
 
-def evolve(
-    snapshots,
-    pictures,
-    *,
-    layers=None,
-    units=UNITS,
-    seed=0,
-    sample=SAMPLE,
-    size=None,
-    policy=None,
-    tile=reconstructions.TILE,
-    threads=None,
-    progress=None,
-):
+def evolve(snapshots, pictures, settings, progress=None):
     """Scan, project and measure at every snapshot.
 
     Parameters
@@ -80,20 +64,8 @@ def evolve(
     snapshots : list of Snapshot
         As `snapshots.read_snapshots` returns them.
     pictures : PictureSet
-    layers : list of str, optional
-        Names or patterns; see `default_layers`.
-    units : int
-        Units drawn at random of each layer, of those that fire in the end while there are such.
-    seed : int
-        Of the units, and of the pictures and places at which features are compared.
-    sample : int
-        Pictures on which features are compared.
-    size : int, optional
-        Side of the pictures in pixels.
-    policy : deconvnet.Policy, optional
-    tile : int
-        Longest side of the tiles in pixels.
-    threads : int, optional
+    settings : EvolutionSettings
+        Of the units, those are drawn that fire in the end while there are such.
     progress : callable, progress(pictures done, pictures in all), optional
 
     Returns
@@ -107,27 +79,24 @@ def evolve(
     KeyboardInterrupt
     """
     last = checkpoint.load(snapshots[-1].path)
-    layers = scan.choose_layers(last, layers) if layers else default_layers(last)
-    size, policy = size or last.input_shape[1], policy or Policy()
-    rng, told = np.random.default_rng(seed), len(pictures) * len(snapshots)
+    patterns, size = settings.layers, settings.size or last.input_shape[1]
+    layers = scan.choose_layers(last, patterns) if patterns else default_layers(last)
+    rng, told = np.random.default_rng(settings.seed), len(pictures) * len(snapshots)
 
     def look(net, turn):
         def tell(done, *_):
             if progress:
                 progress(turn * len(pictures) + done, told)
 
-        return _State(
-            net,
-            FastEvaluator(net, threads),
-            scan_strongest(net, pictures, layers, size, threads, tell),
-        )
+        found = scan_strongest(net, pictures, layers, size, settings.threads, tell)
+        return _State(net, FastEvaluator(net, settings.threads), found)
 
     end = look(last, 0)
     dead = {layer: end.features.layers[layer].dead for layer in layers}
-    chosen = {layer: draw_units(rng, dead[layer], units) for layer in layers}
-    batch = _sample(rng, pictures, end.features.skipped, sample, size)
+    chosen = {layer: draw_units(rng, dead[layer], settings.units) for layer in layers}
+    batch = _sample(rng, pictures, end.features.skipped, settings.sample, size)
     shapes = scan.trunk_shapes(last, layers, size)
-    places = distances.choose_places(shapes, layers, len(batch), seed)
+    places = distances.choose_places(shapes, layers, len(batch), settings.seed)
     final = distances.sampled(last, end.evaluator, batch, places)
     out = Evolution(
         snapshots,
@@ -155,7 +124,7 @@ def evolve(
                     "dead": int(state.features.layers[layer].dead.sum()),
                 }
             )
-            _project(out, state, pictures, layer, jumped, policy, tile)
+            _project(out, state, pictures, layer, jumped, settings)
         before = state.features
     return out
 
@@ -204,7 +173,7 @@ def _changed(before, features, layer):
     return now != before.layers[layer].picture[:, 0]
 
 
-def _project(out, state, pictures, layer, jumped, policy, tile):
+def _project(out, state, pictures, layer, jumped, settings):
     """Append a tile of every chosen unit."""
     records, chosen = state.features.layers[layer], out.units[layer]
     alive = [unit for unit in chosen if not records.dead[unit]]
@@ -215,8 +184,8 @@ def _project(out, state, pictures, layer, jumped, policy, tile):
         layer,
         alive,
         evaluator=state.evaluator,
-        policy=policy,
-        tile=tile,
+        policy=settings.policy,
+        patch=settings.patch,
     )
     for unit in chosen:
         found = tiles[unit][0] if unit in tiles else None

@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn.methods.evolution.distances import NAMES
 from minicnn.methods.evolution.evolution import WITHIN, arrivals, mean_distances
-from minicnn.methods.features import reconstructions
+from minicnn.methods.features.sheets import block
 from minicnn.pictures.sheets import column, grid, labelled
 
 JUMP = (235, 120, 0)
@@ -27,7 +27,7 @@ def sheet(evolution):
     blocks, scales = [], {}
     for layer, units in evolution.units.items():
         tiles = [t for unit in units for t in evolution.found[layer][unit] if t]
-        shape = reconstructions.block(tiles[:1], 1)[0].shape if tiles else (64, 128, 3)
+        shape = block(tiles[:1], 1)[0].shape if tiles else (64, 128, 3)
         drawn, scales[layer] = {}, {}
         for unit in units:
             pairs = zip(evolution.found[layer][unit], evolution.changed[layer][unit], strict=True)
@@ -59,7 +59,7 @@ def _cell(tile, jumped, shape):
     if tile is None:
         picture, scale, text = np.full(shape, 200, np.uint8), None, "never fires"
     else:
-        picture, (scale,) = reconstructions.block([tile], 1, shared=False)
+        picture, (scale,) = block([tile], 1, shared=False)
         text = f"#{tile.picture}  {tile.value:.3g}"
     around = ((FRAME, FRAME), (FRAME, FRAME))
     colours = JUMP if jumped else (255, 255, 255)

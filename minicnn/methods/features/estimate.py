@@ -4,7 +4,7 @@ from minicnn.backend import resolve_device
 from minicnn.data.picture_set import PictureSet
 from minicnn.methods.features import scan
 from minicnn.runs.estimate.sample_run import cut_short
-from minicnn.runs.inputs import OWN, load_network
+from minicnn.runs.inputs import load_network
 
 
 def measure(s, seconds):
@@ -12,15 +12,15 @@ def measure(s, seconds):
 
     Parameters
     ----------
-    s : settings of a scan, with `data` the path of one data set
+    s : FeaturesSettings
     seconds : float
     """
     device = resolve_device(s.device)
 
     def run(watch):
-        net = load_network(s.network, s.weights, s.pool or OWN)
+        net = load_network(s.network, s.weights, s.pool, seed=s.seed)
         layers = scan.choose_layers(net, s.layers)
-        pictures = PictureSet(s.data, s.split, s.limit)
+        pictures = PictureSet(s.data[0], s.split, s.limit)
         begun = scan.begin(net, scan.settings_for(net, pictures, layers, top=s.top, size=s.size))
         how = {"batch": s.batch, "threads": s.threads, "device": device}
         scan.scan(begun, net, pictures, progress=watch, **how)

@@ -18,13 +18,13 @@ from minicnn.engine.cpu import filters, winograd
 from minicnn.engine.cpu.evaluator import Replay
 from minicnn.engine.cpu.frozen import FrozenNetwork
 from minicnn.engine.cpu.threads import Crew, one_blas_thread, thread_count
+from minicnn.engine.cpu.workers import can_fork, workers
 from minicnn.engine.gpu.conv2d import DeviceConvolution
 from minicnn.engine.gpu.cuda import Cuda
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
 from minicnn.kernels.strips import Strips
 from minicnn.methods.features import strongest
-from minicnn.methods.features.workers import can_fork, workers
 from minicnn.network.layers import Conv2d
 from minicnn.network.network import INPUT
 from minicnn.ops.shapes import pair

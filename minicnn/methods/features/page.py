@@ -17,10 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from minicnn.engine.cpu.evaluator import FastEvaluator
-from minicnn.methods.deconvnet.projection import Policy
-from minicnn.methods.features import reconstructions, strongest
-from minicnn.methods.features import sheets as features_sheets
+from minicnn.methods.features import strongest
+from minicnn.methods.features.sheets import GAP, UNITS_A_SHEET, Sheets, folder_name
 from minicnn.storage.atomic import results_folder, write_whole
 
 
@@ -46,20 +44,7 @@ class _Writer:
         write_whole(results_folder(path.parent, []) / path.name, data)
 
 
-def draw(
-    features,
-    net,
-    pictures,
-    folder,
-    *,
-    policy=None,
-    tile=reconstructions.TILE,
-    shared=True,
-    single_file=False,
-    resume=False,
-    threads=None,
-    progress=None,
-):
+def draw(features, net, pictures, folder, settings, *, resume=False, progress=None):
     """Write the sheets and the page of a complete scan.
 
     Parameters
@@ -69,16 +54,9 @@ def draw(
     pictures : PictureSet
     folder : path
         Files in it are replaced.
-    policy : deconvnet.Policy, optional
-    tile : int
-        Side of a patch in the sheets, in pixels.
-    shared : bool
-        One contrast for all reconstructions of a unit.
-    single_file : bool
-        Put all pictures into the page.
+    settings : DrawSettings
     resume : bool
         Leave the sheets that are there already with these settings; not for a single file.
-    threads : int, optional
     progress : callable, progress(units done, units in all), optional
 
     Returns
@@ -86,28 +64,22 @@ def draw(
     list of Path
         The sheets, then the page.
     """
-    look, evaluator = (
-        features_sheets.Look(policy or Policy(), tile, shared),
-        FastEvaluator(net, threads),
-    )
-    writer, used, told, sheets = _Writer(folder, single_file), set(), [], []
+    writer, used, told, written = _Writer(folder, settings.single_file), set(), [], []
+    sheets = Sheets(features, net, pictures, folder, settings, writer.picture)
     total, count = sum(len(r.dead) for r in features.layers.values()), 0
     for layer, records in features.layers.items():
         entries, sizes = [], {}
-        for first in range(0, len(records.dead), features_sheets.UNITS_A_SHEET):
-            units = range(first, min(first + features_sheets.UNITS_A_SHEET, len(records.dead)))
-            path = features_sheets.sheet_file(folder, layer, first)
+        for first in range(0, len(records.dead), UNITS_A_SHEET):
+            units = range(first, min(first + UNITS_A_SHEET, len(records.dead)))
             there = None
-            if resume and not single_file:
-                there = features_sheets.drawn(features, net, layer, units, path, look)
+            if resume and not settings.single_file:
+                there = sheets.drawn(layer, units)
             if there is None:
-                there = features_sheets.draw(
-                    features, net, pictures, layer, units, path, writer, evaluator, look
-                )
+                there = sheets.draw(layer, units)
             if there:
-                sheets.append(path)
+                written.append(sheets.file(layer, units))
                 sizes = there
-            entries += [_unit(features, net, layer, unit) for unit in units]
+            entries += [_unit(sheets, layer, unit) for unit in units]
             count += len(units)
             if progress:
                 progress(count, total)
@@ -116,9 +88,9 @@ def draw(
     for number in sorted(used):
         rgb = pictures.picture(number, features.settings.size)
         writer.picture(f"report/pictures/{number}.jpg", rgb)
-    data = _page(features, net, look, told, used) | {"files": writer.inside}
+    data = _page(sheets, told, used) | {"files": writer.inside}
     writer.bytes("index.html", html(data).encode())
-    return [*sheets, Path(folder) / "index.html"]
+    return [*written, Path(folder) / "index.html"]
 
 
 def html(data):
@@ -136,7 +108,8 @@ def _trimmed(counts):
     return {"first": first, "counts": counts[first : last + 1].tolist()}
 
 
-def _unit(features, net, layer, unit):
+def _unit(sheets, layer, unit):
+    features = sheets.features
     records, (rows, columns) = features.layers[layer], features.maps[layer]
     seen = max(1, features.seen)
     return {
@@ -144,7 +117,7 @@ def _unit(features, net, layer, unit):
         "peak": float(records.value[unit, 0]),
         "share": int(records.positive[unit]) / (seen * rows * columns),
         "fired": int(records.fired[unit]) / seen,
-        "hits": features_sheets.hits(features, net, layer, unit),
+        "hits": sheets.hits(layer, unit),
         **_trimmed(records.histogram[unit]),
     }
 
@@ -155,10 +128,10 @@ def _layer(features, layer, entries, sizes):
     counts = np.bincount(np.where(records.dead, 0, bins), minlength=strongest.BINS)
     return {
         "name": layer,
-        "folder": features_sheets.folder_name(layer),
+        "folder": folder_name(layer),
         "units": entries,
         "columns": int(np.ceil(features.settings.top**0.5)),
-        "gap": features_sheets.GAP,
+        "gap": GAP,
         "tile": [64, 64],
         "block": [400, 200],
         **sizes,
@@ -166,8 +139,8 @@ def _layer(features, layer, entries, sizes):
     }
 
 
-def _page(features, net, look, layers, used):
-    settings = features.settings
+def _page(sheets, layers, used):
+    features, settings = sheets.features, sheets.features.settings
     zero = [
         f"{name} {zeros / count:.1%}" for name, (zeros, count) in features.pools.items() if count
     ]
@@ -178,8 +151,10 @@ def _page(features, net, look, layers, used):
         "dead units": "; ".join(
             f"{name} {r.dead.sum()} of {len(r.dead)}" for name, r in features.layers.items()
         ),
-        "projection": ", ".join(f"{key} {value}" for key, value in look.policy.metadata().items()),
-        "contrast": "one for each unit" if look.shared else "one for each picture",
+        "projection": ", ".join(
+            f"{key} {value}" for key, value in sheets.policy.metadata().items()
+        ),
+        "contrast": "one for each unit" if sheets.shared else "one for each picture",
         "windows of zeros": "; ".join(zero),
     }
     return {

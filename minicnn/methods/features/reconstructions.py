@@ -1,8 +1,11 @@
-"""Reconstructions and patches of the strongest activations, cut by the same receptive field.
+"""The strongest activations projected, and the patches that they see, cut by the same field.
 
-Every activation is projected by itself (`methods.deconvnet.projection`). A window of the picture
-around it goes up and down instead of the whole (`windows`). Windows go in batches; one that several
-units share goes up once and down once for each of them.
+Every activation is projected by itself (`methods.deconvnet.projection`). What it sees and what its
+projection can reach lies in its receptive field, so a window of the picture around it goes up and
+down instead of the whole: with an origin that is a multiple of the layer's stride, every layer's
+grid lies in the window as in the picture, and where the field touches an edge of the picture, the
+window does. Windows go in batches; one that several units share goes up once and down once for each
+of them.
 """
 
 from collections import defaultdict
@@ -14,25 +17,25 @@ from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.deconvnet.projection import Policy, make_seed
 from minicnn.methods.features.strongest import EMPTY
-from minicnn.methods.features.windows import (
-    Box,
-    box,
-    cut,
-    inside,
-    moved,
-    window_origin,
-    window_side,
-)
+from minicnn.pictures import overlays
 from minicnn.pictures.arrays import deprocess, preprocess, resize
-from minicnn.pictures.sheets import grid, labelled, signed_to_uint8
 
-TILE = 64
-CHUNK = 64  # units whose tiles are held at a time
+PATCH = 64
 BATCH_PIXELS = 2**15  # of the windows that go up together: more leave the processor's caches
 LEAST_WINDOWS, MOST_WINDOWS = 2, 64
 GREY = 128
-CLIPPED = 0.01  # share of the visible values that may leave the range: deep signals are spiky
 TOLERANCE = 1e-4  # of an activation: more, and what is projected is not what was found
+
+
+class Box(NamedTuple):
+    """What a tile shows, both as (top, left, bottom, right) with the ends excluded.
+
+    `shown` is the receptive field, or all of the picture where that is smaller; `seen` is what of
+    it is in the field and in the picture. The rest of a tile is grey.
+    """
+
+    shown: tuple
+    seen: tuple
 
 
 class Tile(NamedTuple):
@@ -47,17 +50,17 @@ class Tile(NamedTuple):
     projection: np.ndarray
 
 
-def scaled(rgb, tile):
-    """Return a cut in the size of a tile: few pixels are repeated, many resized."""
+def scaled(rgb, side):
+    """Return a cut with its longest side so long: few pixels are repeated, many resized."""
     height, width = rgb.shape[:2]
-    times = tile // max(height, width)
+    times = side // max(height, width)
     if times < 2:
-        factor = tile / max(height, width)
+        factor = side / max(height, width)
         return resize(rgb, [max(1, round(side * factor)) for side in (height, width)])
     return np.repeat(np.repeat(rgb, times, axis=0), times, axis=1)
 
 
-def projections(net, features, pictures, layer, units, *, evaluator=None, policy=None, tile=TILE):
+def projections(net, features, pictures, layer, units, *, evaluator=None, policy=None, patch=PATCH):
     """Project the strongest activations of some units of a layer.
 
     Parameters
@@ -70,7 +73,7 @@ def projections(net, features, pictures, layer, units, *, evaluator=None, policy
     units : list of int
     evaluator : FastEvaluator, optional
     policy : deconvnet.Policy, optional
-    tile : int
+    patch : int
         Longest side of the cuts, as `scaled` makes them.
 
     Returns
@@ -121,8 +124,8 @@ def projections(net, features, pictures, layer, units, *, evaluator=None, policy
                     *at,
                     float(records.value[unit, slot]),
                     around,
-                    scaled(cut(rgb[number], around, GREY), tile),
-                    scaled(projection, tile),
+                    scaled(cut(rgb[number], around, GREY), patch),
+                    scaled(projection, patch),
                 )
     return {unit: [tiles[slot] for slot in sorted(tiles)] for unit, tiles in found.items()}
 
@@ -150,53 +153,69 @@ def _signed(dx, net):
     return deprocess(dx, attrs).astype(np.float32)
 
 
-def block(tiles, slots, *, shared=True, gap=2):
-    """Return a unit's block: square of reconstructions, square of patches; and the scales used.
+# windows
+
+
+def box(field, row, column, size):
+    """Return the `Box` of the entry at (row, column) of a layer's map.
 
     Parameters
     ----------
-    tiles : list of Tile
-        At least one.
-    slots : int
-        Tiles that the block has room for; those that are not there stay white.
-    shared : bool
-        One scale for the unit's reconstructions, so that their strengths compare; else each its
-        own.
-    gap : int
-        Pixels between tiles.
+    field : fields.Field
+    row, column : int
+    size : (int, int)
+        Rows and columns of the picture.
 
-    Returns
-    -------
-    uint8 (H, W, 3), list of float
-        Scales in grey levels of the sheet for a grey level of the picture.
+    >>> from minicnn.network.receptive_fields import Field
+    >>> box(Field((7, 7), (2, 2), (-1, -1)), 0, 3, (20, 20))
+    Box(shown=(-1, 5, 6, 12), seen=(0, 5, 6, 12))
     """
-    common = _scale([t.projection for t in tiles])
-    drawn = [
-        signed_to_uint8(t.projection, common if shared else _scale([t.projection])) for t in tiles
-    ]
-    columns = int(np.ceil(slots**0.5))
-    empty = [None] * (slots - len(tiles))
-    squares = [
-        grid([*pictures, *empty], columns, gap=gap)
-        for pictures in ([d for d, _ in drawn], [t.patch for t in tiles])
-    ]
-    return grid(squares, 2, gap=3 * gap), [scale for _, scale in drawn]
+    whole = (0, 0, *size)
+    found = tuple(field.box(row, column) or whole)
+    seen = *(max(i, 0) for i in found[:2]), *map(min, found[2:], size)
+    fits = [found[i + 2] - found[i] <= size[i] for i in (0, 1)] * 2
+    shown = tuple(f if fit else w for f, w, fit in zip(found, whole, fits, strict=True))
+    return Box(shown, seen)
 
 
-def _scale(projections):
-    """Return the scale at which all but the `CLIPPED` largest values fit into a byte."""
-    size = np.abs(np.concatenate([p.ravel() for p in projections]))
-    size = size[size > 0.01 * size.max(initial=0)]
-    peak = float(np.quantile(size, 1 - CLIPPED)) if size.size else 0.0
-    return 127.0 / peak if peak > 1e-30 else None
+def cut(rgb, where, fill):
+    """Return the part of `rgb` (H, W, 3) that a `Box` shows, with `fill` where it sees nothing."""
+    return overlays.cut(
+        overlays.cut(rgb, where.seen, fill), _moved(where.shown, where.seen[:2]), fill
+    )
 
 
-def sheet(blocks, dead=(), columns=8):
-    """Return one sheet of {unit: block picture}, each with its unit's number above.
+def moved(where, origin):
+    """Return a `Box` in the coordinates of a window with its first pixel at `origin`."""
+    return Box(*(_moved(edges, origin) for edges in where))
 
-    Units that are `dead` have their place too, with nothing in it.
+
+def _moved(edges, origin):
+    return tuple(edge - first for edge, first in zip(edges, (*origin, *origin), strict=True))
+
+
+def inside(field, at, origin):
+    """Return where entry `at` of the picture's map lies in that of the window at `origin`."""
+    return tuple(a - o // (s or 1) for a, o, s in zip(at, origin, field.stride, strict=True))
+
+
+def window_side(field, axis, length):
+    """Return how many rows (axis 0) or columns of a picture of `length` a window has.
+
+    Enough for a field anywhere between two multiples of the stride, and such that the last window
+    ends with the picture.
     """
-    nothing = np.full_like(next(iter(blocks.values())), 255)
-    cells = {unit: labelled(picture, str(unit), size=14) for unit, picture in blocks.items()}
-    cells |= {unit: labelled(nothing, f"{unit} DEAD", size=14) for unit in dead}
-    return grid([cells[unit] for unit in sorted(cells)], columns, gap=14)
+    if field.size is None:
+        return length
+    stride = field.stride[axis]
+    least = field.size[axis] + stride - 1
+    return min(length, least + (length - least) % stride)
+
+
+def window_origin(field, axis, at, length, side):
+    """Return the first row or column of the window for entry `at` of the layer's map."""
+    if side == length:
+        return 0
+    stride = field.stride[axis]
+    first = (field.offset[axis] + at * stride) // stride * stride
+    return min(max(first, 0), length - side)

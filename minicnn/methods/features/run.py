@@ -5,65 +5,88 @@ import tempfile
 import time
 from functools import reduce
 from pathlib import Path
+from typing import NamedTuple
 
 from minicnn.backend import resolve_device
 from minicnn.data.picture_set import PictureSet
 from minicnn.errors import MinicnnError
-from minicnn.methods.deconvnet.projection import Policy
 from minicnn.methods.features import cluster, groups, page, results_file
 from minicnn.methods.features import scan as features_scan
+from minicnn.methods.features.settings import FeaturesOptions, FeaturesSettings
 from minicnn.runs.inputs import load_network
-from minicnn.terminal.report import duration
+from minicnn.terminal.report import Report, duration
 from minicnn.weights import checkpoint
 
 INTERRUPTED = 130
 FILE = "features.h5"
 OF_SCANS = ("layers", "split", "limit", "size", "batch", "shard", "scheduler", "strict")
-LARGEST_TILE = 1024
 EVENT_SECONDS = 1.0  # between two JSON lines of progress
 
 
-def scan(args, report) -> int:
+class Run(NamedTuple):
+    """What is asked for, and what is opened for it; `path` is the file of the numbers."""
+
+    settings: FeaturesSettings
+    options: FeaturesOptions
+    report: Report
+    path: Path
+    net: object = None
+    pictures: PictureSet | None = None
+    device: str = "cpu"
+
+
+def scan(settings, options, report) -> int:
     """Scan a data set, or one shard of it, and draw; return the exit code."""
-    if len(args.data) > 1:
-        raise MinicnnError(f"one data set at a time, not {' and '.join(args.data)}")
-    if args.scheduler and args.device.startswith("cuda"):
+    data, device = settings.data[0], settings.device
+    if len(settings.data) > 1:
+        raise MinicnnError(f"one data set at a time, not {' and '.join(settings.data)}")
+    if options.moved:
+        raise MinicnnError(f"--data {options.moved} is for merge; the data set is {data}")
+    if options.scheduler and device.startswith("cuda"):
         raise MinicnnError("a cluster scans on its processors; leave out --device or --scheduler")
-    device = "cpu" if args.scheduler else resolve_device(args.device)
-    _check_options(args)
-    if args.moved:
-        raise MinicnnError(f"--data {args.moved} is for merge; the data set is {args.data[0]}")
-    net = load_network(args.network, args.weights, args.pool or "own")
-    layers = features_scan.choose_layers(net, args.layers)
-    pictures = PictureSet(args.data[0], args.split, args.limit)
-    _check_apart(args)
-    settings = features_scan.settings_for(net, pictures, layers, top=args.top, size=args.size)
-    part = f"-{args.shard[0]}-of-{args.shard[1]}" if args.shard else ""
-    path = _output(args, Path(FILE).stem + part + ".h5")
-    if args.resume and path.exists():
-        features = results_file.load(path)
-        results_file.check_settings(features.settings, settings, str(path), "what is asked for")
-        results_file.check_shapes(
-            features, features_scan.begin(net, settings), f"{path} is damaged"
-        )
-        report.note(f"{path}: {features.seen} of {settings.pictures} pictures are done")
-    else:
-        features = features_scan.begin(net, settings)
-    blocks = features_scan.shard_blocks(settings, args.shard or (1, 1))
-    features = _run_scan(args, report, features, net, pictures, blocks, path, device)
+    device = "cpu" if options.scheduler else resolve_device(device)
+    net = load_network(settings.network, settings.weights, settings.pool, seed=settings.seed)
+    layers = features_scan.choose_layers(net, settings.layers)
+    pictures = PictureSet(data, settings.split, settings.limit)
+    _check_apart(settings, options)
+    wanted = features_scan.settings_for(net, pictures, layers, top=settings.top, size=settings.size)
+    part = "-{}-of-{}".format(*options.shard) if options.shard else ""
+    path = _output(options, Path(FILE).stem + part + ".h5")
+    run = Run(settings, options, report, path, net, pictures, device)
+    try:
+        features = _scanned(run, _begun(run, wanted))
+    except features_scan.Interrupted:
+        kept = f"what is done is in {path}, go on with --resume"
+        report.note(f"interrupted; {kept if path.exists() else 'nothing was done yet'}")
+        return INTERRUPTED
     if features.complete:
         _name(features, pictures)
     results_file.save(features, path)
-    return _finish(args, report, features, net, pictures, path)
+    return _finish(run, features, draw=not options.shard)
 
 
-def _run_scan(args, report, features, net, pictures, blocks, path, device):
+def _begun(run, wanted):
+    """Return the `Features` of the `ScanSettings` that are wanted: new, or as far as they are."""
+    features = features_scan.begin(run.net, wanted)
+    if not (run.options.resume and run.path.exists()):
+        return features
+    found = results_file.load(run.path)
+    results_file.check_settings(found.settings, wanted, str(run.path), "what is asked for")
+    results_file.check_shapes(found, features, f"{run.path} is damaged")
+    run.report.note(f"{run.path}: {found.seen} of {wanted.pictures} pictures are done")
+    return found
+
+
+def _scanned(run, features):
+    """Return the `Features` with all blocks of the shard done, on this machine or a cluster."""
+    settings, options, report = run.settings, run.options, run.report
+    blocks = features_scan.shard_blocks(features.settings, options.shard or (1, 1))
     todo = sum(len(features.settings.block(b)) for b in blocks if not features.done[b])
     if not todo:
         return features
-    how = {"batch": args.batch, "threads": 1 if args.scheduler else args.threads}
-    memory = groups.memory(net, features, **how) / 2**20
-    where = " a worker" if args.scheduler else ""
+    how = {"batch": settings.batch, "threads": 1 if options.scheduler else settings.threads}
+    memory = groups.memory(run.net, features, **how) / 2**20
+    where = " a worker" if options.scheduler else ""
     report.note(
         f"{todo} pictures to scan, about {memory:.0f} MiB of memory{where} besides the network's"
     )
@@ -81,77 +104,66 @@ def _run_scan(args, report, features, net, pictures, blocks, path, device):
                 report.note(f"skipped picture {number}: {skipped[number]}")
                 known.add(number)
 
-        options = {
+        common = {
             "blocks": blocks,
-            "strict": args.strict,
-            "save": lambda found: found.done.any() and results_file.save(found, path),
+            "strict": options.strict,
+            "save": lambda found: found.done.any() and results_file.save(found, run.path),
             "progress": show,
         }
-        try:
-            if args.scheduler:
-                features = cluster.scan(features, net, args.scheduler, **options)
-            else:
-                features_scan.scan(features, net, pictures, device=device, **how, **options)
-        except features_scan.Interrupted:
-            kept = f"what is done is in {path}, go on with --resume"
-            report.note(f"interrupted; {kept if path.exists() else 'nothing was done yet'}")
-            raise SystemExit(INTERRUPTED) from None
+        if options.scheduler:
+            features = cluster.scan(features, run.net, options.scheduler, **common)
+        else:
+            features_scan.scan(features, run.net, run.pictures, device=run.device, **how, **common)
     seconds = time.monotonic() - started
     report.note(f"{todo} pictures in {duration(seconds)}, {todo / seconds:.1f} a second")
     return features
 
 
-def merge(args, report) -> int:
+def merge(settings, options, report) -> int:
     """Merge the files of shards, and draw if they are all; return the exit code."""
-    files = args.data[1:]
+    files = settings.data[1:]
     if not files:
         raise MinicnnError("name the files to merge: minicnn features merge DIR/*.h5 -o DIR")
-    _check_options(args)
+    given = vars(settings) | vars(options)
     for name in OF_SCANS:
-        if getattr(args, name):
+        if given[name]:
             raise MinicnnError(f"merge takes no --{name}: the files say how they were scanned")
-    path = _output(args, FILE)
+    run = Run(settings, options, report, _output(options, FILE))
     features = reduce(results_file.merge, map(results_file.load, files))
-    settings = features.settings
+    scanned = features.settings
     if not features.complete:
-        left = math.ceil((~features.done).sum() * settings.group)
-        report.note(f"about {left} of {settings.pictures} pictures are not scanned yet")
-    results_file.save(features, path)
-    if not features.complete or args.no_sheets:
-        return _finish(args, report, features, None, None, path)
-    name = args.network or (None if args.weights else settings.network)
-    net = load_network(name, args.weights, settings.pool or "own")
-    pictures = PictureSet(args.moved or settings.data, settings.split, settings.pictures)
-    _check_same(settings, net, pictures)
-    results_file.check_shapes(features, features_scan.begin(net, settings), "the files are damaged")
+        left = math.ceil((~features.done).sum() * scanned.group)
+        report.note(f"about {left} of {scanned.pictures} pictures are not scanned yet")
+    results_file.save(features, run.path)
+    if not features.complete or not options.sheets:
+        return _finish(run, features, draw=False)
+    name = settings.network or (None if settings.weights else scanned.network)
+    net = load_network(name, settings.weights, scanned.pool, seed=settings.seed)
+    pictures = PictureSet(options.moved or scanned.data, scanned.split, scanned.pictures)
+    _check_same(scanned, net, pictures)
+    results_file.check_shapes(features, features_scan.begin(net, scanned), "the files are damaged")
     _name(features, pictures)
-    results_file.save(features, path)
-    return _finish(args, report, features, net, pictures, path)
+    results_file.save(features, run.path)
+    return _finish(run._replace(net=net, pictures=pictures), features, draw=True)
 
 
-def _check_options(args):
-    """Notice before the scan what would fail after it."""
-    if args.tile > LARGEST_TILE:
-        raise MinicnnError(f"tile = {args.tile}; use at most {LARGEST_TILE} pixels a patch")
-
-
-def _check_apart(args):
+def _check_apart(settings, options):
     """Refuse results in the folder of the pictures: a second scan would take them for pictures."""
-    root = Path(args.data[0], args.split or "")
-    if root.is_dir() and Path(args.output).resolve().is_relative_to(root.resolve()):
+    root = Path(settings.data[0], settings.split or "")
+    if root.is_dir() and Path(options.output).resolve().is_relative_to(root.resolve()):
         raise MinicnnError(
-            f"the folder {args.output!r} lies among the pictures of {str(root)!r}, and what is "
+            f"the folder {options.output!r} lies among the pictures of {str(root)!r}, and what is "
             "drawn there would be scanned next time; give a folder elsewhere"
         )
 
 
-def _check_same(settings, net, pictures):
-    if checkpoint.weights_hash(net) != settings.weights:
+def _check_same(scanned, net, pictures):
+    if checkpoint.weights_hash(net) != scanned.weights:
         raise MinicnnError(
-            f"the weights are not those of the scan ({settings.network}, SHA-256 "
-            f"{settings.weights}); give them with --weights FILE"
+            f"the weights are not those of the scan ({scanned.network}, SHA-256 "
+            f"{scanned.weights}); give them with --weights FILE"
         )
-    if pictures.fingerprint() != settings.fingerprint:
+    if pictures.fingerprint() != scanned.fingerprint:
         raise MinicnnError(f"the pictures of {pictures.path} are not those of the scan")
 
 
@@ -161,15 +173,15 @@ def _name(features, pictures):
     features.names = {number: pictures.name(number) for number in sorted(used)}
 
 
-def _output(args, name):
+def _output(options, name):
     """Return where the numbers go; refuse to replace others."""
-    folder = Path(args.output)
+    folder = Path(options.output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MinicnnError(f"cannot make the folder {args.output!r}: {error.strerror}") from None
+        raise MinicnnError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from None
     taken = [p for p in (folder / name, folder / "index.html") if p.exists()]
-    if taken and not (args.force or args.resume):
+    if taken and not (options.force or options.resume):
         raise MinicnnError(
             f"{taken[0]} exists already; go on with --resume, replace it with --force, or give "
             "another folder"
@@ -178,26 +190,27 @@ def _output(args, name):
         tempfile.TemporaryFile(dir=folder).close()  # noticed before the scan, not at its first save
     except OSError as error:
         raise MinicnnError(
-            f"cannot write to the folder {args.output!r}: {error.strerror}"
+            f"cannot write to the folder {str(folder)!r}: {error.strerror}"
         ) from None
     return folder / name
 
 
-def _finish(args, report, features, net, pictures, path):
+def _finish(run, features, draw):
+    """Draw the sheets and the page, if that is wanted, and tell the result."""
     sheets = []
-    if features.complete and not (args.no_sheets or args.shard):
+    if draw and features.complete and run.options.sheets:
         try:
-            sheets = _draw(args, report, features, net, pictures)
+            sheets = _draw(run, features)
         except KeyboardInterrupt:
-            report.note(f"interrupted; the scan is in {path}, go on drawing with --resume")
+            run.report.note(f"interrupted; the scan is in {run.path}, go on drawing with --resume")
             return INTERRUPTED
     dead = {name: int(r.dead.sum()) for name, r in features.layers.items()}
     units = sum(len(r.dead) for r in features.layers.values())
     skipped = f", {len(features.skipped)} skipped" if features.skipped else ""
-    report.result(
-        f"{path}: {features.seen} pictures{skipped}, {units} units, {sum(dead.values())} DEAD"
+    run.report.result(
+        f"{run.path}: {features.seen} pictures{skipped}, {units} units, {sum(dead.values())} DEAD"
         + (f"; look at {sheets[-1]}" if sheets else ""),
-        output=str(path),
+        output=str(run.path),
         complete=features.complete,
         pictures=features.seen,
         skipped={str(number): why for number, why in features.skipped.items()},
@@ -209,20 +222,16 @@ def _finish(args, report, features, net, pictures, path):
     return 0
 
 
-def _draw(args, report, features, net, pictures):
+def _draw(run, features):
     units = sum(len(r.dead) for r in features.layers.values())
-    report.note(f"drawing {units} units")
-    with report.progress(units, "unit") as progress:
+    run.report.note(f"drawing {units} units")
+    with run.report.progress(units, "unit") as progress:
         return page.draw(
             features,
-            net,
-            pictures,
-            args.output,
-            policy=Policy(args.rule, args.overlap, args.order, args.zero_windows, args.lrn),
-            tile=args.tile,
-            shared=args.contrast == "unit",
-            single_file=args.single_file,
-            resume=args.resume,
-            threads=args.threads,
+            run.net,
+            run.pictures,
+            run.options.output,
+            run.settings,
+            resume=run.options.resume,
             progress=lambda done, _: progress.update(done, {}),
         )

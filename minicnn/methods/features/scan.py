@@ -13,11 +13,11 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from minicnn.engine.cpu.workers import WorkerKilledError
 from minicnn.errors import MinicnnError
-from minicnn.methods.deconvnet.switch_statistics import pools_below
+from minicnn.methods.deconvnet.projection import pools_below
 from minicnn.methods.features import results_file, strongest
 from minicnn.methods.features.groups import group_size, looked_at, trunk_shapes
-from minicnn.methods.features.workers import WorkerKilledError
 from minicnn.runs.interrupts import interrupts_noted
 from minicnn.weights import checkpoint
 

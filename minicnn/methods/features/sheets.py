@@ -9,124 +9,158 @@ behind the sheets that are drawn already with the same settings.
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
-from minicnn.methods.deconvnet.projection import Policy
-from minicnn.methods.features import reconstructions
+from minicnn.methods.features.reconstructions import box, projections
 from minicnn.methods.features.strongest import EMPTY
-from minicnn.methods.features.windows import box
+from minicnn.pictures.sheets import grid, labelled, signed_to_uint8
 from minicnn.pictures.writer import read_metadata, save_image
 from minicnn.storage.atomic import results_folder
 
 GAP = 2
-UNITS_A_SHEET = reconstructions.CHUNK
+UNITS_A_SHEET = 64  # whose tiles are held at a time
+CLIPPED = 0.01  # share of the visible values that may leave the range: deep signals are spiky
 
 
-@dataclass(frozen=True)
-class Look:
-    """How sheets are drawn.
-
-    Attributes
-    ----------
-    policy : deconvnet.Policy
-    tile : int
-        Side of a patch, in pixels.
-    shared : bool
-        One contrast for all reconstructions of a unit.
-    """
-
-    policy: Policy
-    tile: int
-    shared: bool
-
-
-def hits(features, net, layer, unit):
-    """Return [(picture, row, column, value, what of the picture is seen)] of a unit."""
-    records, field = features.layers[layer], net.receptive_fields()[layer]
-    size = (features.settings.size,) * 2
-    rows = zip(
-        *(a[unit].tolist() for a in (records.picture, records.row, records.column, records.value)),
-        strict=True,
-    )
-    return [(*row, box(field, *row[1:3], size).seen) for row in rows if row[0] != EMPTY]
-
-
-def draw(features, net, pictures, layer, units, path, writer, evaluator, look):
-    """Draw one sheet, and its units one by one.
+class Sheets:
+    """Draws the sheets of a scan.
 
     Parameters
     ----------
-    features, net, pictures
-        Those of `page.draw`.
-    layer : str
-    units : list of int
-        Those that are dead have a place on the sheet, nothing else.
-    path : Path
-        Of the sheet; it is not written if all units are dead.
-    writer : has `picture(name, rgb)`
-    evaluator : FastEvaluator
-    look : Look
-
-    Returns
-    -------
-    {"tile": [width, height], "block": [width, height]}
-        Pixels of a patch, and of all that is shown of a unit; empty if nothing is.
+    features : Features
+    net : Network
+    pictures : PictureSet
+        The one that was scanned.
+    folder : path
+    settings : DrawSettings
+    keep : callable, keep(name, rgb)
+        Writes the picture of a unit below the folder.
     """
-    alive = _alive(features, layer, units)
-    if not alive:
-        return {}
-    tiles = reconstructions.projections(
-        net,
-        features,
-        pictures,
-        layer,
-        alive,
-        evaluator=evaluator,
-        policy=look.policy,
-        tile=look.tile,
-    )
-    blocks, scales = {}, {}
-    for unit in alive:
-        blocks[unit], scales[unit] = reconstructions.block(
-            tiles[unit], features.settings.top, shared=look.shared, gap=GAP
+
+    def __init__(self, features, net, pictures, folder, settings, keep):
+        self.features, self.net, self.pictures = features, net, pictures
+        self.folder, self.settings, self.keep = Path(folder), settings, keep
+        self.policy, self.shared = settings.policy, settings.contrast == "unit"
+        self.evaluator = FastEvaluator(net, settings.threads)
+
+    def draw(self, layer, units):
+        """Draw one sheet, and its units one by one.
+
+        Parameters
+        ----------
+        layer : str
+        units : range
+            Those that are dead have a place on the sheet, nothing else.
+
+        Returns
+        -------
+        {"tile": [width, height], "block": [width, height]}
+            Pixels of a patch, and of all that is shown of a unit; empty if all units are dead: then
+            no sheet is written.
+        """
+        alive = self._alive(layer, units)
+        if not alive:
+            return {}
+        tiles = projections(
+            self.net,
+            self.features,
+            self.pictures,
+            layer,
+            alive,
+            evaluator=self.evaluator,
+            policy=self.policy,
+            patch=self.settings.patch,
         )
-        writer.picture(unit_file(layer, unit), blocks[unit])
-    sizes = {
-        "tile": list(tiles[unit][0].patch.shape[1::-1]),
-        "block": list(blocks[unit].shape[1::-1]),
-    }
-    metadata = _metadata(features, net, layer, units, look)
-    metadata["scale"] = {u: scale[0] if look.shared else scale for u, scale in scales.items()}
-    results_folder(path.parent, [])
-    rgb = reconstructions.sheet(blocks, metadata["dead"])
-    save_image(path, rgb, metadata=metadata | sizes, force=True)
-    return sizes
+        blocks, scales = {}, {}
+        for unit in alive:
+            blocks[unit], scales[unit] = block(
+                tiles[unit], self.features.settings.top, shared=self.shared
+            )
+            self.keep(unit_file(layer, unit), blocks[unit])
+        sizes = {
+            "tile": list(tiles[unit][0].patch.shape[1::-1]),
+            "block": list(blocks[unit].shape[1::-1]),
+        }
+        metadata = self._metadata(layer, units)
+        metadata["scale"] = {u: scale[0] if self.shared else scale for u, scale in scales.items()}
+        path = self.file(layer, units)
+        results_folder(path.parent, [])
+        rgb = sheet(blocks, metadata["dead"])
+        save_image(path, rgb, metadata=metadata | sizes, force=True)
+        return sizes
 
+    def drawn(self, layer, units):
+        """Return what `draw` returned if the same sheet is there already, else None."""
+        path, alive = self.file(layer, units), self._alive(layer, units)
+        if not (alive and path.exists()):
+            return None
+        if not all((self.folder / unit_file(layer, unit)).exists() for unit in alive):
+            return None
+        try:
+            found = read_metadata(path)
+        except MinicnnError:
+            return None  # of another program
+        wanted = json.loads(json.dumps(self._metadata(layer, units)))
+        if any(found.get(name) != value for name, value in wanted.items()):
+            return None
+        sizes = {name: found.get(name) for name in ("tile", "block")}
+        return sizes if all(sizes.values()) else None
 
-def drawn(features, net, layer, units, path, look):
-    """Return what `draw` returned if the same sheet is there already, else None."""
-    folder = path.parent.parent
-    alive = _alive(features, layer, units)
-    if not (alive and path.exists()):
-        return None
-    if not all((folder / unit_file(layer, unit)).exists() for unit in alive):
-        return None
-    try:
-        found = read_metadata(path)
-    except MinicnnError:
-        return None  # of another program
-    wanted = json.loads(json.dumps(_metadata(features, net, layer, units, look)))
-    if any(found.get(name) != value for name, value in wanted.items()):
-        return None
-    sizes = {name: found.get(name) for name in ("tile", "block")}
-    return sizes if all(sizes.values()) else None
+    def file(self, layer, units):
+        """Return the path of the sheet of some units."""
+        number = units[0] // UNITS_A_SHEET + 1
+        return self.folder / "sheets" / f"{folder_name(layer)}-{number:02d}.png"
 
+    def hits(self, layer, unit):
+        """Return [(picture, row, column, value, what of the picture is seen)] of a unit."""
+        records, field = self.features.layers[layer], self.net.receptive_fields()[layer]
+        size = (self.features.settings.size,) * 2
+        rows = zip(
+            *(
+                array[unit].tolist()
+                for array in (records.picture, records.row, records.column, records.value)
+            ),
+            strict=True,
+        )
+        return [(*row, box(field, *row[1:3], size).seen) for row in rows if row[0] != EMPTY]
 
-def sheet_file(folder, layer, first):
-    """Return the path of the sheet that begins with unit `first`."""
-    return Path(folder) / "sheets" / f"{folder_name(layer)}-{first // UNITS_A_SHEET + 1:02d}.png"
+    def _alive(self, layer, units):
+        return [unit for unit in units if not self.features.layers[layer].dead[unit]]
+
+    def _metadata(self, layer, units):
+        features, settings = self.features, self.features.settings
+        alive = self._alive(layer, units)
+        return {
+            "verb": "features",
+            "layer": layer,
+            "units": alive,
+            "dead": [unit for unit in units if unit not in alive],
+            "activations": {
+                unit: [
+                    {
+                        "picture": features.names.get(picture, picture),
+                        "position": [row, column],
+                        "value": value,
+                        "seen": seen,
+                    }
+                    for picture, row, column, value, seen in self.hits(layer, unit)
+                ]
+                for unit in alive
+            },
+            "network": settings.network,
+            "weights_sha256": settings.weights,
+            "data": settings.data,
+            "data_sha256": settings.fingerprint,
+            "pictures": features.seen,
+            "size": settings.size,
+            "side": self.settings.patch,
+            "policy": self.policy.metadata(),
+            "contrast": self.settings.contrast,
+        }
 
 
 def unit_file(layer, unit):
@@ -139,36 +173,53 @@ def folder_name(layer):
     return re.sub(r"[^\w.-]", "-", layer)
 
 
-def _alive(features, layer, units):
-    return [unit for unit in units if not features.layers[layer].dead[unit]]
+def block(tiles, slots, *, shared=True, gap=GAP):
+    """Return a unit's block: square of reconstructions, square of patches; and the scales used.
+
+    Parameters
+    ----------
+    tiles : list of Tile
+        At least one.
+    slots : int
+        Tiles that the block has room for; those that are not there stay white.
+    shared : bool
+        One scale for the unit's reconstructions, so that their strengths compare; else each its
+        own.
+    gap : int
+        Pixels between tiles.
+
+    Returns
+    -------
+    uint8 (H, W, 3), list of float
+        Scales in grey levels of the sheet for a grey level of the picture.
+    """
+    common = _scale([t.projection for t in tiles])
+    drawn = [
+        signed_to_uint8(t.projection, common if shared else _scale([t.projection])) for t in tiles
+    ]
+    columns = int(np.ceil(slots**0.5))
+    empty = [None] * (slots - len(tiles))
+    squares = [
+        grid([*pictures, *empty], columns, gap=gap)
+        for pictures in ([d for d, _ in drawn], [t.patch for t in tiles])
+    ]
+    return grid(squares, 2, gap=3 * gap), [scale for _, scale in drawn]
 
 
-def _metadata(features, net, layer, units, look):
-    settings, alive = features.settings, _alive(features, layer, units)
-    return {
-        "verb": "features",
-        "layer": layer,
-        "units": alive,
-        "dead": [unit for unit in units if unit not in alive],
-        "activations": {
-            unit: [
-                {
-                    "picture": features.names.get(picture, picture),
-                    "position": [row, column],
-                    "value": value,
-                    "seen": seen,
-                }
-                for picture, row, column, value, seen in hits(features, net, layer, unit)
-            ]
-            for unit in alive
-        },
-        "network": settings.network,
-        "weights_sha256": settings.weights,
-        "data": settings.data,
-        "data_sha256": settings.fingerprint,
-        "pictures": features.seen,
-        "size": settings.size,
-        "side": look.tile,
-        "policy": look.policy.metadata(),
-        "contrast": "unit" if look.shared else "picture",
-    }
+def _scale(projections):
+    """Return the scale at which all but the `CLIPPED` largest values fit into a byte."""
+    size = np.abs(np.concatenate([p.ravel() for p in projections]))
+    size = size[size > 0.01 * size.max(initial=0)]
+    peak = float(np.quantile(size, 1 - CLIPPED)) if size.size else 0.0
+    return 127.0 / peak if peak > 1e-30 else None
+
+
+def sheet(blocks, dead=(), columns=8):
+    """Return one sheet of {unit: block picture}, each with its unit's number above.
+
+    Units that are `dead` have their place too, with nothing in it.
+    """
+    nothing = np.full_like(next(iter(blocks.values())), 255)
+    cells = {unit: labelled(picture, str(unit), size=14) for unit, picture in blocks.items()}
+    cells |= {unit: labelled(nothing, f"{unit} DEAD", size=14) for unit in dead}
+    return grid([cells[unit] for unit in sorted(cells)], columns, gap=14)

@@ -1,71 +1,160 @@
 """Inversion: pictures that a layer of the network cannot tell from a given one.
 
 Several pictures from several seeds show what the layer does not determine (figure 9 of the lecture
-notes), several layers in a row what each of them keeps (figure 14). `inversion` has the formulas.
+notes), several layers in a row what each of them keeps (figure 14). `energy` has the formulas.
 """
 
-import itertools
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn.backend import to_device, to_host
 from minicnn.engine.select import Evaluation, evaluator_of, replaying
 from minicnn.errors import MinicnnError
-from minicnn.methods.inversion import energy as inversion_energy
+from minicnn.methods.inversion import energy, findings
+from minicnn.methods.inversion.settings import resolve
+from minicnn.network.network import Network
 from minicnn.objectives.layer_losses import sum_squares
-from minicnn.optimizers import minimize
-from minicnn.pictures.arrays import deprocess, preprocess, to_uint8
-from minicnn.pictures.sheets import grid, labelled
-from minicnn.runs import stages
-from minicnn.runs.job import Outcome
+from minicnn.optimizers import Result, minimize
+from minicnn.pictures.arrays import deprocess, grey_level, preprocess, resize, to_uint8
+from minicnn.runs.inputs import open_all
+from minicnn.runs.search import GOES_ON, Outcome, SearchJob, later, run_all, summary
 
 
-def run(job, callback=None):
-    """Make the picture of an `settings.Job`: one reconstruction, or a sheet of them.
+def open_job(settings, files=None):
+    """Return the `Job` of checked settings: picture read, defaults filled in, arrays made.
 
-    Returns
-    -------
-    style.Outcome
-        Also after Ctrl-C, a stall or a NaN: what there is, and why it ended. `findings["layers"]`
-        has the errors and the diversity of each layer.
+    Parameters
+    ----------
+    settings : InvertSettings
+    files : dict, optional
+        role -> where a picture named in the settings lies now.
+
+    Raises
+    ------
+    MinicnnError
+        For whatever would make the run fail.
     """
-    evaluator = evaluator_of(job.net, Evaluation(job.settings.engine, job.settings.threads))
-    parts, runs = [], []
-    for layer in job.settings.layers:
-        target = evaluator.forward(job.x, [layer], keep=False)[layer]
-        if not sum_squares(target) > 0:
-            raise MinicnnError(
-                f"all activations of layer {layer} are 0 for this picture, there is nothing to "
-                "invert; use another layer or another picture"
-            )
-        for seeds in _batches(job.settings):
-            parts.append((layer, target))
-            runs.append(
-                (job.settings.iterations, partial(_invert, job, evaluator, layer, target, seeds))
-            )
-    outcomes = stages.run_all(runs, callback)
-    found = {layer: [] for layer in job.settings.layers}
-    targets = dict(parts)
-    for (layer, _), outcome in zip(parts, outcomes, strict=False):
-        found[layer].append(outcome)
-    found = {layer: outcomes for layer, outcomes in found.items() if outcomes}
-    pictures, rows = {}, []
-    for layer, done in found.items():
-        x = np.concatenate([to_host(outcome.x) for outcome in done])
-        pictures[layer] = [to_uint8(deprocess(one[None], job.net.attrs["preprocess"])) for one in x]
-        rows.append(_findings(job, evaluator, layer, targets[layer], x, pictures[layer], done))
-    result = stages.summary([outcome.result for outcome in outcomes])
-    return Outcome(_sheet(job, pictures, rows), result, {"layers": rows})
+    reader, read, net, device = open_all(settings, files, pool="max")
+    settings = resolve(settings, net)
+    picture = resize(read["image"], (settings.height, settings.width))
+    x = to_device(preprocess(picture, net.attrs["preprocess"]), device)
+    return Job(settings, net, x, reader.notes, reader.inputs, picture, device)
 
 
-class _Inverted:
-    """A batch of reconstructions: x (N, 3, H, W) in the network's units, and the result."""
+@dataclass(frozen=True)
+class Job(SearchJob):
+    """Checked settings with nothing left open, and the arrays that they stand for.
 
-    def __init__(self, x, result):
-        self.x, self.result = x, result
+    Attributes
+    ----------
+    x : float32 (1, 3, H, W), the picture, preprocessed for `net`, on its device
+    picture : uint8 (H, W, 3), the same as resized
+    """
+
+    settings: object
+    net: Network
+    x: np.ndarray
+    notes: list
+    inputs: dict
+    picture: np.ndarray = field(repr=False)
+    device: str = "cpu"
+
+    verb = "invert"
+
+    @property
+    def steps(self):
+        """Iterations of the whole run."""
+        s = self.settings
+        return s.iterations * len(s.layers) * len(_batches(s))
+
+    @property
+    def size(self):
+        """Rows and columns of a reconstruction."""
+        return self.x.shape[2:]
+
+    @property
+    def scale(self):
+        """One unit of the x' that is searched for, in the network's: float32 (1, 3, 1, 1)."""
+        unit = energy.unit(self.settings.preset, self.x.shape[1:])
+        return grey_level(self.net, self.x) * self.x.dtype.type(unit)
+
+    def strengths(self, layer):
+        """Return the `energy.Strengths` for a layer."""
+        s = self.settings
+        by_preset = energy.strengths(s.preset, self.net, layer, self.x.shape[1:], s.tv_beta)
+        own = {"data": s.data_weight, "alpha": s.alpha_weight, "tv": s.tv_weight}
+        return by_preset._replace(**{k: v for k, v in own.items() if v is not None})
+
+    def run(self, callback=None):
+        """Make the picture: one reconstruction, or a sheet of them.
+
+        Parameters
+        ----------
+        callback : callable, callback(iteration, x, value, info), optional
+            See `optimizers.minimize`.
+
+        Returns
+        -------
+        Outcome
+            Also after Ctrl-C, a stall or a NaN: what there is, and why it ended.
+            `findings["layers"]` has the errors and the diversity of each layer.
+        """
+        s = self.settings
+        evaluator = evaluator_of(self.net, Evaluation(s.engine, s.threads))
+        targets = {layer: _target(self, evaluator, layer) for layer in s.layers}
+        parts = [(layer, seeds) for layer in s.layers for seeds in _batches(s)]
+        runs = [
+            (s.iterations, partial(_invert, self, evaluator, layer, targets[layer], seeds))
+            for layer, seeds in parts
+        ]
+        batches = run_all(runs, callback)
+        done = {}
+        for (layer, _), batch in zip(parts, batches, strict=False):
+            done.setdefault(layer, []).append(batch)
+        pictures, rows = {}, []
+        for layer, own in done.items():
+            x = np.concatenate([to_host(batch.x) for batch in own])
+            made = [to_uint8(deprocess(one[None], self.net.attrs["preprocess"])) for one in x]
+            results, target = [batch.result for batch in own], targets[layer]
+            rows.append(findings.of_layer(self, evaluator, layer, target, x, made, results))
+            pictures[layer] = made
+        result = summary([batch.result for batch in batches])
+        return Outcome(findings.sheet(self, pictures, rows), result, {"layers": rows})
+
+    def snapshot(self, x):
+        """Return the picture of x'."""
+        return to_uint8(self.colours(x))
+
+    def colours(self, x):
+        """Return the same before it is rounded and clipped, float64 in 0..255."""
+        seen = energy.middle(x, self.size)
+        return deprocess(seen * self.scale, self.net.attrs["preprocess"])
+
+    def views(self, outcome):
+        """Return {label: picture} of the sheet."""
+        return {"source": self.picture, "inverted": outcome.picture}
+
+
+class Batch(NamedTuple):
+    """Reconstructions that were searched for at once."""
+
+    x: Any  # array (N, 3, H, W) in the network's units
+    result: Result
+
+
+def _target(job, evaluator, layer):
+    """Return the activation of the picture at a layer."""
+    target = evaluator.forward(job.x, [layer], keep=False)[layer]
+    if not sum_squares(target) > 0:
+        raise MinicnnError(
+            f"all activations of layer {layer} are 0 for this picture, there is nothing to "
+            "invert; use another layer or another picture"
+        )
+    return target
 
 
 def _batches(settings):
@@ -79,147 +168,65 @@ def _batches(settings):
 
 
 def _invert(job, evaluator, layer, target, seeds, callback=None):
-    s, shape = job.settings, job.x.shape[1:]
-    scale = job.scale
-    weights = job.strengths(layer)
-    terms = inversion_energy.energy_terms(s.preset, target, layer, weights, s.tv_beta)
-    energy = partial(inversion_energy.Energy, terms, replaying(evaluator), scale)
+    """Return the `Batch` of a layer, from these seeds."""
+    s, weights = job.settings, job.strengths(layer)
+    terms = energy.energy_terms(s.preset, target, layer, weights, s.tv_beta)
+    function = partial(energy.Energy, terms, replaying(evaluator), job.scale)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         if s.preset == "ijcv16":
-            x, result = _with_jitter(job, layer, energy, seeds, callback)
+            result = _with_jitter(job, layer, function, seeds, callback)
         else:
-            start = to_device(
-                inversion_energy.noise(s.preset, shape, seeds, job.x.dtype), job.device
-            )
-            options = {}
-            if s.preset == "cvpr15":
-                options = {
-                    "learning_rate": inversion_energy.cvpr15_rate(s.iterations),
-                    "momentum": inversion_energy.MOMENTUM,
-                    "restart": True,
-                    "keep": "last",  # the best of a batch would tie its pictures together
-                }
-            name = (
-                s.optimizer if s.preset == "lbfgs" else inversion_energy.PRESETS[s.preset].optimizer
-            )
-            result = minimize(
-                name,
-                energy(),
-                start,
-                iterations=s.iterations,
-                max_evaluations=s.evaluations,
-                callback=callback,
-                **options,
-            )
-            x = result.x
-    return _Inverted(x * scale, result)
+            start = _start(job, job.x.shape[1:], seeds)
+            options = {"iterations": s.iterations, "callback": callback}
+            result = _minimize(job, function(), start, **options)
+    return Batch(result.x * job.scale, result)
 
 
-def _with_jitter(job, layer, energy, seeds, callback):
-    """Moving for 6/7 of the iterations, then from the middle at a tenth of the rate."""
+def _start(job, shape, seeds):
+    """Return the noise to start from, on the device."""
+    return to_device(energy.noise(job.settings.preset, shape, seeds, job.x.dtype), job.device)
+
+
+def _minimize(job, function, start, **options):
+    """Search as the preset does."""
+    s = job.settings
+    name = s.optimizer if s.preset == "lbfgs" else energy.PRESETS[s.preset].optimizer
+    if s.preset != "lbfgs":
+        options["keep"] = "last"  # the best of a batch would tie its pictures together
+    if s.preset == "cvpr15":
+        rate = energy.cvpr15_rate(s.iterations)
+        options |= {"learning_rate": rate, "momentum": energy.MOMENTUM, "restart": True}
+    return minimize(name, function, start, max_evaluations=s.evaluations, **options)
+
+
+def _with_jitter(job, layer, function, seeds, callback):
+    """Move the window for 6/7 of the iterations, then stay in the middle at a tenth of the rate."""
     s, (channels, rows, columns) = job.settings, job.x.shape[1:]
-    jitter = s.jitter or inversion_energy.jitter_of(job.net, layer)
-    window = inversion_energy.Window(jitter, seeds)
-    canvas = (channels, rows + jitter - 1, columns + jitter - 1)
-    start = to_device(inversion_energy.noise(s.preset, canvas, seeds, job.x.dtype), job.device)
-    rate = inversion_energy.ijcv16_rate(job.x.shape[1:])
-    moving = max(1, s.iterations * 6 // 7)
-    options = {"project": inversion_energy.into_ball, "keep": "last"}
-    state = {"x": start}
-
-    def first(watch):
-        result = minimize(
-            "adagrad",
-            energy(window=window if jitter > 1 else None),
+    jitter = s.jitter or energy.jitter_of(job.net, layer)
+    window = energy.Window(jitter, seeds) if jitter > 1 else None
+    start = _start(job, (channels, rows + jitter - 1, columns + jitter - 1), seeds)
+    rate, moving = energy.ijcv16_rate((channels, rows, columns)), max(1, s.iterations * 6 // 7)
+    minimized = partial(_minimize, job, project=energy.into_ball)
+    results = [
+        minimized(
+            function(window=window),
             start,
             iterations=moving,
-            max_evaluations=s.evaluations,
-            callback=watch,
             learning_rate=rate,
-            **options,
+            callback=callback,
         )
-        state["x"] = inversion_energy.middle(result.x, job.size)
-        return _Inverted(None, result)
-
-    def second(watch):
-        result = minimize(
-            "adagrad",
-            energy(),
-            state["x"],
-            iterations=s.iterations - moving,
-            max_evaluations=s.evaluations,
-            callback=watch,
-            learning_rate=rate / 10,
-            **options,
-        )
-        state["x"] = result.x
-        return _Inverted(None, result)
-
-    phases = [(moving, first)]
-    if s.iterations > moving:
-        phases.append((s.iterations - moving, second))
-    outcomes = stages.run_all(phases, callback)
-    result = stages.summary([outcome.result for outcome in outcomes])
-    return state["x"], replace(result, x=state["x"])
-
-
-def _findings(job, evaluator, layer, target, x, pictures, done):
-    """Return what was measured of the reconstructions of a layer, plain values."""
-    attrs = job.net.attrs["preprocess"]
-    seen = np.concatenate([preprocess(picture, attrs) for picture in pictures])
-    result = stages.summary([outcome.result for outcome in done])
-    return {
-        "layer": layer,
-        "strengths": job.strengths(layer)._asdict(),
-        "errors": _errors(evaluator, layer, target, to_device(x, job.device)),
-        "picture_errors": _errors(evaluator, layer, target, to_device(seen, job.device)),
-        "diversity": diversity(pictures),
-        "energies": [outcome.result.value for outcome in done],
-        "iterations": result.iterations,
-        "evaluations": result.evaluations,
-        "reason": result.reason,
-    }
-
-
-def _errors(evaluator, layer, target, x):
-    """Return |Φ(x) - Φ0|² / |Φ0|² of each picture."""
-    norm = sum_squares(target)
-    return [
-        sum_squares(evaluator.forward(x[n : n + 1], [layer], keep=False)[layer] - target) / norm
-        for n in range(len(x))
     ]
-
-
-def diversity(pictures):
-    """Return the root mean square difference of two of the pictures, over all pairs; grey levels.
-
-    None for a single picture.
-    """
-    pairs = list(itertools.combinations([p.astype(np.float64) for p in pictures], 2))
-    if not pairs:
-        return None
-    return float(np.sqrt(np.mean([np.mean((a - b) ** 2) for a, b in pairs])))
-
-
-def _sheet(job, pictures, rows):
-    """One picture alone; a row of layers behind the source; or a row of restarts for each layer.
-
-    Under each name stands the normalised error of the picture.
-    """
-    errors = {row["layer"]: row["picture_errors"] for row in rows}
-    if job.settings.restarts == 1:
-        if len(job.settings.layers) == 1:
-            return next(iter(pictures.values()))[0]
-        cells = [labelled(job.picture, "source\nerror")]
-        for layer, made in pictures.items():
-            cells.append(labelled(made[0], f"{layer}\n{errors[layer][0]:.2g}"))
-        return grid(cells, len(cells))
-    cells, columns = [], 1 + job.settings.restarts
-    for number, (layer, made) in enumerate(pictures.items()):
-        first = job.picture if number == 0 else np.full_like(job.picture, 255)
-        row = [labelled(first, f"{layer}\nerror")]
-        for i, picture in enumerate(made):
-            row.append(labelled(picture, f"seed {job.settings.seed + i}\n{errors[layer][i]:.2g}"))
-        cells += row + [None] * (columns - len(row))
-    return grid(cells, columns)
+    x = energy.middle(results[0].x, job.size)
+    if moving < s.iterations and results[0].status in GOES_ON:
+        results.append(
+            minimized(
+                function(),
+                x,
+                iterations=s.iterations - moving,
+                learning_rate=rate / 10,
+                callback=callback and later(callback, moving, results[0].evaluations, 1),
+            )
+        )
+        x = results[1].x
+    return replace(summary(results), x=x)

@@ -6,10 +6,10 @@ from pathlib import Path
 from minicnn.methods.style import demo
 from minicnn.methods.style.settings import StyleSettings
 from minicnn.methods.style.verb import STYLE
-from minicnn.runs.options import add_settings, settings_of
+from minicnn.runs.options import add_settings
 from minicnn.runs.outputs import Outputs
 from minicnn.runs.picture_run import check_files
-from minicnn.runs.settings import FLAG, LARGEST, RunOptions, count, setting, text
+from minicnn.runs.settings import FLAG, LARGEST, RunOptions, count, setting, settings_of, text
 from minicnn.terminal.report import Report
 
 example = "minicnn demo"

@@ -312,6 +312,7 @@ def resolve(settings, net, shape, style_shapes=()):
             **{key: getattr(loss, key) for key in loss._fields if key != "pool"},
         }
     )
+    settings = replace(settings, style_scale=None)  # `style_size` says it now
     if settings.init == "mix" and settings.noise_ratio is None:
         settings = replace(settings, noise_ratio=NOISE_RATIO)
     for kind in ("content", "style"):

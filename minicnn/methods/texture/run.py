@@ -29,8 +29,6 @@ from minicnn.pictures.sheets import grid, labelled
 from minicnn.runs.inputs import check_size, noise, open_all, tones
 from minicnn.runs.search import Outcome, SearchJob, run_all, search, summary
 
-MEMORY = 20  # pairs that L-BFGS remembers, as in the authors' program
-
 
 def open_job(settings, files=None):
     """Return the `Job` of checked settings: files read, defaults filled in, arrays made.
@@ -99,6 +97,7 @@ class Job(SearchJob):
     device: str = "cpu"
 
     verb = "texture"
+    pairs = 20  # that the L-BFGS methods remember, as in the authors' program
 
     @property
     def steps(self):
@@ -145,7 +144,7 @@ class Job(SearchJob):
 
     def search_options(self, number=0):
         """Return how a texture is searched for: pairs that L-BFGS remembers, bounds of pixels."""
-        options, source = {"pairs": MEMORY}, self.sources[number]
+        options, source = {"pairs": self.pairs}, self.sources[number]
         if self.settings.bounds == "source":
             options["bounds"] = (float(source.min()), float(source.max()))
         return options

@@ -7,7 +7,7 @@ from minicnn.runs.outputs import FrameOutputs, SnapshotOutputs
 from minicnn.runs.picture_run import PictureVerb
 
 EXAMPLE = """
-minicnn demo --iterations 1
+minicnn demo --size 64
 minicnn texture minicnn-demo/style.jpg -o texture.png --size 192x128 --iterations 30
 """
 

@@ -1,7 +1,10 @@
 """The verb `curves`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import Declared, RunOptions, as_in, setting, settings_of, text
 from minicnn.terminal.report import Report, table
 
 example = """
@@ -10,17 +13,25 @@ minicnn curves minivgg -o curves.png
 SHOWN = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_top5")
 
 
-def add(verb) -> None:
-    """Declare the options."""
-    verb.add_argument(
-        "runs",
-        metavar="RUN",
-        nargs="+",
+@dataclass(frozen=True)
+class CurvesSettings(Declared):
+    """Which runs, and where their curves go."""
+
+    runs: list = setting(
+        text("RUN"),
         help="folder of `minicnn train`, its log.csv, a weight file, or a network at hand",
+        option="RUN",
+        argument=True,
+        several=True,
     )
-    verb.add_argument("-o", "--output", metavar="OUT.png", required=True, help="picture to write")
-    verb.add_argument("--force", action="store_true", help="replace files that exist")
-    verb.add_argument("--json", action="store_true", help="the result as a JSON line")
+    output: str = setting(text("OUT.png"), help="picture to write", group="files")
+    force: bool = as_in(RunOptions, "force")
+    json: bool = as_in(RunOptions, "json", help="the result as a JSON line")
+
+
+def add(parser) -> None:
+    """Declare the options."""
+    add_settings(parser, CurvesSettings)
 
 
 def run(args) -> int:
@@ -31,21 +42,23 @@ def run(args) -> int:
     from minicnn.runs import plots
     from minicnn.storage.atomic import write_whole
 
-    if Path(args.output).suffix.lower() != ".png":
+    settings = settings_of(CurvesSettings, args)
+    output = settings.output
+    if Path(output).suffix.lower() != ".png":
         raise MinicnnError(
-            f"curves are drawn as PNG; give a name that ends in .png, not {args.output!r}"
+            f"curves are drawn as PNG; give a name that ends in .png, not {output!r}"
         )
-    check_output(args.output, args.force)
-    runs = {str(path): read_history(path) for path in args.runs}
-    write_whole(args.output, plots.training(runs))
+    check_output(output, settings.force)
+    runs = {str(path): read_history(path) for path in settings.runs}
+    write_whole(output, plots.training(runs))
     rows = [
         {"run": name, **{key: _short(history[-1].get(key)) for key in SHOWN}}
         for name, history in runs.items()
     ]
-    report = Report(args.json)
+    report = Report(settings.json)
     report.result(
-        f"{table(rows)}\n{args.output}",
-        output=str(args.output),
+        f"{table(rows)}\n{output}",
+        output=output,
         runs={name: history[-1] for name, history in runs.items()},
     )
     return 0

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minicnn.methods.training.settings import TrainSettings
-from minicnn.runs.options import add_settings, settings_of
-from minicnn.runs.settings import FLAG, RunOptions, setting
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import FLAG, RunOptions, setting, settings_of
 from minicnn.terminal.report import Report
 
 INTERRUPTED = 130
 example = """
-minicnn train pictures -o run --epochs 10 --batch 64 --group 32
-minicnn train pictures -o run --epochs 10 --batch 64 --group 32 --resume
+minicnn demo -o pictures/train/demo --size 64 --iterations 1
+minicnn demo -o pictures/val/demo --size 64 --iterations 1
+minicnn train pictures -o run --epochs 2 --batch 4 --group 4 --snapshots 1,2
+minicnn train pictures -o run --epochs 3 --batch 4 --group 4 --snapshots 1,2 --resume
 """
 
 

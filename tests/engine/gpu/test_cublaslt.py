@@ -13,7 +13,7 @@ from cuda_on_cpu.host_machine import HostMachine
 from cuda_on_cpu.module import COMPILER
 from test_device_plan import compile_on, drawn, network
 
-from minicnn.engine.gpu import cublaslt, plan, terms
+from minicnn.engine.gpu import compiled_objective, cublaslt, terms
 from minicnn.engine.gpu.buffers import Buffers
 from minicnn.errors import MinicnnError
 
@@ -85,7 +85,7 @@ def test_a_plan_on_these_products(library, monkeypatch, precision):
         def products(self, buffers):
             return products_of(library, buffers, tf32=False)
 
-    for part in (terms, plan):
+    for part in (terms, compiled_objective):
         monkeypatch.setattr(part, "SUM_BLOCKS", 3)
     net = network()
     explicit, objective, x = drawn(net)

@@ -120,6 +120,7 @@ def test_the_plan_without_columns(precision, close, monkeypatch):
     assert found != with_columns(x)[0], "it went the other way"
 
 
+@pytest.mark.smoke
 @needs_compiler
 @pytest.mark.parametrize(
     "options",

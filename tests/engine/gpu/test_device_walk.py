@@ -11,8 +11,9 @@ from minicnn.engine.gpu.compiled_objective import CompiledObjective
 from minicnn.engine.gpu.evaluator import DeviceEvaluator, DeviceReplay, bytes_needed
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
-from minicnn.methods.inversion import energy, run
-from minicnn.methods.inversion.settings import InvertSettings, Job
+from minicnn.methods.inversion import energy
+from minicnn.methods.inversion.run import Job
+from minicnn.methods.inversion.settings import InvertSettings
 from minicnn.methods.texture.loss import texture_objective
 from minicnn.network.layers import AvgPool2d
 from minicnn.objectives.content import ContentLoss
@@ -39,6 +40,7 @@ def picture(*shape, seed=1):
     return (40 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("fed", [["relu1_1", "relu2_1"], ["relu2_1"], ["relu1_1"]])
 def test_a_replay_equals_the_network(fed):
     net, taps = network(AvgPool2d), ["relu1_1", "relu2_1"]
@@ -160,12 +162,12 @@ def test_an_inversion(on_device, preset):
     net = network(AvgPool2d)
     net.attrs["preprocess"] = PREPROCESS
     x = picture(1, 3, 21, 18) / 50
-    settings = InvertSettings("i", ["relu2_1"], preset=preset, iterations=6, jitter=None)
+    settings = InvertSettings("i", layers=["relu2_1"], preset=preset, iterations=6)
     done = {}
     for engine in ("auto", "explicit"):
         own = InvertSettings(**{**vars(settings), "engine": engine})
         job = Job(own, net, x, [], {}, np.zeros((21, 18, 3), np.uint8))
-        done[engine] = run.run(job)
+        done[engine] = job.run()
     assert len(on_device) == 1, "a size is compiled once"
     ours, theirs = (done[engine].result for engine in ("auto", "explicit"))
     assert ours.iterations == theirs.iterations == 6

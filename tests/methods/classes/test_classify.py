@@ -143,6 +143,7 @@ def test_bad_requests_get_one_clear_line(run, arguments, code, message):
     assert err.count("\n") == 1
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("name", "shape", "cut"),
     [

@@ -26,6 +26,7 @@ def wave(f1, f2, size, phase=0.3):
     return np.cos(2 * np.pi * (f1 * i + f2 * j) + phase)
 
 
+@pytest.mark.smoke
 def test_wilson_interval_solves_its_equation():
     for count, of in ((0, 48), (3, 64), (40, 80), (64, 64)):
         found = wilson(count, of)
@@ -89,6 +90,7 @@ def test_waves_above_the_limit_of_the_stride_are_folded():
     assert filter_spectrum.folded_shares(wide, spectrum, 4) == pytest.approx([0], abs=1e-9)
 
 
+@pytest.mark.smoke
 def test_harmonics_of_waves_combs_and_noise(rng):
     def share(picture, stride):
         return filter_spectrum.harmonics(np.stack([picture] * 3, axis=2), stride)[0]

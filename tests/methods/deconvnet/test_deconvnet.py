@@ -75,6 +75,7 @@ def picture(rng, count=1, dtype="float64"):
     return rng.standard_normal((count, 3, 13, 15)).astype(dtype)
 
 
+@pytest.mark.smoke
 @each_layer
 def test_the_rule_gradient_equals_finite_differences(rng, name, layer):
     net, x = NETS[name](), picture(rng)
@@ -242,6 +243,7 @@ def test_groups_do_not_mix(rng):
     assert project(net, x, "conv2", [0]).dx[:, :2].any()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("call", "message"),
     [

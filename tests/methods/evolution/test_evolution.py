@@ -12,6 +12,7 @@ from minicnn.cli import main
 from minicnn.data.picture_set import PictureSet
 from minicnn.methods.evolution import distances, report, snapshots
 from minicnn.methods.evolution.evolution import arrivals, evolve
+from minicnn.methods.evolution.settings import EvolutionSettings
 from minicnn.pictures.arrays import preprocess
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata
@@ -40,11 +41,16 @@ def home(tmp_path_factory):
     return home
 
 
+def asked(**options):
+    """The settings of an evolution whose snapshots and pictures are open already."""
+    return EvolutionSettings([], data="", threads=1, **options)
+
+
 @pytest.fixture(scope="module")
 def found(home):
     files = snapshots.read_snapshots([home / f"{name}.h5" for name in ("three", "one", "two")])
     pictures = PictureSet(home / "set.h5")
-    return evolve(files, pictures, layers=LAYERS, units=3, sample=5, tile=16, threads=1)
+    return evolve(files, pictures, asked(layers=LAYERS, units=3, sample=5, patch=16))
 
 
 def test_snapshots_are_sorted_by_their_epochs(found):
@@ -101,7 +107,7 @@ def test_units_are_drawn_by_the_seed_and_alive_where_possible(found, home):
     files = found.snapshots[1:]
     pictures = PictureSet(home / "set.h5", limit=3)
     chosen = [
-        evolve(files, pictures, layers=["relu5"], units=20, seed=seed, sample=2, threads=1)
+        evolve(files, pictures, asked(layers=["relu5"], units=20, seed=seed, sample=2))
         for seed in (0, 0, 1)
     ]
     assert chosen[0].units == chosen[1].units != chosen[2].units
@@ -120,6 +126,7 @@ def test_a_coloured_frame_marks_a_jump(found):
     assert cell[0, cell.shape[1] // 2].tolist() == list(report.JUMP)
 
 
+@pytest.mark.smoke
 def test_linear_cka(rng):
     x = rng.standard_normal((50, 7))
     rotation = np.linalg.qr(rng.standard_normal((7, 7)))[0]
@@ -144,6 +151,7 @@ def test_units_and_filters_compare_one_with_one(rng):
     assert distances.distances(x, y, [], [])["filters"] is None
 
 
+@pytest.mark.smoke
 def test_features_are_read_at_their_places(home, rng):
     net = minicnn.load(home / "one.h5")
     pictures = list(rng.integers(0, 256, (3, 64, 64, 3), np.uint8))
@@ -164,7 +172,7 @@ def command(home, monkeypatch, capfd):
     monkeypatch.chdir(home)
 
     def run(*arguments, data="set.h5"):
-        options = ["--layers", "relu1,relu5", "--units", "2", "--sample", "4", "--tile", "16"]
+        options = ["--layers", "relu1,relu5", "--units", "2", "--sample", "4", "--patch", "16"]
         code = main(["evolution", *map(str, arguments), "--data", data, *options, "--threads", "1"])
         return (code, *capfd.readouterr())
 

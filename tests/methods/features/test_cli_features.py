@@ -10,6 +10,7 @@ import minicnn
 from minicnn.cli import main
 from minicnn.methods.features import cluster, groups, results_file, scan
 from minicnn.methods.features import run as features_run
+from minicnn.pictures.writer import read_metadata
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,7 +36,7 @@ def features(home, monkeypatch, capfd):
     monkeypatch.chdir(home)
 
     def run(*arguments, layers="relu1_1"):
-        command = ["features", *arguments, "--weights", "weights.h5", "--tile", "16"]
+        command = ["features", *arguments, "--weights", "weights.h5", "--patch", "16"]
         if arguments[0] != "merge":
             command += ["--size", "64", "--layers", layers, "--top", "2"]
         code = main(list(map(str, command)))
@@ -49,7 +50,7 @@ def done(home):
     """The folder of a finished scan."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        command = "features set.h5 -o done --weights weights.h5 --tile 16 --size 64 --top 2"
+        command = "features set.h5 -o done --weights weights.h5 --patch 16 --size 64 --top 2"
         assert main([*command.split(), "--layers", "relu1_1", "--quiet"]) == 0
     return home / "done"
 
@@ -74,8 +75,6 @@ def test_it_writes_numbers_sheets_and_a_page(features, home):
 
 
 def test_how_it_projects_goes_into_the_sheets(features, home, done):
-    from minicnn.pictures.writer import read_metadata
-
     options = ["--rule", "guided", "--overlap", "max", "--contrast", "picture"]
     code, _, _ = features("merge", "done/features.h5", "-o", "guided", *options)
     assert code == 0
@@ -83,6 +82,15 @@ def test_how_it_projects_goes_into_the_sheets(features, home, done):
     assert (told["policy"]["rule"], told["policy"]["overlap"]) == ("guided", "max")
     assert told["contrast"] == "picture"
     assert read_metadata(done / "sheets" / "relu1_1-01.png")["policy"]["rule"] == "deconvnet"
+
+
+def test_the_old_name_of_patch_works_with_a_note(home, done, monkeypatch, capfd):
+    monkeypatch.chdir(home)
+    command = "features merge done/features.h5 -o old --weights weights.h5 --tile 20"
+    assert main(command.split()) == 0
+    assert "--tile is called --patch now" in capfd.readouterr().err
+    told = [read_metadata(path / "sheets" / "relu1_1-01.png") for path in (done, home / "old")]
+    assert [metadata["side"] for metadata in told] == [16, 20]
 
 
 def test_json(features):
@@ -119,7 +127,7 @@ def test_threads_change_no_byte_of_sheets_and_page(features, home, done, threads
 
 
 def test_an_interrupted_scan_goes_on(features, home, done, monkeypatch):
-    real, calls = scan.topk.note, []
+    real, calls = scan.strongest.note, []
 
     def note(*arguments):
         calls.append(1)
@@ -127,7 +135,7 @@ def test_an_interrupted_scan_goes_on(features, home, done, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return real(*arguments)
 
-    monkeypatch.setattr(scan.topk, "note", note)
+    monkeypatch.setattr(scan.strongest, "note", note)
     code, _, stderr = features("set.h5", "-o", "broken")
     assert code == 130
     assert "go on with --resume" in stderr
@@ -176,8 +184,8 @@ def write_damaged(done, home):
         (["absent", "-o", "x"], "relu1_1", 1, "no data set at 'absent'"),
         (["set.h5", "-o", "x", "--split", "test"], "relu1_1", 1, "no split 'test'; it has val"),
         (["set.h5", "-o", "x"], "relu9_9", 1, "no layer 'relu9_9' in minivgg; its layers are"),
-        (["set.h5", "-o", "x"], "relu1_1,", 2, "has an empty name"),
-        (["set.h5", "-o", "x", "--shard", "4/3"], "relu1_1", 2, "is no part"),
+        (["set.h5", "-o", "x"], "relu1_1,", 2, "is not names with commas between them"),
+        (["set.h5", "-o", "x", "--shard", "4/3"], "relu1_1", 2, "is not a part; write 2/8"),
         (["set.h5", "set.h5", "-o", "x"], "relu1_1", 1, "one data set at a time"),
         (["set.h5", "-o", "done"], "relu1_1", 1, "exists already"),
         (["set.h5", "-o", "done", "--resume"], "relu1_2", 1, "layers differ"),
@@ -226,8 +234,8 @@ def test_what_would_fail_after_the_scan_is_said_before(home, monkeypatch, capfd)
 
     monkeypatch.chdir(home)
     command = ["features", "set.h5", "-o", "x", "--weights", "weights.h5"]
-    assert main([*command, "--tile", "5000"]) == 1
-    assert "tile = 5000; use at most 1024 pixels a patch" in capfd.readouterr().err
+    assert main([*command, "--patch", "5000"]) == 2
+    assert "'5000' is not a whole number from 1 to 1024" in capfd.readouterr().err
     monkeypatch.setattr(features_run.tempfile, "TemporaryFile", no_room)
     assert main(command) == 1
     assert "cannot write to the folder 'x': Read-only file system" in capfd.readouterr().err

@@ -8,7 +8,7 @@ from minicnn.data.picture_set import PictureSet
 from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.deconvnet.projection import Policy, project
-from minicnn.methods.features import reconstructions, scan, windows
+from minicnn.methods.features import reconstructions, scan, sheets
 from minicnn.network.receptive_fields import Field
 from minicnn.pictures.arrays import preprocess
 
@@ -42,7 +42,7 @@ def test_a_tile_is_the_projection_of_the_whole_picture_cut_out(
     net, features, pictures, layer, rule
 ):
     policy = Policy(rule)
-    found = tiles_of(net, features, pictures, layer, policy=policy, tile=SIZE)
+    found = tiles_of(net, features, pictures, layer, policy=policy, patch=SIZE)
     records, count = features.layers[layer], 0
     for unit, tiles in found.items():
         assert [t.picture for t in tiles] == [n for n in records.picture[unit] if n >= 0]
@@ -53,7 +53,7 @@ def test_a_tile_is_the_projection_of_the_whole_picture_cut_out(
             whole = project(net, x, layer, [unit], at, policy=policy)
             np.testing.assert_allclose(whole.values[0], records.value[unit, slot], rtol=1e-4)
             pixels = whole.dx[0, ::-1].transpose(1, 2, 0) * 50.0
-            cut = windows.cut(pixels, tile.box, 0)
+            cut = reconstructions.cut(pixels, tile.box, 0)
             wanted = reconstructions.scaled(cut, SIZE)
             size = abs(wanted).max() + 1e-12
             np.testing.assert_allclose(tile.projection / size, wanted / size, rtol=0, atol=1e-4)
@@ -87,7 +87,7 @@ def test_the_windows_of_many_units_go_as_one_batch(net, features, pictures):
 
 
 def test_patches_come_from_the_same_box(net, features, pictures):
-    for tiles in tiles_of(net, features, pictures, "relu1", tile=5).values():
+    for tiles in tiles_of(net, features, pictures, "relu1", patch=5).values():
         for tile in tiles:
             rgb = np.pad(
                 pictures.picture(tile.picture, SIZE), ((1, 1), (1, 1), (0, 0)), constant_values=128
@@ -96,13 +96,14 @@ def test_patches_come_from_the_same_box(net, features, pictures):
             assert np.array_equal(tile.patch, rgb[top : top + 5, left : left + 5])
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("length", [29, 32, 64])
 @pytest.mark.parametrize("layer", ["relu1", "relu2", "both"])
 def test_windows_hold_every_field(net, layer, length):
     field = net.receptive_fields()[layer]
-    side = windows.window_side(field, 0, length)
+    side = reconstructions.window_side(field, 0, length)
     for at in range(net.shapes((3, 29, 29))[layer][1]):
-        first = windows.window_origin(field, 0, at, length, side)
+        first = reconstructions.window_origin(field, 0, at, length, side)
         start = field.offset[0] + at * field.stride[0]
         assert first % field.stride[0] == 0
         assert 0 <= first <= length - side
@@ -111,26 +112,26 @@ def test_windows_hold_every_field(net, layer, length):
 
 
 def test_windows_are_small_where_fields_are():
-    assert windows.window_side(Field((7, 7), (2, 2), (-1, -1)), 0, 224) == 8
-    assert windows.window_side(Field((7, 7), (2, 2), (-1, -1)), 0, 227) == 9
-    assert windows.window_side(Field(None, (0, 0), (0, 0)), 0, 227) == 227
+    assert reconstructions.window_side(Field((7, 7), (2, 2), (-1, -1)), 0, 224) == 8
+    assert reconstructions.window_side(Field((7, 7), (2, 2), (-1, -1)), 0, 227) == 9
+    assert reconstructions.window_side(Field(None, (0, 0), (0, 0)), 0, 227) == 227
 
 
 @pytest.mark.parametrize(
     ("at", "top", "seen"), [(0, -2, (0, 3)), (4, 6, (6, 11)), (10, 18, (18, 20))]
 )
 def test_boxes_at_corner_middle_and_edge(at, top, seen):
-    box = windows.box(Field((5, 5), (2, 2), (-2, -2)), at, at, (20, 20))
+    box = reconstructions.box(Field((5, 5), (2, 2), (-2, -2)), at, at, (20, 20))
     assert box.shown == (top, top, top + 5, top + 5)
     assert box.seen == (seen[0], seen[0], seen[1], seen[1])
-    patch = windows.cut(np.zeros((20, 20, 3), np.uint8), box, 128)
+    patch = reconstructions.cut(np.zeros((20, 20, 3), np.uint8), box, 128)
     assert patch.shape == (5, 5, 3)
     assert (patch == 128).sum() == 3 * (25 - (seen[1] - seen[0]) ** 2)
 
 
 def test_a_field_larger_than_the_picture_shows_the_picture_as_far_as_it_sees():
-    box = windows.box(Field((50, 50), (4, 4), (-30, -30)), 0, 4, (40, 40))
-    assert box == windows.Box((0, 0, 40, 40), (0, 0, 20, 36))
+    box = reconstructions.box(Field((50, 50), (4, 4), (-30, -30)), 0, 4, (40, 40))
+    assert box == reconstructions.Box((0, 0, 40, 40), (0, 0, 20, 36))
 
 
 def test_other_pictures_or_weights_are_noticed(features, pictures):
@@ -141,12 +142,12 @@ def test_other_pictures_or_weights_are_noticed(features, pictures):
 def test_zero_is_grey_and_the_contrast_is_shared(net, features, pictures):
     tiles = tiles_of(net, features, pictures, "relu1")[0]
     weak = replace_projection(tiles[1], tiles[1].projection * 0.5)
-    block, scales = reconstructions.block([tiles[0], weak], 4)
+    block, scales = sheets.block([tiles[0], weak], 4)
     assert scales[0] == scales[1]
-    _, own = reconstructions.block([tiles[0], weak], 4, shared=False)
+    _, own = sheets.block([tiles[0], weak], 4, shared=False)
     assert own[1] > 1.5 * own[0]
     silent = replace_projection(tiles[0], tiles[0].projection * 0)
-    block, _ = reconstructions.block([silent], 4)
+    block, _ = sheets.block([silent], 4)
     height, width = silent.patch.shape[:2]
     assert (block[:height, :width] == 128).all()
     assert (block[height + 2 :, :width] == 255).all()  # empty slots stay empty
@@ -159,7 +160,7 @@ def replace_projection(tile, projection):
 def test_dead_units_keep_their_place_in_a_sheet():
     """Unit 1 is dead; below its words there is nothing."""
     block = np.zeros((20, 160, 3), np.uint8)
-    sheet = reconstructions.sheet({0: block, 2: block}, dead=[1], columns=3)
+    sheet = sheets.sheet({0: block, 2: block}, dead=[1], columns=3)
     width, gap = 160, 14
     shown = [sheet[-20:, i * (width + gap) : i * (width + gap) + width] for i in range(3)]
     assert [part.max() == 0 for part in shown] == [True, False, True]

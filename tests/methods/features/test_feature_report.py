@@ -9,7 +9,8 @@ from features_testing import small_network, write_set
 
 from minicnn.data.picture_set import PictureSet
 from minicnn.methods.features import page as features_page
-from minicnn.methods.features import reconstructions, scan
+from minicnn.methods.features import scan, sheets
+from minicnn.methods.features.settings import DrawSettings
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata
 
@@ -39,7 +40,7 @@ def features(net, pictures):
 @pytest.fixture(scope="module")
 def folder(net, features, pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    features_page.draw(features, net, pictures, folder, tile=24)
+    features_page.draw(features, net, pictures, folder, DrawSettings(patch=24))
     return folder
 
 
@@ -104,7 +105,7 @@ def test_names_cannot_end_the_script(folder):
 
 
 def test_a_single_file_has_everything_inside(net, features, pictures, tmp_path):
-    features_page.draw(features, net, pictures, tmp_path, tile=24, single_file=True)
+    features_page.draw(features, net, pictures, tmp_path, DrawSettings(patch=24, single_file=True))
     assert not (tmp_path / "report").exists()
     files = data_of(tmp_path / "index.html")["files"]
     assert files["report/relu2/0.jpg"].startswith("data:image/jpeg;base64,/9j/")
@@ -112,7 +113,7 @@ def test_a_single_file_has_everything_inside(net, features, pictures, tmp_path):
 
 
 def test_the_same_scan_gives_the_same_bytes(net, features, pictures, folder, tmp_path):
-    features_page.draw(features, net, pictures, tmp_path, tile=24)
+    features_page.draw(features, net, pictures, tmp_path, DrawSettings(patch=24))
     for path in folder.rglob("*.*"):
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes()
 
@@ -120,20 +121,21 @@ def test_the_same_scan_gives_the_same_bytes(net, features, pictures, folder, tmp
 def test_an_interrupted_drawing_goes_on_behind_the_sheets_that_are_there(
     net, features, pictures, folder, tmp_path, monkeypatch
 ):
-    real, asked = reconstructions.projections, []
+    real, asked = sheets.projections, []
 
     def projections(*arguments, **options):
         asked.append(arguments[3])
         return real(*arguments, **options)
 
-    def draw(tile=24):
+    def draw(patch=24):
         asked.clear()
-        features_page.draw(features, net, pictures, tmp_path, tile=tile, resume=True)
-        for path in folder.rglob("*.*") if tile == 24 else ():
+        settings = DrawSettings(patch=patch)
+        features_page.draw(features, net, pictures, tmp_path, settings, resume=True)
+        for path in folder.rglob("*.*") if patch == 24 else ():
             assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes()
         return list(asked)
 
-    monkeypatch.setattr(reconstructions, "projections", projections)
+    monkeypatch.setattr(sheets, "projections", projections)
     assert draw() == ["relu2", "both"]
     assert draw() == []
     (tmp_path / "sheets" / "both-01.png").unlink()  # as if interrupted there
@@ -142,8 +144,8 @@ def test_an_interrupted_drawing_goes_on_behind_the_sheets_that_are_there(
     assert draw() == ["relu2"]
     shutil.copy(tmp_path / "report" / "relu2" / "0.jpg", tmp_path / "sheets" / "both-01.png")
     assert draw() == ["both"]
-    assert draw(tile=30) == ["relu2", "both"]
-    assert draw(tile=30) == []
+    assert draw(patch=30) == ["relu2", "both"]
+    assert draw(patch=30) == []
 
 
 def dom(page, hash_=""):

@@ -12,9 +12,9 @@ from features_testing import LAYERS, SIZE, encoded, equal, small_network, write_
 
 import minicnn
 from minicnn.data.picture_set import PictureSet
+from minicnn.engine.cpu.workers import can_fork
 from minicnn.errors import MinicnnError
 from minicnn.methods.features import groups, results_file, scan, strongest
-from minicnn.methods.features.workers import can_fork
 from minicnn.pictures.arrays import preprocess
 
 
@@ -46,6 +46,7 @@ def whole(net, data):
     return scanned(net, PictureSet(data))
 
 
+@pytest.mark.smoke
 def test_it_finds_what_a_plain_loop_finds(net, data, whole):
     pictures, peaks = PictureSet(data), {name: {} for name in LAYERS}
     for i in range(len(pictures)):
@@ -248,6 +249,7 @@ def test_results_of_another_scan_or_twice_the_same_are_not_merged(whole):
         results_file.merge(whole, other)
 
 
+@pytest.mark.smoke
 def test_files_keep_everything(whole, tmp_path):
     named = replace(whole, names={3: "ä"})
     results_file.save(named, tmp_path / "f.h5")

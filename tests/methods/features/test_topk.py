@@ -49,6 +49,7 @@ def by_sorting(maps, k=9):
     return np.array(out, np.float64)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("ties", [True, False], ids=["ties", "no-ties"])
 @pytest.mark.parametrize("count", [3, 40])
 def test_it_is_the_sorted_list_of_all_activations(rng, ties, count):

@@ -1,6 +1,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,14 @@ from test_png16 import decode
 
 from minicnn.cli import main
 from minicnn.engine.select import Evaluation, evaluator_of
+from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods.inversion import energy as inversion_energy
 from minicnn.methods.inversion import run as inversion_run
-from minicnn.methods.inversion.settings import InvertSettings, Job, prepare
+from minicnn.methods.inversion.findings import diversity
+from minicnn.methods.inversion.run import Job
+from minicnn.methods.inversion.settings import InvertSettings
+from minicnn.methods.inversion.verb import INVERT
 from minicnn.network import build
 from minicnn.network.layers import Conv2d, Linear, MaxPool2d, ReLU
 from minicnn.network.network import Network
@@ -220,7 +225,13 @@ def test_jitter_does_not_drift(rng):
     spot = np.zeros((1, *SHAPE))
     spot[:, :, 3, 5] = 2.0
     settings = InvertSettings(
-        "i", ["conv1"], preset="ijcv16", iterations=70, jitter=3, tv_weight=0.0, data_weight=300.0
+        "i",
+        layers=["conv1"],
+        preset="ijcv16",
+        iterations=70,
+        jitter=3,
+        tv_weight=0.0,
+        data_weight=300.0,
     )
     data = Job(settings, net, spot, [], {}, np.zeros((*SHAPE[1:], 3), np.uint8))
     outcome = inversion_run._invert(data, net, "conv1", spot, [0])
@@ -232,12 +243,12 @@ def test_jitter_does_not_drift(rng):
 @pytest.mark.parametrize("engine", ["explicit", "fast"])
 def test_restarts_are_the_runs_of_their_seeds(rng, preset, engine):
     data = job(rng, "float32", preset=preset, restarts=3, seed=5, engine=engine, layers=["pool1"])
-    evaluator = evaluator_of(data.net, Evaluation(engine))
-    target = evaluator.forward(data.x, ["pool1"], keep=False)["pool1"]
+    walk = evaluator_of(data.net, Evaluation(engine))
+    target = walk.forward(data.x, ["pool1"], keep=False)["pool1"]
 
     def made(batches):
         return np.concatenate(
-            [inversion_run._invert(data, evaluator, "pool1", target, seeds).x for seeds in batches]
+            [inversion_run._invert(data, walk, "pool1", target, seeds).x for seeds in batches]
         )
 
     together = made(inversion_run._batches(data.settings))
@@ -250,7 +261,7 @@ def test_restarts_are_the_runs_of_their_seeds(rng, preset, engine):
 @pytest.mark.parametrize("preset", inversion_energy.PRESETS)
 def test_every_preset_lowers_the_error(rng, preset):
     data = job(rng, preset=preset, iterations=60, layers=["relu1", "fc2"], restarts=2, tv_beta=2.0)
-    outcome = inversion_run.run(data)
+    outcome = data.run()
     rows = outcome.findings["layers"]
     assert [row["layer"] for row in rows] == ["relu1", "fc2"]
     for row in rows:
@@ -265,15 +276,15 @@ def test_ctrl_c_keeps_what_there_is(rng):
             raise KeyboardInterrupt
 
     data = job(rng, layers=["relu1", "pool1", "fc2"])
-    outcome = inversion_run.run(data, callback)
+    outcome = data.run(callback)
     assert outcome.result.interrupted
     assert [row["layer"] for row in outcome.findings["layers"]] == ["relu1", "pool1"]
 
 
 def test_diversity(rng):
     a = np.zeros((4, 5, 3), np.uint8)
-    assert inversion_run.diversity([a, a + 10, a]) == pytest.approx(math.sqrt(200 / 3))
-    assert inversion_run.diversity([a]) is None
+    assert diversity([a, a + 10, a]) == pytest.approx(math.sqrt(200 / 3))
+    assert diversity([a]) is None
 
 
 def test_adagrad_with_a_projection():
@@ -357,24 +368,46 @@ BAD = {
     "jitter": ("pool1", "--jitter 3", "has no jitter"),
     "size": ("fc5,pool3", "--size 4", "does not reach layer fc5 .* use --size 8 or more"),
     "data": ("pool1", "--data-weight 0", "nothing to invert"),
-    "beta": ("pool1", "--tv-beta 0.5", "tv_beta = 0.5; use a number of at least 1"),
+    "beta": ("pool1", "--tv-beta 0.5", "'0.5' is not a number of at least 1", 2),
     "bits": ("pool1,fc5", "--bits 16", "a sheet of several pictures has 8 bits a channel"),
     "gif": ("pool1", "--restarts 2 --gif x.gif", "show one search; name one --layer"),
-    "restarts": ("pool1", "--restarts 99", "restarts = 99; use a whole number from 1 to 64"),
+    "restarts": ("pool1", "--restarts 99", "'99' is not a whole number from 1 to 64", 2),
 }
 
 
-@pytest.mark.parametrize(("layers", "options", "words"), BAD.values(), ids=BAD)
-def test_bad_input_is_one_line(inverted, tmp_path, layers, options, words):
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_bad_input_is_one_line(inverted, tmp_path, bad):
+    layers, options, words, expected = (*bad, 1)[:4]
     code, stdout, stderr = inverted(layers, *options.split())
-    assert (code, stdout, stderr.count("\n")) == (1, "", 1)
+    assert (code, stdout, stderr.count("\n")) == (expected, "", 1)
     assert re.search(words, stderr), stderr
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"tv_beta": 0.5}, "tv_beta = 0.5; use a number of at least 1"),
+        ({"restarts": 99}, "restarts = 99; use a whole number from 1 to 64"),
+        ({"height": 0}, "height = 0; use a size"),
+        ({"preset": "cvpr", "layers": ["a"]}, "no preset 'cvpr'; use lbfgs, cvpr15, ijcv16"),
+    ],
+)
+def test_bad_settings_are_refused(change, words):
+    with pytest.raises(MinicnnError, match=words):
+        InvertSettings("i", **{"layers": ["pool1"], **change}).check()
+
+
+def test_a_sweep_is_a_picture_for_each_value(inverted):
+    assert inverted("pool1", "--iterations", 2, "--sweep", "tv-weight=0.5,50")[0] == 0
+    weights = [read_metadata(f"out-tv-weight-{w}.png")["settings"]["tv_weight"] for w in (0.5, 50)]
+    assert weights == [0.5, 50.0]
+    assert read_metadata("out.png")["pictures"] == ["out-tv-weight-0.5.png", "out-tv-weight-50.png"]
+
+
 def test_the_size_is_that_of_the_network_or_as_told(folder):
-    settings = InvertSettings(str(folder / "i.png"), ["pool1"], weights="random")
-    assert prepare(settings).x.shape == (1, 3, 64, 64)
-    assert prepare(settings).net.layer("pool1") == MaxPool2d(2, 2)
-    other = InvertSettings(str(folder / "i.png"), ["pool1"], weights="random", width=48, height=40)
-    assert prepare(other).x.shape == (1, 3, 40, 48)
+    settings = InvertSettings(str(folder / "i.png"), layers=["pool1"], weights="random")
+    assert INVERT.open_job(settings).x.shape == (1, 3, 64, 64)
+    assert INVERT.open_job(settings).net.layer("pool1") == MaxPool2d(2, 2)
+    other = replace(settings, width=48, height=40)
+    assert INVERT.open_job(other).x.shape == (1, 3, 40, 48)

@@ -310,6 +310,7 @@ CONTRADICTIONS = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("name", "changes", "words"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
 def test_contradictions_are_refused(files, name, changes, words):
     with pytest.raises(MinicnnError, match=words):

@@ -85,6 +85,7 @@ CASES = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("changes", CASES.values(), ids=CASES)
 def test_the_gradient_is_that_of_the_value(rng, changes):
     fun, x = objective(rng, **changes)
@@ -179,6 +180,7 @@ def test_the_learning_rate_is_the_first_step_in_grey_levels(rng, optimizer):
     assert step * 0.25 * 255 == pytest.approx(3.0, rel=1e-3)
 
 
+@pytest.mark.smoke
 def test_ctrl_c_keeps_the_best_picture(rng):
     def callback(iteration, x, value, info):
         if iteration == 3:
@@ -189,6 +191,7 @@ def test_ctrl_c_keeps_the_best_picture(rng):
     assert outcome.losses["total"] < outcome.result.trace[0]["value"]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("name", "layer", "side"),
     [

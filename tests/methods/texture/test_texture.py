@@ -56,6 +56,7 @@ def test_a_torus_sees_one_period_of_the_endless_picture(rng):
     assert found["conv3"].shape[2:] == (3, 4)
 
 
+@pytest.mark.smoke
 def test_the_gradient_on_a_torus(rng):
     net, x = on_torus(tiny()), rng.standard_normal((1, 3, 16, 24))
     top = ["relu1", "conv3"]
@@ -150,6 +151,7 @@ def test_a_wall_of_the_source_has_its_loss_0_on_the_torus(rng):
     assert fun(np.tile(tile, (1, 1, 1, 2)))[0] == pytest.approx(0, abs=1e-20)
 
 
+@pytest.mark.smoke
 def test_histograms(rng):
     picture, like = rng.random((20, 30, 3)), rng.integers(0, 256, (9, 50, 3)).astype(np.uint8)
     matched = match_histogram(picture, like)

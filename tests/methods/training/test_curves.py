@@ -78,5 +78,6 @@ def test_without_matplotlib_it_says_what_to_install(home, monkeypatch, capfd):
     assert "pip install matplotlib" in capfd.readouterr().err
 
 
+@pytest.mark.smoke
 def test_the_embedded_network_has_a_history():
     assert len(read_history("minivgg")) > 1

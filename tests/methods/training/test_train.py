@@ -155,6 +155,7 @@ def test_divergence_stops_with_step_and_reason(data, tmp_path, monkeypatch):
         training.run(settings(data, tmp_path / "run"))
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -189,6 +190,7 @@ def test_sgd_step_is_that_of_torch(rng):
         assert np.allclose(w, parameter.detach().numpy(), atol=1e-14)
 
 
+@pytest.mark.smoke
 def test_schedules():
     assert schedules.rate("one-cycle", 1.0, 0.3) == 1
     assert schedules.rate("one-cycle", 1.0, 0.0) == pytest.approx(0.04)
@@ -198,6 +200,7 @@ def test_schedules():
     assert schedules.rate("constant", 0.5, 0.9) == 0.5
 
 
+@pytest.mark.smoke
 def test_augmentation_cuts_and_mirrors(rng):
     preprocess = {"channel_order": "BGR", "scale": 1.0, "mean": [1, 2, 3], "std": [1, 1, 2]}
     picture = np.arange(5 * 5 * 3, dtype=np.uint8).reshape(1, 5, 5, 3)

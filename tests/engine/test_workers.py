@@ -11,13 +11,14 @@ from functools import partial
 
 import pytest
 
+from minicnn.engine.cpu.workers import WorkerKilledError, can_fork, workers
 from minicnn.errors import MinicnnError
-from minicnn.methods.features.workers import WorkerKilledError, can_fork, workers
 
 needs_fork = pytest.mark.skipif(not can_fork(), reason="workers are threads here")
 KINDS = [False, pytest.param(True, marks=needs_fork)]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("processes", KINDS)
 def test_results_come_in_order(processes):
     with workers(divmod, 3, processes=processes) as submit:
@@ -74,7 +75,7 @@ def test_ctrl_c_is_the_parents():
 def test_workers_end_with_a_parent_that_is_killed():
     script = (
         "import os, sys, time\n"
-        "from minicnn.methods.features.workers import workers\n"
+        "from minicnn.engine.cpu.workers import workers\n"
         "with workers(os.getpid, 2, processes=True) as submit:\n"
         "    print(submit().result(), flush=True)\n"
         "    time.sleep(60)\n"

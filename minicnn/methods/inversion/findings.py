@@ -1,0 +1,86 @@
+"""What was found of reconstructions: their errors, how they differ, and the sheet of them."""
+
+import itertools
+
+import numpy as np
+
+from minicnn.backend import to_device
+from minicnn.objectives.layer_losses import sum_squares
+from minicnn.pictures.arrays import preprocess
+from minicnn.pictures.sheets import grid, labelled
+from minicnn.runs.search import summary
+
+
+def of_layer(job, evaluator, layer, target, x, pictures, results):
+    """Return what was measured of the reconstructions of a layer, plain values.
+
+    Parameters
+    ----------
+    evaluator : what has `forward`, see `engine.select`
+    target : array, the activation of the source
+    x : float32 (N, 3, H, W), the reconstructions in the network's units
+    pictures : list of uint8 (H, W, 3), the same rounded and clipped
+    results : list of optimizers.Result, behind them
+    """
+    attrs = job.net.attrs["preprocess"]
+    seen = np.concatenate([preprocess(picture, attrs) for picture in pictures])
+    together = summary(results)
+    return {
+        "layer": layer,
+        "strengths": job.strengths(layer)._asdict(),
+        "errors": _errors(evaluator, layer, target, to_device(x, job.device)),
+        "picture_errors": _errors(evaluator, layer, target, to_device(seen, job.device)),
+        "diversity": diversity(pictures),
+        "energies": [result.value for result in results],
+        "iterations": together.iterations,
+        "evaluations": together.evaluations,
+        "reason": together.reason,
+    }
+
+
+def _errors(evaluator, layer, target, x):
+    """Return |Φ(x) - Φ0|² / |Φ0|² of each picture."""
+    norm = sum_squares(target)
+    return [
+        sum_squares(evaluator.forward(x[n : n + 1], [layer], keep=False)[layer] - target) / norm
+        for n in range(len(x))
+    ]
+
+
+def diversity(pictures):
+    """Return the root mean square difference of two of the pictures, over all pairs; grey levels.
+
+    None for a single picture.
+    """
+    pairs = list(itertools.combinations([p.astype(np.float64) for p in pictures], 2))
+    if not pairs:
+        return None
+    return float(np.sqrt(np.mean([np.mean((a - b) ** 2) for a, b in pairs])))
+
+
+def sheet(job, pictures, rows):
+    """Return one picture alone; or a row of layers; or a row of restarts for each layer.
+
+    The source stands first. Under each name stands the normalised error of the picture.
+
+    Parameters
+    ----------
+    pictures : dict, layer -> list of uint8 (H, W, 3), one a restart
+    rows : list of what `of_layer` returns
+    """
+    errors = {row["layer"]: row["picture_errors"] for row in rows}
+    if not job.settings.several:
+        return next(iter(pictures.values()))[0]
+    if job.settings.restarts == 1:
+        cells = [labelled(job.picture, "source\nerror")]
+        for layer, made in pictures.items():
+            cells.append(labelled(made[0], f"{layer}\n{errors[layer][0]:.2g}"))
+        return grid(cells, len(cells))
+    cells, columns = [], 1 + job.settings.restarts
+    for number, (layer, made) in enumerate(pictures.items()):
+        first = job.picture if number == 0 else np.full_like(job.picture, 255)
+        row = [labelled(first, f"{layer}\nerror")]
+        for i, picture in enumerate(made):
+            row.append(labelled(picture, f"seed {job.settings.seed + i}\n{errors[layer][i]:.2g}"))
+        cells += row + [None] * (columns - len(row))
+    return grid(cells, columns)
