@@ -22,8 +22,9 @@ NUMPY = """matmul dot einsum tensordot add subtract multiply divide maximum mini
 copyto sum max greater less greater_equal less_equal equal not_equal logical_and logical_or
 bitwise_and bitwise_or packbits unpackbits ascontiguousarray concatenate pad where zeros""".split()
 # a chain belongs to the first function in it that is here and does not only call others
-OPERATIONS = ("ops.", "engine.", "objectives.", "priors.")
-THROUGH = ("engine.walk", "engine.threads", "engine.plan")
+OPERATIONS = ("ops.", "engine.", "objectives.")
+LAYERS = ("network.layers.", "network.further_layers.", "network.classifier_layers.")
+THROUGH = ("engine.cpu.evaluator", "engine.cpu.threads", "engine.cpu.plan", "engine.select")
 
 
 @dataclass
@@ -156,9 +157,9 @@ def _layer(name, frame):
     module, _, function = name.rpartition(".")
     if function not in ("forward", "backward"):
         return ""
-    if module.startswith(("engine.units.", "engine.convolution_units.")):
+    if module.startswith(("engine.cpu.units.", "engine.cpu.convolution_units.")):
         return "@" + frame.f_locals["self"].name
-    if module.startswith("layers."):  # the walk of a network, or a unit that uses the layer
+    if module.startswith(LAYERS):  # the walk of a network, or a unit that uses the layer
         node = frame.f_back.f_locals.get("node")
         return f"@{node.name}" if node else ""
     return ""

@@ -52,9 +52,10 @@ def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
     P, Q = convolved(x.shape, w.shape, **windows)
     K, G = w.shape[0], groups
     wg = w.reshape(G, K // G, -1)  # (G, K/G, C/G R S)
-    y = array_module(x).empty((x.shape[0], K, P, Q), x.dtype)
+    xp = array_module(x)
+    y = xp.empty((x.shape[0], K, P, Q), x.dtype)
     for n, rows, X in strips(x, w.shape, (P, Q), **windows):  # X (G, C/G R S, p Q)
-        y[n, :, rows] = (wg @ X).reshape(K, -1, Q)  # (G, K/G, p Q) -> (K, p, Q)
+        y[n, :, rows] = xp.matmul(wg, X).reshape(K, -1, Q)  # (G, K/G, p Q) -> (K, p, Q)
     if b is not None:
         y += b[:, None, None]  # (K, 1, 1)
     return y, x
@@ -77,13 +78,13 @@ def backward_data(dy, w, x_shape, *, stride=1, padding=0, dilation=1, groups=1):
     (N, C, H, W), (K, _, R, S), G = x_shape, w.shape, groups
     size, (beyond_rows, beyond_cols) = dy.shape[2:], pair(padding)
     wt = w.reshape(G, K // G, -1).transpose(0, 2, 1)  # (G, C/G R S, K/G)
-    dx_pad = array_module(dy).zeros((N, C, H + 2 * beyond_rows, W + 2 * beyond_cols), dy.dtype)
+    xp = array_module(dy)
+    dx_pad = xp.zeros((N, C, H + 2 * beyond_rows, W + 2 * beyond_cols), dy.dtype)
     for n in range(N):
         for rows in row_strips(dy, w.shape, size, groups):
             dyg = dy[n, :, rows].reshape(G, K // G, -1)  # (K, p, Q) -> (G, K/G, p Q)
-            dX = (wt @ dyg).reshape(
-                1, C, R, S, -1, size[1]
-            )  # (G, C/G R S, p Q) -> (1, C, R, S, p, Q)
+            dX = xp.matmul(wt, dyg)  # (G, C/G R S, p Q)
+            dX = dX.reshape(1, C, R, S, -1, size[1])  # (1, C, R, S, p, Q)
             add_back(dx_pad[n : n + 1], dX, rows, stride, dilation)  # col2im
     return crop(dx_pad, padding)  # (N, C, H, W)
 
@@ -105,8 +106,9 @@ def backward_params(dy, x, w_shape, *, stride=1, padding=0, dilation=1, groups=1
     """
     windows = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     (K, c, R, S), G = w_shape, groups  # c = C/G
-    dw = array_module(dy).zeros((G, K // G, c * R * S), dy.dtype)
+    xp = array_module(dy)
+    dw = xp.zeros((G, K // G, c * R * S), dy.dtype)
     for n, rows, X in strips(x, w_shape, dy.shape[2:], **windows):  # X (G, C/G R S, p Q)
         dyg = dy[n, :, rows].reshape(G, K // G, -1)  # (K, p, Q) -> (G, K/G, p Q)
-        dw += dyg @ X.transpose(0, 2, 1)  # (G, K/G, p Q) (G, p Q, C/G R S)
+        dw += xp.matmul(dyg, X.transpose(0, 2, 1))  # (G, K/G, p Q) (G, p Q, C/G R S)
     return dw.reshape(w_shape), dy.sum(axis=(0, 2, 3))  # (K, C/G, R, S), (K,)
