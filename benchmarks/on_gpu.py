@@ -13,10 +13,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [
-    "tests/test_kernels_gpu.py",
-    "tests/test_ops_gpu.py",
-    "tests/test_device_gpu.py",
-    "tests/test_optimizers.py",
+    "tests/kernels/test_kernels_gpu.py",
+    "tests/ops/test_ops_gpu.py",
+    "tests/engine/gpu/test_device_gpu.py",
+    "tests/optimizers/test_optimizers.py",
 ]
 SHARE_OF_TESTS = 0.35
 
