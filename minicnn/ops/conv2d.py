@@ -81,9 +81,8 @@ def backward_data(dy, w, x_shape, *, stride=1, padding=0, dilation=1, groups=1):
     for n in range(N):
         for rows in row_strips(dy, w.shape, size, groups):
             dyg = dy[n, :, rows].reshape(G, K // G, -1)  # (K, p, Q) -> (G, K/G, p Q)
-            dX = (wt @ dyg).reshape(
-                1, C, R, S, -1, size[1]
-            )  # (G, C/G R S, p Q) -> (1, C, R, S, p, Q)
+            dX = wt @ dyg  # (G, C/G R S, p Q)
+            dX = dX.reshape(1, C, R, S, -1, size[1])  # (1, C, R, S, p, Q)
             add_back(dx_pad[n : n + 1], dX, rows, stride, dilation)  # col2im
     return crop(dx_pad, padding)  # (N, C, H, W)
 
