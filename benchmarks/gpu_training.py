@@ -61,7 +61,13 @@ def train_ours(path, folder, device, seconds):
 
     output = Path(tempfile.mkdtemp(dir=folder))
     settings = TrainSettings(
-        str(path), str(output), network=NETWORK, batch=BATCH, group=GROUP, device=device, epochs=999
+        str(path),
+        output=str(output),
+        network=NETWORK,
+        batch=BATCH,
+        group=GROUP,
+        device=device,
+        epochs=999,
     )
     ends = []
 

@@ -23,7 +23,9 @@ copyto sum max greater less greater_equal less_equal equal not_equal logical_and
 bitwise_and bitwise_or packbits unpackbits ascontiguousarray concatenate pad where zeros""".split()
 # a chain belongs to the first function in it that is here and does not only call others
 OPERATIONS = ("ops.", "engine.", "objectives.")
-LAYERS = ("network.layers.", "network.further_layers.", "network.classifier_layers.")
+LAYERS = tuple(
+    f"network.{name}." for name in ("layers", "pool2d", "further_layers", "classifier_layers")
+)
 THROUGH = ("engine.cpu.evaluator", "engine.cpu.threads", "engine.cpu.plan", "engine.select")
 
 

@@ -56,6 +56,7 @@ def work(name, fields, file, say):
 
     from cases import Case
     from checks import write_samples
+
     from minicnn.runs.estimate.memory import watched
 
     run = peer.prepare(Case(**fields))

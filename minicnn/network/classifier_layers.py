@@ -64,7 +64,8 @@ class Softmax(Layer):
 
     def forward(self, x, params, mode):
         p, cache = softmax.forward(x.reshape(len(x), -1))  # (N, C, 1, 1) -> (N, C)
-        return p.reshape(x.shape), cache
+        return p.reshape(x.shape), cache  # (N, C, 1, 1)
 
     def backward(self, dy, cache, params, rule):
-        return softmax.backward(dy.reshape(len(dy), -1), cache).reshape(dy.shape)
+        dx = softmax.backward(dy.reshape(len(dy), -1), cache)  # (N, C, 1, 1) -> (N, C)
+        return dx.reshape(dy.shape)  # (N, C, 1, 1)

@@ -158,7 +158,7 @@ def _rescaled(net, factors):
         if isinstance(layer, Conv2d):
             own = factors.get(name, np.ones(layer.channels))
             # (K, C / groups): what the weight of output k for input c is multiplied by
-            by_group = factor.reshape(layer.groups, -1)
+            by_group = factor.reshape(layer.groups, -1)  # (C,) -> (G, C/G)
             change = own[:, None] / np.repeat(by_group, layer.channels // layer.groups, axis=0)
             _multiply(params, f"{name}.weight", change[:, :, None, None])
             if layer.bias:

@@ -79,7 +79,7 @@ def times(matrix, f):
     df = array_module(f).empty_like(f)
     F, dF = (a.reshape(*f.shape[:2], -1) for a in (f, df))  # (N, C, M)
     array_module(f).matmul(matrix, F, out=dF)
-    return dF.reshape(f.shape)
+    return dF.reshape(f.shape)  # (N, C, H, W)
 
 
 class GramStyleLoss(LayerLoss):

@@ -37,7 +37,8 @@ def guided_gram(f, guides):
     array, shape (N, R, C, C)
     """
     xp, rows = array_module(f), _rows(f)
-    grams = [_rows(f * t) @ rows.transpose(0, 2, 1) / t.sum() for t in guides]
+    columns = rows.transpose(0, 2, 1)  # (N, M, C)
+    grams = [_rows(f * t) @ columns / t.sum() for t in guides]  # (N, C, C) each
     return xp.stack(grams, axis=1)
 
 
@@ -65,12 +66,12 @@ def guided_style(f, guides, targets, factor):
         if not area:
             continue
         inside = _rows(f * t)  # (N, C, M): t_r[p] f_p
-        difference = inside @ rows.transpose(0, 2, 1)
+        difference = inside @ rows.transpose(0, 2, 1)  # (N, C, M) (N, M, C)
         difference /= area
         difference -= target
         value += factor * area / positions * sum_squares(difference)
         difference *= 4 * factor / positions
-        df += (difference @ inside).reshape(f.shape)
+        df += (difference @ inside).reshape(f.shape)  # (N, C, M) -> (N, C, P, Q)
     return value, df
 
 
@@ -140,7 +141,7 @@ def at_layer(mask, field, size):
 
 def _means(values, starts, ends, axis):
     """Return the mean over [start, end) of each interval along an axis, within the picture."""
-    values = np.moveaxis(np.asarray(values, np.float64), axis, 0)
+    values = np.moveaxis(np.asarray(values, np.float64), axis, 0)  # the axis first
     length = len(values)
     starts, ends = np.clip(starts, 0, length), np.clip(ends, 0, length)
     outside = ends - starts < 1e-9  # behind the edge: the outermost pixel stands for it
@@ -148,7 +149,7 @@ def _means(values, starts, ends, axis):
     ends = np.where(outside, starts + 1, ends)
     sums = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
     means = (_between(sums, ends) - _between(sums, starts)) / (ends - starts)[:, None]
-    return np.moveaxis(means, 0, axis)
+    return np.moveaxis(means, 0, axis)  # and back to its place
 
 
 def _between(sums, places):
@@ -159,4 +160,4 @@ def _between(sums, places):
 
 
 def _rows(f):
-    return f.reshape(*f.shape[:2], -1)
+    return f.reshape(*f.shape[:2], -1)  # (N, C, P, Q) -> (N, C, M)

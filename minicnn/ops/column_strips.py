@@ -41,7 +41,8 @@ def strips(x, w_shape, size, *, stride, padding, dilation, groups):
     for n in range(len(x)):
         for rows in row_strips(x, w_shape, size, groups):
             cols = read(x_pad[n : n + 1], w_shape[2:], rows, size[1], stride, dilation)
-            yield n, rows, cols.reshape(groups, -1, cols.shape[4] * size[1])
+            X = cols.reshape(groups, -1, cols.shape[4] * size[1])  # (G, C/G R S, p Q)
+            yield n, rows, X
 
 
 def row_strips(x, w_shape, size, groups):

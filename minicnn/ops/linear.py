@@ -23,7 +23,7 @@ def forward(x, w, b=None):
     x : array
         The cache of `backward_params`.
     """
-    y = x @ w.T
+    y = x @ w.T  # (N, D) (D, K)
     if b is not None:
         y += b
     return y, x
@@ -36,4 +36,4 @@ def backward_data(dy, w):
 
 def backward_params(dy, x):
     """Return (dw, db), (K, D) and (K,), for `dy` (N, K)."""
-    return dy.T @ x, dy.sum(axis=0)
+    return dy.T @ x, dy.sum(axis=0)  # (K, N) (N, D), (K,)
