@@ -23,9 +23,6 @@ copyto sum max greater less greater_equal less_equal equal not_equal logical_and
 bitwise_and bitwise_or packbits unpackbits ascontiguousarray concatenate pad where zeros""".split()
 # a chain belongs to the first function in it that is here and does not only call others
 OPERATIONS = ("ops.", "engine.", "objectives.")
-LAYERS = tuple(
-    f"network.{name}." for name in ("layers", "pool2d", "further_layers", "classifier_layers")
-)
 THROUGH = ("engine.cpu.evaluator", "engine.cpu.threads", "engine.cpu.plan", "engine.select")
 
 
@@ -161,7 +158,7 @@ def _layer(name, frame):
         return ""
     if module.startswith(("engine.cpu.units.", "engine.cpu.convolution_units.")):
         return "@" + frame.f_locals["self"].name
-    if module.startswith(LAYERS):  # the walk of a network, or a unit that uses the layer
+    if module.startswith("network."):  # the walk of a network, or a unit that uses the layer
         node = frame.f_back.f_locals.get("node")
         return f"@{node.name}" if node else ""
     return ""

@@ -5,7 +5,7 @@ from functools import partial
 from minicnn import optimizers
 from peers import _lbfgs
 
-PACKAGES = ("minicnn", "numpy")
+PACKAGES = ("minicnn-numpy", "numpy")
 KINDS = ("lbfgs",)
 
 prepare = partial(_lbfgs.prepare, method="lbfgs-device")

@@ -9,7 +9,7 @@ from minicnn.engine.select import Evaluation, evaluator_of, replaying
 from minicnn.network.layers import Conv2d
 from minicnn.network.network import Network
 
-PACKAGES = ("minicnn", "numpy", "scipy")
+PACKAGES = ("minicnn-numpy", "numpy", "scipy")
 KINDS = ("gradient", "forward", "conv-forward", "conv-backward", "train", "scan", "records")
 
 
