@@ -39,7 +39,7 @@ def start(site):
     """Run the command as its script does, with nothing else of ours in reach."""
     script = "import sys, minicnn_launcher; sys.exit(minicnn_launcher.main())"
     env = {**os.environ, "PYTHONPATH": str(site)}
-    command = [sys.executable, "-c", script]
+    command = [sys.executable, "-S", "-c", script]  # not what is installed here
     return subprocess.run(command, cwd=site, env=env, capture_output=True, text=True)
 
 

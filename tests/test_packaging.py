@@ -158,7 +158,8 @@ def test_the_installed_command_works_from_another_folder(run):
     place = run("python", "-c", "import minicnn; print(minicnn.__file__)")
     assert str(ROOT) not in place
     assert f"package   {launcher.DISTRIBUTION} {minicnn.__version__}\n" in run("minicnn", "info")
-    found = run("python", "-c", "from minicnn import checkpoint; print(*checkpoint.embedded())")
+    code = "from minicnn.weights import checkpoint; print(*checkpoint.embedded())"
+    found = run("python", "-c", code)
     assert found.split() == list(checkpoint.embedded())
 
 

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,10 @@ NOT_HERE = {
     "tools/": "needs a clone, and minutes",
     "--device cuda": "a GPU",
 }
+
+# these always; the chapters' blocks together take ten minutes
+QUICK = {Path(name) for name in ("README.md", "minicnn/README.md", "minicnn/runs/README.md")}
+DRAWN = ("minicnn curves", "both.png", "--plot")  # by matplotlib
 
 
 def blocks():
@@ -56,19 +62,36 @@ def run(folder, kind, text):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder in which the demo's pictures are, as `minicnn demo` leaves it."""
-    made = tmp_path_factory.mktemp("reader")
+def demo(tmp_path_factory):
+    """The demo's pictures, as `minicnn demo` leaves them."""
+    made = tmp_path_factory.mktemp("demo")
     small = "minicnn demo --size 64 --iterations 1 --coarse-iterations 1 --quiet"
     done = run(made, "sh", small)
     assert done.returncode == 0, done.stderr
-    return made
+    return made / "minicnn-demo"
+
+
+@pytest.fixture(scope="module")
+def folders(demo, tmp_path_factory):
+    """Return the folder in which the blocks of a README run one after another."""
+
+    @cache
+    def folder(readme):
+        made = tmp_path_factory.mktemp("reader")
+        shutil.copytree(demo, made / "minicnn-demo")
+        return made
+
+    return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("readme", "kind", "text"), list(blocks()))
-def test_a_block_runs_as_written(readme, kind, text, folder):
-    done = run(folder, kind, text)
+def test_a_block_runs_as_written(readme, kind, text, folders):
+    if readme not in QUICK and not os.environ.get("MINICNN_CHAPTERS"):
+        pytest.skip("MINICNN_CHAPTERS=1 runs the blocks of the chapters")
+    if any(word in text for word in DRAWN):
+        pytest.importorskip("matplotlib")
+    done = run(folders(readme), kind, text)
     assert done.returncode == 0, f"{text}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
 
 

@@ -344,9 +344,9 @@ def test_random_damage_never_gets_through(copy, net, rng):
 
 
 READERS = {
-    "weights": "from minicnn import checkpoint; checkpoint.load({path!r})",
-    "any-arrays": "from minicnn import hdf5; hdf5.load_arrays({path!r})",
-    "attributes": "from minicnn import checkpoint; checkpoint.info({path!r})",
+    "weights": "from minicnn.weights import checkpoint; checkpoint.load({path!r})",
+    "any-arrays": "from minicnn.storage import hdf5; hdf5.load_arrays({path!r})",
+    "attributes": "from minicnn.weights import checkpoint; checkpoint.info({path!r})",
     "data-set": "from minicnn.data.datasets import open_dataset; open_dataset({path!r}, 'val')",
 }
 
@@ -593,7 +593,7 @@ def test_a_checkout_finds_its_folder_of_weights_from_anywhere(net, tmp_path):
     shutil.copytree(Path(minicnn.__file__).parent, root / "minicnn", ignore=installed_too)
     checkpoint.save(net, root / "weights" / "mine.h5")
     script = (
-        "from minicnn import checkpoint\n"
+        "from minicnn.weights import checkpoint\n"
         "print(list(checkpoint.embedded()), checkpoint.load('mine').attrs['name'])"
     )
     done = subprocess.run(

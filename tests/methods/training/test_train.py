@@ -36,6 +36,7 @@ def data(tmp_path):
 def settings(data, output, **changes):
     output.mkdir(exist_ok=True)
     base = {"epochs": 3, "batch": 16, "group": 8, "size": 12, "crop": 10, "rate": 0.02}
+    base["device"] = "cpu"
     return TrainSettings(data=str(data), output=str(output), **{**base, **changes})
 
 

@@ -1,6 +1,7 @@
 """Training where arrays are CuPy's, played by `pretended_cupy`, and kernels are built by g++."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pretended_cupy
@@ -65,7 +66,7 @@ def test_a_run_goes_on_where_it_was_on_either(device, data, tmp_path):
     chosen = settings(data, tmp_path / "run", device="cuda", epochs=1, limit=16)
     training.run(chosen)
     for place in ("cuda", "cpu"):
-        chosen.epochs, chosen.device = chosen.epochs + 1, place
+        chosen = replace(chosen, epochs=chosen.epochs + 1, device=place)
         assert len(training.run(chosen, resume=True).attrs["training"]["history"]) == chosen.epochs
 
 
