@@ -38,8 +38,6 @@ class PictureVerb:
     example : str, for the help
     """
 
-    looks = False
-
     def __init__(self, name, settings, outputs, opener, example):
         self.name, self.settings, self.outputs = name, settings, outputs
         self.opener, self.example = opener, example

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.engine.cpu.threads import one_blas_thread
+from minicnn.errors import MinicnnError
 from minicnn.optimizers import WITHOUT_RATE, minimize
 from minicnn.runs.settings import POSITIVE, Settings, choice, count, setting
 
@@ -65,8 +66,6 @@ class SearchSettings(Settings):
         """Refuse what no run can have."""
         super().check()
         if self.learning_rate is not None and self.optimizer in WITHOUT_RATE:
-            from minicnn.errors import MinicnnError
-
             raise MinicnnError(
                 f"{self.optimizer} takes no learning rate; leave it out or use another optimizer"
             )
