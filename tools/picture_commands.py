@@ -35,7 +35,7 @@ COMMANDS = {
     "style-replicate": f"{STYLE} --padding replicate",
     "style-mix": f"{STYLE} --init mix --noise-ratio 0.3 --seed 7 --bits 16",
     "style-adam": f"{STYLE} --optimizer adam --iterations 6 --gif out.gif --every 2",
-    "style-lbfgs-device": f"{STYLE} --optimizer lbfgs-device --size 96 --scales 2 --carry "
+    "style-lbfgs-device": f"{STYLE} --optimizer lbfgs-device --size 96 --scales 2 "
     "--coarse-iterations 2 --save-every 2",
     "style-momentum": f"{STYLE} --optimizer momentum --frames frames --every 1",
     "style-sweep": f"{STYLE} --iterations 2 --sweep style-weight=1,100",
