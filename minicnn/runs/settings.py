@@ -3,7 +3,7 @@
     size: int | None = setting(count(LARGEST), None, "long side in pixels", shown="512")
 
 A class of settings is a frozen dataclass that derives from `Declared`, whose fields are made by
-`setting`. From them come the options of the command line (`terminal.options`), the table in the
+`setting`. From them come the options of the command line (`runs.options`), the table in the
 method's README, the check of every value, and what `rerun` reads out of a picture.
 """
 
