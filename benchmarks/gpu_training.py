@@ -71,15 +71,10 @@ def train_ours(path, folder, device, seconds):
     )
     ends = []
 
-    def watch(done, total, losses):
-        ends.append(time.perf_counter())
-        if done % (PICTURES // BATCH) == 0 and ends[-1] - ends[0] > seconds:
-            raise _EnoughError  # before the validation
+    def stop(done):  # after an epoch, before its validation
+        return done % (PICTURES // BATCH) == 0 and ends[-1] - ends[0] > seconds
 
-    try:
-        training.run(settings, progress=watch)
-    except _EnoughError:
-        pass
+    training.run(settings, progress=lambda *_: ends.append(time.perf_counter()), stop=stop)
     return _pace(ends)
 
 
@@ -205,7 +200,3 @@ def data_set(path):
 def _pace(ends):
     """Return the median time from one end to the next, the first few left out."""
     return float(np.median(np.diff(ends[min(4, len(ends) - 2) :])))
-
-
-class _EnoughError(Exception):
-    """The run has lasted long enough."""

@@ -364,9 +364,11 @@ def test_a_long_run_is_cut_short_and_goes_on_as_it_began(monkeypatch):
     clock = iter([10.0, *(12.0 + n for n in range(99))])  # 2 s before the first step's end
     monkeypatch.setattr(sample_run.time, "perf_counter", lambda: next(clock))
 
-    def run(watch):
+    def run(progress, stop):
         for done in range(8, 800, 8):
-            watch(done, 800, None)
+            progress(done, 800, None)
+            if stop(done):
+                break
 
     whole, done, total = sample_run.cut_short(run, 6.5)
     assert (done, total) == (64, 800)

@@ -17,13 +17,13 @@ def measure(s, seconds):
     """
     device = resolve_device(s.device)
 
-    def run(watch):
+    def run(**watched):
         net = load_network(s.network, s.weights, s.pool, seed=s.seed)
         layers = scan.choose_layers(net, s.layers)
         pictures = PictureSet(s.data[0], s.split, s.limit)
         begun = scan.begin(net, scan.settings_for(net, pictures, layers, top=s.top, size=s.size))
         how = {"batch": s.batch, "threads": s.threads, "device": device}
-        scan.scan(begun, net, pictures, progress=watch, **how)
+        scan.scan(begun, net, pictures, **how, **watched)
 
     whole, done, pictures = cut_short(run, seconds)
     what = f"{done} pictures of {pictures}; drawing the sheets comes on top"

@@ -107,6 +107,7 @@ def scan(
     strict=False,
     save=None,
     progress=None,
+    stop=None,
     clock=time.monotonic,
 ):
     """Scan the blocks that are not done yet; `features` is changed in place.
@@ -129,6 +130,8 @@ def scan(
         Called every minute, at the end, and on Ctrl-C.
     progress : callable, progress(pictures done, pictures in all, skipped), optional
         `skipped` is {picture: reason} of all that could not be read so far.
+    stop : callable, stop(pictures done) -> bool, optional
+        Asked after every block: where it is true the scan ends at once, unsaved.
 
     Raises
     ------
@@ -157,6 +160,8 @@ def scan(
             count += len(settings.block(block))
             if progress:
                 progress(count, total, features.skipped)
+            if stop and stop(count):
+                return
             if interrupts or clock() - saved > SAVE_SECONDS:
                 save(features)
                 saved = clock()

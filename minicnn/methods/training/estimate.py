@@ -5,6 +5,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from minicnn.backend import to_device
 from minicnn.data.datasets import open_dataset
@@ -21,7 +22,7 @@ def measure(settings, seconds):
     """Train for so many seconds and look at some pictures; yield what all of it would take."""
     with tempfile.TemporaryDirectory() as folder:
         s = replace(settings, output=folder)
-        whole, done, steps = cut_short(lambda watch: training.run(s, progress=watch), seconds)
+        whole, done, steps = cut_short(partial(training.run, s), seconds)
     val, place = open_dataset(s.data, "val"), place_of(s)
     shown = val.pictures(s.size)[:LOOKED_AT]
     net = build.build(s.network, classes=len(val.class_names))

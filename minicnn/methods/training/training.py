@@ -46,7 +46,7 @@ class Interrupted(Exception):
         self.path = path
 
 
-def run(settings, *, resume=False, log=None, progress=None, stop_after=None):
+def run(settings, *, resume=False, log=None, progress=None, stop=None):
     """Train, writing snapshots and the state to resume from into `settings.output`.
 
     Parameters
@@ -61,8 +61,8 @@ def run(settings, *, resume=False, log=None, progress=None, stop_after=None):
     progress : callable, progress(done, total, losses), optional
         Told after every step: how many of the steps of this call are done, and the mean loss of
         the epoch so far.
-    stop_after : int, optional
-        Steps of this call, after which it ends at once and writes nothing more, to time them.
+    stop : callable, stop(done) -> bool, optional
+        Asked after every step: where it is true the call ends at once and writes nothing more.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def run(settings, *, resume=False, log=None, progress=None, stop_after=None):
     settings.check()
     train, val = (open_dataset(settings.data, split) for split in ("train", "val"))
     fingerprint = train.fingerprint()
-    run_ = _Run(settings, train, fingerprint, progress or (lambda *_: None), stop_after)
+    run_ = _Run(settings, train, fingerprint, progress or (lambda *_: None), stop)
     if resume:
         run_.restore()
     elif (run_.folder / STATE_FILE).exists():
@@ -114,9 +114,9 @@ def run(settings, *, resume=False, log=None, progress=None, stop_after=None):
 class _Run:
     """The state of a training run: parameters, momentum, position, history."""
 
-    def __init__(self, settings, train, fingerprint, progress, stop_after):
+    def __init__(self, settings, train, fingerprint, progress, stop):
         self.settings, self.progress = settings, progress
-        self.done, self.stop_after = 0, stop_after
+        self.done, self.stop = 0, stop
         self.labels = train.labels[: settings.limit]
         self.fingerprint = fingerprint
         self.folder = Path(settings.output)
@@ -162,7 +162,7 @@ class _Run:
                 if interrupts:
                     self.save_state()
                     raise Interrupted(self.folder / STATE_FILE)
-                if self.done == self.stop_after:
+                if self.stop and self.stop(self.done):
                     return None
         loss, right, count = self.sums.tolist()
         record = {"epoch": self.epoch + 1, "rate": self._rate(), "loss": loss / count}

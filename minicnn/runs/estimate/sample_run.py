@@ -144,26 +144,20 @@ def _picture(verb, settings, files, iterations):
 def cut_short(run, seconds):
     """Return (seconds of the whole, units done, units in all) of a run that is cut short.
 
-    `run` is called with a callback, watch(units done, units in all, ...).
+    `run` takes `progress`, called with (units done, units in all, ...), and then asks `stop`.
     """
     ends, started = [], time.perf_counter()
 
-    def watch(done, total, _):
+    def progress(done, total, _):
         ends.append((time.perf_counter(), done, total))
-        if len(ends) > STEPS and ends[-1][0] - ends[0][0] > seconds:
-            raise _EnoughError
 
-    try:
-        run(watch)
-    except _EnoughError:
-        pass
+    run(
+        progress=progress,
+        stop=lambda _: len(ends) > STEPS and ends[-1][0] - ends[0][0] > seconds,
+    )
     (first, one, total), (last, done, _) = ends[0], ends[-1]
     pace = (last - first) / (done - one) if done > one else (last - started) / done
     return max(0.0, first - started - one * pace) + pace * total, done, total
-
-
-class _EnoughError(Exception):
-    """The run has taken as many steps as are wanted."""
 
 
 if __name__ == "__main__":

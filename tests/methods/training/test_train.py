@@ -56,12 +56,12 @@ def test_a_run_that_is_timed_stops_after_some_steps(data, tmp_path):
     training.run(
         settings(data, tmp_path / "run", **given),
         progress=lambda done, total, losses: seen.append((done, total)),
-        stop_after=3,
+        stop=lambda done: done == 3,
     )
     assert seen == [(1, 8), (2, 8), (3, 8)]
     assert not list((tmp_path / "run").iterdir())
     training.run(
-        settings(data, tmp_path / "run", **given), stop_after=5
+        settings(data, tmp_path / "run", **given), stop=lambda done: done == 5
     )  # the second epoch's first
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"log.csv", "state.h5"}
 
