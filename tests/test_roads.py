@@ -12,7 +12,7 @@ BOUNDS = {
     "texture": 11,
     "invert": 11,
     "features": 16,
-    "deconv": 10,
+    "deconv": 8,
     "saliency": 9,
     "class-model": 12,
     "occlusion": 10,

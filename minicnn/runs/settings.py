@@ -107,6 +107,19 @@ def text(metavar):
     return Kind(str, lambda value: isinstance(value, str), "a text", metavar)
 
 
+def readable(read, wanted, metavar):
+    """Return the kind of texts that `read` understands; it raises a ValueError for others."""
+
+    def fits(value):
+        try:
+            read(value)
+        except ValueError:
+            return False
+        return True
+
+    return Kind(str, fits, wanted, metavar)
+
+
 def one_or_list(kind, metavar):
     """Return the kind of one value, or of a list written with commas."""
 

@@ -133,7 +133,7 @@ def class_gradient(evaluator, x, layer, index, rule="gradient"):
     -------
     array like x
     """
-    policy = Policy(rule)
+    policy = Policy(rule=rule)
     y = policy.forward(evaluator, x, [layer])[layer]
     if not 0 <= index < y.shape[1]:
         raise MinicnnError(f"no class {index}; use 0 to {y.shape[1] - 1}")

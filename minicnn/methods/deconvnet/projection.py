@@ -12,7 +12,7 @@ is the derivative, `deconvnet` and `guided` are none (see `ops.relu`).
 What the papers leave open is a `Policy`, which goes into the metadata of every picture.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from minicnn.backend import array_module
@@ -22,45 +22,60 @@ from minicnn.network.layers import MaxPool2d
 from minicnn.network.network import INPUT
 from minicnn.ops.relu import RULES
 from minicnn.ops.unpool import OVERLAPS
+from minicnn.runs.settings import Declared, choice, setting
 
 ORDERS = ("unpool-rectify", "rectify-unpool")
 ZERO_WINDOWS = ("first", "drop")
 STARTS = ("activation", "one")
 
 
+def _choice(names, default, words, shown=None):
+    return setting(choice(names), default, words, group="projection", shown=shown)
+
+
 @dataclass(frozen=True)
-class Policy:
-    """How a projection goes down.
+class Policy(Declared):
+    """How a projection goes down; a row of `ops.relu.RULES`, and what the papers leave open."""
 
-    Attributes
-    ----------
-    rule : {"deconvnet", "guided", "gradient"}
-        Of the ReLUs, a row of `ops.relu.RULES`.
-    overlap : {"sum", "max", "overwrite"}
-        Where several pooling windows have the same winner, see `ops.unpool`; only
-        "sum" is the adjoint.
-    order : {"unpool-rectify", "rectify-unpool"}
-        The paper unpools first. It matters where windows overlap: there signals of both signs may
-        meet. Not for the rule `gradient`, which does not rectify.
-    zero_windows : {"first", "drop"}
-        A pooling window of zeros (behind a ReLU) has its switch at the first pixel, as ties have
-        everywhere, or none at all.
-    lrn : {"identity", "gradient"}, optional
-        Response normalisations are passed by, or differentiated; by default the deconvnet passes
-        by, the others differentiate.
-    """
+    rule: str = _choice(
+        RULES, "deconvnet", "what a ReLU does on the way down; `gradient` alone is a gradient"
+    )
+    # only "sum" is the adjoint, see `ops.unpool`
+    overlap: str = _choice(
+        OVERLAPS,
+        "sum",
+        "where pooling windows share a winner",
+        "sum, which is the adjoint",
+    )
+    # it matters where windows overlap: signals of both signs may meet; `gradient` does not rectify
+    order: str = _choice(
+        ORDERS,
+        ORDERS[0],
+        "what comes first, unpooling or rectifying",
+        "unpool-rectify, as published",
+    )
+    # "first" as ties have it everywhere
+    zero_windows: str = _choice(
+        ZERO_WINDOWS,
+        "first",
+        "a pooling window that is all 0 has its switch at the first pixel, or none",
+    )
+    lrn: str | None = _choice(
+        LRN_RULES,
+        None,
+        "pass response normalisations by, or differentiate them",
+        "identity for the rule deconvnet, else gradient",
+    )
 
-    rule: str = "deconvnet"
-    overlap: str = "sum"
-    order: str = "unpool-rectify"
-    zero_windows: str = "first"
-    lrn: str | None = None
-
-    def __post_init__(self):
-        if self.lrn is None:
-            object.__setattr__(self, "lrn", "identity" if self.rule == "deconvnet" else "gradient")
-        for name, known in POLICIES.items():
-            check_choice(name.replace("_", "-"), getattr(self, name), known)
+    def choices(self):
+        """Return {name: choice} of all of it, for metadata."""
+        return {
+            "rule": self.rule,
+            "overlap": self.overlap,
+            "order": self.order,
+            "zero_windows": self.zero_windows,
+            "lrn": self.lrn or ("identity" if self.rule == "deconvnet" else "gradient"),
+        }
 
     def forward(self, evaluator, x, taps):
         """Compute activations {layer: array}, recording switches by this policy."""
@@ -71,23 +86,10 @@ class Policy:
         return evaluator.backward(
             dys,
             self.rule,
-            lrn_rule=self.lrn,
+            lrn_rule=self.choices()["lrn"],
             overlap=self.overlap,
             rectify_first=self.order == "rectify-unpool",
         )
-
-    def metadata(self):
-        """Return {name: choice} of all of it."""
-        return asdict(self)
-
-
-POLICIES = {
-    "rule": tuple(RULES),
-    "overlap": OVERLAPS,
-    "order": ORDERS,
-    "zero_windows": ZERO_WINDOWS,
-    "lrn": LRN_RULES,
-}
 
 
 def pools_below(net, layers):
@@ -101,22 +103,12 @@ def pools_below(net, layers):
 
 
 class Projection(NamedTuple):
-    """What `project` returns; N rows, one for every pair of picture and unit.
+    """What `project` returns; N rows, one for every pair of picture and unit."""
 
-    Attributes
-    ----------
-    dx : array (N, 3, H, W), in the units of the network's input
-    units : int array (N,)
-    positions : int array (N, 2)
-        (row, column) of each unit's largest activation, or of the one asked for.
-    values : array (N,)
-        The activations there.
-    """
-
-    dx: object
-    units: object
-    positions: object
-    values: object
+    dx: object  # (N, 3, H, W), in the units of the network's input
+    units: object  # int (N,)
+    positions: object  # int (N, 2): row and column of each largest activation, or as asked for
+    values: object  # (N,): the activations there
 
 
 def project(evaluator, x, layer, units, positions="max", *, policy=None, start="activation"):
@@ -151,7 +143,8 @@ def project(evaluator, x, layer, units, positions="max", *, policy=None, start="
         If there is no such layer, unit or position, or an activation is NaN or infinite.
     """
     policy = policy or Policy()
-    check_choice("start", start, STARTS)
+    policy.check()
+    _check_choice("start", start, STARTS)
     xp = array_module(x)
     units = xp.atleast_1d(xp.asarray(units))
     if len(x) == 1 and len(units) > 1:
@@ -188,7 +181,7 @@ def make_seed(y, layer, units, positions="max", start="activation"):
     maps = y[rows, units]  # (N, P, Q)
     everywhere = isinstance(positions, str) and positions == "all"
     if isinstance(positions, str):
-        check_choice("positions", positions, ("max", "all"))
+        _check_choice("positions", positions, ("max", "all"))
         best = maps.reshape(N, -1).argmax(axis=1)
         positions = xp.stack([best // Q, best % Q], axis=1)
     positions = _integers(xp, positions, (N, 2), f"a (row, column) for each of {N} units")
@@ -203,26 +196,34 @@ def make_seed(y, layer, units, positions="max", start="activation"):
     return seed, units, positions, maps[at]
 
 
+def read_units(written):
+    """Return a list of units, or how many of the strongest are wanted; `ValueError` for neither."""
+    word, colon, number = str(written).partition(":")
+    if word.strip() == "max":
+        most = int(number) if colon else 1
+        if most >= 1:
+            return most
+    elif not colon:
+        return [int(part) for part in word.split(",")]
+    raise ValueError
+
+
+def read_position(written):
+    """Return "max", "all" or (row, column); `ValueError` for none of them."""
+    if written in ("max", "all"):
+        return written
+    row, column = map(int, str(written).split(","))
+    return row, column
+
+
 def strongest(y, count=1):
-    """Return the `count` units whose largest activation is largest, for one picture.
-
-    Parameters
-    ----------
-    y : array (1, K, P, Q)
-    count : int
-
-    Returns
-    -------
-    list of int
-        Strongest first; among equals the lower number.
-    """
+    """Return the `count` units of y (1, K, P, Q) with the largest activations, strongest first."""
     peaks = y[0].reshape(y.shape[1], -1).max(axis=1)
-    order = array_module(y).argsort(-peaks, kind="stable")
-    return [int(unit) for unit in order[:count]]
+    # stable: among equals the lower number comes first
+    return array_module(y).argsort(-peaks, kind="stable")[:count].tolist()
 
 
-def check_choice(what, value, known):
-    """Raise `MinicnnError` unless `value` is one of `known`."""
+def _check_choice(what, value, known):
     if value not in known:
         raise MinicnnError(f"no {what} {value!r}; use {', '.join(known)}")
 

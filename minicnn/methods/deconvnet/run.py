@@ -3,9 +3,14 @@
 import numpy as np
 
 from minicnn.backend import to_host
-from minicnn.methods.deconvnet.projection import pools_below, project, strongest
-from minicnn.methods.deconvnet.settings import read_position, read_units
-from minicnn.methods.deconvnet.switch_statistics import pool_shares, shares_line
+from minicnn.methods.deconvnet.projection import (
+    pools_below,
+    project,
+    read_position,
+    read_units,
+    strongest,
+)
+from minicnn.ops import unpool
 from minicnn.pictures.arrays import as_pixels
 from minicnn.pictures.overlays import boxed, cut, magnified, over, peak, strength
 from minicnn.pictures.sheets import grid, labelled, signed_to_uint8
@@ -28,77 +33,66 @@ class DeconvJob(LookJob):
     def run(self, progress=None):
         """Return the `Look`."""
         s = self.settings
-        taps = [s.layer, *pools_below(self.net, [s.layer])]
-        acts = s.policy.forward(self.evaluator, self.x, taps)
+        acts = s.forward(self.evaluator, self.x, [s.layer, *pools_below(self.net, [s.layer])])
         y, pools = acts[s.layer], pool_shares(acts, self.evaluator.switches())
         units = read_units(s.unit)
         units = strongest(y, units) if isinstance(units, int) else units
-        position = read_position(s.position)
-        if not isinstance(position, str):
-            position = [position]
-        parts = [self._project(units[i : i + BATCH], position) for i in range(0, len(units), BATCH)]
-        dx, positions, values = (
-            np.concatenate([to_host(part[i]) for part in parts]) for i in (0, 2, 3)
-        )
-        deltas = np.stack([as_pixels(one[np.newaxis], self.net) for one in dx])
-        everywhere = s.position == "all"
-        found = [
-            self._describe(*one, everywhere) for one in zip(units, positions, values, strict=True)
-        ]
-        for delta, one in zip(deltas, found, strict=True):
-            _clear_outside(delta, one["box"])
+        deltas, found = [], []
+        for first in range(0, len(units), BATCH):
+            for delta, one in self._project(units[first : first + BATCH]):
+                deltas.append(delta)
+                found.append(one)
+        return self._look(np.stack(deltas), found, pools, to_host(y)[0])
+
+    def _project(self, units):
+        """Yield (what comes down in grey levels, what is said of it) of each of some units."""
+        s = self.settings
+        where = read_position(s.position)
+        if not isinstance(where, str):
+            where = [where] * len(units)
+        down = project(self.evaluator, self.x, s.layer, units, where, policy=s, start=s.start)
+        dx, positions, values = map(to_host, (down.dx, down.positions, down.values))
+        for i, unit in enumerate(units):
+            at, box = "all", None
+            if s.position != "all":
+                at = positions[i].tolist()
+                box = self.net.receptive_fields()[s.layer].box(*at)
+            delta = as_pixels(dx[i : i + 1], self.net)
+            _clear_outside(delta, box)
+            activation = float(values[i])
+            yield delta, {"unit": unit, "position": at, "activation": activation, "box": box}
+
+    def _look(self, deltas, found, pools, y):
+        s, units = self.settings, [one["unit"] for one in found]
+        values = [one["activation"] for one in found]
         scale = 127 / peak(deltas, s.clip)
-        return self._look(deltas, found, scale, pools, to_host(y)[0])
-
-    def _project(self, units, position):
-        s = self.settings
-        if not isinstance(position, str):
-            position = position * len(units)
-        return project(
-            self.evaluator, self.x, s.layer, units, position, policy=s.policy, start=s.start
-        )
-
-    def _describe(self, unit, position, value, everywhere):
-        box = None
-        if not everywhere:
-            box = self.net.receptive_fields()[self.settings.layer].box(*map(int, position))
-        return {
-            "unit": int(unit),
-            "position": "all" if everywhere else [int(i) for i in position],
-            "activation": float(value),
-            "box": box,
-        }
-
-    def _look(self, deltas, found, scale, pools, y):
-        s = self.settings
         pictures = [signed_to_uint8(delta, scale)[0] for delta in deltas]
         heats = [over(self.picture, strength(delta, s.clip)) for delta in deltas]
-        heats = [
-            boxed(heat, one["box"]) if one["box"] else heat
-            for heat, one in zip(heats, found, strict=True)
+        for i, one in enumerate(found):
+            if one["box"]:
+                heats[i] = boxed(heats[i], one["box"])
+        titles = [
+            f"{s.layer} unit {unit}: {value:.4g}" for unit, value in zip(units, values, strict=True)
         ]
-        titles = [f"{s.layer} unit {one['unit']}: {one['activation']:.4g}" for one in found]
-        findings = {
-            "layer": s.layer,
-            "units": found,
-            "policy": s.policy.metadata(),
-            "start": s.start,
-            "scale": scale,
-            "poolings": pools,
-        }
-        arrays = {
-            "reconstruction": deltas.astype(np.float32),
-            "activation": y[[one["unit"] for one in found]],
-            "unit": np.array([one["unit"] for one in found]),
-            "value": np.array([one["activation"] for one in found]),
-        }
         return Look(
             picture=_together(pictures, titles),
             overlay=_together(heats, titles),
             row=self._row(found, pictures, heats),
-            arrays=arrays,
-            findings=findings,
-            text="\n".join([*(_line(s.layer, one) for one in found), *shares_line(pools)]),
+            arrays={
+                "reconstruction": deltas.astype(np.float32),
+                "activation": y[units],
+                "unit": np.array(units),
+                "value": np.array(values),
+            },
+            findings={
+                "layer": s.layer,
+                "units": found,
+                "policy": s.choices(),
+                "start": s.start,
+                "scale": scale,
+                "poolings": pools,
+            },
+            text="\n".join([*(_line(s.layer, one) for one in found), *_shares_line(pools)]),
             notes=_notes(found, deltas, s),
         )
 
@@ -113,6 +107,31 @@ class DeconvJob(LookJob):
             row["patch"] = cut(self.picture, box, GREY)
             row["patch reconstructed"] = cut(pictures[0], box, GREY)
         return row
+
+
+def pool_shares(acts, switches):
+    """Return what a policy decides about in every max pooling.
+
+    Parameters
+    ----------
+    acts : dict, layer -> activation of the poolings, at least
+    switches : dict, layer -> `maxpool2d.Cache`, as `Network.switches` returns
+
+    Returns
+    -------
+    dict
+        layer -> {"zero_windows": share of the windows whose maximum is 0, "shared_winners": share
+        of those whose winner another window has too}
+    """
+    found = {}
+    for name, cache in switches.items():
+        y = acts[name]
+        hits = unpool.unpool(y * 0 + 1, cache)
+        found[name] = {
+            "zero_windows": round(unpool.zero_windows(y) / y.size, 4),
+            "shared_winners": round(float(hits[hits > 1].sum()) / y.size, 4),
+        }
+    return found
 
 
 def _clear_outside(delta, box):
@@ -132,27 +151,36 @@ def _together(pictures, titles):
 
 def _line(layer, one):
     where = "at all positions"
-    if one["box"]:
-        top, left, bottom, right = one["box"]
-        where = (
-            f"at row {one['position'][0]}, column {one['position'][1]}; it sees rows {top} to "
-            f"{bottom - 1}, columns {left} to {right - 1}"
-        )
-    elif one["position"] != "all":
-        where = f"at row {one['position'][0]}, column {one['position'][1]}; it sees everything"
+    if one["position"] != "all":
+        where = "at row {}, column {}; it sees ".format(*one["position"])
+        if one["box"]:
+            top, left, bottom, right = one["box"]
+            where += f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
+        else:
+            where += "everything"
     return f"{layer} unit {one['unit']}: activation {one['activation']:.4g} {where}"
 
 
+def _shares_line(pools):
+    """Return a line on what the policies had to decide, if there is any pooling on the way."""
+    shares = [
+        f"{name} {share['zero_windows']:.0%}, {share['shared_winners']:.0%}"
+        for name, share in pools.items()
+    ]
+    return [f"windows of zeros, windows that share a winner: {'; '.join(shares)}"] if shares else []
+
+
 def _notes(found, deltas, settings):
-    notes = [
-        f"unit {one['unit']} does not fire in this picture (activation {one['activation']:.4g} in "
-        "the place looked at), so there is nothing to show; another unit does, or --start one"
-        for one in found
-        if one["activation"] == 0 and settings.start == "activation"
-    ]
-    notes += [
-        f"nothing of unit {one['unit']} comes down to the picture by the rule {settings.rule}"
-        for one, delta in zip(found, deltas, strict=True)
-        if not delta.any() and not (one["activation"] == 0 and settings.start == "activation")
-    ]
-    return notes
+    silent, lost = [], []
+    for one, delta in zip(found, deltas, strict=True):
+        unit, value = one["unit"], one["activation"]
+        if value == 0 and settings.start == "activation":
+            silent.append(
+                f"unit {unit} does not fire in this picture (activation {value:.4g} in the place "
+                "looked at), so there is nothing to show; another unit does, or --start one"
+            )
+        elif not delta.any():
+            lost.append(
+                f"nothing of unit {unit} comes down to the picture by the rule {settings.rule}"
+            )
+    return silent + lost

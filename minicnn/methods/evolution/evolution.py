@@ -184,7 +184,7 @@ def _project(out, state, pictures, layer, jumped, settings):
         layer,
         alive,
         evaluator=state.evaluator,
-        policy=settings.policy,
+        policy=settings,
         patch=settings.patch,
     )
     for unit in chosen:

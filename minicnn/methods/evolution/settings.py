@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from minicnn.methods.deconvnet.settings import PolicySettings
+from minicnn.methods.deconvnet.projection import Policy
 from minicnn.methods.features.settings import DrawSettings, FeaturesSettings
 from minicnn.runs.settings import Settings, as_in, count, setting, text
 
 
 @dataclass(frozen=True)
-class EvolutionSettings(PolicySettings):
+class EvolutionSettings(Policy):
     """Everything that decides what is drawn and measured."""
 
     snapshots: list = setting(

@@ -152,7 +152,7 @@ def _page(sheets, layers, used):
             f"{name} {r.dead.sum()} of {len(r.dead)}" for name, r in features.layers.items()
         ),
         "projection": ", ".join(
-            f"{key} {value}" for key, value in sheets.policy.metadata().items()
+            f"{key} {value}" for key, value in sheets.settings.choices().items()
         ),
         "contrast": "one for each unit" if sheets.shared else "one for each picture",
         "windows of zeros": "; ".join(zero),

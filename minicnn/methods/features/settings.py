@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from minicnn.methods.deconvnet.settings import PolicySettings
+from minicnn.methods.deconvnet.projection import Policy
 from minicnn.runs.outputs import Outputs
 from minicnn.runs.settings import (
     FLAG,
@@ -35,7 +35,7 @@ SHARD = Kind(
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawSettings(PolicySettings):
+class DrawSettings(Policy):
     """How the strongest activations are projected and drawn."""
 
     patch: int = setting(

@@ -44,7 +44,7 @@ class Sheets:
     def __init__(self, features, net, pictures, folder, settings, keep):
         self.features, self.net, self.pictures = features, net, pictures
         self.folder, self.settings, self.keep = Path(folder), settings, keep
-        self.policy, self.shared = settings.policy, settings.contrast == "unit"
+        self.shared = settings.contrast == "unit"
         self.evaluator = FastEvaluator(net, settings.threads)
 
     def draw(self, layer, units):
@@ -72,7 +72,7 @@ class Sheets:
             layer,
             alive,
             evaluator=self.evaluator,
-            policy=self.policy,
+            policy=self.settings,
             patch=self.settings.patch,
         )
         blocks, scales = {}, {}
@@ -158,7 +158,7 @@ class Sheets:
             "pictures": features.seen,
             "size": settings.size,
             "side": self.settings.patch,
-            "policy": self.policy.metadata(),
+            "policy": self.settings.choices(),
             "contrast": self.settings.contrast,
         }
 

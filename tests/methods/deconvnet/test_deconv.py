@@ -7,9 +7,12 @@ import pytest
 
 from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
-from minicnn.methods.deconvnet.projection import Policy, project, strongest
-from minicnn.methods.deconvnet.settings import DeconvSettings, PolicySettings
+from minicnn.methods.deconvnet.projection import project, strongest
+from minicnn.methods.deconvnet.run import pool_shares
+from minicnn.methods.deconvnet.settings import DeconvSettings
 from minicnn.network import build
+from minicnn.network.layers import MaxPool2d
+from minicnn.network.network import Network
 from minicnn.pictures.arrays import preprocess
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata
@@ -107,11 +110,6 @@ def test_reconstructions_of_squeezenet_lie_where_the_cause_is(shared_data):
     assert lost[at] < 0.5 * found.values[0]
 
 
-def test_the_settings_of_a_policy_have_its_defaults():
-    assert PolicySettings().policy == Policy()
-    assert PolicySettings(rule="guided", overlap="max").policy == Policy("guided", "max")
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -128,3 +126,12 @@ def test_the_settings_of_a_policy_have_its_defaults():
 def test_settings_that_mean_nothing(values, message):
     with pytest.raises(MinicnnError, match=message):
         DeconvSettings("a.png", layer="relu3_3", **values).check()
+
+
+def test_pool_shares_count_zero_windows_and_shared_winners():
+    x = np.zeros((1, 1, 3, 5))
+    x[0, 0, 1, 1] = 1  # the winner of four windows; the other four are 0, each with its own first
+    net = Network([("pool", MaxPool2d(2, 1))], {}, (1, 3, 5))
+    acts = net.forward(x, ["pool"])
+    found = pool_shares(acts, net.switches())["pool"]
+    assert found == {"zero_windows": 0.5, "shared_winners": 0.5}

@@ -3,8 +3,9 @@ import pytest
 
 from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
-from minicnn.methods.deconvnet.projection import POLICIES, Policy, make_seed, project, strongest
+from minicnn.methods.deconvnet.projection import ORDERS, Policy, make_seed, project, strongest
 from minicnn.network import build
+from minicnn.network.facts import LRN_RULES
 from minicnn.network.layers import (
     LRN,
     AvgPool2d,
@@ -18,6 +19,7 @@ from minicnn.network.layers import (
 )
 from minicnn.network.network import Network
 from minicnn.ops import maxpool2d, unpool
+from minicnn.ops.relu import RULES
 
 
 def net_of(*layers, shape=(3, 13, 15), dtype="float64"):
@@ -89,7 +91,7 @@ def test_the_rule_gradient_equals_finite_differences(rng, name, layer):
 
 
 @each_layer
-@pytest.mark.parametrize("rule", POLICIES["rule"])
+@pytest.mark.parametrize("rule", RULES)
 def test_support_lies_inside_the_receptive_field(rng, name, layer, rule):
     net, x = NETS[name](), picture(rng)
     field = net.receptive_fields()[layer]
@@ -107,7 +109,7 @@ def test_support_lies_inside_the_receptive_field(rng, name, layer, rule):
         assert np.count_nonzero(row) == np.count_nonzero(inside)
 
 
-@pytest.mark.parametrize("rule", POLICIES["rule"])
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", NETS)
 def test_zero_in_zero_out_and_scale_in_scale_out(rng, name, rule):
     net, x = NETS[name](), picture(rng)
@@ -211,12 +213,12 @@ def test_the_order_matters_where_signs_meet():
     x = np.array([[[[0.0, 1, 0], [0, 0, 0]]]])  # both windows have their switch at the 1
     total = {
         order: project(net, x, "conv2", [0], policy=Policy(order=order)).dx.sum()
-        for order in POLICIES["order"]
+        for order in ORDERS
     }
     assert total == {"unpool-rectify": 1.0, "rectify-unpool": 3.0}
 
 
-@pytest.mark.parametrize("overlap", POLICIES["overlap"])
+@pytest.mark.parametrize("overlap", unpool.OVERLAPS)
 def test_every_overlap_rule_goes_through(rng, overlap):
     net, x = NETS["overlapping"](), picture(rng)
     found = project(net, x, "relu2", [2], policy=Policy(overlap=overlap))
@@ -225,9 +227,9 @@ def test_every_overlap_rule_goes_through(rng, overlap):
 
 def test_the_lrn_is_passed_by_or_differentiated(rng):
     net, x = NETS["strided-grouped-lrn"](), picture(rng)
-    dx = {lrn: project(net, x, "relu2", [1], policy=Policy(lrn=lrn)).dx for lrn in POLICIES["lrn"]}
+    dx = {lrn: project(net, x, "relu2", [1], policy=Policy(lrn=lrn)).dx for lrn in LRN_RULES}
     assert not np.allclose(dx["identity"], dx["gradient"])
-    assert [Policy(rule=rule).lrn for rule in ("deconvnet", "guided", "gradient")] == [
+    assert [Policy(rule=rule).choices()["lrn"] for rule in ("deconvnet", "guided", "gradient")] == [
         "identity",
         "gradient",
         "gradient",
@@ -256,9 +258,18 @@ def test_groups_do_not_mix(rng):
         (lambda n, x: project(n, x, "pool1", [0.5]), "give one unit of layer pool1"),
         (lambda n, x: project(n, x, "pool1", [0], start="2"), "no start '2'; use activation, one"),
         (lambda n, x: project(n, x * np.nan, "relu1", [0]), "relu1 has activations that are NaN"),
-        (lambda n, x: Policy(rule="relu"), "no rule 'relu'; use gradient, deconvnet, guided"),
-        (lambda n, x: Policy(zero_windows="no"), "no zero-windows 'no'; use first, drop"),
-        (lambda n, x: Policy(lrn="no"), "no lrn 'no'; use gradient, identity"),
+        (
+            lambda n, x: project(n, x, "relu1", [0], policy=Policy(rule="relu")),
+            "no rule 'relu'; use gradient, deconvnet, guided",
+        ),
+        (
+            lambda n, x: project(n, x, "relu1", [0], policy=Policy(zero_windows="no")),
+            "no zero windows 'no'; use first, drop",
+        ),
+        (
+            lambda n, x: project(n, x, "relu1", [0], policy=Policy(lrn="no")),
+            "no lrn 'no'; use gradient, identity",
+        ),
     ],
 )
 def test_bad_input_ends_in_one_line(rng, call, message):
@@ -266,7 +277,7 @@ def test_bad_input_ends_in_one_line(rng, call, message):
         call(NETS["overlapping"](), picture(rng))
 
 
-@pytest.mark.parametrize("rule", POLICIES["rule"])
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", NETS)
 def test_every_rule_equals_torch_with_its_relu_replaced(rng, monkeypatch, name, rule):
     torch = pytest.importorskip("torch")

@@ -47,7 +47,8 @@ def test_every_layer_of(name):
             seed, _, ((p, q),), _ = make_seed(y, layer, [unit], where, "one")
             # the response normalisations are differentiated, so that all of a field is reached
             down = {
-                rule: Policy(rule, lrn="gradient").backward(net, {layer: seed}) for rule in RULES
+                rule: Policy(rule=rule, lrn="gradient").backward(net, {layer: seed})
+                for rule in RULES
             }
             found = (down["gradient"] * v).sum()
             expected = (away[1][layer] - away[-1][layer])[0, unit, p, q] / (2 * step)

@@ -41,7 +41,7 @@ def tiles_of(net, features, pictures, layer, **options):
 def test_a_tile_is_the_projection_of_the_whole_picture_cut_out(
     net, features, pictures, layer, rule
 ):
-    policy = Policy(rule)
+    policy = Policy(rule=rule)
     found = tiles_of(net, features, pictures, layer, policy=policy, patch=SIZE)
     records, count = features.layers[layer], 0
     for unit, tiles in found.items():
