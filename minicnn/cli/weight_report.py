@@ -1,25 +1,14 @@
 """How actions on weight files write and what they say."""
 
-import os
-from pathlib import Path
-
-from minicnn.errors import MinicnnError
+from minicnn.storage import atomic
 from minicnn.terminal.report import Report
 
 SHOWN = 60  # characters of a list
 
 
 def check_output(args) -> None:
-    """Refuse an output that is no HDF5 file in a folder, or exists, before the work is done."""
-    path = Path(args.output)
-    if path.is_dir() or path.suffix not in (".h5", ".hdf5"):
-        raise MinicnnError(f"cannot write {args.output!r}: give a file name that ends in .h5")
-    if not path.parent.is_dir():
-        raise MinicnnError(f"cannot write {args.output!r}: there is no folder {str(path.parent)!r}")
-    if path.exists() and not args.force:
-        raise MinicnnError(f"{args.output!r} exists already; give another name, or --force")
-    if not os.access(path.parent, os.W_OK):
-        raise MinicnnError(f"cannot write {args.output!r}: no right to write into its folder")
+    """Refuse an output that cannot be written, before the work is done."""
+    atomic.check_output(args.output, args.force, (".h5", ".hdf5"))
 
 
 def describe(found, as_json) -> int:

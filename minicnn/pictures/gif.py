@@ -6,15 +6,14 @@ import numpy as np
 from PIL import Image
 
 from minicnn.errors import MinicnnError
-from minicnn.pictures.writer import check_output
-from minicnn.storage.atomic import write_whole
+from minicnn.storage.atomic import check_output, write_whole
 
 SUFFIXES = (".gif",)
 FRAME, LAST = 0.1, 2.0  # seconds that a picture stands
 
 
 def check_gif(path, force=False):
-    """Check that `save_gif` can write to `path`; see `writer.check_output`."""
+    """Check that `save_gif` can write to `path`; see `atomic.check_output`."""
     check_output(path, force, SUFFIXES)
 
 

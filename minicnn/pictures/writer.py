@@ -4,7 +4,6 @@ The bytes are made in memory, written to a temporary file in the same folder and
 settings travel as JSON, so that a picture can be made again from the file alone.
 """
 
-import contextlib
 import io
 import json
 import math
@@ -18,7 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 from minicnn.errors import MinicnnError
 from minicnn.pictures import png16
 from minicnn.pictures.reader import open_picture
-from minicnn.storage.atomic import quoted, temporary_beside, write_whole
+from minicnn.storage import atomic
+from minicnn.storage.atomic import quoted, write_whole
 
 _WRITERS = {
     ".png": ("PNG", {}),
@@ -31,36 +31,9 @@ _WRITERS = {
 _DESCRIPTION = 0x010E  # the EXIF tag ImageDescription
 
 
-def check_output(path, force=False, suffixes=tuple(_WRITERS)):
-    """Check that `save_image` can write to `path`; call it before a long computation.
-
-    Of other writers, the `suffixes` that they know.
-
-    Raises
-    ------
-    MinicnnError
-        If the suffix is unknown, the folder is missing or not writable, or a file is there
-        already and `force` is not set.
-    """
-    name, folder = quoted(path), os.path.dirname(os.fspath(path)) or "."
-    suffix = Path(path).suffix.lower()
-    if "\0" in os.fspath(path):
-        raise MinicnnError(f"cannot write {name}: a file name holds no null character")
-    if os.path.isdir(path):
-        raise MinicnnError(f"cannot write {name}: it is a folder; give a file name")
-    if suffix not in suffixes:
-        raise MinicnnError(
-            f"cannot write {name}: unknown suffix {suffix!r}; use one of {', '.join(suffixes)}"
-        )
-    if not os.path.isdir(folder):
-        raise MinicnnError(f"cannot write {name}: there is no folder {folder!r}; create it first")
-    if os.path.exists(path) and not force:
-        raise MinicnnError(f"{name} exists already; give another name, or force to replace it")
-    # only trying tells: permission bits say nothing about a read-only or full file system
-    with temporary_beside(path) as temporary:
-        with contextlib.suppress(FileNotFoundError):
-            os.stat(path)  # a name can be too long
-        open(temporary, "xb").close()
+def check_output(path, force=False):
+    """Check that `save_image` can write to `path`, see `atomic.check_output`."""
+    atomic.check_output(path, force, tuple(_WRITERS))
 
 
 def check_bits(path, bits):

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import secrets
 from pathlib import Path
 
 from minicnn.errors import MinicnnError
@@ -25,25 +24,113 @@ def file_hash(path):
 
 def write_whole(path, data):
     """Write bytes to a temporary file beside `path`, which then takes its name."""
-    with temporary_beside(path) as temporary:
-        with open(temporary, "xb") as file:
-            file.write(data)
-        os.replace(temporary, os.path.realpath(path))
+    with _temporary_beside(path) as file:
+        file.write(data)
+        file.flush()
+        _let_go(file)
+        os.replace(file.name, os.path.realpath(path))
+
+
+def check_output(path, force=False, suffixes=()):
+    """Check that `write_whole` can write to `path`; call it before a long computation.
+
+    Parameters
+    ----------
+    path : path
+    force : bool
+        Whether a file that is there may be replaced.
+    suffixes : tuple of str
+        How its name may end; any by default.
+
+    Raises
+    ------
+    MinicnnError
+        If the suffix is another one, the folder is missing or not writable, or a file is there
+        already and `force` is not set.
+    """
+    name, suffix = quoted(path), Path(path).suffix.lower()
+    if "\0" in os.fspath(path):
+        raise MinicnnError(f"cannot write {name}: a file name holds no null character")
+    if os.path.isdir(path):
+        raise MinicnnError(f"cannot write {name}: it is a folder; give a file name")
+    if suffixes and suffix not in suffixes:
+        raise MinicnnError(
+            f"cannot write {name}: unknown suffix {suffix!r}; use one of {', '.join(suffixes)}"
+        )
+    if os.path.exists(path) and not force:
+        raise MinicnnError(f"{name} exists already; give another name, or force to replace it")
+    # only trying tells: permission bits say nothing about a read-only or full file system
+    with _temporary_beside(path) as file:
+        os.remove(file.name)
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(path)  # a name can be too long
 
 
 @contextlib.contextmanager
-def temporary_beside(path):
-    """Give a new name beside `path`; leave nothing there, and put failures into one line."""
-    folder = os.path.dirname(os.path.realpath(path))
-    temporary = os.path.join(folder, f".minicnn-{secrets.token_hex(8)}.part")
+def _temporary_beside(path):
+    """Give a new file beside `path`; leave nothing of it, and put failures into one line."""
+    target = os.path.realpath(path)
+    folder, name = os.path.split(target)
+    if os.path.isdir(target):
+        raise MinicnnError(f"cannot write {quoted(path)}: it is a folder")
+    if not os.path.isdir(folder):
+        named = os.path.dirname(os.fspath(path)) or folder
+        raise MinicnnError(
+            f"cannot write {quoted(path)}: there is no folder {named!r}; create it first"
+        )
+    own = f".minicnn-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.part"
     try:
-        yield temporary
+        with _new_file(os.path.join(folder, own)) as file:
+            try:
+                yield file
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.remove(file.name)
+                raise
     except OSError as error:
         reason = error.strerror or error
         raise MinicnnError(f"cannot write {quoted(path)}: {reason} (folder {folder!r})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(temporary)
+
+
+def _new_file(path):
+    """Return a new file, locked; one that is there unlocked is left from a killed run, and goes."""
+    while True:
+        with contextlib.suppress(FileNotFoundError), open(path, "rb", opener=_no_link) as old:
+            _lock(old)
+            if _is_at(old, path):
+                _let_go(old)
+                os.remove(path)
+        with contextlib.suppress(FileExistsError):
+            file = open(path, "xb")
+            _lock(file)
+            if _is_at(file, path):
+                return file
+            file.close()
+
+
+def _no_link(path, flags):
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def _lock(file):
+    """Wait until no other process holds an open file, where the system knows locks."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _let_go(file):
+    """Close a file where open ones are neither renamed nor removed."""
+    if os.name == "nt":
+        file.close()
+
+
+def _is_at(file, path):
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def quoted(path):

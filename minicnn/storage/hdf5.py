@@ -12,10 +12,8 @@ An attribute is a piece of text, a number, or a list of numbers; anything else t
 is stored as text with "json:" in front.
 """
 
+import io
 import json
-import os
-import secrets
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -23,6 +21,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.storage import hdf5_screening
+from minicnn.storage.atomic import quoted, write_whole
 from minicnn.storage.limits import Budget
 
 JSON = "json:"
@@ -52,12 +51,18 @@ def save_arrays(path, arrays, attrs=None, *, compression=True):
         If the file cannot be written, or an attribute has no place in it.
     """
     encoded = {name: _encode(name, value) for name, value in (attrs or {}).items()}
-    with _replacing(Path(path)) as temporary, h5py.File(temporary, "w") as file:
-        for name, value in encoded.items():
-            file.attrs[name] = value
-        for name, array in arrays.items():
-            options = _compressed(array) if compression and array.size >= COMPRESS_FROM else {}
-            file.create_dataset(name, data=array, track_times=False, **options)
+    memory = io.BytesIO()  # libhdf5 crashes where a disk is full
+    try:
+        with h5py.File(memory, "w") as file:
+            for name, value in encoded.items():
+                file.attrs[name] = value
+            for name, array in arrays.items():
+                options = _compressed(array) if compression and array.size >= COMPRESS_FROM else {}
+                file.create_dataset(name, data=array, track_times=False, **options)
+    except H5PY_ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise MinicnnError(f"cannot write {quoted(path)}: {reason}") from None
+    write_whole(path, memory.getbuffer())
 
 
 def load_arrays(path, *, check=None):
@@ -165,24 +170,6 @@ def _compressed(array):
 def _native(array):
     array = np.asarray(array)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-
-@contextmanager
-def _replacing(path):
-    """Give a temporary path that takes the place of `path` if all goes well."""
-    if path.is_dir():
-        raise MinicnnError(f"cannot write {path}: it is a folder")
-    if not path.parent.is_dir():
-        raise MinicnnError(f"cannot write {path}: there is no folder {path.parent}")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except H5PY_ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise MinicnnError(f"cannot write {path}: {reason}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _encode(name, value):

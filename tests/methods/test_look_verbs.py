@@ -64,7 +64,7 @@ def test_nothing_is_overwritten_unasked(command, verb, tmp_path):
         (("deconv", *DECONV, "--unit", "-1"), "no unit -1 in layer relu3_3"),
         (("deconv", *DECONV, "--position", "16,0"), "no row 16 in layer relu3_3; use 0 to 15"),
         (("deconv", "--layer", "relu9", "-o", "out.png"), "no layer named 'relu9'; the layers are"),
-        (("deconv", *DECONV, "--npz", "a.npy"), "raw arrays need a name that ends in .npz"),
+        (("deconv", *DECONV, "--npz", "a.npy"), "unknown suffix '.npy'; use one of .npz"),
         (("deconv", *DECONV, "--npz", "no/a.npz"), "there is no folder 'no'"),
         (("deconv", *DECONV, "--overlay", "out.png"), "already to be written by this run"),
         (("deconv", "--layer", "relu1_1", "-o", "picture.png"), "it is an input of this run"),

@@ -75,7 +75,7 @@ def test_what_is_left_out_is_said(tmp_path, capfd):
         (["--list", "x.pth"], 1, "cannot read x.pth: No such file"),
         (["x.pth", "--network", "vgg19", "-o", "a.h5"], 1, "cannot read x.pth: No such file"),
         (["x.pth", "--network", "vgg", "-o", "a.h5"], 1, "no network named 'vgg'; the networks"),
-        (["x.pth", "--network", "vgg19", "-o", "a.pth"], 1, "give a file name that ends in .h5"),
+        (["x.pth", "--network", "vgg19", "-o", "a.pth"], 1, "unknown suffix '.pth'; use one of"),
         (["x.pth", "--network", "vgg19", "-o", "no/a.h5"], 1, "there is no folder 'no'"),
     ],
 )
