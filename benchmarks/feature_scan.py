@@ -26,6 +26,7 @@ from cases import cut
 from minicnn.data.picture_set import PictureSet
 from minicnn.methods.features import scan as features_scan
 from minicnn.network import build
+from minicnn.network.chosen_layers import choose_layers
 from minicnn.pictures.arrays import preprocess
 
 BATCH_PIXELS = 8 * 227**2  # of PyTorch's forward pass; ours chooses for itself
@@ -132,7 +133,7 @@ def _batches(case, net):
 
 def network(case):
     """Return the network up to the last layer that is looked at, and the names of these layers."""
-    layers = features_scan.choose_layers(build.skeleton(case.network))
+    layers = choose_layers(build.skeleton(case.network))
     return cut(case.network, layers), layers
 
 

@@ -124,9 +124,10 @@ def scan_ours(path, folder, device, seconds):
     from minicnn.data.picture_set import PictureSet
     from minicnn.methods.features import scan as features_scan
     from minicnn.network import build
+    from minicnn.network.chosen_layers import choose_layers
 
     net, pictures = build.build(SCAN, seed=0), PictureSet(str(path), "train", SCANNED)
-    settings = features_scan.settings_for(net, pictures, features_scan.choose_layers(net))
+    settings = features_scan.settings_for(net, pictures, choose_layers(net))
     ends = []
     for _ in range(2):  # the first run compiles
         features = features_scan.begin(net, settings)
@@ -142,20 +143,21 @@ def scan_torch(path, folder, device, seconds):
     from peers._torch import Walk
 
     from minicnn.data.picture_set import PictureSet
-    from minicnn.methods.features import groups
-    from minicnn.methods.features import scan as features_scan
+    from minicnn.engine.picture_walk import DEVICE_THREADS
+    from minicnn.methods.features.scan import group_size
     from minicnn.network import build
+    from minicnn.network.chosen_layers import choose_layers
     from minicnn.pictures.arrays import preprocess
 
     net, pictures = build.build(SCAN, seed=0), PictureSet(str(path), "train", SCANNED)
-    layers, side = features_scan.choose_layers(net), net.input_shape[1]
+    layers, side = choose_layers(net), net.input_shape[1]
     net.nodes = net.nodes[: net.layers.index(layers[-1]) + 1]
     walk = Walk(net, layers, torch.contiguous_format)
     walk.steps = [
         (node, {name: value.to(device) for name, value in own.items()}, done)
         for node, own, done in walk.steps
     ]
-    group, attrs = groups.group_size(side), net.attrs["preprocess"]
+    group, attrs = group_size(side), net.attrs["preprocess"]
 
     def read(first):
         numbers = range(first, min(first + group, len(pictures)))
@@ -163,7 +165,7 @@ def scan_torch(path, folder, device, seconds):
 
     def scan():
         best = None
-        with ThreadPoolExecutor(groups.DEVICE_THREADS) as readers, torch.inference_mode():
+        with ThreadPoolExecutor(DEVICE_THREADS) as readers, torch.inference_mode():
             for x in readers.map(read, range(0, len(pictures), group)):
                 acts = walk(torch.from_numpy(x).to(device))
                 maxima = [y.amax((0, 2, 3)) for y in acts.values()]

@@ -11,7 +11,7 @@ BOUNDS = {
     "style": 12,
     "texture": 11,
     "invert": 11,
-    "features": 16,
+    "features": 12,
     "deconv": 8,
     "saliency": 9,
     "class-model": 12,

@@ -19,10 +19,9 @@ from minicnn.methods.comparison import accuracy, filter_spectrum
 from minicnn.methods.comparison.costs import costs
 from minicnn.methods.comparison.intervals import wilson
 from minicnn.methods.features import reconstructions, scan
-from minicnn.methods.features.scan import default_layers, draw_units, scan_strongest
 from minicnn.methods.training.step import limit_rms
-from minicnn.network import build
-from minicnn.network.layers import BatchNorm2d, Conv2d, ReLU
+from minicnn.network import build, chosen_layers
+from minicnn.network.layers import Conv2d
 from minicnn.ops.shapes import pair
 from minicnn.pictures.arrays import preprocess
 from minicnn.weights import checkpoint
@@ -75,18 +74,7 @@ def open_network(name, seed=0):
             f"{name} does not begin with a convolution or has no second one; there is nothing to "
             "compare the filters of"
         )
-    return Network(name, net, convolutions[0], behind(net, convolutions[1]))
-
-
-def behind(net, name):
-    """Return the ReLU behind a convolution, normalised or not; the convolution if there is none."""
-    found = name
-    for node in net.nodes[net.layers.index(name) + 1 :]:
-        if node.inputs == (found,) and isinstance(node.layer, (BatchNorm2d, ReLU)):
-            found = node.name
-            if isinstance(node.layer, ReLU):
-                return found
-    return name
+    return Network(name, net, convolutions[0], chosen_layers.relu_behind(net, convolutions[1]))
 
 
 def choose_layers(networks, patterns=None):
@@ -98,13 +86,13 @@ def choose_layers(networks, patterns=None):
         If a pattern fits no layer of either, or one of the networks is left with none.
     """
     if patterns is None:
-        return [default_layers(network.net) for network in networks]
+        return [chosen_layers.relus_of_convolutions(network.net) for network in networks]
     chosen = [[] for _ in networks]
     for pattern in patterns:
         wrong = []
         for network, found in zip(networks, chosen, strict=True):
             try:
-                found += scan.choose_layers(network.net, [pattern])
+                found += chosen_layers.choose_layers(network.net, [pattern])
             except MinicnnError as error:
                 wrong.append(error)
         if len(wrong) == len(networks):
@@ -141,7 +129,7 @@ def look(network, layers, pictures, labelled, settings, progress=None):
     evaluator, size = FastEvaluator(net, threads), net.input_shape[1]
     rng = np.random.default_rng(settings.seed)
     wanted = [name for name in net.layers if name in {*layers, network.second}]
-    features = scan_strongest(net, pictures, wanted, size, threads, progress)
+    features = scan.scan_strongest(net, pictures, wanted, size, threads, progress)
     network.findings = {
         "network": network.name,
         "architecture": net.attrs["name"],
@@ -156,8 +144,8 @@ def look(network, layers, pictures, labelled, settings, progress=None):
         "costs": costs(net, evaluator),
     }
     dead = features.layers[network.second].dead
-    network.drawn = draw_units(rng, dead, settings.units)
-    more = draw_units(rng, dead, MOST_UNITS)
+    network.drawn = scan.draw_units(rng, dead, settings.units)
+    more = scan.draw_units(rng, dead, MOST_UNITS)
     network.tiles = dict.fromkeys([*network.drawn, *more])
     found = reconstructions.projections(
         net,

@@ -9,8 +9,8 @@ from PIL import Image
 
 from minicnn.methods.comparison.comparison import FAINT, in_grey_levels, limited
 from minicnn.methods.features.reconstructions import scaled
-from minicnn.methods.features.sheets import block
 from minicnn.pictures.sheets import column, grid, labelled, side_by_side, signed_to_uint8
+from minicnn.pictures.unit_sheets import block
 
 TILE = 44  # pixels, at least, that a filter is drawn with
 PATCH = 64

@@ -18,8 +18,6 @@ from typing import NamedTuple
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.network.facts import LRN_RULES
-from minicnn.network.layers import MaxPool2d
-from minicnn.network.network import INPUT
 from minicnn.ops.relu import RULES
 from minicnn.ops.unpool import OVERLAPS
 from minicnn.runs.settings import Declared, choice, setting
@@ -90,16 +88,6 @@ class Policy(Declared):
             overlap=self.overlap,
             rectify_first=self.order == "rectify-unpool",
         )
-
-
-def pools_below(net, layers):
-    """Return the max poolings that a projection from some of `layers` passes."""
-    needed = set(layers)
-    for node in reversed(net.nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    needed.discard(INPUT)
-    return [n.name for n in net.nodes if n.name in needed and isinstance(n.layer, MaxPool2d)]
 
 
 class Projection(NamedTuple):

@@ -3,13 +3,8 @@
 import numpy as np
 
 from minicnn.backend import to_host
-from minicnn.methods.deconvnet.projection import (
-    pools_below,
-    project,
-    read_position,
-    read_units,
-    strongest,
-)
+from minicnn.methods.deconvnet.projection import project, read_position, read_units, strongest
+from minicnn.network.chosen_layers import pools_below
 from minicnn.ops import unpool
 from minicnn.pictures.arrays import as_pixels
 from minicnn.pictures.overlays import boxed, cut, magnified, over, peak, strength

@@ -20,7 +20,6 @@ Source of the first: Kornblith et al. 2019, arXiv 1905.00414, equation 4 for lin
 
 import numpy as np
 
-from minicnn.network.network import INPUT
 from minicnn.pictures.arrays import preprocess
 
 PLACES = 16  # of a map, for each picture
@@ -125,25 +124,6 @@ def relative_change(w, v):
     far = sum(float(np.sum((a.astype(np.float64) - b) ** 2)) for a, b in zip(w, v, strict=True))
     own = sum(float(np.sum(b.astype(np.float64) ** 2)) for b in v)
     return (far / own) ** 0.5 if own > 0 else 0.0
-
-
-def weights_below(net, layer):
-    """Return the names of the weights that a layer's units are made with: the nearest ones below.
-
-    >>> from minicnn.network.build import skeleton
-    >>> weights_below(skeleton("minialexnet"), "pool1")
-    ['conv1.weight']
-    """
-    nodes = {node.name: node for node in net.nodes}
-    found, todo = [], [layer]
-    while todo:
-        name = todo.pop(0)
-        key = f"{name}.weight"
-        if key in net.params and net.params[key].ndim > 1:
-            found.append(key)
-        elif name != INPUT:
-            todo += nodes[name].inputs
-    return list(dict.fromkeys(found))
 
 
 def _centred(x):

@@ -19,7 +19,7 @@ import numpy as np
 from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.methods.evolution import distances
 from minicnn.methods.features import reconstructions, scan
-from minicnn.methods.features.scan import default_layers, draw_units, scan_strongest
+from minicnn.network.chosen_layers import choose_layers, relus_of_convolutions, weights_below
 from minicnn.weights import checkpoint
 
 WITHIN = 0.1  # a layer has arrived when its features stay nearer than this
@@ -80,7 +80,7 @@ def evolve(snapshots, pictures, settings, progress=None):
     """
     last = checkpoint.load(snapshots[-1].path)
     patterns, size = settings.layers, settings.size or last.input_shape[1]
-    layers = scan.choose_layers(last, patterns) if patterns else default_layers(last)
+    layers = choose_layers(last, patterns) if patterns else relus_of_convolutions(last)
     rng, told = np.random.default_rng(settings.seed), len(pictures) * len(snapshots)
 
     def look(net, turn):
@@ -88,12 +88,12 @@ def evolve(snapshots, pictures, settings, progress=None):
             if progress:
                 progress(turn * len(pictures) + done, told)
 
-        found = scan_strongest(net, pictures, layers, size, settings.threads, tell)
+        found = scan.scan_strongest(net, pictures, layers, size, settings.threads, tell)
         return _State(net, FastEvaluator(net, settings.threads), found)
 
     end = look(last, 0)
     dead = {layer: end.features.layers[layer].dead for layer in layers}
-    chosen = {layer: draw_units(rng, dead[layer], settings.units) for layer in layers}
+    chosen = {layer: scan.draw_units(rng, dead[layer], settings.units) for layer in layers}
     batch = _sample(rng, pictures, end.features.skipped, settings.sample, size)
     shapes = scan.trunk_shapes(last, layers, size)
     places = distances.choose_places(shapes, layers, len(batch), settings.seed)
@@ -112,7 +112,7 @@ def evolve(snapshots, pictures, settings, progress=None):
             state = look(checkpoint.load(snapshot.path), turn)
             now = distances.sampled(state.net, state.evaluator, batch, places)
         for layer in layers:
-            keys = distances.weights_below(last, layer)
+            keys = weights_below(last, layer)
             weights = [[net.params[key] for key in keys] for net in (state.net, last)]
             jumped = _changed(before, state.features, layer)
             out.rows.append(

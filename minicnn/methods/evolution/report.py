@@ -14,8 +14,8 @@ import numpy as np
 
 from minicnn.methods.evolution.distances import NAMES
 from minicnn.methods.evolution.evolution import WITHIN, arrivals, mean_distances
-from minicnn.methods.features.sheets import block
 from minicnn.pictures.sheets import column, grid, labelled
+from minicnn.pictures.unit_sheets import block
 
 JUMP = (235, 120, 0)
 FRAME = 4

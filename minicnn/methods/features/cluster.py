@@ -58,16 +58,14 @@ def scan(
     MinicnnError
         If Dask is not installed, there is no scheduler or it has no workers, a part fails, or the
         scheduler goes away; what has been found was saved.
-    feature_scan.Interrupted
-        On Ctrl-C, after what has been found was saved.
+    KeyboardInterrupt
+        After what has been found was saved.
     """
     settings, save = features.settings, save or (lambda _: None)
-    blocks = range(settings.blocks) if blocks is None else blocks
-    todo = [b for b in blocks if not features.done[b]]
-    blocks_a_part = blocks_a_part or max(1, PICTURES_A_PART // settings.group)
-    parts = [todo[i : i + blocks_a_part] for i in range(0, len(todo), blocks_a_part)]
-    total, count = sum(len(settings.block(b)) for b in todo), 0
-    saved = time.monotonic()
+    todo, total = features_scan.blocks_left(features, blocks)
+    step = blocks_a_part or max(1, PICTURES_A_PART // settings.group)
+    parts = [todo[i : i + step] for i in range(0, len(todo), step)]
+    count, saved = 0, time.monotonic()
     # a relative path means another folder to a worker
     there = replace(settings, data=str(Path(settings.data).resolve()))
     with _client(address) as client, _failures_told(address, lambda: save(features)):
@@ -80,8 +78,11 @@ def scan(
         }
         try:
             for future in as_completed(futures):
-                part = futures.pop(future)
-                features = results_file.merge(features, future.result())
+                part, found = futures.pop(future), future.result()
+                found.skipped = {
+                    n: _as_here(why, there, settings) for n, why in found.skipped.items()
+                }
+                features = results_file.merge(features, found)
                 count += sum(len(settings.block(b)) for b in part)
                 future.release()
                 if progress:
@@ -96,15 +97,18 @@ def scan(
     return features
 
 
+def _as_here(reason, there, settings):
+    """Return why a picture was skipped, with its path as a scan on this machine writes it."""
+    here = str(Path(settings.data, "_"))[:-1]  # "" for the folder where we are
+    return reason.replace(f"{there.data}/", here).replace(there.data, str(Path(settings.data)))
+
+
 @contextmanager
 def _failures_told(address, save):
     """Save, and say in one line what went wrong, whatever comes from the cluster."""
     try:
         yield
-    except KeyboardInterrupt:
-        save()
-        raise features_scan.Interrupted from None
-    except MinicnnError:
+    except (KeyboardInterrupt, MinicnnError):
         save()
         raise
     except Exception as error:  # whatever a worker raises is raised here

@@ -1,47 +1,34 @@
 """Draw what a scan has found: contact sheets, and a page to look through them all.
 
     FOLDER/sheets/LAYER-01.png        64 units each, with the settings in the file
-    FOLDER/index.html                 needs no server and no network
-    FOLDER/report/LAYER/UNIT.jpg      what the page shows, loaded when it comes into view
+    FOLDER/report/LAYER/UNIT.jpg      its units one by one, loaded when they come into view
     FOLDER/report/pictures/NUMBER.jpg the pictures behind the patches
+    FOLDER/index.html                 needs no server and no network
 
-or, as a single file, the page with all of its pictures inside.
+or, as a single file, the page with all of its pictures inside. A sheet is written after its units,
+so where there is one, all is there: an interrupted drawing goes on behind the sheets that are drawn
+already with the same settings.
 """
 
 import base64
 import io
 import json
+import re
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from minicnn.engine.cpu.evaluator import FastEvaluator
+from minicnn.errors import MinicnnError
 from minicnn.methods.features import strongest
-from minicnn.methods.features.sheets import GAP, UNITS_A_SHEET, Sheets, folder_name
+from minicnn.methods.features.reconstructions import box, projections
+from minicnn.pictures.unit_sheets import GAP, block, sheet
+from minicnn.pictures.writer import read_metadata, save_image
 from minicnn.storage.atomic import results_folder, write_whole
 
-
-class _Writer:
-    """Puts files below a folder, or into the page."""
-
-    def __init__(self, folder, single_file):
-        self.folder, self.inside = Path(folder), {} if single_file else None
-
-    def picture(self, name, rgb):
-        """Keep a JPEG picture for the page."""
-        memory = io.BytesIO()
-        Image.fromarray(rgb).save(memory, "JPEG", quality=88, subsampling=0)
-        if self.inside is None:
-            self.bytes(name, memory.getvalue())
-        else:
-            text = base64.b64encode(memory.getvalue()).decode()
-            self.inside[name] = f"data:image/jpeg;base64,{text}"
-
-    def bytes(self, name, data):
-        """Write a file whole or not at all."""
-        path = self.folder / name
-        write_whole(results_folder(path.parent, []) / path.name, data)
+UNITS_A_SHEET = 64  # whose tiles are held at a time
 
 
 def draw(features, net, pictures, folder, settings, *, resume=False, progress=None):
@@ -57,40 +44,150 @@ def draw(features, net, pictures, folder, settings, *, resume=False, progress=No
     settings : DrawSettings
     resume : bool
         Leave the sheets that are there already with these settings; not for a single file.
-    progress : callable, progress(units done, units in all), optional
+    progress : callable, progress(units done), optional
 
     Returns
     -------
     list of Path
         The sheets, then the page.
     """
-    writer, used, told, written = _Writer(folder, settings.single_file), set(), [], []
-    sheets = Sheets(features, net, pictures, folder, settings, writer.picture)
-    total, count = sum(len(r.dead) for r in features.layers.values()), 0
+    drawing = _Drawing(features, net, pictures, Path(folder), settings)
+    resume, used, told, written = resume and not settings.single_file, set(), [], []
+    count = 0
     for layer, records in features.layers.items():
         entries, sizes = [], {}
         for first in range(0, len(records.dead), UNITS_A_SHEET):
             units = range(first, min(first + UNITS_A_SHEET, len(records.dead)))
-            there = None
-            if resume and not settings.single_file:
-                there = sheets.drawn(layer, units)
-            if there is None:
-                there = sheets.draw(layer, units)
+            there = (drawing.sizes_of(layer, units) if resume else {}) or drawing.draw(layer, units)
             if there:
-                written.append(sheets.file(layer, units))
+                written.append(drawing.file(layer, units))
                 sizes = there
-            entries += [_unit(sheets, layer, unit) for unit in units]
+            entries += [_unit(drawing, layer, unit) for unit in units]
             count += len(units)
             if progress:
-                progress(count, total)
+                progress(count)
         used.update(hit[0] for entry in entries for hit in entry["hits"])
         told.append(_layer(features, layer, entries, sizes))
     for number in sorted(used):
         rgb = pictures.picture(number, features.settings.size)
-        writer.picture(f"report/pictures/{number}.jpg", rgb)
-    data = _page(sheets, told, used) | {"files": writer.inside}
-    writer.bytes("index.html", html(data).encode())
-    return [*written, Path(folder) / "index.html"]
+        drawing.keep(f"report/pictures/{number}.jpg", rgb)
+    data = _page(features, settings, told, used) | {"files": drawing.inside}
+    write_whole(drawing.folder / "index.html", html(data).encode())
+    return [*written, drawing.folder / "index.html"]
+
+
+class _Drawing:
+    """Draws sheets, and keeps the pictures of the page below the folder or inside the page."""
+
+    def __init__(self, features, net, pictures, folder, settings):
+        self.features, self.net, self.pictures = features, net, pictures
+        self.folder, self.settings = folder, settings
+        self.evaluator = FastEvaluator(net, settings.threads)
+        self.inside = {} if settings.single_file else None
+
+    def keep(self, name, rgb):
+        """Keep a JPEG picture for the page."""
+        memory = io.BytesIO()
+        Image.fromarray(rgb).save(memory, "JPEG", quality=88, subsampling=0)
+        if self.inside is None:
+            path = self.folder / name
+            write_whole(results_folder(path.parent, []) / path.name, memory.getvalue())
+        else:
+            text = base64.b64encode(memory.getvalue()).decode()
+            self.inside[name] = f"data:image/jpeg;base64,{text}"
+
+    def draw(self, layer, units):
+        """Draw one sheet, and its units one by one; dead ones have a place on it, nothing else.
+
+        Returns {"tile": [width, height], "block": [width, height]}, the pixels of a patch and of
+        all that is shown of a unit; empty if all units are dead: then no sheet is written.
+        """
+        alive, shared = self._alive(layer, units), self.settings.contrast == "unit"
+        if not alive:
+            return {}
+        how = {"evaluator": self.evaluator, "policy": self.settings, "patch": self.settings.patch}
+        tiles = projections(self.net, self.features, self.pictures, layer, alive, **how)
+        blocks, scales = {}, {}
+        for unit in alive:
+            blocks[unit], scale = block(tiles[unit], self.features.settings.top, shared=shared)
+            scales[unit] = scale[0] if shared else scale
+            self.keep(_unit_file(layer, unit), blocks[unit])
+        sizes = {
+            "tile": list(tiles[unit][0].patch.shape[1::-1]),
+            "block": list(blocks[unit].shape[1::-1]),
+        }
+        metadata, path = self._metadata(layer, units), self.file(layer, units)
+        results_folder(path.parent, [])
+        rgb = sheet(blocks, metadata["dead"])
+        save_image(path, rgb, metadata={**metadata, "scale": scales, **sizes}, force=True)
+        return sizes
+
+    def sizes_of(self, layer, units):
+        """Return what `draw` returned if the same sheet is there already, else None."""
+        path, alive = self.file(layer, units), self._alive(layer, units)
+        if not all(
+            p.exists() for p in (path, *(self.folder / _unit_file(layer, u) for u in alive))
+        ):
+            return None
+        try:
+            found = read_metadata(path)
+        except MinicnnError:
+            return None  # of another program
+        wanted = json.loads(json.dumps(self._metadata(layer, units)))
+        same = all(found.get(name) == value for name, value in wanted.items())
+        return {name: found.get(name) for name in ("tile", "block")} if same else None
+
+    def file(self, layer, units):
+        """Return the path of the sheet of some units."""
+        number = units[0] // UNITS_A_SHEET + 1
+        return self.folder / "sheets" / f"{_folder_name(layer)}-{number:02d}.png"
+
+    def hits(self, layer, unit):
+        """Return [(picture, row, column, value, what of the picture is seen)] of a unit."""
+        records, field = self.features.layers[layer], self.net.receptive_fields()[layer]
+        size = (self.features.settings.size,) * 2
+        ranked = (records.picture, records.row, records.column, records.value)
+        rows = zip(*(array[unit].tolist() for array in ranked), strict=True)
+        return [(*row, box(field, *row[1:3], size).seen) for row in rows if row[0] >= 0]
+
+    def _alive(self, layer, units):
+        return [unit for unit in units if not self.features.layers[layer].dead[unit]]
+
+    def _metadata(self, layer, units):
+        features, settings = self.features, self.features.settings
+        alive = self._alive(layer, units)
+        keys = ("picture", "position", "value", "seen")
+        return {
+            "verb": "features",
+            "layer": layer,
+            "units": alive,
+            "dead": [unit for unit in units if unit not in alive],
+            "activations": {
+                unit: [
+                    dict(zip(keys, (features.names.get(n, n), at, value, seen), strict=True))
+                    for n, *at, value, seen in self.hits(layer, unit)
+                ]
+                for unit in alive
+            },
+            "network": settings.network,
+            "weights_sha256": settings.weights,
+            "data": settings.data,
+            "data_sha256": settings.fingerprint,
+            "pictures": features.seen,
+            "size": settings.size,
+            "side": self.settings.patch,
+            "policy": self.settings.choices(),
+            "contrast": self.settings.contrast,
+        }
+
+
+def _folder_name(layer):
+    """Return a layer's name as part of a file name."""
+    return re.sub(r"[^\w.-]", "-", layer)
+
+
+def _unit_file(layer, unit):
+    return f"report/{_folder_name(layer)}/{unit}.jpg"
 
 
 def html(data):
@@ -108,8 +205,8 @@ def _trimmed(counts):
     return {"first": first, "counts": counts[first : last + 1].tolist()}
 
 
-def _unit(sheets, layer, unit):
-    features = sheets.features
+def _unit(drawing, layer, unit):
+    features = drawing.features
     records, (rows, columns) = features.layers[layer], features.maps[layer]
     seen = max(1, features.seen)
     return {
@@ -117,7 +214,7 @@ def _unit(sheets, layer, unit):
         "peak": float(records.value[unit, 0]),
         "share": int(records.positive[unit]) / (seen * rows * columns),
         "fired": int(records.fired[unit]) / seen,
-        "hits": sheets.hits(layer, unit),
+        "hits": drawing.hits(layer, unit),
         **_trimmed(records.histogram[unit]),
     }
 
@@ -128,7 +225,7 @@ def _layer(features, layer, entries, sizes):
     counts = np.bincount(np.where(records.dead, 0, bins), minlength=strongest.BINS)
     return {
         "name": layer,
-        "folder": folder_name(layer),
+        "folder": _folder_name(layer),
         "units": entries,
         "columns": int(np.ceil(features.settings.top**0.5)),
         "gap": GAP,
@@ -139,8 +236,8 @@ def _layer(features, layer, entries, sizes):
     }
 
 
-def _page(sheets, layers, used):
-    features, settings = sheets.features, sheets.features.settings
+def _page(features, drawn, layers, used):
+    settings, dead = features.settings, {n: r.dead for n, r in features.layers.items()}
     zero = [
         f"{name} {zeros / count:.1%}" for name, (zeros, count) in features.pools.items() if count
     ]
@@ -148,13 +245,9 @@ def _page(sheets, layers, used):
         "network": f"{settings.network}, weights {settings.weights[:12]}",
         "pictures": f"{features.seen} of {settings.data}, {settings.size} x {settings.size} pixels",
         "skipped": "; ".join(f"{n}: {why}" for n, why in list(features.skipped.items())[:100]),
-        "dead units": "; ".join(
-            f"{name} {r.dead.sum()} of {len(r.dead)}" for name, r in features.layers.items()
-        ),
-        "projection": ", ".join(
-            f"{key} {value}" for key, value in sheets.settings.choices().items()
-        ),
-        "contrast": "one for each unit" if sheets.shared else "one for each picture",
+        "dead units": "; ".join(f"{name} {d.sum()} of {len(d)}" for name, d in dead.items()),
+        "projection": ", ".join(f"{name} {value}" for name, value in drawn.choices().items()),
+        "contrast": f"one for each {drawn.contrast}",
         "windows of zeros": "; ".join(zero),
     }
     return {

@@ -1,66 +1,49 @@
 """Show a whole data set to a network and keep, of every unit, what excites it most.
 
 Section 1.2 of the lecture notes, figure 2 of Zeiler & Fergus 2014 (arXiv 1311.2901): one pass over
-all pictures, no gradients. `strongest` says what is kept, `results_file` how it is stored.
+all pictures, no gradients. `strongest` says what is kept, `results_file` how it is stored, and
+`engine.picture_walk` how pictures go up.
 
-Memory: the records (`strongest`), and for each worker the activations of one group of pictures:
-`groups.memory` says how much. None grows with the set.
+Memory: the records (`strongest`), and for each worker the activations of one group of pictures.
+None grows with the set.
 """
 
 import time
-from contextlib import closing, contextmanager
-from fnmatch import fnmatchcase
+from contextlib import closing
 
 import numpy as np
 
+from minicnn.engine import picture_walk
 from minicnn.engine.cpu.workers import WorkerKilledError
 from minicnn.errors import MinicnnError
-from minicnn.methods.deconvnet.projection import pools_below
 from minicnn.methods.features import results_file, strongest
-from minicnn.methods.features.groups import group_size, looked_at, trunk_shapes
+from minicnn.network.chosen_layers import pools_below
 from minicnn.runs.interrupts import interrupts_noted
 from minicnn.weights import checkpoint
 
 SAVE_SECONDS = 60.0
+GROUP_PIXELS = 400 * 400  # more than that together is no faster
+GROUP = 16  # pictures at most
 
 
-class Interrupted(Exception):
-    """Ctrl-C, after what has been found was saved."""
+def group_size(side):
+    """Return how many pictures of `side` x `side` pixels go up together."""
+    return max(1, min(GROUP, GROUP_PIXELS // side**2))
 
 
-def choose_layers(net, patterns=None):
-    """Return the names of the layers that `patterns` mean, in the network's order.
-
-    Parameters
-    ----------
-    net : Network
-    patterns : list of str, optional
-        Names, or patterns as relu*; by default the layers just below each pooling.
-
-    Raises
-    ------
-    MinicnnError
-        If a pattern fits no layer.
-    """
-    if patterns is None:
-        pooled = {n.inputs[0] for n in net.nodes if "Pool" in type(n.layer).__name__}
-        return [name for name in net.layers if name in pooled] or net.layers[-1:]
-    chosen = set()
-    for pattern in patterns:
-        found = [name for name in net.layers if fnmatchcase(name, pattern)]
-        if not found:
-            raise MinicnnError(
-                f"no layer {pattern!r} in {net.attrs['name']}; its layers are "
-                f"{', '.join(net.layers)}"
-            )
-        chosen.update(found)
-    return [name for name in net.layers if name in chosen]
+def trunk_shapes(net, layers, size):
+    """Return {layer: (C, H, W)} up to the last of `layers` for pictures of size x size pixels."""
+    try:
+        return net.shapes((net.input_shape[0], size, size), layers)
+    except MinicnnError as error:
+        raise MinicnnError(
+            f"pictures of {size} x {size} pixels do not fit {net.attrs['name']}: {error}; "
+            f"use --size {net.input_shape[1]}"
+        ) from None
 
 
 def settings_for(net, pictures, layers, *, top=9, size=None, group=None):
     """Return the `ScanSettings` of a scan of a `PictureSet`.
-
-    `group` is how many pictures go up together, by default `groups.group_size`.
 
     Raises
     ------
@@ -95,20 +78,29 @@ def shard_blocks(settings, shard=(1, 1)):
     return range(shard[0] - 1, settings.blocks, shard[1])
 
 
+def memory(net, features, **how):
+    """Return about how many bytes a scan takes; `how`: batch and threads."""
+    records = sum(a.nbytes for r in features.layers.values() for a in vars(r).values())
+    return records + picture_walk.memory(net, **_walk_of(features), **how)
+
+
+def _walk_of(features):
+    settings = features.settings
+    taps = list(dict.fromkeys([*features.layers, *features.pools]))
+    return {"taps": taps, "size": settings.size, "group": settings.group}
+
+
 def scan(
     features,
     net,
     pictures,
     *,
     blocks=None,
-    batch=None,
-    threads=None,
-    device="cpu",
     strict=False,
     save=None,
     progress=None,
     stop=None,
-    clock=time.monotonic,
+    **how,
 ):
     """Scan the blocks that are not done yet; `features` is changed in place.
 
@@ -119,11 +111,6 @@ def scan(
     pictures : PictureSet
     blocks : iterable of int, optional
         All by default.
-    batch, threads : int, optional
-        See `groups.groups_ahead`; they do not change the result. On the CPU of a system
-        that forks safely (`workers.can_fork`), more than one thread are processes.
-    device : {"cpu", "cuda", "cuda:1"}
-        Where the network computes; it is on the host. A device rounds in its own way.
     strict : bool
         Stop at a picture that cannot be read; else it is noted in `features.skipped`.
     save : callable, save(features), optional
@@ -132,52 +119,61 @@ def scan(
         `skipped` is {picture: reason} of all that could not be read so far.
     stop : callable, stop(pictures done) -> bool, optional
         Asked after every block: where it is true the scan ends at once, unsaved.
+    how : batch, threads, device of `picture_walk.looked_at`
+        The first two change no number; a device rounds in its own way.
 
     Raises
     ------
     MinicnnError
         If a picture cannot be read in a strict scan, none can, an activation is not finite, or a
         worker process was killed.
-    Interrupted
-        On Ctrl-C.
+    KeyboardInterrupt
+        After what has been found was saved.
     """
     settings, save = features.settings, save or (lambda _: None)
-    blocks = range(settings.blocks) if blocks is None else blocks
-    todo = [b for b in blocks if not features.done[b]]
-    total, count, saved = sum(len(settings.block(b)) for b in todo), 0, clock()
-    how = {"batch": batch, "threads": threads, "device": device}
-    looked = looked_at(features, net, pictures, todo, **how)
-    with (
-        interrupts_noted() as interrupts,
-        _saved_if_killed(features, save),
-        closing(looked) as stream,
-    ):
-        for block, sights, counts, broken in stream:
-            if strict and broken:
-                save(features)
-                raise MinicnnError(f"{next(iter(broken.values()))} (--strict stops here)")
-            _note(features, block, sights, counts, broken)
-            count += len(settings.block(block))
-            if progress:
-                progress(count, total, features.skipped)
-            if stop and stop(count):
-                return
-            if interrupts or clock() - saved > SAVE_SECONDS:
-                save(features)
-                saved = clock()
-            if interrupts:
-                raise Interrupted
+    todo, total = blocks_left(features, blocks)
+    count, saved = 0, time.monotonic()
+
+    def jobs():
+        for block in todo:
+            least = {name: r.value[:, -1] for name, r in features.layers.items()}
+            yield block, settings.block(block), least
+
+    def look(acts, least):
+        sights = {name: strongest.sight(acts[name], least[name]) for name in features.layers}
+        zeros = {name: (int((acts[name] == 0).sum()), acts[name].size) for name in features.pools}
+        return sights, zeros
+
+    looked = picture_walk.looked_at(net, pictures, jobs(), look, **_walk_of(features), **how)
+    try:
+        with interrupts_noted() as interrupts, closing(looked) as stream:
+            for block, found, broken in stream:
+                if strict and broken:
+                    save(features)
+                    raise MinicnnError(f"{next(iter(broken.values()))} (--strict stops here)")
+                _note(features, block, found, broken)
+                count += len(settings.block(block))
+                if progress:
+                    progress(count, total, features.skipped)
+                if stop and stop(count):
+                    return
+                if interrupts or time.monotonic() - saved > SAVE_SECONDS:
+                    save(features)
+                    saved = time.monotonic()
+                if interrupts:
+                    raise KeyboardInterrupt
+    except WorkerKilledError:
+        save(features)
+        raise
     check_some(features)
     save(features)
 
 
-@contextmanager
-def _saved_if_killed(features, save):
-    try:
-        yield
-    except WorkerKilledError:
-        save(features)
-        raise
+def blocks_left(features, blocks=None):
+    """Return those of `blocks`, by default of all, that are not done; and their pictures' count."""
+    blocks = range(features.settings.blocks) if blocks is None else blocks
+    left = [b for b in blocks if not features.done[b]]
+    return left, sum(len(features.settings.block(b)) for b in left)
 
 
 def check_some(features):
@@ -187,54 +183,25 @@ def check_some(features):
         raise MinicnnError(f"none of the {len(features.skipped)} pictures can be read: {reason}")
 
 
-def _note(features, block, sights, counts, broken):
-    """Note what has been seen of one block."""
+def _note(features, block, found, broken):
+    """Note what has been found in one block, None if all of it is broken."""
     numbers = [n for n in features.settings.block(block) if n not in broken]
+    sights, zeros = found or ({}, {})
     for name, seen in sights.items():
         try:
             strongest.note(features.layers[name], numbers, seen)
         except MinicnnError as error:
             raise MinicnnError(f"layer {name}: {error}") from None
-    for name, windows in counts.items():
+    for name, windows in zeros.items():
         features.pools[name] += windows
     features.skipped.update(broken)
     features.done[block] = True
 
 
-def default_layers(net):
-    """Return the ReLUs behind convolutions, or the layers below poolings where those are many."""
-    fields_ = net.receptive_fields()
-    relus = [
-        node.name
-        for node in net.nodes
-        if type(node.layer).__name__ == "ReLU" and fields_[node.name].size is not None
-    ]
-    return relus if 0 < len(relus) <= 8 else choose_layers(net)
-
-
 def scan_strongest(net, pictures, layers, size, threads=None, progress=None):
-    """Return the `Features` of a scan for the one strongest activation of every unit.
-
-    Parameters
-    ----------
-    net : Network
-    pictures : PictureSet
-    layers : list of str
-    size : int, side of the pictures
-    threads : int, optional
-    progress : callable, progress(pictures done, ...), optional
-
-    Raises
-    ------
-    KeyboardInterrupt
-        On Ctrl-C.
-    """
-    settings = settings_for(net, pictures, layers, top=1, size=size)
-    features = begin(net, settings)
-    try:
-        scan(features, net, pictures, threads=threads, progress=progress)
-    except Interrupted:
-        raise KeyboardInterrupt from None
+    """Return the `Features` of a scan for the one strongest activation of every unit."""
+    features = begin(net, settings_for(net, pictures, layers, top=1, size=size))
+    scan(features, net, pictures, threads=threads, progress=progress)
     return features
 
 

@@ -8,8 +8,8 @@ from features_testing import encoded, equal, write_set
 
 import minicnn
 from minicnn.cli import main
-from minicnn.methods.features import cluster, groups, results_file, scan
-from minicnn.methods.features import run as features_run
+from minicnn.methods.features import cluster, results_file, scan
+from minicnn.methods.features import verb as features_verb
 from minicnn.pictures.writer import read_metadata
 
 
@@ -17,7 +17,7 @@ from minicnn.pictures.writer import read_metadata
 def small_groups():
     """Groups so small that a few pictures are several."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(groups, "GROUP", 4)
+        patch.setattr(scan, "GROUP", 4)
         yield
 
 
@@ -236,7 +236,7 @@ def test_what_would_fail_after_the_scan_is_said_before(home, monkeypatch, capfd)
     command = ["features", "set.h5", "-o", "x", "--weights", "weights.h5"]
     assert main([*command, "--patch", "5000"]) == 2
     assert "'5000' is not a whole number from 1 to 1024" in capfd.readouterr().err
-    monkeypatch.setattr(features_run.tempfile, "TemporaryFile", no_room)
+    monkeypatch.setattr(features_verb.tempfile, "TemporaryFile", no_room)
     assert main(command) == 1
     assert "cannot write to the folder 'x': Read-only file system" in capfd.readouterr().err
 

@@ -8,8 +8,9 @@ from minicnn.data.picture_set import PictureSet
 from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.deconvnet.projection import Policy, project
-from minicnn.methods.features import reconstructions, scan, sheets
+from minicnn.methods.features import reconstructions, scan
 from minicnn.network.receptive_fields import Field
+from minicnn.pictures import unit_sheets
 from minicnn.pictures.arrays import preprocess
 
 
@@ -142,12 +143,12 @@ def test_other_pictures_or_weights_are_noticed(features, pictures):
 def test_zero_is_grey_and_the_contrast_is_shared(net, features, pictures):
     tiles = tiles_of(net, features, pictures, "relu1")[0]
     weak = replace_projection(tiles[1], tiles[1].projection * 0.5)
-    block, scales = sheets.block([tiles[0], weak], 4)
+    block, scales = unit_sheets.block([tiles[0], weak], 4)
     assert scales[0] == scales[1]
-    _, own = sheets.block([tiles[0], weak], 4, shared=False)
+    _, own = unit_sheets.block([tiles[0], weak], 4, shared=False)
     assert own[1] > 1.5 * own[0]
     silent = replace_projection(tiles[0], tiles[0].projection * 0)
-    block, _ = sheets.block([silent], 4)
+    block, _ = unit_sheets.block([silent], 4)
     height, width = silent.patch.shape[:2]
     assert (block[:height, :width] == 128).all()
     assert (block[height + 2 :, :width] == 255).all()  # empty slots stay empty
@@ -160,7 +161,7 @@ def replace_projection(tile, projection):
 def test_dead_units_keep_their_place_in_a_sheet():
     """Unit 1 is dead; below its words there is nothing."""
     block = np.zeros((20, 160, 3), np.uint8)
-    sheet = sheets.sheet({0: block, 2: block}, dead=[1], columns=3)
+    sheet = unit_sheets.sheet({0: block, 2: block}, dead=[1], columns=3)
     width, gap = 160, 14
     shown = [sheet[-20:, i * (width + gap) : i * (width + gap) + width] for i in range(3)]
     assert [part.max() == 0 for part in shown] == [True, False, True]

@@ -10,9 +10,10 @@ from test_device_plan import needs_compiler
 
 from minicnn import backend, cli
 from minicnn.data.picture_set import PictureSet
+from minicnn.engine import picture_walk
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
-from minicnn.methods.features import groups, scan, strongest
+from minicnn.methods.features import scan, strongest
 
 
 @pytest.fixture
@@ -20,11 +21,11 @@ def device(monkeypatch):
     machine = HostMachine()
     machine.xp = pretended_cupy.install(monkeypatch)
     put = {"cuda": wrapped, "cpu": backend.to_host}
-    monkeypatch.setattr(groups, "to_device", lambda x, name: put[name](x))
-    monkeypatch.setattr(groups, "DEVICE_THREADS", 1)  # the shim has one of each index
-    monkeypatch.setattr(groups, "resolve_device", lambda name: name)
-    monkeypatch.setattr(groups, "Cuda", lambda precision: machine)
-    monkeypatch.setattr(groups.launch, "release", lambda: None)
+    monkeypatch.setattr(picture_walk, "to_device", lambda x, name: put[name](x))
+    monkeypatch.setattr(picture_walk, "DEVICE_THREADS", 1)  # the shim has one of each index
+    monkeypatch.setattr(picture_walk, "resolve_device", lambda name: name)
+    monkeypatch.setattr(picture_walk, "Cuda", lambda precision: machine)
+    monkeypatch.setattr(picture_walk.launch, "release", lambda: None)
     return machine
 
 

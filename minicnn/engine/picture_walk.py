@@ -1,0 +1,170 @@
+"""Numbered pictures go up through a network in groups, each whole by one worker.
+
+A group is what goes up together. Where it is short or has a broken picture, black ones fill it, so
+rounding is the same bit for bit whatever the batch, the workers, and what went before. A worker
+reads, decodes and looks at its pictures by itself: no worker ever waits for another.
+"""
+
+import os
+import threading
+from collections import deque
+
+import numpy as np
+
+from minicnn.backend import resolve_device, to_device
+from minicnn.engine.cpu import filters, winograd
+from minicnn.engine.cpu.evaluator import Replay
+from minicnn.engine.cpu.frozen import FrozenNetwork
+from minicnn.engine.cpu.threads import Crew, one_blas_thread, thread_count
+from minicnn.engine.cpu.workers import can_fork, workers
+from minicnn.engine.gpu.conv2d import DeviceConvolution
+from minicnn.engine.gpu.cuda import Cuda
+from minicnn.errors import MinicnnError
+from minicnn.kernels import launch
+from minicnn.kernels.strips import Strips
+from minicnn.network.layers import Conv2d
+from minicnn.network.network import INPUT
+from minicnn.ops.shapes import pair
+from minicnn.pictures.arrays import preprocess
+
+DEVICE_THREADS = 4  # some read and prepare pictures while others wait for the device
+WORKER_BYTES = 10 << 20  # of the interpreter, that a worker process writes to
+AHEAD = 4  # groups a worker that are given out at a time, unless told otherwise
+
+
+def groups_ahead(group, batch=None, threads=None):
+    """Return how many groups are given out at a time: as many as make a batch of pictures."""
+    return AHEAD * thread_count(threads) if batch is None else -(-batch // group)
+
+
+def looked_at(
+    net, pictures, jobs, look, *, taps, size, group, batch=None, threads=None, device="cpu"
+):
+    """Yield what `look` makes of groups of pictures, in the order of `jobs`.
+
+    Parameters
+    ----------
+    net : Network
+    pictures : PictureSet
+    jobs : iterable of (key, numbers of pictures, argument); one is taken when it is given out
+    look : callable, look({layer: activation}, argument)
+        Of the pictures that can be read, where there are any.
+    taps : list of str
+    size, group : int
+        Side of the pictures; how many are a group.
+    batch, threads : int, optional
+        See `groups_ahead` and `threads.thread_count`. On the CPU of a system that forks safely
+        (`workers.can_fork`), more than one thread are processes.
+    device : {"cpu", "cuda", "cuda:1"}
+
+    Yields
+    ------
+    key, found, broken
+        What `look` has returned, or None; and {picture: why it cannot be read}.
+    """
+    waiting, jobs, ahead = deque(), iter(jobs), groups_ahead(group, batch, threads)
+    count = min(thread_count(threads) if device == "cpu" else DEVICE_THREADS, ahead)
+    processes = device == "cpu" and count > 1 and can_fork()
+    walk = _Walk(net, pictures, look, taps, size, group, device)
+    with one_blas_thread(), workers(walk, count, processes=processes) as submit:
+        while True:
+            while len(waiting) < ahead and (job := next(jobs, None)):
+                key, *rest = job
+                waiting.append((key, submit(*rest)))
+            if not waiting:
+                return
+            key, seen = waiting.popleft()
+            yield key, *seen.result()
+
+
+def memory(net, taps, *, size, group, batch=None, threads=None):
+    """Return about how many bytes the workers of `looked_at` take on the CPU.
+
+    The filters as the engine keeps them, and for each worker its pictures, the largest set of
+    activations that are alive at a time, and its scratch memory.
+    """
+    shape = (net.input_shape[0], size, size)
+    shapes = {INPUT: shape, **net.shapes(shape, taps)}
+    nodes = [node for node in net.nodes if node.name in shapes]
+    sizes = {name: 4 * group * int(np.prod(shape)) for name, shape in shapes.items()}
+    banks = [_filter_bytes(node, shapes) for node in nodes if isinstance(node.layer, Conv2d)]
+    # a convolution's padded input, and pieces of its transformed one, which grow with the filters
+    scratch = max(sizes.values()) + max([4 * winograd.CHUNK_BYTES, *banks])
+    read = group * 3 * size**2
+    count = min(thread_count(threads), groups_ahead(group, batch, threads))
+    return sum(banks) + count * (read + _alive(nodes, sizes, taps) + scratch + WORKER_BYTES)
+
+
+def _filter_bytes(node, shapes):
+    """Return how many bytes the engine's copy of a convolution's filters takes."""
+    layer = node.layer
+    w = (layer.channels, shapes[node.inputs[0]][0] // layer.groups, *pair(layer.kernel))
+    if winograd.suits(w, layer.stride, 1, layer.groups):
+        return filters.bank_bytes(w)
+    return 4 * int(np.prod(w))
+
+
+def _alive(nodes, sizes, taps):
+    """Return how many bytes of activations are held at most, `taps` to the end."""
+    last_use = {source: i for i, node in enumerate(nodes) for source in node.inputs}
+    alive, most = {INPUT}, 0
+    for i, node in enumerate(nodes):
+        alive.add(node.name)
+        most = max(most, sum(sizes[name] for name in alive))
+        alive -= {name for name in alive if last_use.get(name, -1) == i and name not in taps}
+    return most
+
+
+class _Walk:
+    """Puts a group of pictures through the network, in any thread or process."""
+
+    def __init__(self, net, pictures, look, taps, size, group, device):
+        self.pictures, self.look, self.taps = pictures, look, taps
+        self.size, self.group, self.device = size, group, device
+        self.own, self.process = threading.local(), os.getpid()
+        if device == "cpu":
+            self.frozen = FrozenNetwork(net)
+            self.frozen.transform(taps)
+            self.net = self.frozen.net
+        else:  # in fp32: tf32 would put activations into another order
+            self.net = net.replica()
+            self.net.params = {name: to_device(p, device) for name, p in net.params.items()}
+            self.convolution, self.strips = DeviceConvolution(Cuda("fp32")), Strips()
+
+    def __call__(self, numbers, argument):
+        """Return what `look` makes of the pictures `numbers`, and which are broken."""
+        if self.process != os.getpid():
+            self.pictures, self.process = self.pictures.reopened(), os.getpid()
+        found = [_read(self.pictures, n, self.size) for n in numbers]
+        broken = {n: why for n, (_, why) in zip(numbers, found, strict=True) if why}
+        good = [i for i, n in enumerate(numbers) if n not in broken]
+        if not good:
+            return None, broken
+        acts = self._forward([rgb for rgb, _ in found])
+        acts = {name: y if len(good) == len(y) else y[good] for name, y in acts.items()}
+        return self.look(acts, argument), broken
+
+    def _forward(self, arrays):
+        fill = [np.zeros_like(arrays[0])] * (self.group - len(arrays))
+        order = self.net.attrs["preprocess"]
+        x = np.concatenate([preprocess(rgb, order) for rgb in [*arrays, *fill]])
+        if not hasattr(self.own, "evaluator"):
+            resolve_device(self.device)  # each thread has a current device of its own
+            cpu = self.device == "cpu"
+            self.own.evaluator = Replay(self.frozen, Crew(1)) if cpu else self.net.replica()
+        if self.device == "cpu":
+            return self.own.evaluator.forward(x, self.taps, keep=False)
+
+        def there():
+            how = {"keep": False, "convolution": self.convolution}
+            return self.own.evaluator.forward(to_device(x, self.device), self.taps, **how)
+
+        return self.strips.fitted(there, launch.release)
+
+
+def _read(pictures, number, size):
+    """Return (picture, None), or a black one and why it cannot be read."""
+    try:
+        return pictures.picture(number, size), None
+    except MinicnnError as error:
+        return np.zeros((size, size, 3), np.uint8), str(error)
