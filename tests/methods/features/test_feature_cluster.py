@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from features_testing import LAYERS, equal, small_network, write_set
+from features_testing import LAYERS, encoded, equal, small_network, write_set
 
 from minicnn.data.picture_set import PictureSet
 from minicnn.errors import MinicnnError
@@ -70,6 +70,28 @@ def test_killed_workers_change_no_bit(net, pictures, cluster, killed):
     assert equal(found, wanted)
     assert told[-1] == (60, 60)
     assert saved[-1] is found
+
+
+@pytest.mark.parametrize("named", [".", "set", "./../folder/set", "set.h5"])
+def test_records_name_pictures_as_a_scan_on_this_machine_does(
+    net, cluster, tmp_path, rng, monkeypatch, named
+):
+    home = tmp_path / "folder"
+    (home / "set" / "a").mkdir(parents=True)
+    (home / "set" / "a" / "1.png").write_bytes(encoded(rng))
+    (home / "set" / "2.png").write_bytes(b"no picture")
+    write_set(home / "set.h5", rng, 3, broken=(1,))
+    monkeypatch.chdir(home)
+    if named == ".":
+        monkeypatch.chdir(home / "set")
+    pictures = PictureSet(named)
+    wanted = begun(net, pictures)
+    scan.scan(wanted, net, pictures)
+    found = features_cluster.scan(begun(net, pictures), net, cluster.scheduler_address)
+    assert found.skipped == wanted.skipped
+    assert found.settings.data == wanted.settings.data
+    assert str(home) not in str(found.skipped)
+    assert len(found.skipped) == 1
 
 
 def test_what_a_worker_raises_is_one_line(net, pictures, cluster, monkeypatch):
