@@ -1,9 +1,23 @@
 """How actions on weight files write and what they say."""
 
+from dataclasses import dataclass
+
+from minicnn.runs.settings import FLAG, JsonOption, choice, setting, text
 from minicnn.storage import atomic
 from minicnn.terminal.report import Report
 
 SHOWN = 60  # characters of a list
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions(JsonOption):
+    """How a weight file is written."""
+
+    output: str = setting(text("OUT"), help="HDF5 file to write", group="files")
+    dtype: str = setting(
+        choice(("float32", "float16")), "float32", "of the numbers in the file", group="files"
+    )
+    force: bool = setting(FLAG, False, "replace a file that exists", group="files")
 
 
 def check_output(args) -> None:
@@ -24,14 +38,3 @@ def _short(value):
         return str(value)
     text = ", ".join(map(str, value))
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(value)} in all)"
-
-
-def add_file_options(action) -> None:
-    """Declare how a weight file is written."""
-    action.add_argument(
-        "--dtype",
-        choices=("float32", "float16"),
-        default="float32",
-        help="of the numbers in the file (default: float32)",
-    )
-    action.add_argument("--force", action="store_true", help="replace a file that exists")

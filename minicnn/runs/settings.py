@@ -307,6 +307,13 @@ class Settings(Declared):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JsonOption(Declared):
+    """How a verb speaks that only prints."""
+
+    json: bool = setting(FLAG, False, "as JSON, one object a line", group="files")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunOptions(Declared):
     """What every run is told beside its settings; none of it changes a number."""
 

@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import math
 import sys
 import textwrap
 
@@ -83,38 +82,6 @@ def add_verb(verbs, name: str, run, summary: str, example: str) -> Parser:
     )
     verb.set_defaults(run=run, parser=verb)
     return verb
-
-
-def add_output_options(verb) -> None:
-    """Declare how to write."""
-    verb.add_argument("--force", action="store_true", help="replace files that exist")
-    verb.add_argument("--quiet", action="store_true", help="no progress")
-    verb.add_argument("--json", action="store_true", help="progress and result as JSON lines")
-
-
-def count(text: str) -> int:
-    """Read a whole number of at least 1."""
-    return _number(text, int, lambda n: n >= 1, "a whole number of at least 1")
-
-
-def weight(text: str) -> float:
-    """Read a finite number that is not negative."""
-    return _number(text, float, lambda w: 0 <= w < math.inf, "a finite number that is not negative")
-
-
-def rate(text: str) -> float:
-    """Read a positive finite number."""
-    return _number(text, float, lambda r: 0 < r < math.inf, "a positive finite number")
-
-
-def _number(text, kind, allowed, wanted):
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not allowed(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return value
 
 
 def _indented(example):

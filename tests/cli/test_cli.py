@@ -258,7 +258,7 @@ def test_models_lists_the_networks(capfd):
 
 
 def test_models_shows_the_layers_of_one(capfd):
-    assert main(["models", "vgg19", "--size", "256x320"]) == 0
+    assert main(["models", "vgg19", "--size", "320x256"]) == 0
     out = capfd.readouterr().out
     row = next(line for line in out.splitlines() if line.startswith("conv3_1"))
     assert row.split() == "conv3_1 Conv2d 256 x 64 x 80 295,168 24 x 24 4 -10".split()
@@ -279,12 +279,12 @@ def test_models_shows_the_layers_of_one(capfd):
     [
         (["models", "vgg99"], 1, "no network named 'vgg99'"),
         (["models", "--size", "64"], 1, "minicnn models NAME --size N"),
-        (["models", "vgg19", "--size", "4by4"], 2, "'4by4' is not a whole number"),
+        (["models", "vgg19", "--size", "4by4"], 2, "'4by4' is not a size; write 512 or 640x480"),
         (["models", "vgg19", "--size", "4"], 1, "pool3"),
         (["gradcheck", "--op", "fft"], 1, "no gradient check for 'fft'"),
         (["weights", "info", "nothing.h5"], 1, "there is no such file"),
         (["weights", "verify", "content.png"], 1, "content.png"),
-        (["weights", "fold", "content.png", "-o", "new.png"], 1, "ends in .h5"),
+        (["weights", "fold", "content.png", "-o", "new.png"], 1, "use one of .h5"),
         (["weights", "normalize", "x.h5", ".", "-o", "no/new.h5"], 1, "there is no folder 'no'"),
     ],
 )

@@ -1,5 +1,9 @@
 """The verb `gradcheck`."""
 
+from dataclasses import dataclass
+
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import JsonOption, setting, text
 from minicnn.terminal.report import Report
 
 example = """
@@ -8,10 +12,16 @@ minicnn gradcheck --op engine.plan
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class GradcheckOptions(JsonOption):
+    """What is checked."""
+
+    op: str | None = setting(text("NAME"), None, "check only this operation or objective")
+
+
 def add(verb) -> None:
     """Declare the options."""
-    verb.add_argument("--op", metavar="NAME", help="check only this operation or objective")
-    verb.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_settings(verb, GradcheckOptions)
 
 
 def run(args) -> int:

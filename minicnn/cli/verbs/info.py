@@ -1,6 +1,8 @@
 """The verb `info`."""
 
 from minicnn.cli import launcher
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import JsonOption
 from minicnn.terminal.report import Report
 
 GIGABYTE = 1 << 30
@@ -9,7 +11,7 @@ example = "minicnn info"
 
 def add(verb) -> None:
     """Declare the options."""
-    verb.add_argument("--json", action="store_true", help="as one JSON object")
+    add_settings(verb, JsonOption)
 
 
 def run(args) -> int:

@@ -1,8 +1,10 @@
 """The verb `models`."""
 
-import argparse
+from dataclasses import dataclass
 
-from minicnn.terminal import parser
+from minicnn.errors import MinicnnError
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import SIZE, JsonOption, setting
 from minicnn.terminal.report import Report, table
 
 example = """
@@ -11,16 +13,19 @@ minicnn models vgg19 --size 224
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelsOptions(JsonOption):
+    """What the layers are told for."""
+
+    size: tuple | None = setting(
+        SIZE, None, "width and height of the picture", shown="what the network was made for"
+    )
+
+
 def add(verb) -> None:
     """Declare the options."""
     verb.add_argument("name", metavar="NAME", nargs="?", help="show the layers of this network")
-    verb.add_argument(
-        "--size",
-        metavar="N|ROWSxCOLUMNS",
-        type=_size,
-        help="of the input picture (default: what the network was made for)",
-    )
-    verb.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_settings(verb, ModelsOptions)
 
 
 def run(args) -> int:
@@ -34,8 +39,6 @@ def _list(size, report):
     from minicnn.weights import checkpoint
 
     if size is not None:
-        from minicnn.errors import MinicnnError
-
         raise MinicnnError("--size is for one network: minicnn models NAME --size N")
     rows, embedded, there = [], checkpoint.embedded(), checkpoint.available()
     for name in build.names():
@@ -57,7 +60,7 @@ def _list(size, report):
 def _layers(name, size, report):
     from minicnn.network import build
 
-    described = build.describe(name, size)
+    described = build.describe(name, size and size[::-1])
     rows = []
     for row in described:
         report.event("layer", **row._asdict())
@@ -80,16 +83,6 @@ def _layers(name, size, report):
     if left_out:
         report.tell(f"left out, as they need another picture size: {', '.join(left_out)}")
     return 0
-
-
-def _size(text):
-    rows, x, columns = text.partition("x")
-    if not x:
-        return parser.count(text)
-    try:
-        return parser.count(rows), parser.count(columns)
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 224 or 480x640") from None
 
 
 def _times(numbers):

@@ -1,62 +1,28 @@
 """The verb `weights`: look into weight files, check, convert, fold, normalise and fetch them."""
 
-from minicnn.cli import weight_report
+from dataclasses import dataclass
+
 from minicnn.cli.verbs import weights_convert, weights_fetch
-from minicnn.cli.weight_report import check_output, describe
+from minicnn.cli.weight_report import FileOptions, check_output, describe
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import JsonOption, count, setting, text
 from minicnn.terminal import parser
 
 example = "minicnn weights info minivgg"
-ACTIONS = (
-    ("info", "show what a weight file says of itself", "minicnn weights info minivgg"),
-    ("verify", "read all of a weight file and check every array", "minicnn weights verify minivgg"),
-    (
-        "fold",
-        "fold the batch normalisations into the convolutions",
-        "minicnn weights fold minivgg -o folded.h5",
-    ),
-    (
-        "normalize",
-        "give every channel the mean activation 1; the network's output stays",
-        "minicnn demo\nminicnn weights normalize minivgg minicnn-demo -o normalized.h5",
-    ),
-)
 
 
-def add(verb) -> None:
-    """Declare the options."""
-    actions = verb.add_subparsers(title="actions", metavar="ACTION", required=True)
-    for name, summary, example in ACTIONS:
-        action = parser.add_verb(actions, name, globals()[name], summary, example)
-        action.add_argument("file", metavar="FILE", help="HDF5 file, or a network at hand")
-        if name in ("fold", "normalize"):
-            _add_change(action, name)
-        action.add_argument("--json", action="store_true", help="as one JSON object")
-    weights_convert.add(actions)
-    weights_fetch.add(actions)
+@dataclass(frozen=True, kw_only=True)
+class NormalizeOptions(FileOptions):
+    """Over which pictures activations have the mean 1."""
 
-
-def _add_change(action, name):
-    if name == "normalize":
-        action.add_argument(
-            "pictures", metavar="PICTURES", help="folder of pictures, or a data set in HDF5"
-        )
-        action.add_argument("--split", default="val", help="of the data set (default: val)")
-        action.add_argument(
-            "--limit",
-            metavar="N",
-            type=parser.count,
-            default=1000,
-            help="pictures to use, spread over all (default: 1000)",
-        )
-        action.add_argument(
-            "--size",
-            metavar="N",
-            type=parser.count,
-            default=256,
-            help="long side above which pictures are made smaller (default: 256)",
-        )
-    action.add_argument("-o", "--output", metavar="OUT", required=True, help="HDF5 file to write")
-    weight_report.add_file_options(action)
+    pictures: str = setting(
+        text("PICTURES"), help="folder of pictures, or a data set in HDF5", argument=True
+    )
+    split: str = setting(text("NAME"), "val", "of the data set")
+    limit: int = setting(count(), 1000, "pictures to use, spread over all")
+    size: int = setting(
+        count(), 256, "long side above which pictures are made smaller", group="picture"
+    )
 
 
 def info(args) -> int:
@@ -101,6 +67,40 @@ def _save(net, args):
 
     checkpoint.save(net, args.output, dtype=args.dtype)
     return describe(checkpoint.verify(args.output), args.json)
+
+
+ACTIONS = (
+    (info, JsonOption, "show what a weight file says of itself", "minicnn weights info minivgg"),
+    (
+        verify,
+        JsonOption,
+        "read all of a weight file and check every array",
+        "minicnn weights verify minivgg",
+    ),
+    (
+        fold,
+        FileOptions,
+        "fold the batch normalisations into the convolutions",
+        "minicnn weights fold minivgg -o folded.h5",
+    ),
+    (
+        normalize,
+        NormalizeOptions,
+        "give every channel the mean activation 1; the network's output stays",
+        "minicnn demo\nminicnn weights normalize minivgg minicnn-demo -o normalized.h5",
+    ),
+)
+
+
+def add(verb) -> None:
+    """Declare the options."""
+    actions = verb.add_subparsers(title="actions", metavar="ACTION", required=True)
+    for do, options, summary, example in ACTIONS:
+        action = parser.add_verb(actions, do.__name__, do, summary, example)
+        action.add_argument("file", metavar="FILE", help="HDF5 file, or a network at hand")
+        add_settings(action, options)
+    weights_convert.add(actions)
+    weights_fetch.add(actions)
 
 
 def run(args) -> int:

@@ -1,6 +1,10 @@
 """The action `weights convert`: foreign weight files into ours, or a look into them."""
 
-from minicnn.cli.weight_report import add_file_options
+from dataclasses import dataclass
+
+from minicnn.cli.weight_report import FileOptions, check_output, describe
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import FLAG, WEIGHT, setting, text
 from minicnn.terminal import parser
 from minicnn.terminal.report import Report, table
 
@@ -12,37 +16,38 @@ minicnn weights convert minivgg --network minivgg --until pool3 -o without-the-t
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions(FileOptions):
+    """What is made of a file."""
+
+    list: bool = setting(FLAG, False, "print the arrays in FILE and stop")
+    network: str | None = setting(text("NAME"), None, "whose weights these are, as vgg19")
+    output: str | None = setting(text("OUT"), None, "HDF5 file to write", group="files")
+    until: str | None = setting(
+        text("LAYER"),
+        None,
+        "leave out all layers behind this one",
+        shown="only those that FILE does not have, where these are the classifier",
+    )
+    fold: bool = setting(
+        FLAG, False, "fold batch normalisations right behind convolutions, which NAME does not have"
+    )
+    eps: float | None = setting(
+        WEIGHT._replace(metavar="E"),
+        None,
+        "epsilon of those",
+        shown="what FILE says, else 1e-3 for Keras and 1e-5 for others",
+    )
+    preprocess: str | None = setting(
+        text("HOW"), None, "caffe (BGR, 0 to 255), torchvision or rgb-mean", shown="as names tell"
+    )
+
+
 def add(actions) -> None:
     """Declare the action."""
     action = parser.add_verb(actions, "convert", run, SUMMARY, EXAMPLE)
     action.add_argument("file", metavar="FILE", help="of any of these formats, told by its content")
-    action.add_argument("--list", action="store_true", help="print the arrays in FILE and stop")
-    action.add_argument("--network", metavar="NAME", help="whose weights these are, as vgg19")
-    action.add_argument("-o", "--output", metavar="OUT", help="HDF5 file to write")
-    action.add_argument(
-        "--until",
-        metavar="LAYER",
-        help="leave out all layers behind this one (default: only those that FILE does not have, "
-        "where these are the classifier)",
-    )
-    action.add_argument(
-        "--fold",
-        action="store_true",
-        help="fold batch normalisations right behind convolutions, which NAME does not have",
-    )
-    action.add_argument(
-        "--eps",
-        metavar="E",
-        type=parser.weight,
-        help="epsilon of those (default: what FILE says, else 1e-3 for Keras and 1e-5 for others)",
-    )
-    action.add_argument(
-        "--preprocess",
-        metavar="HOW",
-        help="caffe (BGR, 0 to 255), torchvision or rgb-mean; by default as the names tell",
-    )
-    add_file_options(action)
-    action.add_argument("--json", action="store_true", help="as one JSON object")
+    add_settings(action, ConvertOptions)
     action.set_defaults(usage_error=action.error)
 
 
@@ -69,7 +74,6 @@ def _list(args):
 
 
 def _convert(args):
-    from minicnn.cli.weight_report import check_output, describe
     from minicnn.weights import checkpoint
     from minicnn.weights.conversion import convert_file
 

@@ -2,7 +2,10 @@
 
 import sys
 import time
+from dataclasses import dataclass
 
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import FLAG, POSITIVE, JsonOption, RunOptions, setting, text
 from minicnn.terminal import parser
 from minicnn.terminal.report import Report, table
 
@@ -14,37 +17,36 @@ minicnn weights verify squeezenet
 PAUSE = 5.0  # seconds between lines of progress where there is no terminal
 
 
+@dataclass(frozen=True, kw_only=True)
+class FetchOptions(RunOptions):
+    """From where, and how patiently."""
+
+    gpu_memory: None = None
+    url: str | None = setting(
+        text("URL"), None, "address of the file", shown="the publisher's, or $MINICNN_MIRROR/FILE"
+    )
+    timeout: float = setting(
+        POSITIVE._replace(metavar="S"),
+        30.0,
+        "seconds without 64 KiB after which to connect again",
+    )
+    keep: bool = setting(FLAG, False, "keep the public file as well")
+
+
 def add(actions) -> None:
     """Declare the actions."""
-    action = parser.add_verb(
-        actions, "fetch", fetch, "download a public network, check it and keep it", FETCH
-    )
+    summary = "download a public network, check it and keep it"
+    action = parser.add_verb(actions, "fetch", fetch, summary, FETCH)
     action.add_argument("name", metavar="NAME", help="see `minicnn weights list`")
-    action.add_argument(
-        "--url", help="address of the file, instead of the publisher's or $MINICNN_MIRROR/FILE"
+    add_settings(action, FetchOptions)
+    summary = "list the networks that can be fetched"
+    add_settings(
+        parser.add_verb(actions, "list", list_, summary, "minicnn weights list"), JsonOption
     )
-    action.add_argument(
-        "--timeout",
-        metavar="S",
-        type=parser.rate,
-        default=30.0,
-        help="seconds without 64 KiB after which to connect again (default: 30)",
-    )
-    action.add_argument("--keep", action="store_true", help="keep the public file as well")
-    parser.add_output_options(action)
-    action = parser.add_verb(
-        actions, "list", list_, "list the networks that can be fetched", "minicnn weights list"
-    )
-    action.add_argument("--json", action="store_true", help="one JSON object a line")
-    action = parser.add_verb(
-        actions,
-        "path",
-        path,
-        "print where the file of a network is, or the cache folder",
-        "minicnn weights path",
-    )
+    summary = "print where the file of a network is, or the cache folder"
+    action = parser.add_verb(actions, "path", path, summary, "minicnn weights path")
     action.add_argument("name", metavar="NAME", nargs="?", help="embedded or fetched network")
-    action.add_argument("--json", action="store_true", help="as one JSON object")
+    add_settings(action, JsonOption)
 
 
 def fetch(args) -> int:
