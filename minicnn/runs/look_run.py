@@ -24,9 +24,9 @@ from minicnn.runs import provenance
 from minicnn.runs.inputs import OWN, open_all
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import (
-    NATURAL,
     RunOptions,
     Settings,
+    as_in,
     choice,
     count,
     setting,
@@ -58,7 +58,7 @@ class LookSettings(Settings):
         "scale the short side and cut the centre out, make it square, or keep its shape",
         group="picture",
     )
-    seed: int = setting(NATURAL, 0, "of all that is drawn at random", group="network")
+    seed: int = as_in(Settings, "seed", group="network")
 
     def inputs(self):
         """Return {role: picture file}."""

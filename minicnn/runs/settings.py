@@ -69,11 +69,12 @@ def setting(
     return field(default=default, metadata={"setting": declared}, kw_only=not argument)
 
 
-def as_in(kind, name, **changes):
+def as_in(kind, name, /, **changes):
     """Return the field that declares a setting as the class `kind` does, but for some changes."""
     field_ = kind.__dataclass_fields__[name]
+    default = changes.pop("default", field_.default)
     declared = field_.metadata["setting"]._replace(**changes)
-    return field(default=field_.default, metadata={"setting": declared}, kw_only=field_.kw_only)
+    return field(default=default, metadata={"setting": declared}, kw_only=field_.kw_only)
 
 
 # kinds

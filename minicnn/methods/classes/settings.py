@@ -7,17 +7,16 @@ from minicnn.ops.relu import RULES
 from minicnn.optimizers import WITHOUT_RATE
 from minicnn.runs.look_run import LookSettings
 from minicnn.runs.outputs import SnapshotOutputs
-from minicnn.runs.search import SEARCH, SearchSettings
+from minicnn.runs.search import SearchSettings
 from minicnn.runs.settings import (
     CLIP,
     FLAG,
-    LARGEST,
     NATURAL,
-    POSITIVE,
     WEIGHT,
     Kind,
     RunOptions,
     Settings,
+    as_in,
     choice,
     count,
     number,
@@ -106,13 +105,7 @@ class ClassModelSettings(SearchSettings):
     wanted_class: str = setting(
         text("C"), help="the class: its number from 0, its name or a part of it", option="--class"
     )
-    size: int | None = setting(
-        count(LARGEST),
-        None,
-        "pixels of the picture's side",
-        group="picture",
-        shown="what the network was made for",
-    )
+    size: int | None = as_in(LookSettings, "size")
     l2_weight: float = setting(
         WEIGHT, 0.01, "weight of the squared norm of the picture", group="loss"
     )
@@ -134,20 +127,14 @@ class ClassModelSettings(SearchSettings):
         "pixels that the picture is rolled by at random before each look, at most",
         group="search",
     )
-    optimizer: str = setting(
-        choice(SEARCH),
-        "adam",
-        "Adam, SciPy's L-BFGS, our own where the picture is, or another",
-        group="search",
+    optimizer: str = as_in(
+        SearchSettings,
+        "optimizer",
+        default="adam",
+        help="Adam, SciPy's L-BFGS, our own where the picture is, or another",
     )
-    iterations: int = setting(count(), 200, "steps of the optimizer", group="search")
-    learning_rate: float | None = setting(
-        POSITIVE,
-        None,
-        "first step in grey levels of 0..255; not for L-BFGS",
-        group="search",
-        shown="2",
-    )
+    iterations: int = as_in(SearchSettings, "iterations", default=200, shown=None)
+    learning_rate: float | None = as_in(SearchSettings, "learning_rate", shown="2")
 
     def check(self):
         """Refuse what no run can have."""
@@ -163,9 +150,7 @@ class ClassModelSettings(SearchSettings):
 class ClassModelOutputs(SnapshotOutputs):
     """What `class-model` writes."""
 
-    sheet: str | None = setting(
-        text("OUT2"), None, "also write it with the class above it", group="files"
-    )
+    sheet: str | None = as_in(SnapshotOutputs, "sheet", help="also write it with the class above")
     npz: str | None = setting(text("OUT3"), None, "also write the raw arrays", group="files")
 
 
@@ -184,7 +169,7 @@ class ClassifySettings(Settings):
         group="picture",
         shown="256 for networks of about 224, else the network's input",
     )
-    seed: int = setting(NATURAL, 0, "of random weights", group="network")
+    seed: int = as_in(Settings, "seed", help="of random weights", group="network")
 
 
 @dataclass(frozen=True)
@@ -193,4 +178,4 @@ class ClassifyOptions(RunOptions):
 
     force: bool = False
     quiet: bool = False
-    json: bool = setting(FLAG, False, "one JSON object a picture", group="files")
+    json: bool = as_in(RunOptions, "json", help="one JSON object a picture")

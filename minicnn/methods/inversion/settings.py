@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 
 from minicnn.errors import MinicnnError
 from minicnn.methods.inversion.energy import PRESETS
+from minicnn.runs.search import GramSettings, SearchSettings
 from minicnn.runs.settings import (
-    BITS,
     SIZE,
     WEIGHT,
     Settings,
+    as_in,
     check_bits_of_sheet,
     choice,
     count,
@@ -68,30 +69,23 @@ class InvertSettings(Settings):
         group="search",
         shown="a quarter of the stride",
     )
-    optimizer: str = setting(
-        choice(("lbfgs", "lbfgs-device")),
-        "lbfgs",
-        "of the preset lbfgs: SciPy's, or our own where the picture is",
-        group="search",
+    optimizer: str = as_in(
+        SearchSettings,
+        "optimizer",
+        kind=choice(("lbfgs", "lbfgs-device")),
+        help="of the preset lbfgs: SciPy's, or our own where the picture is",
     )
-    iterations: int | None = setting(
-        count(),
-        None,
-        "steps for each layer",
-        group="search",
+    iterations: int | None = as_in(
+        SearchSettings,
+        "iterations",
+        help="steps for each layer",
         shown=", ".join(f"{row.iterations} for {name}" for name, row in PRESETS.items()),
     )
-    evaluations: int | None = setting(
-        count(),
-        None,
-        "stop after N evaluations of the energy, each time",
-        group="search",
-        shown="go by iterations",
+    evaluations: int | None = as_in(
+        SearchSettings, "evaluations", help="stop after N evaluations of the energy, each time"
     )
-    pool: str | None = setting(
-        choice(("average", "max")), None, "what the network pools by", group="network", shown="max"
-    )
-    bits: int = setting(BITS, 8, "bits a channel of the picture; 16 for .png", group="files")
+    pool: str | None = as_in(Settings, "pool", shown="max")
+    bits: int = as_in(GramSettings, "bits")
 
     @property
     def several(self):

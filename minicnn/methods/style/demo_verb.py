@@ -9,7 +9,7 @@ from minicnn.methods.style.verb import STYLE
 from minicnn.runs.options import add_settings
 from minicnn.runs.outputs import Outputs
 from minicnn.runs.picture_run import check_files
-from minicnn.runs.settings import FLAG, LARGEST, RunOptions, count, setting, settings_of, text
+from minicnn.runs.settings import RunOptions, as_in, setting, settings_of, text
 from minicnn.terminal.report import Report
 
 example = "minicnn demo"
@@ -27,17 +27,10 @@ class DemoSettings(StyleSettings):
     style_masks: None = None
     init: str = "content"
     noise_ratio: None = None
-    size: int = setting(
-        count(LARGEST), demo.SIZE, "long side of the result in pixels", group="picture"
-    )
-    iterations: int = setting(
-        count(), demo.ITERATIONS, "steps of the optimizer at full size", group="search"
-    )
-    coarse_iterations: int = setting(
-        count(),
-        demo.COARSE_ITERATIONS,
-        "steps at each size before the full one",
-        group="search",
+    size: int = as_in(StyleSettings, "size", default=demo.SIZE, shown=None)
+    iterations: int = as_in(StyleSettings, "iterations", default=demo.ITERATIONS, shown=None)
+    coarse_iterations: int = as_in(
+        StyleSettings, "coarse_iterations", default=demo.COARSE_ITERATIONS, shown=None
     )
 
 
@@ -46,9 +39,7 @@ class DemoOutputs(RunOptions):
     """Where the demo goes."""
 
     output: str = setting(text("FOLDER"), "minicnn-demo", "folder for the pictures", group="files")
-    estimate: bool = setting(
-        FLAG, False, "say how much memory and time it would take, and do nothing", group="machine"
-    )
+    estimate: bool = as_in(Outputs, "estimate")
 
 
 def add(parser) -> None:

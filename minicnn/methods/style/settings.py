@@ -13,19 +13,18 @@ from dataclasses import dataclass, replace
 from minicnn.errors import MinicnnError
 from minicnn.methods import network_defaults
 from minicnn.methods.style.presets import PRESETS, STRONGER, VGG
-from minicnn.network.replicate_edges import PADDINGS
 from minicnn.objectives.content import CONTENT
 from minicnn.objectives.gram import STYLE
 from minicnn.objectives.priors import TV
 from minicnn.pictures.colours import MATCHES
-from minicnn.runs.search import SEARCH, SearchSettings
+from minicnn.runs.search import SEARCH, GramSettings
 from minicnn.runs.settings import (
-    BITS,
     LARGEST,
     LAYERS,
     POSITIVE,
     SHARE,
     WEIGHT,
+    as_in,
     choice,
     count,
     list_of,
@@ -49,12 +48,12 @@ def _layers(term):
     return setting(LAYERS, None, words, group="loss", shown="the network's")
 
 
-def _form(rows, words, shown="mean, or the preset's", **options):
-    return setting(choice(rows), None, words, group="loss", shown=shown, **options)
+def _form(rows, words, shown="mean, or the preset's"):
+    return setting(choice(rows), None, words, group="loss", shown=shown)
 
 
 @dataclass(frozen=True)
-class StyleSettings(SearchSettings):
+class StyleSettings(GramSettings):
     """Everything that decides the picture; None is the default of the network or the optimizer."""
 
     content: str = setting(text("CONTENT"), help="picture that says what is seen", argument=True)
@@ -125,25 +124,16 @@ class StyleSettings(SearchSettings):
     noise_ratio: float | None = setting(
         SHARE, None, "share of noise in the start `mix`", group="picture", shown="0.5"
     )
-    iterations: int | None = setting(
-        count(),
-        None,
-        "steps of the optimizer at full size",
-        group="search",
-        shown="150 for lbfgs, else 250",
+    iterations: int | None = as_in(
+        GramSettings, "iterations", help="steps of the optimizer at full size"
     )
-    coarse_iterations: int | None = setting(
-        count(),
-        None,
-        "steps at each size before the full one",
-        group="search",
-        shown="150 for lbfgs, else 250",
+    coarse_iterations: int | None = as_in(
+        GramSettings, "iterations", help="steps at each size before the full one"
     )
     content_layers: Mapping | None = _layers("content")
     style_layers: Mapping | None = _layers("style")
     content_weight: float | None = _weight("the content")
     style_weight: float | None = _weight("the style")
-    tv_weight: float | None = _weight("the total variation (smoothness)")
     gram: str | None = _form(STYLE, "normalisation of the Gram matrices", "the network's")
     content_loss: str | None = _form(CONTENT, "normalisation of the content term")
     tv: str | None = _form(TV, "form of the total variation")
@@ -156,25 +146,6 @@ class StyleSettings(SearchSettings):
         "keep the content's colours: paint in grey and put them back, or give the result their "
         "histogram at the end",
         group="picture",
-    )
-    padding: str | None = _form(
-        PADDINGS,
-        "what the first layer sees beyond the edge: zeros, or the edge again",
-        "zero, but for networks whose first layer pads nothing",
-    )
-    tile: int | None = setting(
-        count(LARGEST),
-        None,
-        "compute in tiles of N x N pixels: in less memory and more time, the same loss",
-        group="machine",
-    )
-    bits: int = setting(BITS, 8, "bits a channel of the picture; 16 for .png", group="files")
-    precision: str = setting(
-        choice(("auto", "fp32", "tf32", "fp16")),
-        "auto",
-        "of matrix products on a GPU; auto is tf32 where it has it",
-        group="machine",
-        before="fp32",
     )
 
     @property

@@ -139,7 +139,7 @@ class Job(SearchJob):
             relative=s.normalize == "layers",
             seamless=s.seamless,
             shape=self.start.shape,
-            evaluation=Evaluation(s.engine, s.threads, s.tile),
+            evaluation=Evaluation(s.engine, s.threads, s.tile, s.precision),
         )
 
     def search_options(self, number=0):

@@ -5,18 +5,16 @@ from dataclasses import dataclass, field, replace
 
 from minicnn.errors import MinicnnError
 from minicnn.methods import network_defaults
-from minicnn.network.replicate_edges import PADDINGS
 from minicnn.network.sizes import least_side
 from minicnn.objectives.gram import STYLE
-from minicnn.runs.search import SEARCH, SearchSettings
+from minicnn.runs.search import SEARCH, GramSettings
 from minicnn.runs.settings import (
-    BITS,
     FLAG,
     LARGEST,
     LAYERS,
     SIZE,
-    WEIGHT,
     Kind,
+    as_in,
     check_bits_of_sheet,
     choice,
     count,
@@ -39,7 +37,7 @@ SWEEP = Kind(_read_sweep, FLAG.fits, "the word layers", "layers")
 
 
 @dataclass(frozen=True)
-class TextureSettings(SearchSettings):
+class TextureSettings(GramSettings):
     """Everything that decides the texture; None is the default of the network or the optimizer."""
 
     sources: list = setting(
@@ -92,48 +90,20 @@ class TextureSettings(SearchSettings):
         group="loss",
         shown="layers; none for weights that `minicnn weights normalize` has made",
     )
-    tv_weight: float | None = setting(
-        WEIGHT,
-        None,
-        "weight of the total variation (smoothness)",
-        group="loss",
-        shown="0, with SqueezeNet 0.2",
-    )
-    padding: str | None = setting(
-        choice(PADDINGS),
-        None,
-        "what the first layer sees beyond the edge: zeros, or the edge again",
-        group="loss",
-        shown="zero, but for networks whose first layer pads nothing",
-        before="zero",
-    )
+    tv_weight: float | None = as_in(GramSettings, "tv_weight", shown="0, with SqueezeNet 0.2")
     bounds: str = setting(
         choice(("source", "none")),
         "source",
         "keep pixels between the least and largest of the source",
         group="search",
     )
-    iterations: int | None = setting(
-        count(),
-        None,
-        "steps of the optimizer, for each texture",
-        group="search",
+    iterations: int | None = as_in(
+        GramSettings,
+        "iterations",
+        help="steps of the optimizer, for each texture",
         shown="500 for lbfgs, else 250",
     )
-    pool: str | None = setting(
-        choice(("average", "max")),
-        None,
-        "what the network pools by",
-        group="network",
-        shown="average",
-    )
-    tile: int | None = setting(
-        count(LARGEST),
-        None,
-        "compute in tiles of N x N pixels: in less memory and more time, the same loss",
-        group="machine",
-    )
-    bits: int = setting(BITS, 8, "bits a channel of the picture; 16 for .png", group="files")
+    pool: str | None = as_in(GramSettings, "pool", shown="average")
 
     def inputs(self):
         """Return {role: picture file}."""
