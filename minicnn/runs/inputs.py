@@ -1,6 +1,7 @@
 """What a run opens: its pictures, its network, its device; and the noise to start from."""
 
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from minicnn.network.network import Network
 from minicnn.network.sizes import least_side
 from minicnn.pictures.arrays import grey_level
 from minicnn.pictures.reader import load_image
+from minicnn.runs.settings import Settings
 from minicnn.storage import atomic
 from minicnn.weights import checkpoint
 
@@ -96,6 +98,25 @@ class Reader:
         return pixels
 
 
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Settings of a verb with nothing left open; a method adds the arrays that they stand for.
+
+    Attributes
+    ----------
+    notes : list of str, what was done to the files on reading them
+    inputs : dict, role -> {"path", "sha256"} of every picture file
+    """
+
+    settings: Settings
+    net: Network = field(repr=False)
+    notes: list = field(default_factory=list)
+    inputs: dict = field(default_factory=dict)
+    device: str = "cpu"
+
+    verb = ""
+
+
 class Opened(NamedTuple):
     """What was opened: `pictures` is role -> uint8 (H, W, 3) as read by the `reader`."""
 
@@ -104,6 +125,12 @@ class Opened(NamedTuple):
     net: Network
     device: str
 
+    def job(self, kind, settings, net=None, notes=(), **arrays):
+        """Return the `Job` of a class: as opened, but for the settings, and maybe the network."""
+        notes = [*self.reader.notes, *notes]
+        common = {"notes": notes, "inputs": self.reader.inputs, "device": self.device}
+        return kind(settings=settings, net=net or self.net, **common, **arrays)
+
 
 def open_all(settings, files=None, pool=None):
     """Return what the checked settings name, `Opened`.
@@ -111,8 +138,7 @@ def open_all(settings, files=None, pool=None):
     Parameters
     ----------
     settings : Settings, checked
-    files : dict, optional
-        role -> where a picture named in the settings lies now.
+    files : dict, role -> where a picture named in the settings lies now, optional
     pool : optional
         Pooling where the settings leave it open, see `load_network`.
 

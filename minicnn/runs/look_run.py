@@ -21,7 +21,7 @@ from minicnn.pictures.overlays import magnified
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_output, save_image
 from minicnn.runs import provenance
-from minicnn.runs.inputs import OWN, open_all
+from minicnn.runs.inputs import OWN, Job, open_all
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import (
     RunOptions,
@@ -79,8 +79,8 @@ class LookOutputs(RunOptions):
     npz: str | None = setting(text("OUT4"), None, "also write the raw arrays", group="files")
 
 
-@dataclass(frozen=True)
-class LookJob:
+@dataclass(frozen=True, kw_only=True)
+class LookJob(Job):
     """Checked settings, and what they stand for.
 
     Attributes
@@ -90,21 +90,11 @@ class LookJob:
     x : float32 (1, 3, H, W), the same preprocessed, on the device
     """
 
-    settings: LookSettings
-    net: object
     evaluator: object
     picture: np.ndarray = field(repr=False)
     x: np.ndarray = field(repr=False)
-    notes: list
-    inputs: dict
-    device: str = "cpu"
 
-    verb = ""
-
-    @property
-    def steps(self):
-        """Parts of the work that `progress` counts."""
-        return 1
+    steps = 1  # parts of the work that `progress` counts
 
 
 @dataclass
@@ -140,12 +130,12 @@ def open_look(settings, kind, files=None):
         For whatever would make it fail, in one line.
     """
     opened = open_all(settings, files, pool=OWN)
-    net, reader, device = opened.net, opened.reader, opened.device
+    net = opened.net
     rgb = fitted(opened.pictures["image"], settings.size or net.input_shape[1], settings.fit)
-    x = to_device(preprocess(rgb, net.attrs["preprocess"]), device)
+    x = to_device(preprocess(rgb, net.attrs["preprocess"]), opened.device)
     x = x.astype(net.dtype, copy=False)
     evaluator = evaluator_of(net, Evaluation(settings.engine, settings.threads))
-    return kind(settings, net, evaluator, rgb, x, reader.notes, reader.inputs, device)
+    return opened.job(kind, settings, evaluator=evaluator, picture=rgb, x=x)
 
 
 def fitted(rgb, size, how):

@@ -13,6 +13,8 @@ from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.errors import MinicnnError
 from minicnn.network.replicate_edges import PADDINGS
 from minicnn.optimizers import WITHOUT_RATE, minimize
+from minicnn.pictures.arrays import deprocess, to_uint8
+from minicnn.runs.inputs import Job
 from minicnn.runs.settings import BITS, LARGEST, POSITIVE, WEIGHT, Settings, choice, count, setting
 
 GOES_ON = ("budget", "converged", "stalled", "stopped")  # ends after which the next run may start
@@ -107,18 +109,18 @@ class GramSettings(SearchSettings):
     bits: int = setting(BITS, 8, "bits a channel of the picture; 16 for .png", group="files")
 
 
-class SearchJob:
+@dataclass(frozen=True, kw_only=True)
+class SearchJob(Job):
     """The base of the jobs of methods that search for a picture.
 
-    A job has `settings` (nothing left open), `net`, `inputs` (role -> path and hash), `notes` (what
-    was done to the files), `device`, `size` (rows, columns), and
+    A method adds
 
-        run(callback)   an `Outcome`
-        snapshot(x)     the picture that x stands for, on the way
-        views(outcome)  {label: picture}, what `--sheet` puts side by side
+    run(callback)   search, calling back as `optimizers.minimize` does; return an `Outcome`, also
+                    after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended
+    size            rows and columns of the picture
+    views(outcome)  {label: picture}, what `--sheet` puts side by side
     """
 
-    verb = ""
     lead = 0  # iterations before those that `settings.iterations` counts
     pairs = 10  # that the L-BFGS methods remember
 
@@ -126,6 +128,14 @@ class SearchJob:
     def steps(self):
         """Iterations of the whole run."""
         return self.lead + self.settings.iterations
+
+    def colours(self, x):
+        """Return what x stands for on the way, before rounding: float64 (H, W, 3) in 0..255."""
+        return deprocess(x, self.net.attrs["preprocess"])
+
+    def snapshot(self, x):
+        """Return the same as a picture, uint8."""
+        return to_uint8(self.colours(x))
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "out.png")
 
-    monkeypatch.setattr("minicnn.methods.style.run.Job.run", full)
+    monkeypatch.setattr("minicnn.methods.style.run.StyleJob.run", full)
     assert paint()[::2] == (1, "minicnn: error: No space left on device: out.png\n")
 
     def large(*_, **__):
@@ -229,7 +229,7 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     def unknown(*_, **__):
         raise MinicnnError("no short run was possible")
 
-    monkeypatch.setattr("minicnn.methods.style.run.Job.run", large)
+    monkeypatch.setattr("minicnn.methods.style.run.StyleJob.run", large)
     monkeypatch.setattr("minicnn.runs.estimate.sample_run.measured", unknown)
     line = "minicnn: error: out of memory (no more could be had); use a smaller size\n"
     assert paint()[::2] == (1, line)

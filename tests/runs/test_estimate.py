@@ -386,7 +386,7 @@ def test_out_of_memory_says_what_was_wanted_and_what_fits(
     def fail(self, callback=None):
         raise np._core._exceptions._ArrayMemoryError((3, 1024, 1024, 1024), np.dtype("f4"))
 
-    monkeypatch.setattr("minicnn.methods.style.run.Job.run", fail)
+    monkeypatch.setattr("minicnn.methods.style.run.StyleJob.run", fail)
     arguments = ["style", *pictures, "-o", str(tmp_path / "x.png"), "--size", "2048"]
     assert main(arguments) == 1
     line = capsys.readouterr().err.strip().splitlines()[-1]

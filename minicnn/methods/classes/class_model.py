@@ -14,7 +14,7 @@ learning rate and no number of iterations: the defaults are ours, and so are the
     bounds   the picture stays one: grey levels 0..255 in every pixel
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,7 +42,8 @@ RATE = 2.0  # grey levels
 
 def open_job(settings, files=None):
     """Return the `ClassModelJob` of checked settings; raises `MinicnnError` if it would fail."""
-    _, _, net, device = open_all(settings, files, pool=OWN)
+    opened = open_all(settings, files, pool=OWN)
+    net = opened.net
     side = settings.size or net.input_shape[1]
     rate = None if settings.optimizer in WITHOUT_RATE else RATE
     settings = settings.filled(
@@ -61,7 +62,8 @@ def open_job(settings, files=None):
         drawn = seeded_rng(settings.seed).standard_normal(start.shape).astype(net.dtype)
         start = drawn * (settings.noise * grey_level(net, start)).astype(net.dtype)
     evaluator = evaluator_of(net, Evaluation(settings.engine, settings.threads))
-    return ClassModelJob(settings, net, evaluator, layer, index, to_device(start, device), device)
+    found = {"evaluator": evaluator, "layer": layer, "index": index}
+    return opened.job(ClassModelJob, settings, start=to_device(start, opened.device), **found)
 
 
 @dataclass(frozen=True)
@@ -83,19 +85,14 @@ class ClassModelOutcome(Outcome):
         return text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClassModelJob(SearchJob):
-    """Checked settings, the network, the class, and where the search starts."""
+    """A class, the layer of its score, and where the search starts."""
 
-    settings: object
-    net: object
     evaluator: object
     layer: str
     index: int
     start: np.ndarray
-    device: str = "cpu"
-    notes: list = field(default_factory=list)
-    inputs: dict = field(default_factory=dict)
 
     verb = "class-model"
 
@@ -149,9 +146,9 @@ class ClassModelJob(SearchJob):
         arrays = {"x": to_host(x), "scores": scores}
         return ClassModelOutcome(picture(x, self.net), result, findings, arrays)
 
-    def snapshot(self, x):
+    def colours(self, x):
         """Return the picture that the search is at."""
-        return picture(blurred(x, self.settings.blur), self.net)
+        return super().colours(blurred(x, self.settings.blur))
 
     def views(self, outcome):
         """Return {label: picture} of the sheet."""

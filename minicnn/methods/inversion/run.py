@@ -16,7 +16,6 @@ from minicnn.engine.select import Evaluation, evaluator_of, replaying
 from minicnn.errors import MinicnnError
 from minicnn.methods.inversion import energy, findings
 from minicnn.methods.inversion.settings import resolve
-from minicnn.network.network import Network
 from minicnn.objectives.layer_losses import sum_squares
 from minicnn.optimizers import Result, minimize
 from minicnn.pictures.arrays import deprocess, grey_level, preprocess, resize, to_uint8
@@ -25,29 +24,17 @@ from minicnn.runs.search import GOES_ON, Outcome, SearchJob, later, run_all, sum
 
 
 def open_job(settings, files=None):
-    """Return the `Job` of checked settings: picture read, defaults filled in, arrays made.
-
-    Parameters
-    ----------
-    settings : InvertSettings
-    files : dict, optional
-        role -> where a picture named in the settings lies now.
-
-    Raises
-    ------
-    MinicnnError
-        For whatever would make the run fail.
-    """
-    reader, read, net, device = open_all(settings, files, pool="max")
-    settings = resolve(settings, net)
-    picture = resize(read["image"], (settings.height, settings.width))
-    x = to_device(preprocess(picture, net.attrs["preprocess"]), device)
-    return Job(settings, net, x, reader.notes, reader.inputs, picture, device)
+    """Return the `InvertJob` of checked settings; raises `MinicnnError` if it would fail."""
+    opened = open_all(settings, files, pool="max")
+    settings = resolve(settings, opened.net)
+    picture = resize(opened.pictures["image"], (settings.height, settings.width))
+    x = to_device(preprocess(picture, opened.net.attrs["preprocess"]), opened.device)
+    return opened.job(InvertJob, settings, x=x, picture=picture)
 
 
-@dataclass(frozen=True)
-class Job(SearchJob):
-    """Checked settings with nothing left open, and the arrays that they stand for.
+@dataclass(frozen=True, kw_only=True)
+class InvertJob(SearchJob):
+    """An inversion with nothing left open.
 
     Attributes
     ----------
@@ -55,13 +42,8 @@ class Job(SearchJob):
     picture : uint8 (H, W, 3), the same as resized
     """
 
-    settings: object
-    net: Network
     x: np.ndarray
-    notes: list
-    inputs: dict
     picture: np.ndarray = field(repr=False)
-    device: str = "cpu"
 
     verb = "invert"
 
@@ -90,18 +72,9 @@ class Job(SearchJob):
         return by_preset._replace(**{k: v for k, v in own.items() if v is not None})
 
     def run(self, callback=None):
-        """Make the picture: one reconstruction, or a sheet of them.
+        """Make the picture, one reconstruction or a sheet of them; return the `Outcome`.
 
-        Parameters
-        ----------
-        callback : callable, callback(iteration, x, value, info), optional
-            See `optimizers.minimize`.
-
-        Returns
-        -------
-        Outcome
-            Also after Ctrl-C, a stall or a NaN: what there is, and why it ended.
-            `findings["layers"]` has the errors and the diversity of each layer.
+        Its `findings["layers"]` has the errors and the diversity of each layer.
         """
         s = self.settings
         evaluator = evaluator_of(self.net, Evaluation(s.engine, s.threads))
@@ -125,14 +98,9 @@ class Job(SearchJob):
         result = summary([batch.result for batch in batches])
         return Outcome(findings.sheet(self, pictures, rows), result, {"layers": rows})
 
-    def snapshot(self, x):
-        """Return the picture of x'."""
-        return to_uint8(self.colours(x))
-
     def colours(self, x):
-        """Return the same before it is rounded and clipped, float64 in 0..255."""
-        seen = energy.middle(x, self.size)
-        return deprocess(seen * self.scale, self.net.attrs["preprocess"])
+        """Return the picture of x'."""
+        return super().colours(energy.middle(x, self.size) * self.scale)
 
     def views(self, outcome):
         """Return {label: picture} of the sheet."""

@@ -126,7 +126,7 @@ class InvertSettings(Settings):
 def resolve(settings, net):
     """Return the settings with every None replaced by what it stands for, but the weights.
 
-    Those depend on the layer: see `run.Job.strengths`.
+    Those depend on the layer: see `run.InvertJob.strengths`.
 
     Raises
     ------

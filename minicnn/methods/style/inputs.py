@@ -8,7 +8,7 @@ from minicnn.errors import MinicnnError
 from minicnn.methods.network_defaults import style_preset
 from minicnn.methods.style import masks as style_masks
 from minicnn.methods.style.presets import PRESETS
-from minicnn.methods.style.run import Job, halved_side, start_of
+from minicnn.methods.style.run import StyleJob, halved_side, start_of
 from minicnn.methods.style.settings import notes, resolve
 from minicnn.network.layers import MaxPool2d
 from minicnn.network.network import Network
@@ -22,21 +22,10 @@ COARSEST = 96  # long side that the first of several sizes has at least
 
 
 def open_job(settings, files=None):
-    """Return the `Job` of checked settings: files read, defaults filled in, arrays made.
-
-    Parameters
-    ----------
-    settings : StyleSettings
-    files : dict, optional
-        role -> where a picture named in the settings lies now.
-
-    Raises
-    ------
-    MinicnnError
-        For whatever would make the run fail.
-    """
+    """Return the `StyleJob` of checked settings; raises `MinicnnError` if it would fail."""
     row = PRESETS.get(settings.preset)
-    reader, read, net, device = open_all(settings, files, row.loss.pool if row else _pool)
+    opened = open_all(settings, files, row.loss.pool if row else _pool)
+    reader, read, net, device = opened
     net = as_programmed(net, row) if row else net
     own = style_preset(net.attrs["name"])
     padding = own.padding if own and row is None else "zero"
@@ -65,19 +54,19 @@ def open_job(settings, files=None):
     given = preprocess(read["init"], attrs) if "init" in read else None
     start = start_of(settings, net, x, given, row)
     x, start, *painted = (to_device(array, device) for array in (x, start, *painted))
-    return Job(
+    return opened.job(
+        StyleJob,
         settings,
         net,
-        x,
-        painted,
-        start,
-        [*reader.notes, *notes(settings)],
-        reader.inputs,
-        pictures,
-        device,
-        originals,
-        *masks,
-        row,
+        notes(settings),
+        content=x,
+        styles=painted,
+        start=start,
+        pictures=pictures,
+        originals=originals,
+        content_masks=masks[0],
+        style_masks=masks[1],
+        row=row,
     )
 
 

@@ -16,16 +16,13 @@ from minicnn.engine.select import Evaluation
 from minicnn.methods.style import masks as style_masks
 from minicnn.methods.style.loss import style_objective
 from minicnn.methods.style.settings import STARTS
-from minicnn.network.network import Network
 from minicnn.pictures.arrays import (
-    deprocess,
     fit,
     grey_level,
     picture,
     preprocess,
     resampled,
     resize,
-    to_uint8,
 )
 from minicnn.pictures.colours import luminance, with_luminance
 from minicnn.pictures.histograms import match_histogram
@@ -33,31 +30,24 @@ from minicnn.runs.inputs import NOISE, noise
 from minicnn.runs.search import Outcome, SearchJob, run_all, search, summary
 
 
-@dataclass(frozen=True)
-class Job(SearchJob):
-    """Checked settings with nothing left open, and the arrays that they stand for.
+@dataclass(frozen=True, kw_only=True)
+class StyleJob(SearchJob):
+    """A style transfer with nothing left open.
 
     Attributes
     ----------
     content, start : float32 (1, 3, H, W), preprocessed for `net`, on its device
     styles : list of float32 (1, 3, H', W'), likewise
-    notes : list of str, what was done to the files on reading them
-    inputs : dict, role -> {"path", "sha256"} of every picture file
     pictures : dict, "content", "style", "style1", ... -> uint8 (H, W, 3) as the network sees them
     originals : dict, the same with the colours of the files
     content_masks, style_masks : list of float32 (H, W), values 0..1, one a style; or None
     row : the preset's, see `presets`; or None
     """
 
-    settings: object
-    net: Network
     content: np.ndarray
     styles: list
     start: np.ndarray
-    notes: list
-    inputs: dict
-    pictures: dict = field(repr=False)
-    device: str = "cpu"
+    pictures: dict = field(default_factory=dict, repr=False)
     originals: dict = field(default_factory=dict, repr=False)
     content_masks: list | None = field(default=None, repr=False)
     style_masks: list | None = field(default=None, repr=False)
@@ -81,18 +71,7 @@ class Job(SearchJob):
         return (self.row and self.row.pairs) or SearchJob.pairs
 
     def run(self, callback=None):
-        """Make the picture, from its smallest size to the largest.
-
-        Parameters
-        ----------
-        callback : callable, callback(iteration, x, value, info), optional
-            See `optimizers.minimize`.
-
-        Returns
-        -------
-        Outcome
-            Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
-        """
+        """Make the picture, from its smallest size to the largest; return the `Outcome`."""
         reached = {}
         runs = [(n, partial(_run_stage, stage, n, reached)) for n, stage in self.stages()]
         last = summary([outcome.result for outcome in run_all(runs, callback)])
@@ -100,7 +79,7 @@ class Job(SearchJob):
         return Outcome(self.snapshot(last.x), last)
 
     def stages(self):
-        """Return [(iterations, Job)] from the smallest size to the full one."""
+        """Return [(iterations, StyleJob)] from the smallest size to the full one."""
         s = self.settings
         small = [(s.coarse_iterations, halved(self, n)) for n in range(s.scales - 1, 0, -1)]
         return [*small, (s.iterations, self)]
@@ -134,13 +113,9 @@ class Job(SearchJob):
             options["bounds"] = (least, max(float(x.max()) for x in self.styles))
         return options
 
-    def snapshot(self, x):
-        """Return the picture of x, with the colours of the content where they are to stay."""
-        return to_uint8(self.colours(x))
-
     def colours(self, x):
-        """Return the same before it is rounded and clipped, float64 in 0..255."""
-        kept, rgb = self.settings.preserve_color, deprocess(x, self.net.attrs["preprocess"])
+        """Return the picture of x, with the colours of the content where they are to stay."""
+        kept, rgb = self.settings.preserve_color, super().colours(x)
         if kept is None:
             return rgb
         content = resize(self.originals["content"], rgb.shape[:2])

@@ -20,10 +20,9 @@ from minicnn.methods.texture.loss import texture_objective
 from minicnn.methods.texture.settings import SOURCE_SIZE, resolve, used, with_layers
 from minicnn.network.folding import fold_batch_norm, normalize_activations
 from minicnn.network.layers import BatchNorm2d
-from minicnn.network.network import Network
 from minicnn.network.replicate_edges import replicate_first
 from minicnn.ops import conv2d
-from minicnn.pictures.arrays import deprocess, fit, grey_level, preprocess, to_uint8
+from minicnn.pictures.arrays import fit, grey_level, preprocess, to_uint8
 from minicnn.pictures.histograms import match_histogram
 from minicnn.pictures.sheets import grid, labelled
 from minicnn.runs.inputs import check_size, noise, open_all, tones
@@ -31,20 +30,9 @@ from minicnn.runs.search import Outcome, SearchJob, run_all, search, summary
 
 
 def open_job(settings, files=None):
-    """Return the `Job` of checked settings: files read, defaults filled in, arrays made.
-
-    Parameters
-    ----------
-    settings : TextureSettings
-    files : dict, optional
-        role -> where a picture named in the settings lies now.
-
-    Raises
-    ------
-    MinicnnError
-        For whatever would make the run fail.
-    """
-    reader, read, net, device = open_all(settings, files, pool="average")
+    """Return the `TextureJob` of checked settings; raises `MinicnnError` if it would fail."""
+    opened = open_all(settings, files, pool="average")
+    reader, read, net, device = opened
     padding = "zero" if settings.seamless else network_defaults.padding(net.attrs["name"])
     size = min(SOURCE_SIZE, max(max(rgb.shape[:2]) for rgb in read.values()))
     settings = settings.filled({"padding": padding, "source_size": size})
@@ -60,7 +48,8 @@ def open_job(settings, files=None):
     sources = [to_device(preprocess(rgb, net.attrs["preprocess"]), device) for rgb in pictures]
     nets = [_normalized(net, source, settings.normalize) for source in sources]
     start = noise(net, (1, 3, settings.height, settings.width), settings.seed, device)
-    return Job(settings, net, nets, sources, start, reader.notes, reader.inputs, pictures, device)
+    arrays = {"sources": sources, "start": start, "pictures": pictures}
+    return opened.job(TextureJob, settings, net, nets=nets, **arrays)
 
 
 def _normalized(net, source, how):
@@ -73,28 +62,22 @@ def _normalized(net, source, how):
     return normalize_activations(net.replica(), [source], fast)
 
 
-@dataclass(frozen=True)
-class Job(SearchJob):
-    """Checked settings with nothing left open, and the arrays that they stand for.
+@dataclass(frozen=True, kw_only=True)
+class TextureJob(SearchJob):
+    """A texture synthesis with nothing left open.
 
     Attributes
     ----------
-    net : Network, as loaded
     nets : list of Network, channels normalised over each source where that is wanted
     sources : list of float32 (1, 3, H', W'), preprocessed
     start : float32 (1, 3, H, W), the noise to start from
     pictures : list of uint8 (H', W', 3), the sources as resized
     """
 
-    settings: object
-    net: Network
     nets: list
     sources: list
     start: np.ndarray
-    notes: list
-    inputs: dict
     pictures: list = field(repr=False)
-    device: str = "cpu"
 
     verb = "texture"
     pairs = 20  # that the L-BFGS methods remember, as in the authors' program
@@ -111,18 +94,7 @@ class Job(SearchJob):
         return self.start.shape[2:]
 
     def run(self, callback=None):
-        """Make the picture: a texture, or the sheet of a sweep.
-
-        Parameters
-        ----------
-        callback : callable, callback(iteration, x, value, info), optional
-            See `optimizers.minimize`.
-
-        Returns
-        -------
-        Outcome
-            Also after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended.
-        """
+        """Make the picture, a texture or the sheet of a sweep; return the `Outcome`."""
         if self.settings.sweep:
             return _sweep(self, callback)
         return _synthesise(self, 0, self.settings.layers, callback)
@@ -149,13 +121,9 @@ class Job(SearchJob):
             options["bounds"] = (float(source.min()), float(source.max()))
         return options
 
-    def snapshot(self, x, number=0):
-        """Return the picture uint8 (H, W, 3) of x, a texture of source `number`."""
-        return to_uint8(self.colours(x, number))
-
     def colours(self, x, number=0):
-        """Return the same before it is rounded and clipped, float64 in 0..255."""
-        rgb = deprocess(x, self.net.attrs["preprocess"])
+        """Return the picture of x, a texture of source `number`."""
+        rgb = super().colours(x)
         if self.settings.histogram:
             return match_histogram(np.clip(rgb, 0, 255), self.pictures[number])
         return rgb
@@ -175,7 +143,7 @@ def _synthesise(job, number, layers, callback=None):
         callback=callback,
         **job.search_options(number),
     )
-    return Outcome(job.snapshot(result.x, number), result)
+    return Outcome(to_uint8(job.colours(result.x, number)), result)
 
 
 def steps_of_sweep(layers):

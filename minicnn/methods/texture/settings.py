@@ -104,6 +104,7 @@ class TextureSettings(GramSettings):
         shown="500 for lbfgs, else 250",
     )
     pool: str | None = as_in(GramSettings, "pool", shown="average")
+    precision: str = as_in(GramSettings, "precision", before="auto")
 
     def inputs(self):
         """Return {role: picture file}."""

@@ -12,7 +12,7 @@ from minicnn.engine.gpu.evaluator import DeviceEvaluator, DeviceReplay, bytes_ne
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
 from minicnn.methods.inversion import energy
-from minicnn.methods.inversion.run import Job
+from minicnn.methods.inversion.run import InvertJob
 from minicnn.methods.inversion.settings import InvertSettings
 from minicnn.methods.texture.loss import texture_objective
 from minicnn.network.layers import AvgPool2d
@@ -166,7 +166,7 @@ def test_an_inversion(on_device, preset):
     done = {}
     for engine in ("auto", "explicit"):
         own = InvertSettings(**{**vars(settings), "engine": engine})
-        job = Job(own, net, x, [], {}, np.zeros((21, 18, 3), np.uint8))
+        job = InvertJob(settings=own, net=net, x=x, picture=np.zeros((21, 18, 3), np.uint8))
         done[engine] = job.run()
     assert len(on_device) == 1, "a size is compiled once"
     ours, theirs = (done[engine].result for engine in ("auto", "explicit"))

@@ -26,7 +26,7 @@ def test_the_gradient_of_the_class_model_is_that_of_its_value(rng):
     )
     settings = ClassModelSettings(wanted_class="1", l2_weight=0.7, tv_weight=300.0, blur=1.3)
     x = rng.uniform(-3, 3, (1, 3, 12, 12))
-    job = ClassModelJob(settings, net, net, "pool2", 1, x)
+    job = ClassModelJob(settings=settings, net=net, evaluator=net, layer="pool2", index=1, start=x)
     fun = job.function()
     error = check_vjp(lambda x: fun(x)[0], lambda dy, x: dy * fun(x)[1], x, rng)
     assert error < 1e-6

@@ -15,7 +15,7 @@ from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods.inversion import energy as inversion_energy
 from minicnn.methods.inversion import run as inversion_run
 from minicnn.methods.inversion.findings import diversity
-from minicnn.methods.inversion.run import Job
+from minicnn.methods.inversion.run import InvertJob
 from minicnn.methods.inversion.settings import InvertSettings
 from minicnn.methods.inversion.verb import INVERT
 from minicnn.network import build
@@ -46,7 +46,9 @@ def job(rng, dtype="float64", **changes):
         "i", **{"layers": ["relu1"], "iterations": 8, "tv_beta": 1.5, **changes}
     )
     x = rng.standard_normal((1, *SHAPE)).astype(dtype)
-    return Job(settings, tiny(dtype), x, [], {}, np.zeros((*SHAPE[1:], 3), np.uint8))
+    return InvertJob(
+        settings=settings, net=tiny(dtype), x=x, picture=np.zeros((*SHAPE[1:], 3), np.uint8)
+    )
 
 
 def energy(rng, preset, layer="relu1", beta=1.5, count=2):
@@ -233,7 +235,9 @@ def test_jitter_does_not_drift(rng):
         tv_weight=0.0,
         data_weight=300.0,
     )
-    data = Job(settings, net, spot, [], {}, np.zeros((*SHAPE[1:], 3), np.uint8))
+    data = InvertJob(
+        settings=settings, net=net, x=spot, picture=np.zeros((*SHAPE[1:], 3), np.uint8)
+    )
     outcome = inversion_run._invert(data, net, "conv1", spot, [0])
     light = np.abs(outcome.x[0]).sum(axis=0)
     assert np.unravel_index(light.argmax(), light.shape) == (3, 5)

@@ -9,7 +9,7 @@ from PIL import Image
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods.style import inputs, presets, settings
-from minicnn.methods.style.run import Job
+from minicnn.methods.style.run import StyleJob
 from minicnn.methods.style.settings import StyleSettings, resolve
 from minicnn.methods.style.verb import STYLE
 from minicnn.network import build
@@ -61,7 +61,7 @@ def made(preset, rng, styles=1, **changes):
     attrs = net.attrs["preprocess"]
     arrays = [preprocess(rgb, attrs).astype(np.float64) for rgb in (content, *painted)]
     start = preprocess(x, attrs).astype(np.float64)
-    job = Job(chosen, net, arrays[0], arrays[1:], start, [], {}, {})
+    job = StyleJob(settings=chosen, net=net, content=arrays[0], styles=arrays[1:], start=start)
     return job, content, painted, x
 
 

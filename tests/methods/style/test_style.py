@@ -7,7 +7,7 @@ from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods import network_defaults
 from minicnn.methods.style import loss
-from minicnn.methods.style.run import Job
+from minicnn.methods.style.run import StyleJob
 from minicnn.methods.style.settings import StyleSettings, resolve
 from minicnn.methods.style.verb import STYLE
 from minicnn.network import build
@@ -160,7 +160,9 @@ def job(rng, **changes):
         "coarse_iterations": 0,
     }
     settings = StyleSettings("c", "s", **{**fixed, **changes})
-    return Job(settings, tiny("float32"), content, [painted], content, [], {}, {})
+    return StyleJob(
+        settings=settings, net=tiny("float32"), content=content, styles=[painted], start=content
+    )
 
 
 @pytest.mark.parametrize("optimizer", runs_search.SEARCH)
