@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "minicnn"
 DEVICES = {("engine", "cpu"), ("engine", "gpu")}  # the same idea on another device
 # shared still; names leave this list, none comes to it
-LEFT = ("Cache", "Interrupted", "Layer", "Look", "Network", "Outputs", "Preset", "Result")
+LEFT = ("Cache", "Interrupted", "Layer", "Network", "Preset", "Result")
 
 
 def homes(package):
