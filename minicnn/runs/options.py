@@ -4,6 +4,7 @@ import argparse
 import sys
 from dataclasses import MISSING
 
+from minicnn.errors import MinicnnError
 from minicnn.runs.settings import FLAG, GROUPS, RunOptions
 from minicnn.terminal.report import say
 
@@ -104,6 +105,8 @@ def _reader(setting):
         try:
             value = kind.read(text)
             fits = kind.fits(value)
+        except MinicnnError as error:  # it says more than the kind
+            raise argparse.ArgumentTypeError(str(error)) from None
         except ValueError:
             fits = False
         if not fits:

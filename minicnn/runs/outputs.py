@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from minicnn.runs.settings import FLAG, RunOptions, count, setting, text
+from minicnn.runs.settings import FLAG, Kind, RunOptions, count, setting, text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +24,22 @@ class Outputs(RunOptions):
     )
 
 
-def sweep_of(example, more=""):
-    """Return the setting `sweep` of a verb, with an example of its own; see `sweep`."""
+def sweep_of(settings, example, more=""):
+    """Return the setting `sweep` of a verb with such settings and an example; see `sweep`."""
+
+    def read(written):
+        from minicnn.runs.sweep import Axis
+
+        return Axis.of(written, settings)
+
     option, _, values = example.partition("=")
     words = (
         f"a picture for each value of a numeric option, such as {example}, as "
         f"OUT-{option}-{values.partition(',')[0]}.png and so on, and OUT is a sheet of them; a "
         f"second --sweep makes it a table{more}"
     )
-    return setting(text("OPTION=V,V,..."), None, words, repeated=True, group="picture")
+    kind = Kind(read, bool, example, "OPTION=V,V,...")
+    return setting(kind, None, words, repeated=True, group="picture")
 
 
 @dataclass(frozen=True, kw_only=True)

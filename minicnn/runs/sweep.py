@@ -21,20 +21,20 @@ LAYERS = "style-layers"  # with no values: the layers of the style, added one by
 
 @dataclass(frozen=True)
 class Axis:
-    """An option and what it is set to, [(label, {setting: value})]."""
+    """An option and what it is set to, [(label, {setting: value})]; no cells for the layers."""
 
     option: str
     cells: list
 
     @classmethod
-    def of(cls, text, verb, settings):
-        """Read "style-weight=1,10,100", or "style-layers", for a verb's settings."""
+    def of(cls, text, settings):
+        """Read "style-weight=1,10,100", or "style-layers", for a class of settings."""
         option, equals, values = text.partition("=")
         option = option.strip().removeprefix("--")
-        layered = "style_layers" in verb.settings.by_name()
+        layered = "style_layers" in settings.by_name()
         if layered and option == LAYERS and not equals:
-            return cls(option, _layer_cells(verb, settings))
-        known = _numeric(verb.settings)
+            return cls(option, [])
+        known = _numeric(settings)
         example = f"style-weight=1,10,100, or {LAYERS} alone" if layered else "tv-weight=1,10,100"
         if option not in known or not equals:
             raise MinicnnError(
@@ -83,8 +83,7 @@ def run(verb, settings, outputs, report) -> int:
 
     A run that was interrupted ends the sweep: the sheet has what there is.
     """
-    axes = [Axis.of(text, verb, settings) for text in outputs.sweep]
-    cells = _cells(axes, outputs)
+    cells = _cells(verb, settings, outputs)
     many = [replace(settings, **values) for _, values in cells]
     if outputs.estimate:
         from minicnn.runs.estimate import option
@@ -103,7 +102,8 @@ def run(verb, settings, outputs, report) -> int:
         if code == INTERRUPTED:
             break
     pictures = [load_image(name)[0] for name in made]
-    labels = [list(dict.fromkeys(labels[i] for labels, _ in cells)) for i in range(len(axes))]
+    axes = zip(*(labels for labels, _ in cells), strict=True)
+    labels = [list(dict.fromkeys(axis)) for axis in axes]
     rows, columns = labels if len(labels) == 2 else ([""], labels[0])
     metadata = {"verb": f"{verb.name} --sweep", "pictures": made}
     rgb = table(pictures, rows, columns)
@@ -118,20 +118,21 @@ def run(verb, settings, outputs, report) -> int:
     return code
 
 
-def _cells(axes, outputs):
+def _cells(verb, settings, outputs):
     """Return [((label, ...), {setting: value})] of every picture, row by row."""
+    axes = outputs.sweep
     if len(axes) > 2 or len({axis.option for axis in axes}) < len(axes):
         raise MinicnnError("--sweep takes one option, or two different ones for a table")
     for name in ("sheet", "save_every", "plot", "frames", "gif"):
         if getattr(outputs, name, None):
             option = name.replace("_", "-")
             raise MinicnnError(f"--sweep writes a sheet of many pictures; leave out --{option}")
-    cells = [((label,), values) for label, values in axes[0].cells]
-    for more in axes[1:]:
+    cells = [((), {})]
+    for axis in axes:
         cells = [
             ((*labels, label), {**values, **value})
             for labels, values in cells
-            for label, value in more.cells
+            for label, value in axis.cells or _layer_cells(verb, settings)
         ]
     if len(cells) > MOST:
         raise MinicnnError(f"--sweep asks for {len(cells)} pictures; use at most {MOST}")

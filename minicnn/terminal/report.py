@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 LINES = 10  # progress lines of a run that is not on a terminal
 PAUSE = 15.0  # seconds without a word there at most
+PROGRESS = ("progress", "epoch")  # events on the way to a result
 
 
 def say(text: str, stream) -> None:
@@ -35,7 +36,7 @@ class Report:
     as_json : bool
         Results and progress as one JSON object a line on stdout.
     quiet : bool
-        No progress and no notes on stderr.
+        No progress and no notes.
     """
 
     def __init__(self, as_json: bool = False, quiet: bool = False):
@@ -47,8 +48,8 @@ class Report:
             say(f"minicnn: {text}", sys.stderr)
 
     def event(self, kind: str, /, **values) -> None:
-        """Write a JSON line, where JSON is wanted."""
-        if self.as_json:
+        """Write a JSON line, where JSON is wanted; none of progress where it is to be quiet."""
+        if self.as_json and not (self.quiet and kind in PROGRESS):
             say(json.dumps(_plain({"event": kind, **values})), sys.stdout)
 
     def result(self, text: str, /, **values) -> None:

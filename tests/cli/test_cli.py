@@ -80,6 +80,9 @@ def test_style_writes_a_picture_with_its_settings(paint, folder):
 
 def test_quiet_says_the_result_alone(paint):
     assert paint("--quiet")[2] == ""
+    code, stdout, stderr = paint("--quiet", "--json", "--force")
+    assert (code, stderr) == (0, "")
+    assert [json.loads(line)["event"] for line in stdout.splitlines()] == ["result"]
 
 
 def test_json_gives_a_line_for_every_iteration_and_the_result(paint):

@@ -1,6 +1,5 @@
 """Sweeps, frames, animations and fine pictures of the command line."""
 
-import argparse
 import json
 
 import numpy as np
@@ -9,10 +8,7 @@ from PIL import Image
 from test_png16 import decode
 
 from minicnn.cli import main
-from minicnn.errors import MinicnnError
-from minicnn.methods.style.verb import STYLE
 from minicnn.pictures.writer import read_metadata
-from minicnn.runs import sweep
 from minicnn.runs.estimate import sample_run
 from minicnn.runs.frames import Frames
 
@@ -74,10 +70,10 @@ def test_layers_are_added_one_by_one(folder):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--sweep", "style-weight"], 1, "'style-weight' sweeps nothing; write style-weight=1"),
-        (["--sweep", "colour=1,2"], 1, "'colour=1,2' sweeps nothing"),
-        (["--sweep", "style-weight=1,x"], 1, "style-weight = 'x'; use a finite number"),
-        (["--sweep", "style-weight=1,1.0"], 1, "has a value twice"),
+        (["--sweep", "style-weight"], 2, "'style-weight' sweeps nothing; write style-weight=1"),
+        (["--sweep", "colour=1,2"], 2, "'colour=1,2' sweeps nothing"),
+        (["--sweep", "style-weight=1,x"], 2, "style-weight = 'x'; use a finite number"),
+        (["--sweep", "style-weight=1,1.0"], 2, "has a value twice"),
         (["--sweep", "seed=1,2", "--sweep", "seed=3"], 1, "two different ones for a table"),
         (["--sweep", "seed=1,2", "--sheet", "s.png"], 1, "leave out --sheet"),
         (["--sweep", "seed=1,2", "--gif", "s.gif"], 1, "leave out --gif"),
@@ -167,9 +163,8 @@ def test_a_sweep_is_estimated_as_all_its_pictures(folder, monkeypatch, capfd):
     assert sorted(folder.iterdir()) == before
 
 
-def test_too_many_pictures_are_refused():
+def test_too_many_pictures_are_refused(folder, capfd):
     values = [",".join(map(str, range(1, 12))), ",".join(map(str, range(1, 11)))]
     options = (f"seed={values[0]}", f"iterations={values[1]}")
-    axes = [sweep.Axis.of(text, STYLE, None) for text in options]
-    with pytest.raises(MinicnnError, match="asks for 110 pictures; use at most 100"):
-        sweep._cells(axes, argparse.Namespace(sweep=axes))
+    assert style(*(word for text in options for word in ("--sweep", text))) == 1
+    assert "asks for 110 pictures; use at most 100" in capfd.readouterr().err

@@ -34,6 +34,10 @@ same thing changes more, so that the same λV would leave a flat grey of it wher
 noise of a large one. We multiply λV by what makes the term the same at any size of one picture:
 (H W / 227²)^(β-1) for cvpr15, whose sum grows with the pixels, (H W / 227²)^(β/2) for ijcv16.
 
+The λV of cvpr15 are for β = 2. A difference of neighbours is far below 1 in units of σ, and more so
+its square: another β needs another λV. We multiply by (80/6.5 / σ)^(2-β), σ at 227 x 227, which
+makes the term the same for the differences that ijcv16 takes for typical, 80/6.5 grey levels.
+
 The equation 3 of the lecture notes mixes two pictures in the total variation; see `priors`. Which
 layers are shallow, middle or deep was said for CaffeNet; we go by the share of a network's layers
 that lie before, which gives the same for CaffeNet's λV (6 and 12 of 20). The authors tried all four
@@ -55,6 +59,7 @@ from minicnn.objectives.weighted_sum import WeightedSum
 PIXELS = 227 * 227  # of the pictures that the constants are for
 NORM = 27098.1157 / math.sqrt(PIXELS * 3)  # grey levels: root mean square of natural pictures
 SPREAD, FARTHEST = 80.0, 160.0  # ijcv16: grey levels
+TYPICAL = SPREAD / 6.5  # likewise, of neighbours
 ALPHA = 6
 MOMENTUM, RATE = 0.9, 0.004  # cvpr15
 
@@ -100,7 +105,8 @@ def strengths(preset, net, layer, shape, beta=2.0):
     if preset == "ijcv16":
         smooth = (6.5 / SPREAD) ** beta * size ** (beta / 2)
         return Strengths(_by(share, DATA_BY_DEPTH), SPREAD**-ALPHA, smooth)
-    smooth = _by(share, TV_BY_DEPTH) * size ** (beta - 1)
+    typical = TYPICAL / sigma((3, PIXELS))
+    smooth = _by(share, TV_BY_DEPTH) * size ** (beta - 1) * typical ** (2 - beta)
     return Strengths(1.0, 4e-10 * sigma(shape) ** 4, smooth)
 
 

@@ -17,7 +17,7 @@ minicnn invert minicnn-demo/content.jpg --layer relu1_2,relu3_3,fc5 -o row.png -
 class InvertOutputs(FrameOutputs):
     """What `invert` writes."""
 
-    sweep: list | None = sweep_of("tv-weight=0.5,5,50")
+    sweep: list | None = sweep_of(InvertSettings, "tv-weight=0.5,5,50")
 
 
 INVERT = PictureVerb(

@@ -93,6 +93,7 @@ def torch_energy(torch, preset, net, x0, beta, layer="relu1"):
             return data + alpha + (6.5 / 80) ** beta * size ** (beta / 2) * tv / pixels
         data = ((phi(sigma * x / 50) - ref) ** 2).sum() / (ref**2).sum()
         smooth = {0.5: 5, 1.0: 50}[share] * size ** (beta - 1)
+        smooth *= (80 / 6.5 / 27098.1157) ** (2 - beta)
         return data + 4e-10 * sigma**4 * (x**6).sum() + smooth * tv
 
     return value
@@ -138,6 +139,10 @@ def test_the_numbers_of_the_papers():
         for beta in (1.0, 1.5, 2.0):
             energies = [_tv_energy(preset, net, size, beta) for size in (64, 128, 256)]
             assert energies == pytest.approx([energies[0]] * 3, rel=0.05)
+    step = 80 / 6.5 / 27098.1157  # neighbours apart by the typical difference weigh the same
+    at = [inversion_energy.strengths("lbfgs", net, "fc8", (3, 227, 227), b) for b in (1, 1.2, 2, 3)]
+    smooth = [w.tv * step**b for w, b in zip(at, (1, 1.2, 2, 3), strict=True)]
+    assert smooth == pytest.approx([50 * step**2] * 4)
     late = inversion_energy.strengths("ijcv16", net, "fc8", (3, 227, 227))
     assert late == (1, 80.0**-6, (6.5 / 80) ** 2)
     assert inversion_energy.jitter_of(net, "conv5") == inversion_energy.jitter_of(net, "relu4") == 4
