@@ -11,6 +11,7 @@ from minicnn.errors import MinicnnError
 from minicnn.network import build
 from minicnn.network.layers import ReLU
 from minicnn.ops import conv2d
+from minicnn.ops.shapes import pair
 
 CASES = {
     "tile of 4": (1, 8, 8, 4, 4, 1),
@@ -80,6 +81,41 @@ def test_other_geometries(rng, shape, geometry):
     got = fast.backward_params(dy, x, w.shape, **geometry)
     assert relative(got[0], dw) < 1e-13
     assert relative(got[1], db) < 1e-13
+
+
+def amid_nan(x):
+    """Return a contiguous copy with NaN before and behind it: what is read there shows."""
+    memory = np.full(10 * x.size, np.nan)
+    memory[4 * x.size : 5 * x.size] = x.ravel()
+    return memory[4 * x.size : 5 * x.size].reshape(x.shape)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(
+    ("C", "K", "kernel", "geometry"),
+    [
+        (1, 3, 3, {}),
+        (1, 1, 3, {}),
+        (8, 1, 3, {}),
+        (8, 1, 3, {"padding": 1}),
+        (1, 8, 3, {"padding": 1}),
+        (1, 4, (5, 2), {"stride": (3, 1)}),
+        (1, 1, 3, {"dilation": 2}),
+        (3, 1, 3, {"stride": 2, "padding": 1}),
+        (1, 1, 1, {}),
+    ],
+)
+def test_one_channel_in_or_out(rng, C, K, kernel, geometry, frozen):
+    # NumPy gives an axis of length 1 any stride
+    x = amid_nan(rng.standard_normal((2, C, 9, 11)))
+    w, fast = rng.standard_normal((K, C, *pair(kernel))), FastConvolution(frozen=frozen)
+    y, _ = conv2d.forward(x, w, None, **geometry)
+    dy = amid_nan(rng.standard_normal(y.shape))
+    assert relative(fast.forward(x, w, None, **geometry)[0], y) < 1e-13
+    dx = conv2d.backward_data(dy, w, x.shape, **geometry)
+    assert relative(fast.backward_data(dy, w, x.shape, **geometry), dx) < 1e-13
+    dw, _ = conv2d.backward_params(dy, x, w.shape, **geometry)
+    assert relative(fast.backward_params(dy, x, w.shape, **geometry)[0], dw) < 1e-13
 
 
 def test_a_strided_picture_is_taken_as_it_is(rng):

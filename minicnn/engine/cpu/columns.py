@@ -253,8 +253,9 @@ def _columns(calls, x_pad, group, groups, geometry, rows, Q):
     p0, p1 = rows
     if R == S == u == v == groups == 1:
         return x_pad[:, p0:p1].reshape(-1, C)
-    sN, sH, sW, item = x_pad.strides
-    Cg = C // groups
+    # the stride of an axis of length 1 says nothing, so that of the channels is not asked for
+    sN, sH, sW, _ = x_pad.strides
+    item, Cg = x_pad.itemsize, C // groups
     first = x_pad[:, u * p0 :, :, group * Cg :]
     if groups == e == 1:  # S C neighbours
         shape, inner = (R, S * C), (d * sH, item)

@@ -50,6 +50,7 @@ def transform(calls, L, rows, low, H, first, m, V):
     """
     (n, k), (N, count, columns, C), (top, left) = L.shape, V.shape[2:], first
     W, width = rows.shape[2], m * (columns - 1) + k
+    item = rows.itemsize  # no stride of one channel, which says nothing
     E = calls.buffer("E", (N, count, n, width, C), V.dtype)
     for outside in (E[..., :left, :], E[..., left + W :, :]):
         if outside.size:
@@ -60,10 +61,10 @@ def transform(calls, L, rows, low, H, first, m, V):
             calls.add(inside[:, begin:end].fill, 0)
             continue
         source = rows[:, top + m * begin + a - low :]
-        sN, sH, _, item = source.strides
+        sN, sH, _, _ = source.strides
         strips = as_strided(source, (N, end - begin, b - a, W * C), (sN, m * sH, sH, item))
         products.of_small(calls, L[:, a:b], strips, inside[:, begin:end])
-    sN, st, si, sw, item = E.strides
+    sN, st, si, sw, _ = E.strides
     windows = as_strided(E, (N, count, n, columns, k, C), (sN, st, si, m * sw, sw, item))
     calls.add(np.matmul, L, windows, out=V.transpose(2, 3, 1, 4, 0, 5))
 
