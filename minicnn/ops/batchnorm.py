@@ -34,7 +34,8 @@ def forward_train(x, gamma, beta, *, eps=1e-5):
     cache : (z, scale)
         z (N, C, H, W) is the normalised input, scale (C,) is gamma h.
     mean, var : array (C,)
-        Of this batch; the variance is divided by M, as in the formula.
+        For the running statistics: the variance is divided by M - 1 here, since the mean is that of
+        the same values (algorithm 2 of the source); by 1 if M is 1.
     """
     xp = array_module(x)
     mean = x.mean(axis=AXES)
@@ -44,7 +45,8 @@ def forward_train(x, gamma, beta, *, eps=1e-5):
     z *= inverse[:, None, None]
     y = z * gamma[:, None, None]
     y += beta[:, None, None]
-    return y, (z, gamma * inverse), mean, var
+    M = x.size // x.shape[1]
+    return y, (z, gamma * inverse), mean, var * (M / max(M - 1, 1))
 
 
 def forward_eval(x, gamma, beta, mean, var, *, eps=1e-5):

@@ -271,14 +271,14 @@ def lrn_backward(dy, x, *, size=5, alpha=1e-4, beta=0.75, k=1.0):
 
 
 def batch_statistics(x):
-    """Return the mean and the variance (divided by M) of each channel."""
+    """Return the mean of each channel, and its variances: divided by M, and by M - 1."""
     N, C, H, W = x.shape
     M, mean, var = N * H * W, np.zeros(C), np.zeros(C)
     for n, c, i, j in ranges(N, C, H, W):
         mean[c] += float(x[n, c, i, j]) / M
     for n, c, i, j in ranges(N, C, H, W):
         var[c] += (float(x[n, c, i, j]) - mean[c]) ** 2 / M
-    return mean, var
+    return mean, var, var * M / (M - 1)
 
 
 def batchnorm(x, gamma, beta, mean, var, *, eps=1e-5):

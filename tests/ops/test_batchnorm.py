@@ -33,9 +33,9 @@ def draw(rng, shape, memory=("float64", "contiguous")):
 def test_training_is_the_loop(rng, shape, memory, eps):
     x, _, gamma, beta, _, _ = draw(rng, shape, memory)
     y, _, mean, var = batchnorm.forward_train(x, gamma, beta, eps=eps)
-    loop_mean, loop_var = naive.batch_statistics(x)
+    loop_mean, loop_var, unbiased = naive.batch_statistics(x)
     agree(mean, loop_mean, memory[0])
-    agree(var, loop_var, memory[0])
+    agree(var, unbiased, memory[0])
     agree(y, naive.batchnorm(x, gamma, beta, loop_mean, loop_var, eps=eps), memory[0])
 
 
@@ -71,7 +71,7 @@ def test_gradients_in_training(rng, shape):
 def test_backward_in_training_is_the_sum_over_the_jacobian(rng, shape, memory):
     x, dy, gamma, beta, _, _ = draw(rng, shape, memory)
     _, cache, mean, var = batchnorm.forward_train(x, gamma, beta)
-    mean, var = naive.batch_statistics(x)
+    mean, var, _ = naive.batch_statistics(x)
     flat = (x.shape[1], -1)
     z = ((x - mean[:, None, None]) / np.sqrt(var + 1e-5)[:, None, None]).swapaxes(0, 1)
     z, g = z.reshape(flat), dy.swapaxes(0, 1).reshape(flat).astype(float)  # (C, M)
@@ -100,6 +100,21 @@ def test_torch_in_training(rng, shape, eps):
     np.testing.assert_allclose(ours, y, atol=1e-12)
     for mine, theirs in zip(batchnorm.backward(dy, cache), (dx, dgamma, dbeta), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-11)
+
+
+def test_torch_takes_the_same_statistics(rng):
+    torch = pytest.importorskip("torch", reason="PyTorch, the oracle, is not installed")
+    x = rng.standard_normal((2, 3, 2, 2))
+    layer = torch.nn.BatchNorm2d(3, momentum=1.0, dtype=torch.float64)
+    layer(torch.tensor(x))
+    _, _, mean, var = batchnorm.forward_train(x, np.ones(3), np.zeros(3))
+    agree(mean, layer.running_mean.numpy())
+    agree(var, layer.running_var.numpy())
+
+
+def test_a_single_value_has_no_variance():
+    _, _, mean, var = batchnorm.forward_train(np.full((1, 2, 1, 1), 3.0), np.ones(2), np.zeros(2))
+    assert (mean.tolist(), var.tolist()) == ([3.0, 3.0], [0.0, 0.0])
 
 
 @shapes
@@ -133,7 +148,7 @@ def test_folded_into_a_convolution_it_is_the_same_function(rng, dtype, bias):
 def test_a_large_mean_loses_no_variance_in_float32(rng):
     x = (1000 + rng.standard_normal((4, 2, 16, 16))).astype("float32")
     _, _, _, var = batchnorm.forward_train(x, np.ones(2, "f"), np.zeros(2, "f"))
-    np.testing.assert_allclose(var, x.astype(float).var((0, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(var, x.astype(float).var((0, 2, 3), ddof=1), rtol=1e-4)
 
 
 def test_a_constant_channel_is_no_division_by_zero():
