@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from minicnn.network.layer import Layer
 from minicnn.ops import batchnorm, concat, lrn, prelu, replicate
-from minicnn.ops.shapes import pair
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,7 @@ class ReplicatePad2d(Layer):
     padding: int = 1
 
     def out_shape(self, shape):
-        return (
-            shape[0],
-            *(side + 2 * p for side, p in zip(shape[1:], pair(self.padding), strict=True)),
-        )
+        return replicate.out_shape((1, *shape), self.padding)[1:]
 
     def forward(self, x, params, mode):
         return replicate.forward(x, self.padding)
@@ -95,7 +91,7 @@ class Concat(Layer):
     """`ops.concat` of several inputs along the channels."""
 
     def out_shape(self, *shapes):
-        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        return concat.out_shape([(1, *shape) for shape in shapes])[1:]
 
     def forward(self, xs, params, mode):
         return concat.forward(xs)

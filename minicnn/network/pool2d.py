@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from minicnn.network.layer import Layer
-from minicnn.ops.shapes import out_size, pair
+from minicnn.ops.shapes import pair, pooled
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,8 @@ class Pool2d(Layer):
     ceil: bool = False
 
     def out_shape(self, shape):
-        kernel, stride, padding = pair(self.kernel), pair(self.stride), pair(self.padding)
-        size = (
-            out_size(shape[1 + i], kernel[i], stride[i], padding[i], ceil=self.ceil) for i in (0, 1)
-        )
-        return (shape[0], *size)
+        window = (pair(self.kernel), pair(self.stride), pair(self.padding))
+        return (shape[0], *pooled(shape[1:], *window, ceil=self.ceil))
 
     @property
     def windows(self):

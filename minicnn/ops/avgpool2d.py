@@ -14,9 +14,8 @@ A window is summed over its rows, then over its columns: R + S slice additions i
 from typing import NamedTuple
 
 from minicnn.backend import array_module
-from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
-from minicnn.ops.shapes import out_size, pair
+from minicnn.ops.shapes import pair, pooled
 
 
 class Cache(NamedTuple):
@@ -54,17 +53,14 @@ def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding
     Raises
     ------
     MinicnnError
-        If no window fits, or one lies in the padding alone and would average nothing.
+        If no window fits, or one would lie in the padding alone.
     """
     size = x.shape[2:]
     kernel = tuple(size) if kernel is None else pair(kernel)
     stride, padding = pair(kernel if stride is None else stride), pair(padding)
-    if padding[0] >= kernel[0] or padding[1] >= kernel[1]:
-        raise MinicnnError(f"pooling padding {padding} must be smaller than the window {kernel}")
     xp = array_module(x)
     counts = []
-    for i in (0, 1):
-        windows = out_size(size[i], kernel[i], stride[i], padding[i], ceil=ceil)
+    for i, windows in enumerate(pooled(size, kernel, stride, padding, ceil=ceil)):
         low, high = (-padding[i], size[i] + padding[i]) if count_padding else (0, size[i])
         starts = [p * stride[i] - padding[i] for p in range(windows)]
         counts.append([min(start + kernel[i], high) - max(start, low) for start in starts])

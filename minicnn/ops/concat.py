@@ -29,16 +29,20 @@ def forward(xs):
         If N, H or W differ.
     """
     first, sizes = xs[0], tuple(x.shape[1] for x in xs)
-    if len({(x.shape[0], *x.shape[2:]) for x in xs}) > 1:
-        shapes = ", ".join(str(x.shape) for x in xs)
-        raise MinicnnError(f"maps to concatenate differ in more than their channels: {shapes}")
-    shape = (first.shape[0], sum(sizes), *first.shape[2:])
-    y = array_module(first).empty_like(first, shape=shape)
+    y = array_module(first).empty_like(first, shape=out_shape([x.shape for x in xs]))
     start = 0
     for x, size in zip(xs, sizes, strict=True):
         y[:, start : start + size] = x
         start += size
     return y, sizes
+
+
+def out_shape(shapes):
+    """Return (N, C1 + C2 + ..., H, W) for the shapes of the maps; refuse those that differ."""
+    if len({(shape[0], *shape[2:]) for shape in shapes}) > 1:
+        listed = ", ".join(str(tuple(shape)) for shape in shapes)
+        raise MinicnnError(f"maps to concatenate differ in more than their channels: {listed}")
+    return (shapes[0][0], sum(shape[1] for shape in shapes), *shapes[0][2:])
 
 
 def backward(dy, sizes):

@@ -22,10 +22,9 @@ pixel can win several. With the switches fixed, both are linear: <pool(x), v> = 
 from typing import NamedTuple
 
 from minicnn.backend import array_module
-from minicnn.errors import MinicnnError
 from minicnn.kernels import launch
 from minicnn.ops.pad import crop_to, pad_for
-from minicnn.ops.shapes import out_size, pair
+from minicnn.ops.shapes import pair, pooled
 
 
 class Cache(NamedTuple):
@@ -45,7 +44,7 @@ def forward(x, kernel, *, stride=None, padding=0, ceil=False):
     ----------
     x : array (N, C, H, W)
     kernel, stride, padding : int or (int, int)
-        (rows, columns); the stride is the kernel by default; the padding is at most half of it.
+        (rows, columns); the stride is the kernel by default; the padding is smaller.
     ceil : bool
         Let a last window hang over the edge (`shapes.out_size`).
 
@@ -58,14 +57,12 @@ def forward(x, kernel, *, stride=None, padding=0, ceil=False):
     Raises
     ------
     MinicnnError
-        If no window fits, or a window could lie in the padding alone.
+        If no window fits, or one would lie in the padding alone.
     """
     xp = array_module(x)
     kernel, padding = pair(kernel), pair(padding)
     stride = pair(kernel if stride is None else stride)
-    if padding[0] > kernel[0] // 2 or padding[1] > kernel[1] // 2:
-        raise MinicnnError(f"pooling padding {padding} exceeds half of the window {kernel}")
-    P, Q = (out_size(x.shape[2 + i], kernel[i], stride[i], padding[i], ceil=ceil) for i in (0, 1))
+    P, Q = pooled(x.shape[2:], kernel, stride, padding, ceil=ceil)
     if launch.suit(x) and kernel[0] * kernel[1] <= launch.SWITCHES:
         y, switches = launch.max_pool(x, (P, Q), kernel, stride, padding)
         return y, Cache(switches, x.shape, kernel, stride, padding)

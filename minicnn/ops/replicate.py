@@ -33,13 +33,7 @@ def forward(x, padding):
         If the padding is negative or there is nothing to repeat.
     """
     (pad, pad2), (H, W) = pair(padding), x.shape[2:]
-    if pad < 0 or pad2 < 0 or H < 1 or W < 1:
-        raise MinicnnError(
-            f"cannot repeat the edges of a map of {H} x {W} by {pad}, {pad2}; "
-            "the padding must not be negative and the map not empty"
-        )
-    shape = (*x.shape[:2], H + 2 * pad, W + 2 * pad2)
-    y = array_module(x).empty_like(x, shape=shape)
+    y = array_module(x).empty_like(x, shape=out_shape(x.shape, padding))
     middle = y[:, :, :, pad2 : pad2 + W]
     middle[:, :, pad : pad + H] = x
     middle[:, :, :pad] = x[:, :, :1]
@@ -47,6 +41,17 @@ def forward(x, padding):
     y[:, :, :, :pad2] = middle[:, :, :, :1]
     y[:, :, :, pad2 + W :] = middle[:, :, :, -1:]
     return y, (pad, pad2)
+
+
+def out_shape(shape, padding):
+    """Return the shape of y for x of `shape` (N, C, H, W)."""
+    (pad, pad2), (N, C, H, W) = pair(padding), shape
+    if pad < 0 or pad2 < 0 or H < 1 or W < 1:
+        raise MinicnnError(
+            f"cannot repeat the edges of a map of {H} x {W} by {pad}, {pad2}; "
+            "the padding must not be negative and the map not empty"
+        )
+    return (N, C, H + 2 * pad, W + 2 * pad2)
 
 
 def backward(dy, padding):

@@ -55,6 +55,19 @@ def out_size(size, kernel, stride, padding, *, dilation=1, ceil=False):
     return count
 
 
+def pooled(size, kernel, stride, padding, *, ceil=False):
+    """Return (P, Q), the size of a pooling's output; all arguments but `ceil` are pairs.
+
+    Raises
+    ------
+    MinicnnError
+        If no window fits, or one would lie in the padding alone.
+    """
+    if padding[0] >= kernel[0] or padding[1] >= kernel[1]:
+        raise MinicnnError(f"pooling padding {padding} must be smaller than the window {kernel}")
+    return tuple(out_size(size[i], kernel[i], stride[i], padding[i], ceil=ceil) for i in (0, 1))
+
+
 def convolved(x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1):
     """Return (P, Q), the size of a convolution's output.
 

@@ -16,6 +16,7 @@ from minicnn.network.layers import (
     Linear,
     MaxPool2d,
     ReLU,
+    ReplicatePad2d,
     Softmax,
 )
 from minicnn.network.network import Network
@@ -224,6 +225,30 @@ def test_the_overlap_rule_reaches_the_pooling():
     assert found == {"sum": 7.0, "max": 5.0, "overwrite": 2.0}
 
 
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        (("both", Concat(), ("a", "b")), "layer both: maps to concatenate differ"),
+        (("max", MaxPool2d(2, 2, padding=2)), "layer max: pooling padding .* smaller"),
+        (("mean", AvgPool2d(2, 2, padding=2)), "layer mean: pooling padding .* smaller"),
+        (("wide", ReplicatePad2d(-1)), "layer wide: cannot repeat the edges"),
+        (("c", Conv2d(2, 9)), "layer c: a window of 9 px does not fit"),
+        (("c", Conv2d(2, 1, groups=2)), "layer c: a convolution with weights .* 2 group"),
+        (("fc", Linear(2)), "layer fc: "),
+    ],
+)
+def test_shapes_refuses_what_forward_refuses(last, message):
+    table = [("a", Conv2d(3, 1)), ("b", Conv2d(3, 3)), last]
+    net = Network(table, {}, (1, 6, 6))
+    net.params = build.random_params({"a.weight": (3, 1, 1, 1), "b.weight": (3, 3, 3, 3)}, 0)
+    net.params["fc.weight"], net.params["c.weight"] = np.ones((2, 7)), np.ones((2, 1, 1, 1))
+    if "9 px" in message:
+        net.params["c.weight"] = np.ones((2, 3, 9, 9))
+    for compute in (net.shapes, lambda: net.forward(np.ones((1, 1, 6, 6)), [last[0]])):
+        with pytest.raises(MinicnnError, match=message):
+            compute()
+
+
 def test_batch_statistics_are_those_of_the_training_batch(net, x, rng):
     net.forward(x, ["both"])
     assert net.batch_statistics() == {}
@@ -232,7 +257,7 @@ def test_batch_statistics_are_those_of_the_training_batch(net, x, rng):
     both = net.forward(x, ["both", "fc"], training=True, rng=rng)["both"]
     mean, var = net.batch_statistics()["bn"]
     np.testing.assert_allclose(mean, both.mean(axis=(0, 2, 3)))
-    np.testing.assert_allclose(var, both.var(axis=(0, 2, 3)))
+    np.testing.assert_allclose(var, both.var(axis=(0, 2, 3), ddof=1))
 
 
 def test_replicas_share_weights_and_work_side_by_side(net, rng):
