@@ -25,7 +25,7 @@ from minicnn.optimizers.record import Record, Stop
 
 STALL = 20  # iterations in a row without any change of the value
 SETTLED = 10  # iterations whose values say what is large for this function
-DIVERGED = 1e3  # times the largest of these
+DIVERGED = 1e3  # times the largest of these, or the first value where no step has led below it
 
 
 def gradient_descent(record: Record, x0, bounds, *, learning_rate=None):
@@ -141,7 +141,7 @@ def _descend(record, x, bounds, step, project=None):
     record.accept(x, value)
     if not gradient.any():
         raise Stop("converged", "the gradient is 0 at the start: nothing to improve")
-    unchanged, large, t = 0, abs(value), 0
+    first, lowest, large, unchanged, t = value, math.inf, abs(value), 0, 0
     while True:
         t += 1
         with np.errstate(over="ignore", invalid="ignore"):  # the record says it in words
@@ -151,11 +151,22 @@ def _descend(record, x, bounds, step, project=None):
         if project is not None:
             x = project(x)
         before = value
-        value, gradient = record.evaluate(x)
-        record.accept(x, value)
+        try:
+            value, gradient = record.evaluate(x)
+            lowest = min(lowest, value)
+            record.accept(x, value)
+        except Stop as stop:
+            climbed = record.keep == "best" and t >= SETTLED and lowest > first
+            if stop.status == "budget" and climbed:  # what is kept is the start
+                raise Stop(
+                    "diverged",
+                    f"diverged: no step led below the {first:.3g} of the start, the best to "
+                    f"{lowest:.3g}; use a lower learning rate",
+                ) from None
+            raise
         if t <= SETTLED:
             large = max(large, abs(value))
-        elif value > DIVERGED * large:
+        elif value > DIVERGED * (large if lowest <= first else abs(first)):
             raise Stop(
                 "diverged",
                 f"diverged: value {value:.3g} in iteration {t}; use a lower learning rate",

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.optimizers.line_search import strong_wolfe
-from minicnn.optimizers.record import Record, Stop
+from minicnn.optimizers.record import Record, Stop, stop_if_settled
 from minicnn.optimizers.vectors import add_scaled, dot, step_to
 
 CURVATURE = 1e-8  # cosine of the angle between s and y, below which a pair is not remembered
@@ -139,6 +139,7 @@ def lbfgs_device(
         settled = reached.value == place.value
         place = reached
         record.accept(place.picture, place.value)
+        stop_if_settled(record)
         if settled:
             raise Stop("stalled", "stalled: the value changes in no digit any more")
 

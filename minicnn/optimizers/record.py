@@ -14,6 +14,9 @@ import numpy as np
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 
+LAST = 20  # iterations in which the value of an L-BFGS that has not settled falls by more than
+SETTLED = 1e-5  # of itself
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -26,9 +29,9 @@ class Result:
     iterations, evaluations : int
         Iterations completed and calls of fun.
     status : str, one word for programs
-        "budget" (iterations or evaluations used up), "converged" (the gradient is 0), "stalled"
-        (no lower value found), "stopped" (by the callback), "interrupted" (KeyboardInterrupt),
-        "not-finite" (NaN or overflow), "diverged".
+        "budget" (iterations or evaluations used up), "converged" (the gradient is 0, or the
+        value hardly falls any more), "stalled" (no lower value found), "stopped" (by the
+        callback), "interrupted" (KeyboardInterrupt), "not-finite" (NaN or overflow), "diverged".
     reason : str, the same in plain words, for people
     trace : list of dict, one per iteration from 0 (the start)
         iteration, evaluations, value, step (root mean square change of x), terms.
@@ -155,6 +158,19 @@ class Record:
 
     def _this(self):
         return f"evaluation {self.evaluations}, after {self.iterations} iterations"
+
+
+def stop_if_settled(record: Record) -> None:
+    """End a run whose values only fall: by less than `SETTLED` of the value in `LAST` iterations.
+
+    Raises
+    ------
+    Stop
+    """
+    values = [entry["value"] for entry in record.trace[-LAST - 1 :]]
+    if len(values) > LAST and values[0] - values[-1] < SETTLED * abs(values[-1]):
+        reason = f"the value has fallen by less than {SETTLED:g} of itself in {LAST} iterations"
+        raise Stop("converged", reason)
 
 
 def all_finite(x) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 
 from minicnn.backend import array_module, host_buffer
 from minicnn.errors import MinicnnError
-from minicnn.optimizers.record import Record, Stop
+from minicnn.optimizers.record import Record, Stop, stop_if_settled
 
 
 def lbfgs(
@@ -71,6 +71,7 @@ def lbfgs(
 
     def next_iteration(z):
         record.accept(last["x"], last["value"])  # a line search ends where it evaluated last
+        stop_if_settled(record)
 
     outcome = minimize(
         scaled,

@@ -517,6 +517,39 @@ def test_too_high_a_rate_diverges_in_words(name, dtype):
     assert result.value == min(entry["value"] for entry in result.trace)
 
 
+@pytest.mark.parametrize("limits", [{"iterations": 30}, {"iterations": 99, "max_evaluations": 30}])
+@pytest.mark.parametrize(("rate", "after"), [(1e3, 11), (3.0, 29)])
+def test_a_climb_from_the_first_step_on_is_divergence(limits, rate, after):
+    fun = lambda x: (float((x**2).sum()), 2 * x)  # noqa: E731
+    result = minimize("adam", fun, np.ones(4), learning_rate=rate, beta1=0.0, **limits)
+    values = [entry["value"] for entry in result.trace]
+    assert min(values) == values[0] == result.value
+    assert result.status == "diverged"
+    assert "use a lower learning rate" in result.reason
+    assert after <= result.iterations <= after + 1
+
+
+def test_a_function_that_changes_may_climb():
+    values = iter(range(1, 99))
+    fun = lambda x: (float(next(values)), np.ones_like(x))  # noqa: E731
+    result = minimize("adam", fun, np.ones(4), iterations=30, keep="last")
+    assert result.status == "budget"
+
+
+@both_lbfgs
+def test_a_value_that_hardly_falls_is_an_end(name):
+    # two valleys: one is at its floor after a few steps, the other too flat to matter
+    def fun(x):
+        return 1 + float(x[0] ** 2 + 1e-9 * np.log1p(x[1:] ** 4).sum()), np.concatenate(
+            [2 * x[:1], 1e-9 * 4 * x[1:] ** 3 / (1 + x[1:] ** 4)]
+        )
+
+    result = minimize(name, fun, np.linspace(1, 50, 60), iterations=500)
+    assert result.status in ("converged", "stalled")
+    assert result.iterations < 60
+    assert result.value < 1 + 1e-6
+
+
 def test_a_step_beyond_all_numbers():
     fun = lambda x: (-float(x.sum(dtype=float)), -np.ones_like(x))  # noqa: E731
     result = minimize(
