@@ -93,7 +93,7 @@ def _make(verb, settings, outputs, report, files, weights):
     watch = Watch(job, outputs, report, provenance.checked_weights(job.net, weights))
     check_files(outputs, inputs, watch.files())
     for note in job.notes:
-        report.note(note)
+        report.note(note, once=True)
     with report.progress(job.steps) as progress:
         outcome = job.run(watch.begun(progress))
         watch.finish(outcome)

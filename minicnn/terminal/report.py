@@ -41,10 +41,12 @@ class Report:
 
     def __init__(self, as_json: bool = False, quiet: bool = False):
         self.as_json, self.quiet = as_json, quiet
+        self.noted = set()
 
-    def note(self, text: str) -> None:
-        """Say something on stderr."""
-        if not self.quiet:
+    def note(self, text: str, *, once: bool = False) -> None:
+        """Say something on stderr; what is said `once` is left out when it comes again."""
+        if not self.quiet and not (once and text in self.noted):
+            self.noted.add(text)
             say(f"minicnn: {text}", sys.stderr)
 
     def event(self, kind: str, /, **values) -> None:

@@ -193,7 +193,7 @@ class _Download:
                 raise _Again(f"the connection failed ({web.words(reason)})") from None
             raise MinicnnError(
                 f"cannot get {self.url}: {web.words(reason)}; check address and connection, set "
-                "https_proxy behind a proxy, or give another address with --url"
+                "https_proxy behind a proxy, or give another address with --from"
             ) from None
 
     def begin(self, response):
@@ -213,7 +213,7 @@ class _Download:
         else:
             answer = web.words(f"the server answered {status} {response.reason or ''}")
             if status not in TRY_LATER:
-                raise MinicnnError(f"{self.url}: {answer}; give another address with --url")
+                raise MinicnnError(f"{self.url}: {answer}; give another address with --from")
             if status == 416:  # what is here is not the beginning of the server's file
                 self.restart()
             raise _Again(answer)

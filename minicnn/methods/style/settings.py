@@ -17,6 +17,7 @@ from minicnn.objectives.content import CONTENT
 from minicnn.objectives.gram import STYLE
 from minicnn.objectives.priors import TV
 from minicnn.pictures.colours import MATCHES
+from minicnn.runs.inputs import DEFAULT
 from minicnn.runs.search import SEARCH, GramSettings
 from minicnn.runs.settings import (
     LARGEST,
@@ -330,8 +331,12 @@ def _style_size(settings, row, size, shapes):
 
 
 def notes(settings):
-    """Return what is to be said of the preset of resolved settings: a list of lines."""
+    """Return what is to be said of preset and network of resolved settings: a list of lines."""
     preset, network = settings.preset, settings.network
+    if preset is None and network == DEFAULT:
+        return [
+            f"{network} is small: `minicnn weights fetch vgg19`, then --network vgg19 for VGG-19"
+        ]
     if preset is None or network in VGG:
         return []
     weaker = settings.style_weight == PRESETS[preset].loss.style_weight

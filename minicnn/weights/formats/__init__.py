@@ -2,7 +2,7 @@
 
 Axes are ours: kernels (K, C, R, S), matrices (out, in). No framework is needed, nothing in a file
 is run, and no other file is opened. The format is told by what is in the file, not by its name,
-except for the two formats without a signature: .caffemodel and .net.
+except for the formats without a signature: .caffemodel, .onnx and .net.
 """
 
 import io
@@ -21,6 +21,7 @@ from minicnn.storage import hdf5_screening
 from minicnn.storage.limits import MAX_BYTES, Budget
 from minicnn.weights.formats import (
     caffemodel,
+    code_books,
     deep_compression,
     h5,
     keras,
@@ -28,6 +29,7 @@ from minicnn.weights.formats import (
     mat73,
     matconvnet,
     numpy_files,
+    onnx,
     pth,
     safetensors,
 )
@@ -40,6 +42,7 @@ FORMATS = (
     "MatConvNet (.mat)",
     "NumPy (.npz, .npy)",
     "safetensors",
+    "ONNX (.onnx)",
     "Deep Compression SqueezeNet (.net)",
     "HDF5",
 )
@@ -58,7 +61,7 @@ class Foreign(NamedTuple):
     ----------
     format : str
         pytorch, pytorch-legacy, caffe, caffe-hdf5, keras, matlab5, matlab7.3, npz, npy, pickle,
-        safetensors, deep-compression or hdf5.
+        safetensors, onnx, deep-compression or hdf5.
     arrays : {name: array}
     flatten : {"CHW", "HWC"}
         In which order the rows of a matrix behind a map run over the map.
@@ -92,12 +95,12 @@ def read(path) -> Foreign:
             foreign = _from_bytes(path.read_bytes(), path.suffix)
         if not foreign.arrays:
             raise MinicnnError("it holds no arrays")
+        return foreign._replace(arrays=code_books.look_up(foreign.arrays))
     except MinicnnError as error:
         raise MinicnnError(f"{path}: {error}") from None
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise MinicnnError(f"{path} is truncated or damaged: {reason}") from None
-    return foreign
 
 
 def _head(path):
@@ -135,6 +138,8 @@ def _from_bytes(data, suffix):
         return _from_matlab("matlab5", mat5.read_tree(data, Budget(len(data))))
     if suffix == ".net":
         return Foreign("deep-compression", deep_compression.read(data))
+    if suffix == ".onnx":
+        return Foreign("onnx", onnx.read(data))
     if data[8:9] == b"{":
         return Foreign("safetensors", safetensors.read(data))
     if suffix == ".caffemodel":

@@ -1,4 +1,4 @@
-"""Caffe's binary files, without Caffe: protobuf's wire format and the few fields that matter.
+"""Caffe's binary files, without Caffe: the few fields that matter.
 
     NetParameter      layers = 2 (V1, of 2013 and 2014)     layer = 100 (V2)
     V1LayerParameter  layer = 1 (V0)   name = 4   type = 5 (number)   blobs = 6
@@ -12,7 +12,7 @@ A blob is called layer/0, layer/1, ...: weights, then biases. They are (K, C / g
 (out, in) already. Legacy shapes have four sizes whatever the blob is: those of fully connected
 layers lose their leading ones, and biases become (K,).
 
-Sources: caffe/src/caffe/proto/caffe.proto; protobuf.dev/programming-guides/encoding.
+Source: caffe/src/caffe/proto/caffe.proto.
 """
 
 from typing import NamedTuple
@@ -22,8 +22,8 @@ import numpy as np
 from minicnn.errors import MinicnnError
 from minicnn.storage.limits import Budget, array_from
 from minicnn.weights.formats import norms
+from minicnn.weights.formats.protobuf import BYTES, FIXED32, FIXED64, VARINT, fields, sizes
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 FULLY_CONNECTED = (14, "InnerProduct", "innerproduct")
 # {field of the network: (name, type, blobs of a layer)}
 LAYERS = {2: (4, 5, 6), 100: (1, 2, 7)}
@@ -75,77 +75,6 @@ def _layers(data, budget):
             yield _layer(value, LAYERS[number], budget)
 
 
-def fields(message, budget):
-    """Yield (field number, wire type, value) of a message.
-
-    The value is a number, or a memoryview: 4 or 8 bytes, or as many as the message says. Equal
-    one-value fields that follow each other, as an unpacked list of floats, come as one view of
-    their values.
-
-    Raises
-    ------
-    MinicnnError
-        If the message ends inside a field, or uses a wire type that is not in use any more.
-    """
-    at = 0
-    while at < len(message):
-        budget.count()
-        start = at
-        key, at = _varint(message, at)
-        number, wire = key >> 3, key & 7
-        if wire == VARINT:
-            value, at = _varint(message, at)
-        elif wire in (FIXED32, FIXED64):
-            size = 4 if wire == FIXED32 else 8
-            count = _repeats(message, start, at - start, size)
-            step = at - start + size
-            value = memoryview(_unpacked(message, start, step, count, size))
-            at = start + count * step
-        elif wire == BYTES:
-            size, at = _varint(message, at)
-            value = message[at : at + size]
-            at += size
-        else:
-            raise MinicnnError(f"a field of the wire type {wire}; this is no .caffemodel")
-        if at > len(message):
-            raise MinicnnError("a field is longer than its message")
-        yield number, wire, value
-
-
-def _varint(message, at):
-    value = 0
-    for i in range(10):
-        if at + i >= len(message):
-            raise MinicnnError("the file ends inside a number")
-        byte = message[at + i]
-        value |= (byte & 127) << (7 * i)
-        if byte < 128:
-            return value, at + i + 1
-    raise MinicnnError("a number of more than ten bytes")
-
-
-def _repeats(message, start, key_size, size):
-    """Return how often the key at `start` comes back after every `size` bytes."""
-    step = key_size + size
-    most = (len(message) - start) // step
-    if most < 1:
-        raise MinicnnError("a field is longer than its message")
-    rows = np.frombuffer(message[start : start + most * step], np.uint8).reshape(most, step)
-    count = 1
-    while count < most:  # look at more and more rows: most fields have one
-        stop = min(most, 4 * count)
-        same = (rows[count:stop, :key_size] == rows[0, :key_size]).all(axis=1)
-        if not same.all():
-            return count + int(np.argmin(same))
-        count = stop
-    return count
-
-
-def _unpacked(message, start, step, count, size):
-    rows = np.frombuffer(message[start : start + count * step], np.uint8).reshape(count, step)
-    return rows[:, step - size :].tobytes()
-
-
 def _layer(message, numbers, budget):
     name, kind, blobs, bottoms, tops, eps = "", None, [], [], [], None
     name_field, type_field, blobs_field = numbers
@@ -182,27 +111,12 @@ def _blob(message, budget, *, bias, flat):
         elif number == DOUBLES and wire in (FIXED64, BYTES):
             doubles.append(value)
         elif number == SHAPE and wire == BYTES:
-            shape = _dims(value, budget)
+            shape = sizes(value, budget)
     if shape is None:
         shape = _legacy_shape(legacy, bias, flat)
     data, dtype = (doubles, "<f8") if doubles and not parts else (parts, "<f4")
     whole = data[0] if len(data) == 1 else b"".join(data)
     return array_from(whole, dtype, shape, budget)
-
-
-def _dims(message, budget):
-    dims = []
-    for number, wire, value in fields(message, budget):
-        if number == 1 and wire == VARINT:
-            dims.append(value)
-        elif number == 1 and wire == BYTES:
-            at = 0
-            while at < len(value):
-                size, at = _varint(value, at)
-                dims.append(size)
-    if len(dims) > 8:
-        raise MinicnnError(f"a blob with {len(dims)} axes")
-    return tuple(dims)
 
 
 def _legacy_shape(legacy, bias, flat):

