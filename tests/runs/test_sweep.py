@@ -97,6 +97,15 @@ def test_what_cannot_be_says_so_and_writes_nothing(folder, capfd, options, code,
     assert sorted(folder.iterdir()) == before
 
 
+def test_what_is_said_of_the_network_is_said_once_and_not_with_quiet(folder, capfd):
+    arguments = ["style", "content.png", "style.png", *SMALL, "--sweep", "seed=1,2"]
+    assert main([*arguments, "-o", "quiet.png"]) == 0
+    assert "fetch vgg19" not in capfd.readouterr().err
+    arguments.remove("--quiet")
+    assert main([*arguments, "-o", "loud.png"]) == 0
+    assert capfd.readouterr().err.count("`minicnn weights fetch vgg19`") == 1
+
+
 def test_frames_and_an_animation_of_the_search(folder):
     assert style("--frames", "way", "--gif", "way.gif", "--every", "1", "--coarse-iterations",
                  "2", "--scales", "2", "--iterations", "3", "--style-layers", "relu1_1,relu2_1",

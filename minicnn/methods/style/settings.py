@@ -333,7 +333,7 @@ def _style_size(settings, row, size, shapes):
 def notes(settings):
     """Return what is to be said of preset and network of resolved settings: a list of lines."""
     preset, network = settings.preset, settings.network
-    if preset is None and network == DEFAULT:
+    if preset is None and network == DEFAULT and settings.weights is None:
         return [
             f"{network} is small: `minicnn weights fetch vgg19`, then --network vgg19 for VGG-19"
         ]
