@@ -24,16 +24,18 @@ def choose_layers(net, patterns=None):
     if patterns is None:
         pooled = {n.inputs[0] for n in net.nodes if "Pool" in type(n.layer).__name__}
         return [name for name in net.layers if name in pooled] or net.layers[-1:]
-    chosen = set()
     for pattern in patterns:
-        found = [name for name in net.layers if fnmatchcase(name, pattern)]
-        if not found:
+        if not fitting(net, [pattern]):
             raise MinicnnError(
                 f"no layer {pattern!r} in {net.attrs['name']}; its layers are "
                 f"{', '.join(net.layers)}"
             )
-        chosen.update(found)
-    return [name for name in net.layers if name in chosen]
+    return fitting(net, patterns)
+
+
+def fitting(net, patterns):
+    """Return the names of the layers that fit one of `patterns`, in the network's order."""
+    return [name for name in net.layers if any(fnmatchcase(name, p) for p in patterns)]
 
 
 def relus_of_convolutions(net):

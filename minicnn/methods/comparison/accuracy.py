@@ -15,16 +15,7 @@ TOP = 5
 
 
 def true_classes(data, net):
-    """Return the network's number of each picture's class: by name where names agree.
-
-    Parameters
-    ----------
-    data : datasets.Dataset
-    net : Network
-
-    Returns
-    -------
-    int array (N,)
+    """Return the network's number of each picture's class, int (N,): by name where names agree.
 
     Raises
     ------
@@ -83,20 +74,8 @@ def labelled_pictures(pictures, path, split):
 def with_intervals(net, labelled, limit, threads=None, progress=None):
     """Return the accuracy as plain values with 95 % intervals, or why there is none.
 
-    Parameters
-    ----------
-    net : Network
-    labelled : datasets.Dataset, or str
-        The pictures, or why they have no labels.
-    limit : int
-        So many pictures at most.
-    threads : int, optional
-    progress : callable, progress(limit + pictures done), optional
-
-    Returns
-    -------
-    dict
-        "measured" and "why", or "measured", "pictures", "top1" and "top5" (`intervals.Share`).
+    `labelled` is a `Dataset`, or says why pictures have no labels. At most `limit` of them are
+    looked at; `progress`, if any, gets `limit` and the number of those done together.
     """
     if isinstance(labelled, str):
         return {"measured": False, "why": labelled}

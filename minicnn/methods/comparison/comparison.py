@@ -20,7 +20,13 @@ from minicnn.methods.comparison.costs import costs
 from minicnn.methods.comparison.intervals import wilson
 from minicnn.methods.features import reconstructions, scan
 from minicnn.methods.training.step import limit_rms
-from minicnn.network import build, chosen_layers
+from minicnn.network import build
+from minicnn.network.chosen_layers import (
+    choose_layers,
+    fitting,
+    relu_behind,
+    relus_of_convolutions,
+)
 from minicnn.network.layers import Conv2d
 from minicnn.ops.shapes import pair
 from minicnn.pictures.arrays import preprocess
@@ -34,26 +40,15 @@ RANDOM = "random:"
 
 @dataclass
 class Network:
-    """One of the two, and what was found about it.
+    """One of the two, and what was found about it."""
 
-    Attributes
-    ----------
-    name : str, as given
-    net : network.Network
-    first, second : str
-        The first convolution, and the ReLU behind the second.
-    findings : dict of plain values
-    tiles : {unit: Tile or None}, of the second layer
-    drawn : list of int, the units that are shown of it
-    """
-
-    name: str
+    name: str  # as given
     net: object
-    first: str
-    second: str
-    findings: dict = field(default_factory=dict)
-    tiles: dict = field(default_factory=dict)
-    drawn: list = field(default_factory=list)
+    first: str  # the first convolution
+    second: str  # the ReLU behind the second
+    findings: dict = field(default_factory=dict)  # of plain values
+    tiles: dict = field(default_factory=dict)  # {unit: Tile or None}, of the second layer
+    drawn: list = field(default_factory=list)  # the units that are shown of it
 
 
 def open_network(name, seed=0):
@@ -74,10 +69,10 @@ def open_network(name, seed=0):
             f"{name} does not begin with a convolution or has no second one; there is nothing to "
             "compare the filters of"
         )
-    return Network(name, net, convolutions[0], chosen_layers.relu_behind(net, convolutions[1]))
+    return Network(name, net, convolutions[0], relu_behind(net, convolutions[1]))
 
 
-def choose_layers(networks, patterns=None):
+def layers_to_count(networks, patterns=None):
     """Return the layers of each whose units are counted.
 
     Raises
@@ -86,27 +81,18 @@ def choose_layers(networks, patterns=None):
         If a pattern fits no layer of either, or one of the networks is left with none.
     """
     if patterns is None:
-        return [chosen_layers.relus_of_convolutions(network.net) for network in networks]
-    chosen = [[] for _ in networks]
+        return [relus_of_convolutions(network.net) for network in networks]
     for pattern in patterns:
-        wrong = []
-        for network, found in zip(networks, chosen, strict=True):
-            try:
-                found += chosen_layers.choose_layers(network.net, [pattern])
-            except MinicnnError as error:
-                wrong.append(error)
-        if len(wrong) == len(networks):
-            raise wrong[0]
+        if not any(fitting(network.net, [pattern]) for network in networks):
+            choose_layers(networks[0].net, [pattern])  # tells what there is
+    chosen = [fitting(network.net, patterns) for network in networks]
     for network, found in zip(networks, chosen, strict=True):
         if not found:
             raise MinicnnError(
                 f"none of the layers {', '.join(patterns)} is in {network.name}; its layers are "
                 f"{', '.join(network.net.layers)}"
             )
-    return [
-        [name for name in network.net.layers if name in found]
-        for network, found in zip(networks, chosen, strict=True)
-    ]
+    return chosen
 
 
 def look(network, layers, pictures, labelled, settings, progress=None):
@@ -137,7 +123,7 @@ def look(network, layers, pictures, labelled, settings, progress=None):
         "input": list(net.input_shape),
         "pictures": features.seen,
         "skipped": len(features.skipped),
-        "dead": [_dead(name, features.layers[name]) for name in layers],
+        "dead": [{"layer": name, **_share(features.layers[name].dead)} for name in layers],
         "first": _first(network, pictures, features.skipped, rng),
         "second": {"layer": network.second},
         "accuracy": accuracy.with_intervals(net, labelled, len(pictures), threads, progress),
@@ -145,8 +131,8 @@ def look(network, layers, pictures, labelled, settings, progress=None):
     }
     dead = features.layers[network.second].dead
     network.drawn = scan.draw_units(rng, dead, settings.units)
-    more = scan.draw_units(rng, dead, MOST_UNITS)
-    network.tiles = dict.fromkeys([*network.drawn, *more])
+    network.tiles = dict.fromkeys([*network.drawn, *scan.draw_units(rng, dead, MOST_UNITS)])
+    field_ = net.receptive_fields()[network.second]
     found = reconstructions.projections(
         net,
         features,
@@ -154,21 +140,16 @@ def look(network, layers, pictures, labelled, settings, progress=None):
         network.second,
         [unit for unit in network.tiles if not dead[unit]],
         evaluator=evaluator,
-        patch=min(size, _extent(net, network.second) or size),
+        patch=min(size, max(field_.size or (size,))),
     )
     network.tiles |= {unit: tiles[0] for unit, tiles in found.items()}
     stride = network.findings["first"]["stride"]
     network.findings["second"] |= _harmonics(network, stride)
 
 
-def _extent(net, layer):
-    field_ = net.receptive_fields()[layer]
-    return field_.size and max(field_.size)
-
-
-def _dead(name, records):
-    found = wilson(int(records.dead.sum()), len(records.dead))
-    return {"layer": name, **found._asdict()}
+def _share(which):
+    """Return how many of bool (K,) are true, with an interval, as plain values."""
+    return wilson(int(which.sum()), len(which))._asdict()
 
 
 def _first(network, pictures, skipped, rng):
@@ -183,7 +164,7 @@ def _first(network, pictures, skipped, rng):
         "kernel": list(pair(layer.kernel)),
         "stride": stride,
         "filters": len(w),
-        "faint": wilson(int((rms < FAINT * rms.max()).sum()), len(w))._asdict(),
+        "faint": _share(rms < FAINT * rms.max()),
         "largest_over_median_rms": float(rms.max() / np.median(rms)),
         "spectrum": {band: mean_of(values) for band, values in shares.items()},
         "folded": mean_of(folded),
@@ -205,9 +186,7 @@ def _harmonics(network, stride):
         for tile in network.tiles.values()
         if tile is not None and min(tile.projection.shape[:2]) >= 2 * stride
     ]
-    shares, excess = (
-        (np.array(values) for values in zip(*found, strict=True)) if found else ([], [])
-    )
+    shares, excess = zip(*found, strict=True) if found else ([], [])
     return {"harmonics": mean_of(shares), "excess": mean_of(excess), "units": len(found)}
 
 

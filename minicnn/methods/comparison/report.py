@@ -3,18 +3,19 @@
 import base64
 import io
 from html import escape
+from itertools import zip_longest
 
 import numpy as np
 from PIL import Image
 
 from minicnn.methods.comparison.comparison import FAINT, in_grey_levels, limited
+from minicnn.methods.comparison.filter_spectrum import BANDS
 from minicnn.methods.features.reconstructions import scaled
 from minicnn.pictures.sheets import column, grid, labelled, side_by_side, signed_to_uint8
 from minicnn.pictures.unit_sheets import block
 
-TILE = 44  # pixels, at least, that a filter is drawn with
+TILE = 44  # pixels, at most, that a filter is enlarged to
 PATCH = 64
-COLUMNS = 8
 TITLES = {
     "filters": "First filters, one scale for all",
     "limited": "First filters, RMS limited to the median one",
@@ -22,19 +23,25 @@ TITLES = {
 }
 
 
-def filter_pictures(network, columns=COLUMNS):
-    """Return (filters, limited filters) of the first layer as two grids, uint8 (H, W, 3)."""
-    w = in_grey_levels(network.net, network.net.params[f"{network.first}.weight"])
-    drawn = []
-    for filters in (w, limited(w)[0]):
-        rgb, _ = signed_to_uint8(filters.transpose(0, 2, 3, 1))
-        times = max(1, TILE // max(rgb.shape[1:3]))
-        tiles = [np.repeat(np.repeat(tile, times, axis=0), times, axis=1) for tile in rgb]
-        drawn.append(grid(tiles, columns, gap=3))
-    return drawn
+def pictures(networks):
+    """Return {what: [picture of each network]}."""
+    found = {name: [] for name in TITLES}
+    for network in networks:
+        w = in_grey_levels(network.net, network.net.params[f"{network.first}.weight"])
+        found["filters"].append(_filters(w))
+        found["limited"].append(_filters(limited(w)[0]))
+        found["second"].append(_second_layer(network))
+    return found
 
 
-def second_picture(network, columns=4):
+def _filters(w):
+    """Return filters (K, 3, R, S) as a grid, uint8 (H, W, 3)."""
+    rgb, _ = signed_to_uint8(w.transpose(0, 2, 3, 1))
+    times = max(1, TILE // max(rgb.shape[1:3]))
+    return grid(rgb.repeat(times, axis=1).repeat(times, axis=2), 8, gap=3)
+
+
+def _second_layer(network):
     """Return the projections of the second layer beside their patches, each with its unit."""
     cells = []
     for unit in network.drawn:
@@ -42,41 +49,23 @@ def second_picture(network, columns=4):
         if tile is None:
             picture, text = np.full((PATCH, 2 * PATCH + 6, 3), 200, np.uint8), f"{unit} dead"
         else:
-            sized = tile._replace(
-                patch=scaled(tile.patch, PATCH),
-                projection=scaled(tile.projection, PATCH),
-            )
-            picture, _ = block([sized], 1, shared=False)
-            text = str(unit)
+            sizes = {name: scaled(getattr(tile, name), PATCH) for name in ("patch", "projection")}
+            picture, text = block([tile._replace(**sizes)], 1, shared=False)[0], str(unit)
         cells.append(labelled(picture, text, size=12))
-    return grid(cells, columns, gap=8)
-
-
-def pictures(networks):
-    """Return {what: [picture of each network]}."""
-    found = {name: [] for name in TITLES}
-    for network in networks:
-        plain, clipped = filter_pictures(network)
-        found["filters"].append(plain)
-        found["limited"].append(clipped)
-        found["second"].append(second_picture(network))
-    return found
+    return grid(cells, 4, gap=8)
 
 
 def sheet(networks, drawn):
     """Return all pictures on one sheet: a row for each of them, a column for each network."""
     rows = []
     for what, pair in drawn.items():
-        height = max(picture.shape[0] for picture in pair)
-        cells = [
-            labelled(
-                np.pad(picture, ((0, height - len(picture)), (0, 0), (0, 0)), constant_values=255),
-                f"{name}\n{TITLES[what]}",
-                size=14,
-            )
-            for name, picture in zip(names(networks), pair, strict=True)
-        ]
-        rows.append(side_by_side(cells, height=cells[0].shape[0], gap=24))
+        height = max(len(picture) for picture in pair)
+        cells = []
+        for name, picture in zip(names(networks), pair, strict=True):
+            below = ((0, height - len(picture)), (0, 0), (0, 0))
+            padded = np.pad(picture, below, constant_values=255)
+            cells.append(labelled(padded, f"{name}\n{TITLES[what]}", size=14))
+        rows.append(side_by_side(cells, height=len(cells[0]), gap=24))
     return column(rows, gap=16)
 
 
@@ -91,64 +80,51 @@ def names(networks):
 def tables(networks):
     """Return {title: list of rows}; a row is (what, value of one, value of the other)."""
     found = [network.findings for network in networks]
-    first, second = ([f[name] for f in found] for name in ("first", "second"))
-    facts = [
-        _row("network", [f["network"] for f in found]),
-        _row("architecture", [f["architecture"] for f in found]),
-        _row("input", [_times(f["input"]) for f in found]),
-        _row("parameters", [f"{f['costs']['parameters']:,}" for f in found]),
-        _row("multiplications a picture", [f"{f['costs']['macs']:,}" for f in found]),
-        _row("time a picture", [f"{1000 * f['costs']['seconds']:.2f} ms" for f in found]),
-        *(
-            _row(text, [_accuracy(f["accuracy"], key) for f in found])
-            for key, text in (("top1", "top-1"), ("top5", "top-5"))
-        ),
-    ]
-    filters = [
-        _row("layer", [f"{f['layer']}: {f['filters']} filters" for f in first]),
-        _row(
-            "size, stride", [f"{' x '.join(map(str, f['kernel']))}, {f['stride']}" for f in first]
-        ),
-        _row(f"faint (RMS < {FAINT:g} of the largest)", [_share(f["faint"]) for f in first]),
-        _row("largest RMS / median", [f"{f['largest_over_median_rms']:.2f}" for f in first]),
-        *(
-            _row(f"power at {band} frequencies", [_mean(f["spectrum"][band]) for f in first])
-            for band in first[0]["spectrum"]
-        ),
-        _row("folded by the stride", [_mean(f["folded"]) for f in first]),
-    ]
-    projected = [
-        _row("layer", [f["layer"] for f in second]),
-        _row("power at the stride's harmonics", [_mean(f["harmonics"]) for f in second]),
-        _row("against the frequencies around", [_mean(f["excess"], "x") for f in second]),
-    ]
+
+    def rows(part, lines):
+        of = [f[part] if part else f for f in found]
+        return [(what, *map(write, of)) for what, write in lines.items()]
+
+    def spectrum(band):
+        return lambda first: _mean(first["spectrum"][band])
+
+    facts = {
+        "network": lambda f: f["network"],
+        "architecture": lambda f: f["architecture"],
+        "input": lambda f: _times(f["input"]),
+        "parameters": lambda f: f"{f['costs']['parameters']:,}",
+        "multiplications a picture": lambda f: f"{f['costs']['macs']:,}",
+        "time a picture": lambda f: f"{1000 * f['costs']['seconds']:.2f} ms",
+        "top-1": lambda f: _accuracy(f["accuracy"], "top1"),
+        "top-5": lambda f: _accuracy(f["accuracy"], "top5"),
+    }
+    filters = {
+        "layer": lambda first: f"{first['layer']}: {first['filters']} filters",
+        "size, stride": lambda first: f"{_times(first['kernel'])}, {first['stride']}",
+        f"faint (RMS < {FAINT:g} of the largest)": lambda first: _share(first["faint"]),
+        "largest RMS / median": lambda first: f"{first['largest_over_median_rms']:.2f}",
+        **{f"power at {band} frequencies": spectrum(band) for band in BANDS},
+        "folded by the stride": lambda first: _mean(first["folded"]),
+    }
+    projected = {
+        "layer": lambda second: second["layer"],
+        "power at the stride's harmonics": lambda second: _mean(second["harmonics"]),
+        "against the frequencies around": lambda second: _mean(second["excess"], "x"),
+    }
     dead = [
-        (" / ".join(dict.fromkeys(d["layer"] for d in pair if d)), *map(_dead, pair))
-        for pair in _paired([f["dead"] for f in found])
+        (" / ".join(dict.fromkeys(d["layer"] for d in pair if d)), *(d and _share(d) for d in pair))
+        for pair in zip_longest(*(f["dead"] for f in found), fillvalue="")
     ]
     return {
-        "Costs and accuracy": facts,
-        "First filters": filters,
-        "Projections of the second layer": projected,
+        "Costs and accuracy": rows(None, facts),
+        "First filters": rows("first", filters),
+        "Projections of the second layer": rows("second", projected),
         f"Dead units ({found[0]['pictures']} and {found[1]['pictures']} pictures)": dead,
     }
 
 
 def _times(numbers):
     return " x ".join(map(str, numbers))
-
-
-def _row(what, values):
-    return (what, *values)
-
-
-def _paired(lists):
-    longest = max(map(len, lists))
-    return zip(*([*some, *[None] * (longest - len(some))] for some in lists), strict=True)
-
-
-def _dead(entry):
-    return _share(entry) if entry else ""
 
 
 def _share(s):
@@ -178,15 +154,15 @@ def conclusions(networks, found):
     called = names(networks)
     fine, coarse = called[found["finer"]], called[1 - found["finer"]]
     texts = {
-        "dead": "fewer dead units",
-        "folded": "less of the first layer's answer folded by the stride",
-        "harmonics": "less power at the stride's harmonics in the second layer's projections",
+        "dead": "Fewer dead units",
+        "folded": "Less of the first layer's answer folded by the stride",
+        "harmonics": "Less power at the stride's harmonics in the second layer's projections",
     }
     lines = [f"{fine} has the smaller filters and stride, {coarse} the larger."]
     for name, test in found["tests"].items():
         low, high = test["interval"]
         lines.append(
-            f"{texts[name][0].upper()}{texts[name][1:]}: {test['verdict']} "
+            f"{texts[name]}: {test['verdict']} "
             f"({test['coarse']:.1%} in {coarse}, {test['fine']:.1%} in {fine}; the difference is "
             f"{low:.1%} to {high:.1%})."
         )

@@ -35,7 +35,7 @@ def run(args) -> int:
     networks = [
         comparison.open_network(name, settings.seed) for name in (settings.one, settings.other)
     ]
-    layers = comparison.choose_layers(networks, settings.layers)
+    layers = comparison.layers_to_count(networks, settings.layers)
     pictures = PictureSet(settings.data, settings.split, settings.limit)
     labelled = accuracy.labelled_pictures(pictures, settings.data, settings.split)
     folder = results_folder(options.output, FILES, options.force)
@@ -57,21 +57,15 @@ def run(args) -> int:
         "seed": settings.seed,
     }
     drawn = comparison_report.pictures(networks)
+    picture = comparison_report.sheet(networks, drawn)
     what = f"{len(pictures)} pictures of {settings.data}"
     page = comparison_report.html(networks, drawn, found, what)
-    metadata = {"verb": "compare", **told}
-    save_image(
-        folder / "compare.png",
-        comparison_report.sheet(networks, drawn),
-        metadata=metadata,
-        force=True,
-    )
-    write_whole(folder / "compare.json", (json.dumps(told, indent=1) + "\n").encode())
-    write_whole(folder / "index.html", page.encode())
+    save_image(folder / FILES[1], picture, metadata={"verb": "compare", **told}, force=True)
+    write_whole(folder / FILES[2], (json.dumps(told, indent=1) + "\n").encode())
+    write_whole(folder / FILES[0], page.encode())
     lines = comparison_report.conclusions(networks, found)
-    text = "\n".join(lines)
     report.result(
-        f"{text}\n{folder}: {', '.join(FILES)}",
+        "\n".join([*lines, f"{folder}: {', '.join(FILES)}"]),
         output=str(folder),
         files=[str(folder / name) for name in FILES],
         conclusions=lines,

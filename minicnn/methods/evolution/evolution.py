@@ -12,6 +12,7 @@ Snapshots are read one after another, so memory holds two networks at most.
 """
 
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -27,33 +28,33 @@ WITHIN = 0.1  # a layer has arrived when its features stay nearer than this
 
 @dataclass
 class Evolution:
-    """What has been found.
+    """What has been found; tiles and changes have an entry a snapshot."""
 
-    Attributes
-    ----------
-    snapshots : list of Snapshot, by epoch
-    pictures : int, how many were looked at
-    layers : {layer: how many units it has}
-    units : {layer: list of int}, those that are drawn
-    found : {layer: {unit: list of Tile or None}}, one entry a snapshot, None where it never fires
-    changed : {layer: {unit: list of bool}}, whether the picture is another than in the one before
-    rows : list of dict, a row for every layer and snapshot
-    names : {number: name} of the pictures in the tiles
-    """
-
-    snapshots: list
-    pictures: int
-    layers: dict
-    units: dict
-    found: dict
-    changed: dict
-    rows: list = field(default_factory=list)
-    names: dict = field(default_factory=dict)
+    snapshots: list  # of Snapshot, by epoch
+    pictures: int  # how many were looked at
+    layers: dict  # {layer: how many units it has}
+    units: dict  # {layer: list of int}, those that are drawn
+    found: dict  # {layer: {unit: list of Tile or None}}, None where it never fires
+    changed: dict  # {layer: {unit: list of bool}}: another picture than in the one before?
+    rows: list = field(default_factory=list)  # of dict, one for every layer and snapshot
+    names: dict = field(default_factory=dict)  # {number: name} of the pictures in the tiles
 
     @property
     def epochs(self):
         """The epochs, ascending."""
         return [snapshot.epoch for snapshot in self.snapshots]
+
+    def rows_of(self, layer):
+        """Return the rows of a layer, by epoch."""
+        return [row for row in self.rows if row["layer"] == layer]
+
+
+class _State(NamedTuple):
+    """The network of a snapshot, what evaluates it, and what a scan with it has found."""
+
+    net: object
+    evaluator: FastEvaluator
+    features: object
 
 
 def evolve(snapshots, pictures, settings, progress=None):
@@ -112,50 +113,39 @@ def evolve(snapshots, pictures, settings, progress=None):
             state = look(checkpoint.load(snapshot.path), turn)
             now = distances.sampled(state.net, state.evaluator, batch, places)
         for layer in layers:
-            keys = weights_below(last, layer)
+            keys, records = weights_below(last, layer), state.features.layers[layer]
             weights = [[net.params[key] for key in keys] for net in (state.net, last)]
-            jumped = _changed(before, state.features, layer)
+            strongest = records.picture[:, 0]
+            jumped = strongest != (strongest if before is None else before[layer].picture[:, 0])
             out.rows.append(
                 {
                     "layer": layer,
                     "epoch": snapshot.epoch,
                     **distances.distances(now[layer], final[layer], *weights),
                     "changed": None if before is None else float(jumped.mean()),
-                    "dead": int(state.features.layers[layer].dead.sum()),
+                    "dead": int(records.dead.sum()),
                 }
             )
             _project(out, state, pictures, layer, jumped, settings)
-        before = state.features
+        before = state.features.layers
     return out
 
 
-class _State(NamedTuple):
-    """The network of a snapshot, what evaluates it, and what a scan with it has found."""
-
-    net: object
-    evaluator: FastEvaluator
-    features: object
-
-
-def arrivals(evolution, within=WITHIN):
-    """Return {layer: the first epoch from which its features stay within a distance}."""
+def arrivals(evolution):
+    """Return {layer: the first epoch from which its features stay within `WITHIN`}."""
     found = {}
     for layer in evolution.layers:
-        rows = [row for row in evolution.rows if row["layer"] == layer]
-        arrived = rows[-1]["epoch"]
-        for row in reversed(rows):
-            if row["features"] > within:
-                break
-            arrived = row["epoch"]
-        found[layer] = arrived
+        *rows, last = evolution.rows_of(layer)
+        near = takewhile(lambda row: row["features"] <= WITHIN, reversed(rows))
+        found[layer] = [last, *near][-1]["epoch"]
     return found
 
 
 def mean_distances(evolution, name="features"):
     """Return {layer: mean of a distance over all snapshots but the last}, None without numbers."""
-    end, found = evolution.epochs[-1], {}
+    found = {}
     for layer in evolution.layers:
-        values = [r[name] for r in evolution.rows if r["layer"] == layer and r["epoch"] != end]
+        values = [row[name] for row in evolution.rows_of(layer)[:-1]]
         found[layer] = None if None in values else float(np.mean(values))
     return found
 
@@ -165,28 +155,12 @@ def _sample(rng, pictures, skipped, count, size):
     return [pictures.picture(int(n), size) for n in sorted(numbers)]
 
 
-def _changed(before, features, layer):
-    """Which units of a layer have another strongest picture than before, bool (K,)."""
-    now = features.layers[layer].picture[:, 0]
-    if before is None:
-        return np.zeros(len(now), bool)
-    return now != before.layers[layer].picture[:, 0]
-
-
 def _project(out, state, pictures, layer, jumped, settings):
     """Append a tile of every chosen unit."""
     records, chosen = state.features.layers[layer], out.units[layer]
     alive = [unit for unit in chosen if not records.dead[unit]]
-    tiles = reconstructions.projections(
-        state.net,
-        state.features,
-        pictures,
-        layer,
-        alive,
-        evaluator=state.evaluator,
-        policy=settings,
-        patch=settings.patch,
-    )
+    how = {"evaluator": state.evaluator, "policy": settings, "patch": settings.patch}
+    tiles = reconstructions.projections(state.net, state.features, pictures, layer, alive, **how)
     for unit in chosen:
         found = tiles[unit][0] if unit in tiles else None
         out.found[layer][unit].append(found)

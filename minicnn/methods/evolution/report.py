@@ -61,21 +61,18 @@ def _cell(tile, jumped, shape):
     else:
         picture, (scale,) = block([tile], 1, shared=False)
         text = f"#{tile.picture}  {tile.value:.3g}"
-    around = ((FRAME, FRAME), (FRAME, FRAME))
-    colours = JUMP if jumped else (255, 255, 255)
-    framed = np.stack(
-        [np.pad(picture[..., i], around, constant_values=colours[i]) for i in range(3)], axis=-1
-    )
+    height, width = picture.shape[:2]
+    framed = np.empty((height + 2 * FRAME, width + 2 * FRAME, 3), np.uint8)
+    framed[:] = JUMP if jumped else 255
+    framed[FRAME:-FRAME, FRAME:-FRAME] = picture
     return labelled(framed, text, size=12, below=True), scale
 
 
 def table_csv(evolution):
     """Return the numbers as CSV text: a row for every layer and epoch."""
+    lines = [COLUMNS, *([_short(row[key]) for key in COLUMNS] for row in evolution.rows)]
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in evolution.rows:
-        writer.writerow({key: _short(row[key]) for key in COLUMNS})
+    csv.writer(file, lineterminator="\n").writerows(lines)
     return file.getvalue()
 
 
@@ -125,23 +122,21 @@ def _found(evolution, layer, unit, i):
 
 def summary(evolution):
     """Return the numbers of every layer as rows for a table: when it arrives, how far it was."""
-    arrived = arrivals(evolution)
-    means = {name: mean_distances(evolution, name) for name in ("features", "filters")}
-    changes = {
-        layer: np.mean([r["changed"] for r in evolution.rows if r["layer"] == layer][1:])
-        for layer in evolution.layers
-    }
-    return [
-        {
-            "layer": layer,
-            f"within {WITHIN:g} from epoch": arrived[layer],
-            "mean distance of features": f"{means['features'][layer]:.3f}",
-            "of filters": _short(means["filters"][layer]),
-            "pictures changed": f"{changes[layer]:.0%}",
-            "dead": [r["dead"] for r in evolution.rows if r["layer"] == layer][-1],
-        }
-        for layer in evolution.layers
-    ]
+    arrived, told = arrivals(evolution), []
+    features, filters = (mean_distances(evolution, name) for name in ("features", "filters"))
+    for layer in evolution.layers:
+        rows = evolution.rows_of(layer)
+        told.append(
+            {
+                "layer": layer,
+                f"within {WITHIN:g} from epoch": arrived[layer],
+                "mean distance of features": f"{features[layer]:.3f}",
+                "of filters": _short(filters[layer]),
+                "pictures changed": f"{np.mean([row['changed'] for row in rows[1:]]):.0%}",
+                "dead": rows[-1]["dead"],
+            }
+        )
+    return told
 
 
 def order_holds(evolution):

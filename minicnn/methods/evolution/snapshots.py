@@ -54,11 +54,10 @@ def read_snapshots(paths):
             )
     first = found[0]
     for other in found[1:]:
-        kinds = [(s.architecture, s.outputs) for s in (first, other)]
+        kinds = [f"{s.architecture} with {s.outputs} outputs" for s in (first, other)]
         if kinds[0] != kinds[1]:
-            words = [f"{name} with {outputs} outputs" for name, outputs in kinds]
             raise MinicnnError(
-                f"{first.path} is {words[0]}, {other.path} is {words[1]}; give snapshots of one run"
+                f"{first.path} is {kinds[0]}, {other.path} is {kinds[1]}; give snapshots of one run"
             )
         differing = sorted(k for k in first.run if k in other.run and first.run[k] != other.run[k])
         if differing:
@@ -71,18 +70,20 @@ def read_snapshots(paths):
 
 def _snapshot(path):
     info = checkpoint.verify(path)
-    training = info.get("training")
-    training = training if isinstance(training, dict) else {}
+    training = _dict(info.get("training"))
     history, epoch = training.get("history"), training.get("epoch", info.get("epoch"))
     if epoch is None and isinstance(history, list) and history:
-        last = history[-1]
-        epoch = last.get("epoch") if isinstance(last, dict) else None
+        epoch = _dict(history[-1]).get("epoch")
     if type(epoch) is not int or epoch < 0:
         raise MinicnnError(
             f"{path} does not say after which epoch it was written; give snapshots that "
             "`minicnn train --snapshots` has written"
         )
-    settings = training.get("settings")
-    settings = settings if isinstance(settings, dict) else {}
+    settings = _dict(training.get("settings"))
     run = {k: v for k, v in settings.items() if k not in (*BY_HAND, "epochs")}
     return Snapshot(str(path), epoch, info["architecture"], info["outputs"], run)
+
+
+def _dict(value):
+    """Return a value of a file if it is a dict, else an empty one."""
+    return value if isinstance(value, dict) else {}

@@ -1,7 +1,6 @@
 """The verb `evolution`."""
 
 import json
-from pathlib import Path
 
 from minicnn.methods.evolution.settings import EvolutionSettings
 from minicnn.methods.features.settings import FolderOptions
@@ -56,8 +55,7 @@ def run(args) -> int:
         written.append(FILES[3])
     else:
         report.note("no plot without matplotlib: pip install matplotlib")
-    rows = evolution_report.summary(found)
-    holds = evolution_report.order_holds(found)
+    rows, holds = evolution_report.summary(found), evolution_report.order_holds(found)
     verdict = (
         "every layer was nearer to its end, on the whole, than the layer above it"
         if holds
@@ -66,7 +64,7 @@ def run(args) -> int:
     report.result(
         f"{table(rows)}\n{verdict}\n{folder}: {', '.join(written)}",
         output=str(folder),
-        files=[str(Path(folder) / name) for name in written],
+        files=[str(folder / name) for name in written],
         epochs=found.epochs,
         pictures=found.pictures,
         layers=rows,
