@@ -55,17 +55,17 @@ def draw(features, net, pictures, folder, settings, *, resume=False, progress=No
     resume, used, told, written = resume and not settings.single_file, set(), [], []
     count = 0
     for layer, records in features.layers.items():
-        entries, sizes = [], {}
-        for first in range(0, len(records.dead), UNITS_A_SHEET):
-            units = range(first, min(first + UNITS_A_SHEET, len(records.dead)))
+        everyone, sizes = range(len(records.dead)), {}
+        for first in everyone[::UNITS_A_SHEET]:
+            units = everyone[first : first + UNITS_A_SHEET]
             there = (drawing.sizes_of(layer, units) if resume else {}) or drawing.draw(layer, units)
             if there:
                 written.append(drawing.file(layer, units))
                 sizes = there
-            entries += [_unit(drawing, layer, unit) for unit in units]
             count += len(units)
             if progress:
                 progress(count)
+        entries = [_unit(drawing, layer, unit) for unit in everyone]
         used.update(hit[0] for entry in entries for hit in entry["hits"])
         told.append(_layer(features, layer, entries, sizes))
     for number in sorted(used):

@@ -52,12 +52,10 @@ class Tile(NamedTuple):
 
 def scaled(rgb, side):
     """Return a cut with its longest side so long: few pixels are repeated, many resized."""
-    height, width = rgb.shape[:2]
-    times = side // max(height, width)
-    if times < 2:
-        factor = side / max(height, width)
-        return resize(rgb, [max(1, round(side * factor)) for side in (height, width)])
-    return np.repeat(np.repeat(rgb, times, axis=0), times, axis=1)
+    factor = side / max(rgb.shape[:2])
+    if factor < 2:
+        return resize(rgb, [max(1, round(length * factor)) for length in rgb.shape[:2]])
+    return rgb.repeat(int(factor), axis=0).repeat(int(factor), axis=1)
 
 
 def projections(net, features, pictures, layer, units, *, evaluator=None, policy=None, patch=PATCH):

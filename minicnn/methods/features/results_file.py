@@ -27,37 +27,19 @@ FORMAT, VERSION = "minicnn-features", 2
 
 @dataclass(frozen=True)
 class ScanSettings:
-    """What shards of one scan have in common.
-
-    Attributes
-    ----------
-    network, weights : str
-        The architecture, and the SHA-256 of its parameters.
-    data, fingerprint : str
-        Where the pictures are, and the hash of the set.
-    split : str or None
-    pictures : int
-        How many.
-    layers : list of str
-    top : int
-        Activations kept for a unit.
-    pool : str or None
-        Of the network: what its poolings are, where that is not as published.
-    size, group : int
-        Side of the pictures in pixels; how many of them are a block (`groups`).
-    """
+    """What shards of one scan have in common."""
 
     network: str
-    weights: str
-    data: str
-    fingerprint: str
+    weights: str  # SHA-256 of the parameters
+    data: str  # where the pictures are
+    fingerprint: str  # of the set
     split: str | None
-    pictures: int
+    pictures: int  # how many
     layers: list
-    top: int
-    pool: str | None
-    size: int
-    group: int
+    top: int  # activations kept for a unit
+    pool: str | None  # of the network: what its poolings are, where that is not as published
+    size: int  # side of the pictures in pixels
+    group: int  # how many pictures are a block
 
     @property
     def blocks(self):
@@ -66,33 +48,21 @@ class ScanSettings:
 
     def block(self, number):
         """Return the numbers of the pictures in a block."""
-        first = number * self.group
-        return range(first, min(first + self.group, self.pictures))
+        return range(self.pictures)[number * self.group :][: self.group]
 
 
 @dataclass
 class Features:
-    """How far a scan is, and what it has found.
-
-    Attributes
-    ----------
-    settings : ScanSettings
-    layers : {name: topk.Records}
-    maps : {name: (rows, columns)}
-    done : bool array (blocks,)
-    pools : {name: int64 array (2,)}
-        Of the max poolings below: windows whose maximum is 0, and all windows.
-    skipped : {picture: reason}
-    names : {picture: name}, of the pictures among the strongest
-    """
+    """How far a scan is, and what it has found."""
 
     settings: ScanSettings
-    layers: dict
-    maps: dict
-    done: np.ndarray
+    layers: dict  # {name: strongest.Records}
+    maps: dict  # {name: (rows, columns)}
+    done: np.ndarray  # bool (blocks,)
+    # {name: int64 (2,)} of the max poolings below: windows whose maximum is 0, and all windows
     pools: dict
-    skipped: dict = field(default_factory=dict)
-    names: dict = field(default_factory=dict)
+    skipped: dict = field(default_factory=dict)  # {picture: reason}
+    names: dict = field(default_factory=dict)  # {picture: name}, of those among the strongest
 
     @property
     def complete(self):
@@ -107,14 +77,7 @@ class Features:
 
 
 def start(settings, shapes, pools):
-    """Return the `Features` of a scan that has not begun.
-
-    Parameters
-    ----------
-    settings : ScanSettings
-    shapes : {layer: (K, P, Q)}
-    pools : list of str
-    """
+    """Return the `Features` of a scan that has not begun; `shapes`: {layer: (K, P, Q)}."""
     return Features(
         settings,
         {name: strongest.empty(shapes[name][0], settings.top) for name in settings.layers},
@@ -153,29 +116,21 @@ def merge(one, other):
 
 def check_settings(theirs, ours, what, than):
     """Raise `MinicnnError` where the settings of two scans differ in more than where data lies."""
-    differing = [
-        f.name
-        for f in fields(ScanSettings)
-        if f.name != "data" and getattr(theirs, f.name) != getattr(ours, f.name)
-    ]
+    theirs, ours = asdict(theirs), asdict(ours)
+    differing = [name for name in ours if name != "data" and theirs[name] != ours[name]]
     if differing:
-        name = differing[0]
         raise MinicnnError(
             f"{what} and {than} are not one scan: {', '.join(differing)} differ "
-            f"({getattr(theirs, name)!r} and {getattr(ours, name)!r}); use the same options"
+            f"({theirs[differing[0]]!r} and {ours[differing[0]]!r}); use the same options"
         )
 
 
 def check_shapes(one, other, what):
     """Raise `MinicnnError` where two `Features` of the same settings differ in units or maps."""
-    for name, records in one.layers.items():
-        shapes = [
-            (len(r.value), *f.maps[name]) for f, r in ((one, records), (other, other.layers[name]))
-        ]
-        if shapes[0] != shapes[1]:
-            raise MinicnnError(
-                f"{what}: layer {name} is {shapes[0]} in one, {shapes[1]} in the other"
-            )
+    for name in one.layers:
+        here, there = ((len(f.layers[name].value), *f.maps[name]) for f in (one, other))
+        if here != there:
+            raise MinicnnError(f"{what}: layer {name} is {here} in one, {there} in the other")
     if set(one.pools) != set(other.pools):
         raise MinicnnError(
             f"{what}: their poolings differ ({list(one.pools)}, {list(other.pools)})"
@@ -224,8 +179,7 @@ def _check_header(attrs):
 
 
 def _assembled(arrays, settings):
-    parts = [f.name for f in fields(strongest.Records)]
-    layers, maps = {}, {}
+    parts, layers, maps = [f.name for f in fields(strongest.Records)], {}, {}
     for name in settings.layers:
         layers[name] = strongest.Records(*(arrays[f"layers/{name}/{key}"] for key in parts))
         maps[name] = tuple(int(side) for side in arrays[f"layers/{name}/map"])

@@ -26,31 +26,16 @@ BINS = len(EDGES) + 2
 
 @dataclass
 class Records:
-    """The units of one layer.
+    """The units of one layer."""
 
-    Attributes
-    ----------
-    value : float32 (K, k)
-        Descending; 0 in empty slots.
-    picture : int64 (K, k)
-        Numbers of pictures; -1 in empty slots.
-    row, column : int32 (K, k)
-        Of the activation in the layer's map; -1 in empty slots.
-    fired : int64 (K,)
-        Pictures with an activation above 0.
-    positive : int64 (K,)
-        Activations above 0, over all pictures and positions.
-    histogram : int64 (K, BINS)
-        Pictures by their maximum: bin 0 for maxima <= 0, bin 1 below EDGES[0], bin i + 1 from
-        EDGES[i - 1] up.
-    """
-
-    value: np.ndarray
-    picture: np.ndarray
-    row: np.ndarray
-    column: np.ndarray
-    fired: np.ndarray
-    positive: np.ndarray
+    value: np.ndarray  # float32 (K, k), descending; 0 in empty slots
+    picture: np.ndarray  # int64 (K, k), numbers of pictures; -1 in empty slots
+    row: np.ndarray  # int32 (K, k), of the activation in the layer's map; -1 in empty slots
+    column: np.ndarray  # int32 (K, k)
+    fired: np.ndarray  # int64 (K,), pictures with an activation above 0
+    positive: np.ndarray  # int64 (K,), activations above 0 over all pictures and positions
+    # int64 (K, BINS), pictures by their maximum: bin 0 for maxima <= 0, bin 1 below EDGES[0],
+    # bin i + 1 from EDGES[i - 1] up
     histogram: np.ndarray
 
     @property
@@ -76,27 +61,13 @@ def empty(units, k):
 
 
 class Sight(NamedTuple):
-    """What is taken of the activations of some pictures in one layer, before they are noted.
+    """What is taken of the activations of some pictures in one layer, before they are noted."""
 
-    Attributes
-    ----------
-    peaks : float32 (N, K)
-        The maximum of each map.
-    positive : int64 (K,)
-        Activations above 0.
-    units : int array (U,)
-        Those that may have found something stronger than what is kept.
-    where : int32 (U, N)
-        First place of each maximum in its map, row-major; -1 where it is not strong enough.
-    columns : int
-        Of a map.
-    """
-
-    peaks: np.ndarray
-    positive: np.ndarray
-    units: np.ndarray
-    where: np.ndarray
-    columns: int
+    peaks: np.ndarray  # float32 (N, K), the maximum of each map
+    positive: np.ndarray  # int64 (K,), activations above 0
+    units: np.ndarray  # int (U,), those that may have found something stronger than what is kept
+    where: np.ndarray  # int32 (U, N), first place of each maximum, row-major; -1 if too weak
+    columns: int  # of a map
 
 
 def sight(maps, least):

@@ -1,6 +1,5 @@
 """The verb `features`: scan, or merge the files of shards; then draw."""
 
-import tempfile
 import time
 from functools import reduce
 from pathlib import Path
@@ -18,7 +17,7 @@ from minicnn.runs.estimate.sample_run import cut_short
 from minicnn.runs.inputs import load_network
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import settings_of
-from minicnn.storage.atomic import results_folder
+from minicnn.storage.atomic import check_output, results_folder
 from minicnn.terminal.report import Report, duration
 from minicnn.weights import checkpoint
 
@@ -206,20 +205,15 @@ def _check_apart(settings, options):
 
 
 def _output(options, name):
-    """Return where the numbers go; refuse to replace others."""
+    """Return where the numbers go; refuse to replace others, and what cannot be written."""
     folder = results_folder(options.output, [])
-    taken = [p for p in (folder / name, folder / "index.html") if p.exists()]
-    if taken and not (options.force or options.resume):
-        raise MinicnnError(
-            f"{taken[0]} exists already; go on with --resume, replace it with --force, or give "
-            "another folder"
-        )
-    try:
-        tempfile.TemporaryFile(dir=folder).close()  # noticed before the scan, not at its first save
-    except OSError as error:
-        raise MinicnnError(
-            f"cannot write to the folder {str(folder)!r}: {error.strerror}"
-        ) from None
+    for path in (folder / name, folder / "index.html"):
+        if path.exists() and not (options.force or options.resume):
+            raise MinicnnError(
+                f"{path} exists already; go on with --resume, replace it with --force, or give "
+                "another folder"
+            )
+        check_output(path, force=True)
     return folder / name
 
 
