@@ -152,8 +152,7 @@ class Network(Facts):
         """
         rule = rule_of(relu_rule, lrn_rule, overlap, rectify_first)
         return self.walk_back(
-            dys,
-            lambda node, dy, cache: node.layer.backward(dy, cache, self.own_params(node), rule),
+            dys, lambda node, dy, cache: node.layer.backward(dy, cache, self.own_params(node), rule)
         )
 
     def walk_back(self, dys, step):

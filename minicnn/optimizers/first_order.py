@@ -35,13 +35,7 @@ def gradient_descent(record: Record, x0, bounds, *, learning_rate=None):
 
 
 def momentum(
-    record: Record,
-    x0,
-    bounds,
-    *,
-    learning_rate=None,
-    momentum: float = 0.9,
-    restart: bool = False,
+    record: Record, x0, bounds, *, learning_rate=None, momentum: float = 0.9, restart: bool = False
 ):
     """Minimise by gradient descent with momentum; called by `minimize`.
 

@@ -48,19 +48,7 @@ class ColumnCorrelation:
     """
 
     def __init__(
-        self,
-        x,
-        W,
-        b,
-        kernel,
-        size,
-        *,
-        stride,
-        padding,
-        dilation,
-        target,
-        then=None,
-        then_work=0,
+        self, x, W, b, kernel, size, *, stride, padding, dilation, target, then=None, then_work=0
     ):
         self.x, self.W, self.b = x.transpose(0, 2, 3, 1), W, b
         self.row_of_b = b if b is None else np.tile(b, (size[1], 1))  # added in long runs
@@ -76,10 +64,7 @@ class ColumnCorrelation:
         strips = _strips(len(self.x), *self.size, self.W, STRIP_BYTES)
         made = self.W.shape[0] * self.W.shape[2]
         work = len(self.x) * math.prod(self.size) * (self.W.size + PASS_WORK * made)
-        return [
-            *self.pad(scratches),
-            share(scratches, strips, self._strip, work + self.then_work),
-        ]
+        return [*self.pad(scratches), share(scratches, strips, self._strip, work + self.then_work)]
 
     def pad(self, scratches):
         """Return the stages before the first `compute`: x goes into its frame of zeros."""

@@ -113,17 +113,7 @@ class TileCorrelation:
     """
 
     def __init__(
-        self,
-        x,
-        U,
-        b,
-        padding,
-        *,
-        flipped=False,
-        target,
-        then=None,
-        size=CHUNK_BYTES,
-        then_work=0,
+        self, x, U, b, padding, *, flipped=False, target, then=None, size=CHUNK_BYTES, then_work=0
     ):
         N, C, H, W = x.shape
         self.x, self.U, self.b, self.padding = x, U, b, padding
