@@ -12,7 +12,6 @@ import numpy as np
 from minicnn.backend import array_module
 from minicnn.engine.select import layer_weights, mean_grams
 from minicnn.errors import MinicnnError
-from minicnn.network.sizes import layer_shapes
 from minicnn.objectives.gram import GramStyleLoss
 from minicnn.objectives.guidance import GuidedStyleLoss, at_layer
 
@@ -84,7 +83,7 @@ def _mean_grams(net, evaluator, picture, mask, layers):
 def _guides(net, picture, masks, layers):
     """Return {layer: (R, P, Q)}, the masks at each layer."""
     xp, fields = array_module(picture), net.receptive_fields()
-    sizes = layer_shapes(net, layers, picture.shape[1:])
+    sizes = net.shapes(picture.shape[1:], layers)
     return {
         name: xp.asarray(
             np.stack([at_layer(mask, fields[name], sizes[name][1:]) for mask in masks]),

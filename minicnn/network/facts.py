@@ -1,10 +1,13 @@
 """What a network tells about itself and its last pass, beside walking forward and backward."""
 
+from itertools import islice
+
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.network import layer_shapes, parameter_gradients, receptive_fields
-from minicnn.network.layers import MaxPool2d, Rule
+from minicnn.network import receptive_fields
+from minicnn.network.layers import BatchNorm2d, MaxPool2d, Rule
+from minicnn.network.nodes import INPUT
 
 LRN_RULES = ("gradient", "identity")
 
@@ -36,11 +39,34 @@ class Facts:
         MinicnnError
             If a layer's window, or the parameters that it has, do not fit.
         """
-        return layer_shapes.outputs(self, input_shape, taps)
+        count = len(self.nodes) if taps is None else len(self.nodes_until(taps))
+        return {name: out for name, _, out in islice(self._walk(input_shape), count)}
 
     def param_shapes(self) -> dict:
         """Return {"conv1_1.weight": shape, ...}: what the layers need, whatever `params` holds."""
-        return layer_shapes.parameters(self)
+        return {
+            f"{name}.{param}": shape
+            for name, own, _ in self._walk(check=False)
+            for param, shape in own.items()
+        }
+
+    def _walk(self, input_shape=None, check=True):
+        """Yield (name, {parameter: shape}, (C, H, W) of the output) layer by layer."""
+        shapes = {INPUT: tuple(input_shape or self.input_shape)}
+        for node in self.nodes:
+            sources = [shapes[source] for source in node.inputs]
+            try:
+                shapes[node.name] = node.layer.out_shape(*sources)
+            except MinicnnError as error:
+                raise MinicnnError(f"layer {node.name}: {error}") from None
+            own = node.layer.param_shapes(sources[0])
+            for name, array in self.own_params(node).items() if check else ():
+                if array.shape != own.get(name):
+                    raise MinicnnError(
+                        f"layer {node.name}: its {name} {array.shape} does not fit an input of "
+                        f"{sources[0]}, which needs {own.get(name)}"
+                    )
+            yield node.name, own, shapes[node.name]
 
     def receptive_fields(self) -> dict:
         """Return {layer: `Field` (size, stride, offset)}, in pixels of the picture."""
@@ -56,12 +82,39 @@ class Facts:
         return self.caches_of(MaxPool2d)
 
     def gradients(self, dys: dict) -> dict:
-        """Return {parameter: gradient} after a forward pass with `training=True`."""
-        return parameter_gradients.gradients(self, dys)
+        """Return {parameter: gradient} for `dys`, {layer: gradient of its output}.
+
+        Raises
+        ------
+        MinicnnError
+            If the last forward pass was not one with `training=True`.
+        """
+        if not self.trained:
+            raise MinicnnError(
+                "parameter gradients need a forward pass with training=True just before"
+            )
+        grads = {}
+
+        def step(node, dy, cache):
+            """Collect the gradients of a layer's own parameters on the way."""
+            if isinstance(node.layer, BatchNorm2d):
+                dx, own = node.layer.backward_all(dy, cache)
+            else:
+                own = node.layer.backward_params(dy, cache)
+                dx = None  # if nothing below has parameters
+                if node.inputs != (INPUT,):
+                    dx = node.layer.backward(dy, cache, self.own_params(node), Rule())
+            grads.update({f"{node.name}.{param}": grad for param, grad in own.items()})
+            return dx
+
+        self.walk_back(dys, step)
+        return grads
 
     def batch_statistics(self) -> dict:
         """Return {layer: (mean, var)} of the batch normalisations in the last training pass."""
-        return parameter_gradients.batch_statistics(self)
+        if not self.trained:
+            return {}
+        return {name: cache[2:] for name, cache in self.caches_of(BatchNorm2d).items()}
 
     def replica(self):
         """Return a network with the same parameter arrays and caches of its own, for a thread."""
@@ -88,9 +141,8 @@ class Facts:
             raise MinicnnError(f"no layer named; the layers are {', '.join(self.layers)}")
         for name in names:
             if name not in self._index:
-                raise MinicnnError(
-                    f"no layer named {name!r}; the layers are {', '.join(self.layers)}"
-                )
+                listed = ", ".join(self.layers)
+                raise MinicnnError(f"no layer named {name!r}; the layers are {listed}")
         return max(self._index[name] for name in names)
 
     def checked_gradient(self, name, dy):

@@ -6,18 +6,27 @@
     >>> conv1_1.out_shape((3, 224, 224)), MaxPool2d().out_shape((64, 224, 224))
     ((64, 224, 224), (64, 112, 112))
 
-`layer` says what the methods take and return. The layers of classifiers and rarer ones are in files
-of their own, with the same methods, and can be imported from here.
+`layer` says what the methods take and return. All other layers are in `further_layers`, with the
+same methods, and can be imported from here.
 """
 # ruff: noqa: D102, F401 - `layer` describes the methods; the names of all layers are here
 
 from dataclasses import dataclass
 
-from minicnn.network.average_layers import AvgPool2d, GlobalAvgPool2d
-from minicnn.network.classifier_layers import Dropout, Linear, Softmax
-from minicnn.network.further_layers import LRN, BatchNorm2d, Concat, PReLU, ReplicatePad2d
+from minicnn.network.further_layers import (
+    LRN,
+    AvgPool2d,
+    BatchNorm2d,
+    Concat,
+    Dropout,
+    GlobalAvgPool2d,
+    Linear,
+    Pool2d,
+    PReLU,
+    ReplicatePad2d,
+    Softmax,
+)
 from minicnn.network.layer import ConvCache, Layer, Mode, Rule
-from minicnn.network.pool2d import Pool2d
 from minicnn.ops import conv2d, maxpool2d, relu, unpool
 from minicnn.ops.shapes import convolved, pair
 

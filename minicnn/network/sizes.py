@@ -13,16 +13,15 @@ def least_side(net, layers):
     MinicnnError
         If a layer is unknown or sees the whole picture at once.
     """
+    if not layers:
+        return LEAST_MAP
+    net.find(layers)  # or raise
     fields = net.receptive_fields()
     for name in layers:
-        if name not in fields:
-            raise MinicnnError(f"no layer named {name!r}; the layers are {', '.join(net.layers)}")
         if fields[name].size is None:
             raise MinicnnError(
                 f"layer {name} has no positions left, it sees the whole picture; use one before it"
             )
-    if not layers:
-        return LEAST_MAP
     # a larger picture has no smaller maps: double until it fits, then halve the interval
     high = LEAST_MAP
     while not _fits(net, layers, high):
@@ -31,13 +30,7 @@ def least_side(net, layers):
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _fits(net, layers, middle) else (middle, high)
-    return high if high > LEAST_MAP else LEAST_MAP
-
-
-def layer_shapes(net, layers, shape):
-    """Return {layer: (C, P, Q)} for a picture (C, H, W), whatever comes behind the last of them."""
-    shapes = net.shapes(tuple(shape), layers)
-    return {name: shapes[name] for name in layers}
+    return max(high, LEAST_MAP)
 
 
 def _fits(net, layers, side):

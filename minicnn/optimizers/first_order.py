@@ -21,7 +21,7 @@ import numpy as np
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.optimizers.record import Record, Stop
+from minicnn.optimizers.record import FLAT_START, Record, Stop
 
 STALL = 20  # iterations in a row without any change of the value
 SETTLED = 10  # iterations whose values say what is large for this function
@@ -41,8 +41,6 @@ def momentum(
 
     Parameters
     ----------
-    record, x0, bounds
-        See `minimize`.
     learning_rate : float or callable(iteration) -> float
     momentum : float, from 0 to below 1
     restart : bool
@@ -79,8 +77,6 @@ def adam(
 
     Parameters
     ----------
-    record, x0, bounds
-        See `minimize`.
     learning_rate : float or callable(iteration) -> float
         In units of x: 1 is a grey level where pixels run from 0 to 255.
     beta1, beta2 : float, from 0 to below 1
@@ -106,8 +102,6 @@ def adagrad(record: Record, x0, bounds, *, learning_rate=None, memory: float = 0
 
     Parameters
     ----------
-    record, x0, bounds
-        See `minimize`.
     learning_rate : float or callable(iteration) -> float
         Bounds the step where gradients have been small.
     memory : float, from 0 to below 1
@@ -134,7 +128,7 @@ def _descend(record, x, bounds, step, project=None):
     value, gradient = record.evaluate(x)
     record.accept(x, value)
     if not gradient.any():
-        raise Stop("converged", "the gradient is 0 at the start: nothing to improve")
+        raise Stop("converged", FLAT_START)
     first, lowest, large, unchanged, t = value, math.inf, abs(value), 0, 0
     while True:
         t += 1

@@ -24,9 +24,16 @@ import math
 from dataclasses import dataclass, field
 
 from minicnn.backend import array_module
-from minicnn.errors import MinicnnError
 from minicnn.optimizers.line_search import strong_wolfe
-from minicnn.optimizers.record import Record, Stop, stop_if_settled
+from minicnn.optimizers.record import (
+    FLAT_START,
+    NOTHING_LOWER,
+    Record,
+    Stop,
+    check_line_search,
+    first_length,
+    stop_if_settled,
+)
 from minicnn.optimizers.vectors import add_scaled, dot, step_to
 
 CURVATURE = 1e-8  # cosine of the angle between s and y, below which a pair is not remembered
@@ -54,11 +61,8 @@ class Memory:
         xp.subtract(after.x, before.x, out=s)
         xp.subtract(after.gradient, before.gradient, out=y)
         self.length = math.sqrt(dot(s, s))
-        self._add(s, y, most)
-
-    def _add(self, s, y, most):
         sy, yy = dot(s, y), dot(y, y)
-        if sy > CURVATURE * math.sqrt(dot(s, s)) * math.sqrt(yy):
+        if sy > CURVATURE * self.length * math.sqrt(yy):
             self.pairs.append((s, y, sy, yy))
             if len(self.pairs) > most:
                 self._spare = self.pairs.pop(0)[:2]
@@ -92,9 +96,6 @@ def lbfgs_device(
 
     Parameters
     ----------
-    record : Record
-    x0 : array
-    bounds : (low, high) arrays like x0, or None
     maxcor : int
         Pairs remembered.
     first_step : float, optional
@@ -105,7 +106,7 @@ def lbfgs_device(
         Of a run before, whose last x is x0. It is changed, and holds at the end what this run has
         learnt: going on with it takes the steps, to the bit, of a run that was never interrupted.
     """
-    _check_options(maxcor, first_step, maxls)
+    check_line_search(maxcor, first_step, maxls)
     memory = Memory() if memory is None else memory
     box = _Box(bounds, array_module(x0))
     place = _Place(record, x0.reshape(-1), x0.shape)
@@ -113,25 +114,22 @@ def lbfgs_device(
     while True:
         direction = box.inwards(place.x, place.gradient)
         if not direction.any():
-            raise Stop("converged", "the gradient is 0" + _start(record))
+            raise Stop("converged", "the gradient is 0" if record.iterations else FLAT_START)
         norm = math.sqrt(dot(direction, direction))
         trial = 1.0
         if memory.pairs:
             memory.multiply(direction)
             box.hold(direction, place.x, place.gradient)
         else:
-            length = memory.length or _first_length(place, norm, first_step)
+            size = place.x.size
+            length = memory.length or first_length(place.value, norm, size, first_step)
             trial = length / norm
         slope = box.slope(place.gradient, direction, place.x)
         reached = None
         if slope < 0:
             reached = _search(record, place, box, direction, slope, trial, maxls)
         if reached is None and not memory.pairs:
-            raise Stop(
-                "stalled",
-                "stalled: the line search finds no lower value; the rest is rounding, "
-                "or the gradient does not belong to the value",
-            )
+            raise Stop("stalled", NOTHING_LOWER)
         if reached is None:
             memory.pairs.clear()  # and try along the gradient
             continue
@@ -199,20 +197,3 @@ def _search(record, place, box, direction, slope, trial, maxls):
     if step is not None and step not in last:
         phi(step)
     return last.get(step)
-
-
-def _first_length(place, norm, first_step):
-    if first_step is not None:
-        return first_step * math.sqrt(place.x.size)
-    return abs(place.value) / norm or 1.0
-
-
-def _start(record):
-    return "" if record.iterations else " at the start: nothing to improve"
-
-
-def _check_options(maxcor, first_step, maxls):
-    if maxcor < 1 or maxls < 1:
-        raise MinicnnError(f"maxcor = {maxcor}, maxls = {maxls}; use whole numbers of at least 1")
-    if first_step is not None and not 0 < first_step < math.inf:
-        raise MinicnnError(f"first_step = {first_step}; use a positive number in units of x")

@@ -5,7 +5,6 @@ at the end of each iteration. Both raise `Stop` when the run is over; no optimiz
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,11 @@ import numpy as np
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 
+NOTHING_LOWER = (
+    "stalled: the line search finds no lower value; the rest is rounding, "
+    "or the gradient does not belong to the value"
+)
+FLAT_START = "the gradient is 0 at the start: nothing to improve"
 LAST = 20  # iterations in which the value of an L-BFGS that has not settled falls by more than
 SETTLED = 1e-5  # of itself
 
@@ -68,15 +72,7 @@ class Record:
     the gradient before the next one.
     """
 
-    def __init__(
-        self,
-        fun: Callable,
-        x0,
-        iterations: int,
-        max_evaluations: int | None = None,
-        callback: Callable | None = None,
-        keep: str = "best",
-    ):
+    def __init__(self, fun, x0, iterations, max_evaluations=None, callback=None, keep="best"):
         self.fun, self.callback, self.keep = fun, callback, keep
         self.max_iterations, self.max_evaluations = iterations, max_evaluations
         self.iterations = self.evaluations = 0
@@ -160,13 +156,23 @@ class Record:
         return f"evaluation {self.evaluations}, after {self.iterations} iterations"
 
 
-def stop_if_settled(record: Record) -> None:
-    """End a run whose values only fall: by less than `SETTLED` of the value in `LAST` iterations.
+def check_line_search(maxcor, first_step, maxls) -> None:
+    """Refuse options of an L-BFGS."""
+    if maxcor < 1 or maxls < 1:
+        raise MinicnnError(f"maxcor = {maxcor}, maxls = {maxls}; use whole numbers of at least 1")
+    if first_step is not None and not 0 < first_step < math.inf:
+        raise MinicnnError(f"first_step = {first_step}; use a positive number in units of x")
 
-    Raises
-    ------
-    Stop
-    """
+
+def first_length(value, norm, size, first_step) -> float:
+    """Return how long the first step of an L-BFGS is: see `scipy_lbfgs`."""
+    if first_step is not None:
+        return first_step * math.sqrt(size)
+    return abs(value) / norm or 1.0
+
+
+def stop_if_settled(record: Record) -> None:
+    """Raise `Stop` where values that only fall fell by less than `SETTLED` in `LAST` iterations."""
     values = [entry["value"] for entry in record.trace[-LAST - 1 :]]
     if len(values) > LAST and values[0] - values[-1] < SETTLED * abs(values[-1]):
         reason = f"the value has fallen by less than {SETTLED:g} of itself in {LAST} iterations"

@@ -21,7 +21,15 @@ import numpy as np
 
 from minicnn.backend import array_module, host_buffer
 from minicnn.errors import MinicnnError
-from minicnn.optimizers.record import Record, Stop, stop_if_settled
+from minicnn.optimizers.record import (
+    FLAT_START,
+    NOTHING_LOWER,
+    Record,
+    Stop,
+    check_line_search,
+    first_length,
+    stop_if_settled,
+)
 
 
 def lbfgs(
@@ -39,9 +47,6 @@ def lbfgs(
 
     Parameters
     ----------
-    record : Record
-    x0 : array
-    bounds : (low, high) arrays like x0, or None
     maxcor : int
         Pairs remembered; SciPy holds about (2·maxcor + 5) float64 copies of the picture.
     first_step : float, optional
@@ -53,7 +58,9 @@ def lbfgs(
     """
     from scipy.optimize import Bounds, minimize
 
-    _check_options(maxcor, first_step, maxls, ftol, gtol)
+    check_line_search(maxcor, first_step, maxls)
+    if not (ftol >= 0 and gtol >= 0):
+        raise MinicnnError(f"ftol = {ftol}, gtol = {gtol}; use 0 or a positive number")
     crossing = _Crossing(x0)
     value0, gradient0 = record.evaluate(x0)
     record.accept(x0, value0)
@@ -78,9 +85,7 @@ def lbfgs(
         crossing.vector(x0) / unit,
         jac=True,
         method="L-BFGS-B",
-        bounds=None
-        if bounds is None
-        else Bounds(*(crossing.vector(side) / unit for side in bounds)),
+        bounds=bounds and Bounds(*(crossing.vector(side) / unit for side in bounds)),
         callback=next_iteration,
         options={
             "maxcor": maxcor,
@@ -97,12 +102,8 @@ def lbfgs(
 def _scales(value, gradient, first_step):
     norm = math.sqrt(float(gradient @ gradient))
     if norm == 0:
-        raise Stop("converged", "the gradient is 0 at the start: nothing to improve")
-    if first_step is not None:
-        length = first_step * math.sqrt(gradient.size)
-    else:
-        length = abs(value) / norm or 1.0
-    unit = _power_of_two(length)
+        raise Stop("converged", FLAT_START)
+    unit = _power_of_two(first_length(value, norm, gradient.size, first_step))
     return unit, _power_of_two(1 / (unit * norm))
 
 
@@ -111,12 +112,7 @@ def _power_of_two(number):
 
 
 class _Crossing:
-    """Between pictures like x0 and SciPy's vectors.
-
-    Parameters
-    ----------
-    like : array
-    """
+    """Between pictures like an array and SciPy's vectors."""
 
     def __init__(self, like):
         self.xp, self.buffer = array_module(like), host_buffer(like)
@@ -144,17 +140,4 @@ def _why(message, ftol, gtol):
     if "REDUCTION" in message.upper():
         small = f"by less than ftol = {ftol}" if ftol else "in no digit"
         return Stop("stalled", f"stalled: the value changes {small} any more")
-    return Stop(
-        "stalled",
-        "stalled: the line search finds no lower value; the rest is rounding, "
-        "or the gradient does not belong to the value",
-    )
-
-
-def _check_options(maxcor, first_step, maxls, ftol, gtol):
-    if maxcor < 1 or maxls < 1:
-        raise MinicnnError(f"maxcor = {maxcor}, maxls = {maxls}; use whole numbers of at least 1")
-    if first_step is not None and not 0 < first_step < math.inf:
-        raise MinicnnError(f"first_step = {first_step}; use a positive number in units of x")
-    if not (ftol >= 0 and gtol >= 0):
-        raise MinicnnError(f"ftol = {ftol}, gtol = {gtol}; use 0 or a positive number")
+    return Stop("stalled", NOTHING_LOWER)

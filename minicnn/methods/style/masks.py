@@ -8,7 +8,6 @@ there are styles, the darkest for the first.
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.network.sizes import layer_shapes
 from minicnn.objectives.guidance import at_layer
 from minicnn.pictures.arrays import resize
 from minicnn.pictures.colours import luminance
@@ -74,8 +73,9 @@ def check_areas(net, layers, masks, paths, option):
     """Refuse masks, in the size that the network sees, that leave nothing of a layer."""
     fields = net.receptive_fields()
     for mask, path in zip(masks, paths, strict=True):
-        for name, (_, *size) in layer_shapes(net, layers, (3, *mask.shape)).items():
-            area = float(at_layer(mask, fields[name], size).sum())
+        shapes = net.shapes((3, *mask.shape), layers)
+        for name in layers:
+            area = float(at_layer(mask, fields[name], shapes[name][1:]).sum())
             if area < LEAST:
                 raise MinicnnError(
                     f"mask {str(path)!r} covers {area:.2g} positions of layer {name}; use a larger "
