@@ -1,4 +1,4 @@
-"""The layers beside those of `layers`: other poolings, the classifier's, normalisations, branches."""
+"""The layers beside those of `layers`: other poolings, a classifier's, normalisations, branches."""
 # ruff: noqa: D102 - the methods of all layers are those that `layer` describes
 
 from dataclasses import dataclass
