@@ -1,18 +1,21 @@
 """The command line: `minicnn VERB`. Results go to stdout, progress and notes to stderr.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Bad input ends in one line on stderr.
+Exit codes: 0 done, 1 failed, 2 wrong usage; interrupted: 130 by Ctrl-C, 143 by SIGTERM, 129 by
+SIGHUP. Bad input ends in one line on stderr.
 `register` has the verbs; of these, the one that is asked for is imported.
 """
 
+import errno
 import sys
 from collections.abc import Sequence
 
 from minicnn.cli.register import VERBS, verb_of
 from minicnn.errors import MinicnnError
+from minicnn.storage.interrupts import INTERRUPTED, signals
 from minicnn.terminal.parser import Parser, add_verb
-from minicnn.terminal.report import drop, say
+from minicnn.terminal.report import say, streams
 
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,6 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         Arguments without the program's name; those of the process by default.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    with streams() as stdout, signals() as ending:
+        code = _run(argv)
+        stdout.flush()
+        if code == 0 and getattr(stdout.lost, "errno", errno.EPIPE) != errno.EPIPE:
+            code = _fail(f"cannot write to stdout: {stdout.lost.strerror}")
+    return 128 + ending.numbers[0] if code == INTERRUPTED and ending.numbers else code
+
+
+def _run(argv):
+    """Run one command; return its exit code, whatever comes."""
     try:
         args = command_parser(argv).parse_args(argv)
         if getattr(args, "gpu_memory", None):
@@ -35,9 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("interrupted; nothing was saved", INTERRUPTED)
     except MinicnnError as error:
         return _fail(str(error))
-    except BrokenPipeError:  # of argparse and tqdm; all else is said by `report`
-        drop(sys.stderr)
-        return FAILED
     except MemoryError as error:
         from minicnn.runs.estimate import option
 
@@ -48,8 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"the GPU gave up: {error}; try again, or use --device cpu")
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename or 'input or output'}")
-    finally:
-        _flush()
 
 
 def command_parser(argv: Sequence[str] = ()) -> Parser:
@@ -73,14 +81,6 @@ def command_parser(argv: Sequence[str] = ()) -> Parser:
         found.add(verb)
         verb.shorten_usage()
     return parser
-
-
-def _flush():
-    """Write out what argparse has printed, unless its reader has left, as `head` does."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        drop(sys.stdout)
 
 
 def _limit_gpu(memory):

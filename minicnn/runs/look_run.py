@@ -34,6 +34,7 @@ from minicnn.runs.settings import (
     text,
 )
 from minicnn.storage.atomic import refuse_clashes
+from minicnn.storage.interrupts import INTERRUPTED, interrupts_noted
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Report, duration
 
@@ -192,7 +193,8 @@ class LookVerb:
         with contextlib.nullcontext() if quiet else report.progress(job.steps, "step") as progress:
             found = job.run(None if quiet else lambda done: progress.update(done, {}))
         seconds = time.monotonic() - started
-        _save(job, outputs, found, weights)
+        with interrupts_noted() as interrupts:
+            _save(job, outputs, found, weights)
         for note in found.notes:
             report.note(note)
         rows, cols = found.picture.shape[:2]
@@ -206,7 +208,7 @@ class LookVerb:
             seconds=round(seconds, 3),
             notes=[*job.notes, *found.notes],
         )
-        return 0
+        return INTERRUPTED if interrupts else 0
 
 
 def _further(outputs):

@@ -45,7 +45,7 @@ def draw(table, title=""):
             linestyle="--" if part and number >= MOST else ":" if part else "-",
             marker="." if len(x) < 3 else None,
         )
-    axes.set(title=title, xlabel="evaluations", ylabel="weighted loss", yscale="log")
+    axes.set(title=plots.words(title), xlabel="evaluations", ylabel="weighted loss", yscale="log")
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:

@@ -20,10 +20,11 @@ from minicnn.runs.options import add_settings
 from minicnn.runs.search import columns, course, course_of
 from minicnn.runs.settings import settings_of
 from minicnn.storage.atomic import refuse_clashes
+from minicnn.storage.interrupts import INTERRUPTED, interrupts_noted
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Report, duration
 
-INTERRUPTED, FAILED = 130, 1
+FAILED = 1
 BROKEN = ("not-finite", "diverged")  # ends of a run whose picture is saved but not what was wanted
 
 
@@ -96,11 +97,13 @@ def _make(verb, settings, outputs, report, files, weights):
         report.note(note, once=True)
     with report.progress(job.steps) as progress:
         outcome = job.run(watch.begun(progress))
-        watch.finish(outcome)
     if outcome.result.value != outcome.result.value:
         raise MinicnnError(f"no picture: {outcome.result.reason}; nothing was written")
-    _save(job, outputs, outcome, watch.weights)
-    return _tell(job, outputs, outcome, report, watch.seconds())
+    with interrupts_noted() as interrupts:
+        watch.finish(outcome)
+        _save(job, outputs, outcome, watch.weights)
+        code = _tell(job, outputs, outcome, report, watch.seconds())
+    return INTERRUPTED if interrupts else code
 
 
 def check_files(outputs, inputs, further=()) -> None:
@@ -191,7 +194,7 @@ class Watch:
 
     def finish(self, outcome):
         """Add the last picture, which is the result, and write the animation."""
-        if self.frames and outcome.result.value == outcome.result.value:
+        if self.frames:
             self.frames.add(self.job.steps, outcome.picture, outcome.picture.shape[:2])
             self.frames.finish()
 

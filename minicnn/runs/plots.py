@@ -27,6 +27,11 @@ def pyplot_figure(rows, columns, size):
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+def words(text):
+    """Return a text, of a file name perhaps, as Matplotlib draws it: $ begins no formula."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
+
+
 def available():
     """Return whether matplotlib is there."""
     try:
@@ -78,7 +83,7 @@ def convergence(rows, layers, title):
     for number, layer in enumerate(layers):
         axes[0][0].plot([], [], "o-", ms=4, color=_shade(number, len(layers)), label=layer)
     axes[0][0].legend(fontsize=8)
-    figure.suptitle(title)
+    figure.suptitle(words(title))
     return png(figure)
 
 
@@ -102,7 +107,7 @@ def training(runs):
                 label = f"{name}: {kind}" if len(runs) > 1 else kind
                 if points:
                     xy = zip(*points, strict=True)
-                    axis.plot(*xy, line, ms=3, color=f"C{number % 10}", label=label)
+                    axis.plot(*xy, line, ms=3, color=f"C{number % 10}", label=words(label))
         axis.set(xlabel="epoch", title=keys[0])
         axis.grid(alpha=0.3)
         if axis.lines:

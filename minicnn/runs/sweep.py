@@ -12,8 +12,9 @@ from minicnn.pictures.reader import load_image
 from minicnn.pictures.table import table
 from minicnn.pictures.writer import check_output, save_image
 from minicnn.runs.options import option_of
-from minicnn.runs.picture_run import INTERRUPTED, check_files
+from minicnn.runs.picture_run import check_files
 from minicnn.runs.settings import refusal
+from minicnn.storage.interrupts import INTERRUPTED, interrupts_noted
 
 MOST = 100  # pictures of a sweep
 LAYERS = "style-layers"  # with no values: the layers of the style, added one by one
@@ -107,7 +108,8 @@ def run(verb, settings, outputs, report) -> int:
     rows, columns = labels if len(labels) == 2 else ([""], labels[0])
     metadata = {"verb": f"{verb.name} --sweep", "pictures": made}
     rgb = table(pictures, rows, columns)
-    save_image(sheet, rgb, metadata=metadata, force=force)
+    with interrupts_noted():
+        save_image(sheet, rgb, metadata=metadata, force=force)
     report.result(
         f"{sheet}: {len(made)} of {len(cells)} pictures",
         output=str(sheet),

@@ -6,26 +6,73 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import contextmanager, suppress
 
 LINES = 10  # progress lines of a run that is not on a terminal
 PAUSE = 15.0  # seconds without a word there at most
 PROGRESS = ("progress", "epoch")  # events on the way to a result
 
 
-def say(text: str, stream) -> None:
-    """Write a line; where its reader has left, as `head` does, this and all to come is dropped.
+class Stream:
+    r"""A text stream that costs no run its result: what it cannot take is left out.
 
-    A run that makes a file goes on to the end of it: nobody listening is no reason to lose it.
+    Characters that its encoding lacks are written as \u30c6. Once nobody reads it, as behind
+    `head`, the disk is full or it is closed, this and all to come goes nowhere; `lost` is why.
     """
+
+    def __init__(self, stream):
+        self.stream, self.lost = stream, None
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, if that can be."""
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        self._try("write", text.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Write out what waits, if that can be."""
+        self._try("flush")
+
+    def isatty(self) -> bool:
+        """Return whether somebody sees it."""
+        return self.stream is not None and not self.lost and self.stream.isatty()
+
+    def _try(self, do, *what):
+        if self.stream is None or self.lost:
+            return
+        try:
+            getattr(self.stream, do)(*what)
+        except (OSError, ValueError) as error:  # ValueError: it was closed
+            self.lost = error
+            with suppress(OSError, ValueError):  # Python itself writes out the rest at its end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+
+@contextmanager
+def streams():
+    """Context in which stdout and stderr are `Stream`s; gives stdout.
+
+    Where one was closed, no file may get its number: what libraries print would go into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, this one
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(Stream, before)
     try:
-        print(text, file=stream, flush=True)
-    except BrokenPipeError:
-        drop(stream)
+        yield sys.stdout
+    finally:
+        sys.stdout, sys.stderr = before
 
 
-def drop(stream) -> None:
-    """Send what is written to a stream from now on nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def say(text: str, stream) -> None:
+    """Write a line at once."""
+    print(text, file=stream, flush=True)
 
 
 class Report:

@@ -177,7 +177,13 @@ def test_rerun_refuses_other_inputs(paint, folder, weights, capfd, monkeypatch):
     assert not Path("new.png").exists()
 
 
-def test_ctrl_c_saves_the_best_picture_and_exits_130(folder, weights):
+SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_signals_save_the_best_picture(folder, weights, name):
+    if not hasattr(signal, name):
+        pytest.skip(f"there is no {name} on this system")
     command = [sys.executable, "-m", "minicnn", "style", "content.png", "style.png"]
     command += ["-o", "out.png", "--weights", weights, "--iterations", "100000", "--json"]
     with subprocess.Popen(
@@ -187,18 +193,65 @@ def test_ctrl_c_saves_the_best_picture_and_exits_130(folder, weights):
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         # a shell has the programs that it starts in the background ignore Ctrl-C
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(getattr(signal, name), signal.SIG_DFL),
     ) as process:
         first = json.loads(process.stdout.readline())
-        process.send_signal(signal.SIGINT)
+        for _ in range(2):  # to the process, and to its group
+            process.send_signal(getattr(signal, name))
         stdout, stderr = process.communicate(timeout=30)
     last = json.loads(stdout.splitlines()[-1])
-    assert process.returncode == 130
+    assert process.returncode == SIGNALS[name]
     assert (last["event"], last["status"]) == ("result", "interrupted")
     assert last["losses"]["total"] <= first["losses"]["total"]
     assert "the best picture so far is saved" in stderr
     assert "Traceback" not in stderr
     assert read_metadata("out.png")["result"]["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("name", ["out.png", "sheet.png"])
+def test_a_signal_during_the_last_writing_lets_it_finish(paint, folder, monkeypatch, name):
+    def interrupted(path, *arguments, **options):
+        save_image(path, *arguments, **options)
+        if path == name:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("minicnn.runs.picture_run.save_image", interrupted)
+    code, stdout, stderr = paint("--sheet", "sheet.png")
+    assert code == 143
+    assert stdout.endswith("all 2 iterations are done\n")
+    assert "nothing" not in stderr
+    assert read_metadata("sheet.png") == read_metadata("out.png")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_signal_that_is_ignored_stays_so(paint, folder, monkeypatch):
+    def hung_up(*arguments, **options):
+        signal.raise_signal(signal.SIGHUP)  # under nohup
+        save_image(*arguments, **options)
+
+    monkeypatch.setattr("minicnn.runs.picture_run.save_image", hung_up)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert paint()[0] == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_ctrl_c_as_early_as_can_be_is_one_line():
+    script = (
+        "import importlib.util, signal\n"
+        "importlib.util.find_spec = lambda *_: signal.raise_signal(signal.SIGINT)\n"
+        "from minicnn.cli.launcher import main\n"
+        "raise SystemExit(main())"
+    )
+    command = [sys.executable, "-c", script]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (done.returncode, done.stderr) == (130, "minicnn: error: interrupted\n")
 
 
 def test_ctrl_c_before_the_run_saves_nothing(paint, folder, monkeypatch):

@@ -8,11 +8,7 @@ second time, at the top, as `minicnn_launcher`.
 """
 
 import os
-import re
-import sys
-from importlib import metadata
-from importlib.util import find_spec
-from pathlib import Path
+import sys  # the rest later: Ctrl-C before `main` has begun would end in a traceback
 
 DISTRIBUTION, OTHER = "minicnn-numpy", "minicnn"
 CURE = (
@@ -23,11 +19,15 @@ CURE = (
 
 def main() -> int:
     """Return the exit code of the command line, or 1 after one line where it cannot start."""
-    found = fault()
-    if found is None:
-        from minicnn.cli import main
+    try:
+        found = fault()
+        if found is None:
+            from minicnn.cli import main
 
-        return main()
+            return main()
+    except KeyboardInterrupt:  # before or after a verb's own work, which looks after itself
+        print("minicnn: error: interrupted", file=sys.stderr)
+        return 130
     print(f"minicnn: error: {found}; {CURE}", file=sys.stderr)
     return 1
 
@@ -37,6 +37,10 @@ def fault() -> str | None:
 
     The package is not imported: what another project does then is not known.
     """
+    import re
+    from importlib import metadata
+    from importlib.util import find_spec
+
     spec = find_spec("minicnn")
     if spec is None or spec.origin is None:
         return f"there is no package minicnn for this command of {DISTRIBUTION}"
@@ -45,7 +49,8 @@ def fault() -> str | None:
     if version is None or "minicnn.errors" not in source:
         return f"{spec.origin} is of another project than {DISTRIBUTION}"
     if _is_of(OTHER, spec.origin):
-        return f"{Path(spec.origin).parent} is of both the distributions {DISTRIBUTION} and {OTHER}"
+        folder = os.path.dirname(spec.origin)
+        return f"{folder} is of both the distributions {DISTRIBUTION} and {OTHER}"
     if _is_of(DISTRIBUTION, spec.origin) and version[1] != metadata.version(DISTRIBUTION):
         said = f"{DISTRIBUTION} {metadata.version(DISTRIBUTION)}"
         return f"{spec.origin} is of version {version[1]}, but {said} is installed"
@@ -54,6 +59,9 @@ def fault() -> str | None:
 
 def installed() -> str:
     """Return in words which distribution the package is of."""
+    from importlib import metadata
+    from importlib.util import find_spec
+
     if _is_of(DISTRIBUTION, find_spec("minicnn").origin):
         return f"{DISTRIBUTION} {metadata.version(DISTRIBUTION)}"
     return f"{DISTRIBUTION}, from its sources"
@@ -61,6 +69,8 @@ def installed() -> str:
 
 def _is_of(distribution, origin):
     """Return whether a distribution has installed `origin`, the file of the package."""
+    from importlib import metadata
+
     try:
         files = metadata.files(distribution) or []
     except metadata.PackageNotFoundError:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import FLAG, POSITIVE, JsonOption, RunOptions, setting, text
+from minicnn.storage.interrupts import INTERRUPTED
 from minicnn.terminal import parser
 from minicnn.terminal.report import Report, table
 
-INTERRUPTED = 130
 FETCH = """
 minicnn weights fetch vgg19
 minicnn weights verify vgg19

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 from minicnn.errors import MinicnnError
+from minicnn.storage.interrupts import ENDING
 
 FEWER = "use fewer workers: --threads 1"
 _work = None  # in a worker process, what it does
@@ -83,10 +84,12 @@ def workers(work, count, *, processes):
 
 
 def _begin(work):
-    """Prepare a worker process, which lives as long as its parent and ignores Ctrl-C."""
+    """Prepare a worker process, which lives as long as its parent."""
     global _work
     _work = work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it too, and ends us
+    for number in ENDING:  # the parent has it too, and ends us, by SIGTERM where work is left
+        ends = number == signal.SIGTERM
+        signal.signal(number, signal.SIG_DFL if ends else signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

@@ -18,7 +18,7 @@ from minicnn.engine.cpu.workers import WorkerKilledError
 from minicnn.errors import MinicnnError
 from minicnn.methods.features import results_file, strongest
 from minicnn.network.chosen_layers import pools_below
-from minicnn.runs.interrupts import interrupts_noted
+from minicnn.storage.interrupts import interrupts_noted
 from minicnn.weights import checkpoint
 
 SAVE_SECONDS = 60.0
@@ -162,11 +162,15 @@ def scan(
                     saved = time.monotonic()
                 if interrupts:
                     raise KeyboardInterrupt
+            check_some(features)
+            save(features)
     except WorkerKilledError:
         save(features)
+        if interrupts:  # the workers had the signal too
+            raise KeyboardInterrupt from None
         raise
-    check_some(features)
-    save(features)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 def blocks_left(features, blocks=None):

@@ -18,6 +18,7 @@ from minicnn.runs.inputs import load_network
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import settings_of
 from minicnn.storage.atomic import check_output, results_folder
+from minicnn.storage.interrupts import INTERRUPTED, interrupts_noted
 from minicnn.terminal.report import Report, duration
 from minicnn.weights import checkpoint
 
@@ -28,7 +29,6 @@ minicnn features minicnn-demo --layers relu1_2 --shard 1/2 -o shards
 minicnn features minicnn-demo --layers relu1_2 --shard 2/2 -o shards
 minicnn features merge shards/features-1-of-2.h5 shards/features-2-of-2.h5 -o merged
 """
-INTERRUPTED = 130
 FILE = "features.h5"
 OF_SCANS = ("layers", "split", "limit", "size", "batch", "shard", "scheduler", "strict")
 EVENT_SECONDS = 1.0  # between two JSON lines of progress
@@ -223,18 +223,21 @@ def _finish(run, features, draw):
     if features.complete and run.pictures:
         used = {int(n) for r in layers.values() for n in set(r.picture.ravel()) if n >= 0}
         features.names = {number: run.pictures.name(number) for number in sorted(used)}
-    results_file.save(features, run.path)
     units = sum(len(r.dead) for r in layers.values())
-    if draw and features.complete and run.options.sheets:
-        run.report.note(f"drawing {units} units")
-        how = {"settings": run.settings, "resume": run.options.resume}
-        try:
+    try:
+        with interrupts_noted() as interrupts:
+            results_file.save(features, run.path)
+        if interrupts:
+            raise KeyboardInterrupt
+        if draw and features.complete and run.options.sheets:
+            run.report.note(f"drawing {units} units")
+            how = {"settings": run.settings, "resume": run.options.resume}
             with run.report.progress(units, "unit") as progress:
                 how["progress"] = lambda done: progress.update(done, {})
                 sheets = page.draw(features, run.net, run.pictures, run.options.output, **how)
-        except KeyboardInterrupt:
-            run.report.note(f"interrupted; the scan is in {run.path}, go on drawing with --resume")
-            return INTERRUPTED
+    except KeyboardInterrupt:
+        run.report.note(f"interrupted; the scan is in {run.path}, go on with --resume")
+        return INTERRUPTED
     dead = {name: int(r.dead.sum()) for name, r in layers.items()}
     skipped = f", {len(features.skipped)} skipped" if features.skipped else ""
     run.report.result(

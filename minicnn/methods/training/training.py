@@ -32,14 +32,14 @@ from minicnn.methods.training.step import (
 )
 from minicnn.network import build
 from minicnn.network.layers import Dropout
-from minicnn.runs.interrupts import interrupts_noted
+from minicnn.storage.interrupts import interrupts_noted
 from minicnn.weights import checkpoint
 
 STATE_FILE = "state.h5"
 
 
 class Interrupted(Exception):
-    """Ctrl-C, after the state has been written; `path` is where."""
+    """Ctrl-C or another signal, after the state has been written; `path` is where."""
 
     def __init__(self, path):
         super().__init__(path)
@@ -95,19 +95,24 @@ def run(settings, *, resume=False, log=None, progress=None, stop=None):
             record = run_.one_epoch(pictures, pool)
             if record is None:
                 return run_.net
-            if run_.epoch % settings.validate_every == 0 or run_.epoch == settings.epochs:
+            epoch = record["epoch"]
+            if epoch % settings.validate_every == 0 or epoch == settings.epochs:
                 looks = run_.place.mapping(pool)
                 how = {"device": run_.place.device, "convolution": run_.convolution}
-                record |= evaluate(run_.net, val_pictures, val_labels, looks, **how)
+                try:
+                    record |= evaluate(run_.net, val_pictures, val_labels, looks, **how)
+                except KeyboardInterrupt:  # the epoch is not closed: all of this is done again
+                    run_.save_state()
+                    raise Interrupted(run_.folder / STATE_FILE) from None
             record["seconds"] = round(time.perf_counter() - started, 1)
-            run_.history.append(record)
-            run_.save_state()
-            write_log(run_.history, run_.folder / "log.csv")
-            if run_.epoch in (settings.snapshots or ()):
-                run_.save_network(f"epoch-{run_.epoch:03d}.h5")
+            with interrupts_noted() as interrupts:
+                run_.close(record)
             if log:
                 log(record)
-    run_.save_network("last.h5")
+            if interrupts:
+                raise Interrupted(run_.folder / STATE_FILE)
+    with interrupts_noted():
+        run_.save_network("last.h5")
     return run_.net
 
 
@@ -167,8 +172,16 @@ class _Run:
         loss, right, count = self.sums.tolist()
         record = {"epoch": self.epoch + 1, "rate": self._rate(), "loss": loss / count}
         record["accuracy"] = right / count
-        self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros(3)
         return record
+
+    def close(self, record):
+        """End the epoch of a record, and write what there is then."""
+        self.epoch, self.step, self.sums = record["epoch"], 0, np.zeros(3)
+        self.history.append(record)
+        self.save_state()
+        write_log(self.history, self.folder / "log.csv")
+        if self.epoch in (self.settings.snapshots or ()):
+            self.save_network(f"epoch-{self.epoch:03d}.h5")
 
     def _rate(self):
         done = (self.epoch * self.steps + self.step) / (self.settings.epochs * self.steps)

@@ -6,9 +6,9 @@ from pathlib import Path
 from minicnn.methods.training.settings import TrainSettings
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import FLAG, RunOptions, setting, settings_of
+from minicnn.storage.interrupts import INTERRUPTED
 from minicnn.terminal.report import Report
 
-INTERRUPTED = 130
 example = """
 minicnn demo -o pictures/train/demo --size 64 --iterations 1
 minicnn demo -o pictures/val/demo --size 64 --iterations 1

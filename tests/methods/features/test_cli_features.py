@@ -9,6 +9,7 @@ from features_testing import encoded, equal, write_set
 
 import minicnn
 from minicnn.cli import main
+from minicnn.engine.cpu.workers import WorkerKilledError
 from minicnn.methods.features import cluster, results_file, scan
 from minicnn.pictures.writer import read_metadata
 
@@ -124,6 +125,33 @@ def test_threads_change_no_byte_of_sheets_and_page(features, home, done, threads
     assert features("set.h5", "-o", folder.name, "--threads", threads)[0] == 0
     for path in done.rglob("*.*"):
         assert path.read_bytes() == (folder / path.relative_to(done)).read_bytes()
+
+
+def test_a_signal_to_the_workers_too_is_an_interruption(features, home, monkeypatch):
+    def killed(*_, **__):
+        signal.raise_signal(signal.SIGTERM)
+        raise WorkerKilledError("by the same signal")
+        yield
+
+    monkeypatch.setattr(scan.picture_walk, "looked_at", killed)
+    code, _, stderr = features("set.h5", "-o", "group")
+    assert code == 143
+    assert "nothing was done yet" in stderr
+
+
+def test_a_signal_while_the_numbers_are_written_lets_it_finish(features, home, monkeypatch):
+    real = results_file.save
+
+    def save(found, path):
+        real(found, path)
+        if found.names:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(results_file, "save", save)
+    code, _, stderr = features("set.h5", "-o", "last")
+    assert code == 143
+    assert "go on with --resume" in stderr
+    assert results_file.load(home / "last" / "features.h5").complete
 
 
 def test_an_interrupted_scan_goes_on(features, home, done, monkeypatch):

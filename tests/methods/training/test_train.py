@@ -258,6 +258,33 @@ def test_command_line(data, tmp_path, capsys):
     assert cli.main(["train", *options, "--snapshots", "1,x"]) == 2
 
 
+def test_a_signal_while_an_epoch_ends_loses_none_of_it(data, tmp_path, monkeypatch):
+    evaluate, write_log = training.evaluate, training.write_log
+    whole = training.run(settings(data, tmp_path / "whole", snapshots=(1, 2)))
+
+    def interrupted(function, number):
+        def wrapped(*arguments, **how):
+            if number:
+                signal.raise_signal(number.pop())
+            return function(*arguments, **how)
+
+        return wrapped
+
+    s = settings(data, tmp_path / "run", snapshots=(1, 2))
+    monkeypatch.setattr(training, "evaluate", interrupted(evaluate, [signal.SIGINT]))
+    with pytest.raises(training.Interrupted):
+        training.run(s)
+    assert not (tmp_path / "run" / "log.csv").exists()  # the epoch is looked at again
+    monkeypatch.setattr(training, "write_log", interrupted(write_log, [signal.SIGTERM]))
+    with pytest.raises(training.Interrupted):
+        training.run(s, resume=True)
+    assert (tmp_path / "run" / "epoch-001.h5").exists()
+    net = training.run(s, resume=True)
+    for name, values in whole.params.items():
+        assert np.array_equal(net.params[name], values)
+    assert (tmp_path / "run" / "epoch-002.h5").exists()
+
+
 def test_ctrl_c_at_the_command_line(data, tmp_path, capsys, monkeypatch):
     assert threading.current_thread() is threading.main_thread()
     one_step = training._Run._one_step
