@@ -17,22 +17,11 @@ from minicnn.objectives.guidance import GuidedStyleLoss, at_layer
 
 
 def style_loss(net, evaluator, content, styles, layers, normalisation, blend, masks):
-    """Return the style term of a style transfer.
+    """Return the style term of a style transfer, a `GramStyleLoss` or a `GuidedStyleLoss`.
 
-    Parameters
-    ----------
-    net : Network
-    evaluator : from `engine.select.evaluator_of`
-    content : array (1, 3, H, W), for its size
-    styles : list of arrays (1, 3, H', W')
-    layers, normalisation, blend
-        As `style_layers`, `gram` and `blend` of `loss.style_objective`.
-    masks : (content_masks, style_masks)
-        As there.
-
-    Returns
-    -------
-    GramStyleLoss or GuidedStyleLoss
+    `evaluator` is from `engine.select.evaluator_of`, `content` (1, 3, H, W) counts for its size
+    alone, `styles` is a list of arrays (1, 3, H', W'). The others are those of
+    `loss.style_objective`, and `masks` its (content_masks, style_masks).
     """
     weights, (content_masks, style_masks) = layer_weights(layers), masks
     targets = [
@@ -49,10 +38,7 @@ def style_loss(net, evaluator, content, styles, layers, normalisation, blend, ma
 def blended(targets, weights):
     """Mix the targets of several style pictures: Σ_k b_k A_k, with b = weights / Σ weights.
 
-    Parameters
-    ----------
-    targets : list of dict, one per style picture, layer -> mean Gram matrix, same layers in each
-    weights : list of float, not negative, one per style picture
+    `targets` has {layer: mean Gram matrix} of each picture, with the same layers.
     """
     total = float(sum(weights))
     if len(weights) != len(targets) or min(weights, default=-1) < 0 or not 0 < total < float("inf"):

@@ -57,14 +57,9 @@ ENGINES = {
 
 
 def evaluator_of(net, how=None, torus=False):
-    """Return what has `forward(x, taps)` and `backward(dys)`, as `Network` has.
+    """Return what has `forward(x, taps)` and `backward(dys)`, as the `Network` has.
 
-    Parameters
-    ----------
-    net : Network
-    how : Evaluation, optional
-    torus : bool
-        The picture goes on at its opposite edge, see `torus`.
+    On a `torus` the picture goes on at its opposite edge, see `network.torus`.
     """
     how = how or Evaluation()
     if how.tile is not None:
@@ -81,15 +76,9 @@ def evaluator_of(net, how=None, torus=False):
 
 
 def device_function(objective, net, x, how):
-    """Return a `WeightedSum` on the network, compiled for the device of x, or None.
+    """Return a `WeightedSum` on the network, compiled for the device of x (1, 3, H, W), or None.
 
-    Parameters
-    ----------
-    objective : WeightedSum
-    net : Network
-    x : array (1, 3, H, W), a picture
-    how : Evaluation
-        With tiles, or explicit, nothing is compiled.
+    With tiles, or explicit, nothing is compiled.
 
     Raises
     ------
@@ -138,15 +127,9 @@ def replaying(evaluator, only_grams=()):
 
 
 def mean_grams(evaluator, x, layers, guides=None):
-    """Return {layer: mean Gram matrix (N, C, C)} of a picture, or of a region of it.
+    """Return {layer: mean Gram matrix (N, C, C)} of a picture x (N, C, H, W), or of a region of it.
 
-    Parameters
-    ----------
-    evaluator : from `evaluator_of`
-    x : array (N, C, H, W)
-    layers : list of str
-    guides : dict, layer -> array (P, Q), optional
-        How much of each position lies in the region, see `guidance`.
+    `guides` is {layer: how much of each position lies in the region (P, Q)}, see `guidance`.
     """
     if isinstance(evaluator, TiledEvaluator):
         return evaluator.mean_grams(x, layers, guides)

@@ -22,14 +22,10 @@ from minicnn.network.network import Network
 class HaloTile(NamedTuple):
     """A tile of the picture: what is cut out, and which positions of each layer belong to it.
 
-    Attributes
-    ----------
-    crop : ((top, bottom), (left, right)), pixels, ends excluded
-        With the halo. On a torus they may lie outside of the picture.
-    own : dict, layer -> (slice, slice)
-        The tile's positions in the maps of the crop; layers where it has none are left out.
-    whole : dict, layer -> (slice, slice)
-        The same in the maps of the whole picture.
+    `crop` is ((top, bottom), (left, right)) in pixels, ends excluded, with the halo; on a torus it
+    may lie outside of the picture. `own` is {layer: (slice, slice)}, the tile's positions in the
+    maps of the crop, without layers where it has none; `whole` is the same in the maps of the whole
+    picture.
     """
 
     crop: tuple
@@ -40,18 +36,11 @@ class HaloTile(NamedTuple):
 class TiledEvaluator:
     """A network evaluated over a picture, one tile after the other.
 
-    Parameters
-    ----------
-    net : Network
-        For the geometry.
-    evaluator : what has `forward` and `backward`, as `Network` has
-    side : int
-        Rows and columns of a tile in pixels without its halo; rounded up to a multiple of the
-        strides.
-    torus : bool
-        The picture goes on at its opposite edge, as in `torus`. `net` and `evaluator` are those
-        with padding all the same: no position that counts sees any. Sides must be multiples of
-        all strides.
+    `net` has the geometry; `evaluator` computes, as `Network` does. A tile has `side` rows and
+    columns without its halo, rounded up to a multiple of the strides. On a `torus` the picture goes
+    on at its opposite edge, as in `network.torus`; `net` and `evaluator` have padding all the same,
+    since no position that counts sees any, and the picture's sides must be multiples of all
+    strides.
     """
 
     def __init__(self, net, evaluator, side, *, torus=False):
@@ -63,10 +52,7 @@ class TiledEvaluator:
     def tiles(self, layers, shape):
         """Return the `HaloTile`s of a picture of `shape` (N, C, H, W) for these layers.
 
-        Raises
-        ------
-        MinicnnError
-            If a layer is unknown or sees the whole picture at once, or the picture is too small.
+        They are refused where a layer is unknown or sees the whole picture at once.
         """
         key = (tuple(layers), tuple(shape[1:]))
         if key not in self._known:
@@ -95,10 +81,7 @@ class TiledEvaluator:
     def add_backward(self, dx, acts, dys, tile):
         """Add to dx (N, C, H, W) what the gradients at a tile's own positions hand back.
 
-        Parameters
-        ----------
-        acts : dict, layer -> activation of the crop, from `forward` just before
-        dys : dict, layer -> gradient at the tile's own positions
+        `acts` are the activations of the crop, from `visit` just before, `dys` the gradients.
         """
         whole = {}
         for name, dy in dys.items():
@@ -127,15 +110,7 @@ class TiledEvaluator:
         return found
 
     def mean_grams(self, x, layers, guides=None):
-        """Return {layer: mean Gram matrix (N, C, C)} of the picture, or of a region of it.
-
-        Parameters
-        ----------
-        x : array (N, C, H, W)
-        layers : list of str
-        guides : dict, layer -> array (P, Q), optional
-            How much of each position lies in the region, see `guidance`.
-        """
+        """Return the mean Gram matrices of a picture or of a region, see `select.mean_grams`."""
         maps, sums = self.maps(layers, x.shape), dict.fromkeys(layers, 0.0)
         for tile in self.tiles(layers, x.shape):
             for name, f in self.visit(x, tile, keep=False).items():
@@ -191,12 +166,9 @@ class TiledEvaluator:
 def _along(seen, counts, length, side, step, torus):
     """Cut one axis; return [(start, end, {layer: (first, end, first in the crop)})].
 
-    Parameters
-    ----------
-    seen : dict, layer -> (size, stride, offset) along this axis, a `receptive_fields.Field`
-    counts : dict, layer -> positions of the whole picture
-    length, side, step : int
-        Pixels of the picture and of a tile, and the multiple at which a tile may begin.
+    Along this axis, `seen` has (size, stride, offset) of each layer, as a `receptive_fields.Field`,
+    `counts` its positions in the whole picture. `length` and `side` are pixels of the picture and
+    of a tile, which may begin at multiples of `step`.
     """
     side = -(-side // step) * step
     starts = list(range(0, max(step, length // step * step), side))

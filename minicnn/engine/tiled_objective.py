@@ -29,18 +29,9 @@ from minicnn.objectives.weighted_sum import ImageFunction
 class TiledFunction(ImageFunction):
     """A `WeightedSum` as a function of the picture, fun(x) -> (value, gradient), in tiles.
 
-    Equal to `ImageFunction` to the rounding of sums in another order. Priors see the whole
-    picture at once: they need a few arrays of its size, no activations.
-
-    Parameters
-    ----------
-    objective : WeightedSum, of `ContentLoss`, `GramStyleLoss` and `GuidedStyleLoss`
-    evaluator : TiledEvaluator
-
-    Raises
-    ------
-    MinicnnError
-        If it has another objective.
+    Equal to `ImageFunction` to the rounding of sums in another order. Priors see the whole picture
+    at once: they need a few arrays of its size, no activations. Other objectives than
+    `ContentLoss`, `GramStyleLoss` and `GuidedStyleLoss` are refused.
     """
 
     def __init__(self, objective, evaluator):
@@ -143,14 +134,9 @@ class TiledFunction(ImageFunction):
 class _Region(NamedTuple):
     """One Gram matrix to be compared: that of a layer, or of a region of it (see `guidance`).
 
-    Attributes
-    ----------
-    name, layer : str, the term and the layer
-    guide : array (P, Q), how much of each position lies in the region; None for all of it
-    area : float, the sum of the guide
-    target : array (C, C) or (N, C, C)
-    factor : float, c
-    positions : int, M
+    `guide` (P, Q) is how much of each position lies in the region, None for all of it, and `area`
+    its sum; `target` is (C, C) or (N, C, C); `factor` and `positions` are the c and M of the
+    formula.
     """
 
     name: str

@@ -54,13 +54,7 @@ def check_vjp(function, vjp, x, rng, *, step=STEP):
 
     Returns
     -------
-    float
-        Relative error, 0 to 2.
-
-    Raises
-    ------
-    MinicnnError
-        If dx has not the shape of x.
+    float, the relative error, 0 to 2
     """
     xp = array_module(x)
     dy = xp.asarray(rng.standard_normal(xp.asarray(function(x)).shape))
@@ -73,20 +67,9 @@ def check_vjp(function, vjp, x, rng, *, step=STEP):
 
 
 def check_params(function, vjp, params, rng, *, step=STEP):
-    """Compare the gradient of each parameter with central differences.
+    """Return {name: relative error} of the gradients of parameters, {name: float64 array}.
 
-    Parameters
-    ----------
-    function : callable
-        {name: array} -> y
-    vjp : callable
-        (dy, {name: array}) -> {name: gradient}
-    params : dict of float64 arrays
-
-    Returns
-    -------
-    dict
-        Name -> relative error, 0 to 2.
+    `function` takes such a dict and `vjp` returns one, else they are those of `check_vjp`.
     """
 
     def one(name):
@@ -102,13 +85,7 @@ def check_params(function, vjp, params, rng, *, step=STEP):
 
 
 def check_adjoint(forward, adjoint, x_shape, rng):
-    """Compare a linear map x -> y with its adjoint y -> x.
-
-    Returns
-    -------
-    float
-        Relative error of <A x, y> against <x, Aᵀ y>, 0 to 2.
-    """
+    """Return the relative error of <A x, y> against <x, Aᵀ y> for a linear map x -> y."""
     x = rng.standard_normal(x_shape)
     ax = forward(x)
     y = rng.standard_normal(ax.shape)
@@ -128,23 +105,7 @@ def relative_error(a, b):
 
 
 def run(op=None, cases=CASES):
-    """Check one operation or objective, or all of them.
-
-    Parameters
-    ----------
-    op : str, optional
-        A key of `cases`.
-    cases : dict, name -> function of a random generator that yields cases
-
-    Returns
-    -------
-    list of Result
-
-    Raises
-    ------
-    MinicnnError
-        If there is no such operation.
-    """
+    """Return a `Result` for every check of one operation or objective, or of all `cases`."""
     if op is not None and op not in cases:
         raise MinicnnError(f"no gradient check for {op!r}; there is {', '.join(cases)}")
     return [

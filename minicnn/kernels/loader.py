@@ -65,14 +65,8 @@ def signatures(text, dtype, half_columns=False):
 def arguments(name, parameters, given):
     """Return `given` as the kernel takes it: arrays as they are, numbers in the parameter's type.
 
-    None stands for a pointer to nothing.
-
-    Raises
-    ------
-    TypeError
-        If an argument does not fit: an error of ours, not of the user.
-    MinicnnError
-        If an array is too large.
+    None stands for a pointer to nothing. What does not fit is a TypeError: an error of ours, not of
+    the user, who is told that an array is too large.
     """
     if len(given) != len(parameters):
         raise TypeError(f"{name} takes {len(parameters)} arguments, got {len(given)}")
@@ -113,14 +107,7 @@ class Module:
 
 @cache
 def module(dtype, half_columns=False):
-    """Return the compiled kernels: one instance, which CuPy also caches on disk.
-
-    Parameters
-    ----------
-    dtype : {"float32", "float64"}
-    half_columns : bool
-        Whether the columns of `plan.cu` are float16.
-    """
+    """Return the kernels for a dtype: one instance, which CuPy also caches on disk."""
     return Module(dtype, half_columns)
 
 

@@ -18,13 +18,7 @@ def strip_bytes():
 
 
 class Strips:
-    """The strips of one run: as large as its memory has allowed so far.
-
-    Attributes
-    ----------
-    bytes : int
-        About how many bytes the columns of a strip may take.
-    """
+    """The strips of one run, of about `bytes`: as large as its memory has allowed so far."""
 
     def __init__(self, size=LARGEST):
         self.bytes = size
@@ -41,17 +35,8 @@ class Strips:
     def fitted(self, compute, release=lambda: None):
         """Return compute(), with smaller strips from then on if memory does not suffice.
 
-        Parameters
-        ----------
-        compute : callable
-            May be begun again; these strips are `in_use` then.
-        release : callable
-            Called before it is begun again: gives unused memory back to the device.
-
-        Raises
-        ------
-        MemoryError
-            If it does not even do with the smallest strips. CuPy's error is one.
+        compute() is begun again then, after release(), which gives unused memory back to the
+        device. With the smallest strips, MemoryError is raised; CuPy's error is one.
         """
         while True:
             try:

@@ -98,16 +98,9 @@ class OnTorus(Layer):
 
 
 def tv_on_torus(x):
-    """Total variation, mean of all squared neighbour differences, the opposite edges neighbours.
+    """Return total variation and its gradient; opposite edges of x (N, C, H, W) are neighbours.
 
-    Parameters
-    ----------
-    x : array, shape (N, C, H, W)
-
-    Returns
-    -------
-    value : float, summed in float64
-    dx : array of the shape and dtype of x
+    The value is the mean of all squared neighbour differences, summed in float64.
     """
     xp, factor = array_module(x), 1 / x[0].size
     value, dx = 0.0, xp.zeros_like(x)

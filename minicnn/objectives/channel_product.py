@@ -45,13 +45,8 @@ class ChannelProduct(NamedTuple):
 class DeferredSum(WeightedSum):
     """A `WeightedSum` that hands out the gradients of Gram matrices as `ChannelProduct`.
 
-    Parameters
-    ----------
-    total : WeightedSum
-        It is not changed.
-    mean_gram : callable
-        Computes Gram matrices instead of `gram.mean_gram`, for an evaluator whose `backward` takes
-        `ChannelProduct`.
+    `total` is not changed; mean_gram(f) stands for `gram.mean_gram`. It is for an evaluator whose
+    `backward` takes `ChannelProduct`.
     """
 
     def __init__(self, total, mean_gram):

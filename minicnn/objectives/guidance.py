@@ -25,16 +25,9 @@ from minicnn.objectives.layer_losses import sum_squares
 
 
 def guided_gram(f, guides):
-    """Return the mean Gram matrix of every region, G_r.
+    """Return the mean Gram matrix of every region, G_r: (N, R, C, C) for f (N, C, P, Q).
 
-    Parameters
-    ----------
-    f : array, shape (N, C, P, Q)
-    guides : array, shape (R, P, Q), of the dtype of f, none of them 0 everywhere
-
-    Returns
-    -------
-    array, shape (N, R, C, C)
+    The guides (R, P, Q) have the dtype of f; none of them is 0 everywhere.
     """
     xp, rows = array_module(f), _rows(f)
     columns = rows.transpose(0, 2, 1)  # (N, M, C)
@@ -43,20 +36,10 @@ def guided_gram(f, guides):
 
 
 def guided_style(f, guides, targets, factor):
-    """Return E with c = `factor`, and its gradient.
+    """Return E with c = `factor`, and its gradient, an array like f (N, C, P, Q).
 
-    Parameters
-    ----------
-    f : array, shape (N, C, P, Q)
-    guides : array, shape (R, P, Q)
-        A region that is 0 everywhere says nothing.
-    targets : array, shape (R, C, C), A_r
-    factor : float
-
-    Returns
-    -------
-    value : float
-    df : array like f
+    A region of the guides (R, P, Q) that is 0 everywhere says nothing; the targets A_r are (R, C,
+    C).
     """
     xp = array_module(f)
     rows, positions = _rows(f), f[0, 0].size

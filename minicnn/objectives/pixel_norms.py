@@ -10,16 +10,11 @@ from minicnn.objectives.total_variation import factor_of
 
 
 def alpha_norm(x, alpha=6.0, normalisation="mean"):
-    """Alpha-norm to the power alpha, sum |x|^alpha; it keeps the pixels within a range.
+    """Alpha-norm to the power alpha, sum |x|^alpha, alpha >= 1; it keeps the pixels within a range.
 
-    The derivative is alpha · |x|^(alpha-1) · sign(x). With alpha = 2 it is the squared Euclidean
-    norm of Simonyan et al. 2013 (arXiv 1312.6034); Mahendran & Vedaldi use 6.
-
-    Parameters
-    ----------
-    x : array, as above
-        Picture minus the mean colour, so that 0 is mean grey.
-    alpha : float, at least 1
+    x is the picture minus the mean colour, so that 0 is mean grey. The derivative is alpha ·
+    |x|^(alpha-1) · sign(x). With alpha = 2 it is the squared Euclidean norm of Simonyan et al. 2013
+    (arXiv 1312.6034); Mahendran & Vedaldi use 6.
     """
     if not 1 <= alpha < float("inf"):
         raise MinicnnError(
@@ -35,23 +30,11 @@ def alpha_norm(x, alpha=6.0, normalisation="mean"):
 
 
 def colour_norm(x, alpha=6.0, normalisation="mean"):
-    """Alpha-norm of the colour of each pixel, sum over pixels of (sum_c x²)^(alpha/2).
+    """Alpha-norm of the colour of each pixel, sum over pixels of (sum_c x²)^(alpha/2), alpha >= 2.
 
-    Mahendran & Vedaldi 2016 (arXiv 1512.02017): it does not depend on the direction of a colour,
-    as the sum over single channels does. The derivative is alpha · (sum_c x²)^(alpha/2 - 1) · x.
-
-    Parameters
-    ----------
-    x : array, as above
-        Picture minus the mean colour.
-    alpha : float, at least 2
-    normalisation : {"mean", "sum"}
-        The mean is over the H·W pixels here.
-
-    Returns
-    -------
-    value : float, summed in float64
-    dx : array of the shape and dtype of x
+    x is the picture minus the mean colour; "mean" is over the H·W pixels here. Mahendran & Vedaldi
+    2016 (arXiv 1512.02017): it does not depend on the direction of a colour, as the sum over single
+    channels does. The derivative is alpha · (sum_c x²)^(alpha/2 - 1) · x.
     """
     if not 2 <= alpha < float("inf"):
         raise MinicnnError(f"colour norm with alpha = {alpha}; use a number of at least 2")

@@ -20,24 +20,11 @@ SHRINK = 0.66
 
 
 def strong_wolfe(phi, value, slope, first, evaluations=20):
-    """Return a step that meets both conditions, or the best that meets the first.
+    """Return (step, settled): a step that meets both conditions, or the best that meets the first.
 
-    Parameters
-    ----------
-    phi : callable, t -> (φ(t), φ'(t))
-    value, slope : float
-        φ(0) and φ'(0) < 0.
-    first : float, positive
-        The first trial.
-    evaluations : int
-        Calls of phi at most.
-
-    Returns
-    -------
-    step : float, or None
-        None if no trial has a lower value. Unless the last trial was another, see `settled`.
-    settled : bool
-        Both conditions are met, and the step is the last trial.
+    phi(t) returns (φ(t), φ'(t)); `value` and `slope` are φ(0) and φ'(0) < 0; `first` is the first
+    trial, positive, and `evaluations` how often phi is called at most. The step is None if no trial
+    has a lower value. `settled`: both conditions are met, and the step is the last trial.
     """
     search = _Search(phi, value, slope, evaluations)
     low, t = (0.0, value, slope), first

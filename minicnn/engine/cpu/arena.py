@@ -6,17 +6,10 @@ import numpy as np
 
 
 class Arena:
-    """Buffers of numbers of one dtype.
+    """Buffers of numbers of one dtype, each of `size` numbers: as many as the largest array has.
 
-    Every buffer is as large as the largest array wanted. The system gives memory to the pages that
-    are written alone, so `take` prefers the buffer that has been written far enough, but not
-    farther than need be.
-
-    Parameters
-    ----------
-    dtype : numpy dtype
-    size : int
-        Numbers in the largest array that will be taken.
+    The system gives memory to the pages that are written alone, so `take` prefers the buffer that
+    has been written far enough, but not farther than need be.
     """
 
     def __init__(self, dtype, size):

@@ -14,11 +14,8 @@ from minicnn.ops.shapes import convolved, pair
 class FastConvolution:
     """Stands in for the module `ops.conv2d`.
 
-    Parameters
-    ----------
-    frozen : bool
-        The weights will not change any more: transform each of them once and keep the result, in
-        `filters`. While training, they are transformed anew in every call.
+    `frozen` weights will not change any more: each is transformed once and kept so, in `filters`.
+    While training, they are transformed anew in every call.
     """
 
     def __init__(self, *, frozen=False):

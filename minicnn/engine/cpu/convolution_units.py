@@ -10,21 +10,12 @@ from minicnn.ops.shapes import pair
 
 
 class Unit:
-    """What all units share.
+    """What all units share: forward(xs) -> activation, and backward(g), which feeds the plan.
 
-    Each has forward(xs) -> activation, and backward(g), which hands its gradients to the plan.
-
-    Attributes
-    ----------
-    name : str
-        The activation that it makes.
-    inputs : tuple of str
-    masks : bool
-        Whether the bits of a ReLU are to be applied to the gradient of its activation.
-    hands_on : bool
-        Whether a gradient that it hands down may be a view of the one that came.
-    recomputed : Recomputed or None
-        What stands for its activation if that is not kept.
+    `name` is the activation that it makes of `inputs`; `masks`: whether the bits of a ReLU are to
+    be applied to the gradient of its activation; `hands_on`: whether a gradient that it hands down
+    may be a view of the one that came; `recomputed`: what stands for its activation if that is not
+    kept.
     """
 
     masks = False

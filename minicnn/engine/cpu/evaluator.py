@@ -9,17 +9,11 @@ from minicnn.engine.cpu.threads import Crew
 class FastEvaluator:
     """Has `forward` and `backward` as `Network` has, with the fast convolution on threads.
 
-    Parameters
-    ----------
-    net : Network
-        Its weights are transformed once, at the first use of each layer, and kept so. It is not
-        changed; a caller that lets go of it gives up the memory of weights that are not needed
-        any more, see `frozen`.
-    threads : int, optional
-        See `threads.thread_count`.
-    low_memory : bool
-        Keep no activation that can be `recomputed`, where there is no `Network.backward`: in
-        `replay`, `mean_grams` and a forward pass with keep=False.
+    The weights of `net` are transformed once, at the first use of each layer, and kept so. It is
+    not changed; a caller that lets go of it gives up the memory of weights that are not needed any
+    more. `threads` is as in `threads.thread_count`. With `low_memory` no activation is kept that
+    can be `recomputed`, where there is no `Network.backward`: in `replay`, `mean_grams` and a
+    forward pass with keep=False.
     """
 
     def __init__(self, net, threads=None, low_memory=False):
@@ -68,16 +62,8 @@ class Replay:
     """Forward and gradient again and again for pictures of one size: a compiled `plan`.
 
     It has no rules but the gradient. The activations that it returns are its own, valid until its
-    next forward pass.
-
-    Parameters
-    ----------
-    frozen : FrozenNetwork
-    crew : Crew
-    low_memory : bool
-    only_grams : collection of str
-        Taps of which nothing is read but `mean_gram`. With `low_memory`, what such a tap returns
-        may be a `recomputed.Recomputed`.
+    next forward pass. Of the taps `only_grams` nothing is read but `mean_gram`; with `low_memory`,
+    what such a tap returns may be a `recomputed.Recomputed`.
     """
 
     def __init__(self, frozen, crew, low_memory=False, only_grams=()):

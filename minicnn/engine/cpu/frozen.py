@@ -11,16 +11,7 @@ class FrozenNetwork:
 
     The table is its own: the network that it was made from keeps every weight. Filters leave the
     table once they are transformed, so a caller that lets go of the network gives their memory up.
-
-    Parameters
-    ----------
-    net : Network
-
-    Attributes
-    ----------
-    net : Network
-        With the same layers and that table; its forward pass needs this `convolution`.
-    convolution : FastConvolution, frozen
+    The forward pass of `net` needs this `convolution`.
     """
 
     def __init__(self, net):

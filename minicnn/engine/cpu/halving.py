@@ -14,19 +14,10 @@ from minicnn.engine.cpu import bits, pooling
 class Halving:
     """A pooling of 2x2 windows of what a ReLU has made, and its gradient, for parts of rows.
 
-    Of both kinds all that the gradient needs is one bit for each input: of the mean whether it is
-    positive, of the maximum whether it is the first largest one of its window too. The gradient is
-    that of the window, over the count of the mean, where there is a bit.
-
-    Parameters
-    ----------
-    x_shape, y_shape : (int, int, int, int), (N, C, H, W) before and after
-    layer : MaxPool2d or AvgPool2d
-    largest : bool
-        Maxima, else means.
-    keep : bool
-        Whether `Unpooled` will be made of this.
-    dtype : numpy dtype
+    Maxima if `largest`, else means. Of both kinds all that the gradient needs is one bit for each
+    input: of the mean whether it is positive, of the maximum whether it is the first largest one of
+    its window too. The gradient is that of the window, over the count of the mean, where there is a
+    bit. `keep` says whether `Unpooled` will be made of this.
     """
 
     def __init__(self, x_shape, y_shape, layer, *, largest, keep, dtype):
@@ -81,13 +72,7 @@ def _winners(calls, left, right, pairs, y, found):
 
 
 class Unpooled:
-    """The gradient of what a `Halving` reads, made row by row when it is wanted.
-
-    Parameters
-    ----------
-    dy : array (N, C, P, Q), channels last in memory
-    halving : Halving
-    """
+    """The gradient of what a `Halving` reads, made row by row when wanted; dy: channels last."""
 
     def __init__(self, dy, halving):
         self.dy, self.halving = dy.transpose(0, 2, 3, 1), halving

@@ -34,22 +34,12 @@ class Gradient(NamedTuple):
 
 
 class Plan:
-    """Forward and backward pass for pictures of one shape.
+    """Forward and backward pass for pictures of one shape (N, C, H, W), and one tuple of taps.
 
-    Parameters
-    ----------
-    net : Network
-        Its parameters must not change any more.
-    convolution : engine.conv2d.FastConvolution
-        With frozen weights; may be shared between plans.
-    shape : (int, int, int, int)
-        Of the pictures, (N, C, H, W).
-    taps : tuple of str
-    keep : bool
-        Whether `backward` will be called.
-    recompute : collection of str, optional
-        If given, the first convolution's activation is not kept where none but a 3x3 convolution
-        reads it. As a tap it must be one of these, and comes as a `recomputed.Recomputed`.
+    The parameters of `net` must not change any more; `convolution` is a frozen `FastConvolution`,
+    which plans may share. `keep` says whether `backward` will be called. If `recompute` is given,
+    the first convolution's activation is not kept where none but a 3x3 convolution reads it. As a
+    tap it must be one of these, and comes as a `recomputed.Recomputed`.
     """
 
     def __init__(self, net, convolution, shape, taps, *, keep=True, recompute=None):
@@ -102,17 +92,9 @@ class Plan:
         return acts
 
     def backward(self, dys):
-        """Return the gradient of the picture.
+        """Return the gradient of the picture, for {tap: array (N, C, H, W) or `ChannelProduct`}.
 
-        Parameters
-        ----------
-        dys : dict, tap -> array (N, C, H, W) or `ChannelProduct`
-            The latter is multiplied part by part, never as a whole.
-
-        Raises
-        ------
-        MinicnnError
-            If there is no tap of some name, or a gradient has another shape than its activation.
+        The latter is multiplied part by part, never as a whole.
         """
         for name, dy in dys.items():
             if name not in self.held:

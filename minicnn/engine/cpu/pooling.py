@@ -26,17 +26,8 @@ def suits(layer):
 class Windows:
     """A max or average pooling without padding, and its gradient, for bands of rows.
 
-    Parameters
-    ----------
-    x_shape, y_shape : (int, int, int, int), (N, C, H, W) before and after
-    layer : MaxPool2d or AvgPool2d
-    largest : bool
-        Maxima, else means.
-    keep : bool
-        Whether `backward` will be called.
-    drop : bool
-        Whether a window whose maximum is not positive lets no gradient through.
-    dtype : numpy dtype
+    Maxima if `largest`, else means; `keep` says whether `backward` will be called, `drop` whether a
+    window whose maximum is not positive lets no gradient through.
     """
 
     def __init__(self, x_shape, y_shape, layer, *, largest, keep, drop, dtype):

@@ -23,15 +23,7 @@ def panels(U):
 
 
 def by(calls, V, U, M):
-    """Note M = V U.
-
-    Parameters
-    ----------
-    calls : Calls
-    V : array (F, T, C)
-    U : array (F, C, K), or its `panels`
-    M : array (F, T, K)
-    """
+    """Note M = V U for V (F, T, C), U (F, C, K) or its `panels`, and M (F, T, K)."""
     (_, T, C), K = V.shape, M.shape[2]
     rows = T
     if U.ndim == 3 and BLOCK * C * K <= SMALL:

@@ -18,17 +18,8 @@ from minicnn.engine.cpu.recorded_calls import Calls
 class Recomputed:
     """An activation (N, C, H, W) that has no memory, for `winograd.TileCorrelation` and for a plan.
 
-    Parameters
-    ----------
-    shape : (int, int, int, int)
-    dtype : numpy dtype
-    rectified : bool
-        Whether there is a ReLU behind the convolution.
-
-    Attributes
-    ----------
-    correlation : columns.ColumnCorrelation
-        What computes it; of the last picture.
+    `rectified`: there is a ReLU behind the convolution. What computes it, of the last picture, is
+    `correlation`, a `columns.ColumnCorrelation`.
     """
 
     ndim = 4

@@ -15,14 +15,7 @@ PASS_WORK = 50  # what a pass over the numbers of an array counts, for each of t
 
 
 class Calls:
-    """The calls of one worker, in order.
-
-    Parameters
-    ----------
-    scratch : engine.scratch.Scratch, optional
-        Memory of that worker, for what the calls hand to each other; that of this thread by
-        default.
-    """
+    """The calls of one worker, in order, with its `Scratch`; by default that of this thread."""
 
     def __init__(self, scratch=None):
         self.buffer = scratch.buffer if scratch else buffer
@@ -44,14 +37,7 @@ class Calls:
 def share(scratches, items, note, work):
     """Return a stage in which every worker has a share of neighbouring items.
 
-    Parameters
-    ----------
-    scratches : list of Scratch, one for each worker
-    items : sequence
-    note : callable, note(calls, item)
-        Notes the calls of an item.
-    work : int
-        Multiplications in all, see `worth`.
+    note(calls, item) notes the calls of an item; `work` is multiplications in all, see `worth`.
     """
     stage, scratches = [], scratches[: worth(work)]
     edges = [len(items) * i // len(scratches) for i in range(len(scratches) + 1)]

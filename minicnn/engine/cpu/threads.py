@@ -44,12 +44,7 @@ def one_blas_thread():
 class Crew:
     """Worker threads that are kept, with their scratch memory, from one evaluation to the next.
 
-    The thread that gives the work is one of the workers.
-
-    Parameters
-    ----------
-    wanted : int, optional
-        See `thread_count`.
+    There are `thread_count(wanted)`; the thread that gives the work is one of them.
     """
 
     def __init__(self, wanted=None):
@@ -73,10 +68,7 @@ class Crew:
     def run(self, tasks):
         """Call every one of at most `count` functions, each in a thread; return when all have.
 
-        Raises
-        ------
-        Exception
-            The first that a function has raised.
+        The first exception that one of them has raised is raised here.
         """
         done = SimpleQueue()
         others = list(zip(self._inboxes, tasks[1:], strict=False))

@@ -57,21 +57,11 @@ def transform_filters(w, m, dtype):
 
 
 def correlate(x, U, b, padding, *, flipped=False):
-    """Return y[n,k] = b[k] + Σ_c w[k,c] * x[n,c], stride 1, any padding.
+    """Return y[n,k] = b[k] + Σ_c w[k,c] * x[n,c], (N, K, P, Q), stride 1, any padding.
 
-    Parameters
-    ----------
-    x : array (N, C, H, W)
-    U : array ((m + 2)², C, K), or its `products.panels`
-        The filters w, from `transform_filters`; its last two axes exchanged if `flipped`.
-    b : array (K,) or None
-    padding : (int, int)
-    flipped : bool
-        Take the filters flipped in r and s: the gradient of the data.
-
-    Returns
-    -------
-    y : array (N, K, P, Q)
+    U ((m + 2)², C, K), or its `products.panels`, is from `transform_filters`; with its last two
+    axes exchanged if `flipped`: then the filters are taken flipped in r and s, for the gradient of
+    the data.
     """
     N, C, H, W = x.shape
     K, P, Q = U[0].size // C, H + 2 * padding[0] - 2, W + 2 * padding[1] - 2
@@ -97,19 +87,11 @@ class Rows:
 class TileCorrelation:
     """What `correlate` computes, part by part, as a program of `recorded_calls`.
 
-    Parameters
-    ----------
-    x : `Rows`, or what has its attributes and `read`, which may note calls that make the rows
-    U, b, padding, flipped
-        Those of `correlate`.
-    target : callable, target(calls, pictures, rows) -> array (n, rows, Q, K), contiguous
-        Where a part of y goes, a slice of pictures and one of rows.
-    then : callable, then(calls, part, pictures, rows), optional
-        Notes what is to be done with each part of y while it is in the cache.
-    size : int
-        Bytes of a chunk of transformed input, and of products before they are transformed back.
-    then_work : int
-        Multiplications of `then` in all, see `calls.worth`.
+    x is a `Rows`, or what has its attributes and `read`, which may note calls that make the rows.
+    target(calls, pictures, rows) returns where a part of y goes, (n, rows, Q, K), contiguous, for a
+    slice of pictures and one of rows; then(calls, part, pictures, rows) notes what is to be done
+    with it while it is in the cache, `then_work` multiplications in all. `size` is bytes of a chunk
+    of transformed input, and of products before they are transformed back.
     """
 
     def __init__(

@@ -39,14 +39,9 @@ def neighbours(parts, workers):
 def transform(calls, L, rows, low, H, first, m, V):
     """Note V = L d Lᵀ of tiles d of k x k pixels, m apart, with zeros beyond the edges of x.
 
-    Parameters
-    ----------
-    L : array (n, k)
-    rows : array (pictures, rows, W, C)
-        Rows of x from the row `low` on; x has H of them.
-    first : (int, int)
-        The row of x at which the tiles begin, and the columns of zeros before x.
-    V : array (n column frequencies, n row frequencies, pictures, tile rows, tile columns, C)
+    L is (n, k). `rows` (pictures, rows, W, C) are those of x from the row `low` on; x has H of
+    them. `first` is the row of x at which the tiles begin, and the columns of zeros before x. V is
+    (n column frequencies, n row frequencies, pictures, tile rows, tile columns, C).
     """
     (n, k), (N, count, columns, C), (top, left) = L.shape, V.shape[2:], first
     W, width = rows.shape[2], m * (columns - 1) + k

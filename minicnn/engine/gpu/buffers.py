@@ -4,17 +4,7 @@ import numpy as np
 
 
 class Buffers:
-    """Makes arrays, and knows how much they take.
-
-    Parameters
-    ----------
-    xp : module, numpy or cupy, optional
-        None only counts: `new` returns None.
-
-    Attributes
-    ----------
-    bytes : int
-    """
+    """Makes arrays of `xp`, and counts their `bytes`; without `xp` it counts alone."""
 
     def __init__(self, xp=None):
         self.xp, self.bytes = xp, 0

@@ -28,14 +28,7 @@ KINDS = {ContentLoss: ContentTerm, GramStyleLoss: StyleTerm}
 
 
 def obstacle(net, objective, shape):
-    """Return why an objective cannot be compiled, or None.
-
-    Parameters
-    ----------
-    net : Network
-    objective : WeightedSum
-    shape : (N, 3, H, W)
-    """
+    """Return why a `WeightedSum` cannot be compiled for pictures of `shape`, or None."""
     for _, term in objective.objectives.values():
         if type(term) not in KINDS:
             return f"it has the term {type(term).__name__}"
@@ -46,13 +39,7 @@ def obstacle(net, objective, shape):
 
 
 def compile_objective(net, objective, shape, machine):
-    """Return a `CompiledObjective`, with as large strips as the memory of the device allows.
-
-    Raises
-    ------
-    MinicnnError
-        If it does not even fit with the smallest ones.
-    """
+    """Return a `CompiledObjective`, with strips as `trunk.fitted` finds them."""
     return fitted(
         lambda strip_bytes: CompiledObjective(net, objective, shape, machine, strip_bytes),
         machine,
@@ -66,20 +53,11 @@ def bytes_needed(net, objective, shape, form):
 
 
 class CompiledObjective:
-    """A function of the picture, fun(x) -> (value, gradient).
+    """A function of the picture, fun(x) -> (value, gradient), see `cuda.Cuda` for the machine.
 
-    Parameters
-    ----------
-    net : Network, whose weights must not change any more
-    objective : WeightedSum, without an `obstacle`
-    shape : (1, 3, H, W)
-    machine : see `machine.Cuda`
-    strip_bytes : int
-        About what the columns of a convolution may take.
-
-    Attributes
-    ----------
-    terms : dict, name -> weighted value of every term at the last picture, as `ImageFunction` has
+    The weights of `net` must not change any more; `objective` has no `obstacle`; `shape` is (1, 3,
+    H, W). The columns of a convolution take about `strip_bytes`. `terms` has the weighted value of
+    every term at the last picture, as `ImageFunction` has.
     """
 
     def __init__(self, net, objective, shape, machine, strip_bytes=strips.LARGEST):

@@ -16,13 +16,7 @@ from minicnn.ops.shapes import convolved, pair
 
 
 class DeviceConvolution:
-    """Stands in for the module `ops.conv2d`, for float32.
-
-    Parameters
-    ----------
-    machine : see `machine.Cuda`
-        Of full columns, not of half ones.
-    """
+    """Stands in for the module `ops.conv2d`, for float32; the `cuda.Cuda` has full columns."""
 
     def __init__(self, machine):
         self._xp, self._kernels = machine.xp, machine.kernels

@@ -40,18 +40,11 @@ class Heuristic(ctypes.Structure):
 
 
 class Products:
-    """Matrix products with preallocated workspace.
+    """Matrix products of the `library`, a ctypes.CDLL, with preallocated workspace.
 
-    Parameters
-    ----------
-    library : ctypes.CDLL
-    buffers : Buffers, of the device
-    tf32 : bool
-        Whether float32 factors may be rounded to TF32.
-    stream : callable
-        Returns the address of the current stream.
-    bias_relu : callable, (y, bias)
-        Does y = max(y + bias, 0), where cuBLASLt has no algorithm that does it on the way.
+    With `tf32` float32 factors may be rounded to TF32. stream() returns the address of the current
+    stream. bias_relu(y, bias) does y = max(y + bias, 0), where cuBLASLt has no algorithm that does
+    it on the way.
     """
 
     def __init__(self, library, buffers, *, tf32, stream, bias_relu):
@@ -64,18 +57,11 @@ class Products:
         self._call("Create", ctypes.byref(self._handle))
 
     def __call__(self, a, b, out, *, transpose=(False, False), alpha=None, add=False, bias=None):
-        """Out = alpha op(a) op(b), where op transposes if told so.
+        """Out = alpha op(a) op(b), where op transposes if told so; `add` adds to what is in `out`.
 
-        Parameters
-        ----------
-        a, b : contiguous matrices, both float32 or both float16
-        out : contiguous float32 matrix (m, n)
-        transpose : (bool, bool)
-        alpha : float32 array (1,) on the device, optional
-        add : bool
-            Add to what is in `out`.
-        bias : float32 array (n,), optional
-            Then out = max(alpha op(a) op(b) + bias, 0).
+        a and b are contiguous matrices, both float32 or both float16, `out` (m, n) is float32,
+        alpha a float32 array (1,) on the device. With a bias (n,), out = max(alpha op(a) op(b) +
+        bias, 0).
         """
         k = a.shape[0 if transpose[0] else 1]
         begins = address(a) | address(b) | address(out)  # a part of an array begins anywhere
@@ -163,13 +149,7 @@ class Products:
 
 
 def load():
-    """Return the library that belongs to CuPy's CUDA, from a wheel or a toolkit.
-
-    Raises
-    ------
-    MinicnnError
-        If there is none.
-    """
+    """Return the library that belongs to CuPy's CUDA, from a wheel or a toolkit."""
     try:
         from cuda.pathfinder import load_nvidia_dynamic_lib
 

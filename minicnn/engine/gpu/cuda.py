@@ -17,22 +17,12 @@ IMPLICIT = False
 
 
 class Cuda:
-    """The current CUDA device.
+    """The current CUDA device: CuPy as `xp`, its `kernels`, see `kernels.loader.Module`.
 
-    Parameters
-    ----------
-    precision : {"auto", "fp32", "tf32", "fp16"}
-        Of the factors of matrix products; sums are float32. auto takes tf32 where there is such
-        a thing, as PyTorch does, else fp32. fp16 has as many bits as tf32 and half the bytes.
-    implicit : bool, optional
-        Whether convolutions make no columns; `IMPLICIT` by default.
-
-    Attributes
-    ----------
-    xp : module, cupy
-    kernels : has `each` and `blocks`, see `kernels.loader.Module`
-    half : bool, whether the columns are float16
-    convolve : str, the kernel of convolutions without columns
+    `precision`, one of `PRECISIONS`, is that of the factors of matrix products; sums are float32.
+    auto takes tf32 where there is such a thing, as PyTorch does, else fp32; fp16 has as many bits
+    as tf32 and half the bytes, and its columns are `half`. `implicit` convolutions make no columns:
+    `convolve` is their kernel.
     """
 
     def __init__(self, precision="auto", implicit=None):

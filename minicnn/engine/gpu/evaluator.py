@@ -14,16 +14,10 @@ from minicnn.kernels import launch, strips
 
 
 class DeviceEvaluator:
-    """Has `forward` and `backward` as `Network` has, which it is.
+    """Has `forward` and `backward` as `Network` has, which it is; machine() returns a `cuda.Cuda`.
 
-    Where memory does not suffice, a forward pass is begun again with smaller strips.
-
-    Parameters
-    ----------
-    net : Network
-        With arrays of CuPy, which must not change any more.
-    machine : callable
-        Returns a `machine.Cuda`.
+    Where memory does not suffice, a forward pass is begun again with smaller strips. The arrays of
+    `net`, CuPy's, must not change any more.
     """
 
     def __init__(self, net, machine):

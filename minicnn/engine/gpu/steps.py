@@ -26,14 +26,8 @@ NARROWEST = 16  # output channels, below which a tile of the implicit convolutio
 class Form(NamedTuple):
     """How convolutions are computed.
 
-    Attributes
-    ----------
-    half : bool
-        Whether columns and filters are float16.
-    implicit : bool
-        Whether those of enough output channels go without columns in memory.
-    strip_bytes : int
-        About what the columns of a strip may take.
+    `half`: columns and filters are float16; `implicit`: those of enough output channels go without
+    columns in memory; the columns of a strip take about `strip_bytes`.
     """
 
     half: bool = False
@@ -54,15 +48,9 @@ class StepTools(NamedTuple):
 
 
 class Convolution:
-    """A convolution of stride 1 and the ReLU behind it.
+    """A convolution of stride 1 on maps of `shape` (H, W, C), and the ReLU behind it.
 
-    Parameters
-    ----------
-    buffers : Buffers
-    shape : (H, W, C), C a multiple of 4
-    layer : layers.Conv2d
-    w, b : its parameters (K, c, R, S) and (K,), with c <= C: the other channels of x are 0
-    form : Form
+    C is a multiple of 4. Its w is (K, c, R, S), with c <= C: the other channels of x are 0.
     """
 
     def __init__(self, buffers, shape, layer, w, b, form):
@@ -146,16 +134,7 @@ class Convolution:
 
 
 class Pooling:
-    """Max or average pooling.
-
-    Parameters
-    ----------
-    buffers : Buffers
-    shape : (H, W, C)
-    layer : layers.MaxPool2d or layers.AvgPool2d
-    count : array (P, Q), optional
-        The divisors of average pooling; without them the largest is taken.
-    """
+    """Max pooling of maps (H, W, C), or average pooling with the divisors `count` (P, Q)."""
 
     column_size = 0
 

@@ -21,14 +21,7 @@ GIGABYTE = 1 << 30
 
 
 def misfit(net, layers, shape):
-    """Return why a network cannot be compiled up to `layers` for pictures of `shape`, or None.
-
-    Parameters
-    ----------
-    net : Network
-    layers : list of str
-    shape : (N, 3, H, W)
-    """
+    """Return why a network cannot be compiled up to `layers` for pictures of `shape`, or None."""
     if shape[0] != 1:
         return "it has several pictures"
     if not layers:
@@ -47,21 +40,10 @@ def misfit(net, layers, shape):
 
 
 class Trunk:
-    """The layers of a network up to the last of some.
+    """The layers of a network without `misfit`, up to the last of some, for pictures (1, 3, H, W).
 
-    Parameters
-    ----------
-    buffers : Buffers
-    net : Network, without a `misfit`
-    layers : list of str
-    shape : (1, 3, H, W)
-    form : Form
-
-    Attributes
-    ----------
-    x, gradient : arrays of `shape`, the picture and where its gradient is added to
-    steps : list of Convolution and Pooling
-    places : dict, layer -> number of the step that has its activations
+    `x` and `gradient` are the picture and where its gradient is added to, `steps` the `Convolution`
+    and `Pooling` in order, `places` has {layer: number of the step that has its activations}.
     """
 
     def __init__(self, buffers, net, layers, shape, form):
@@ -96,12 +78,8 @@ class Trunk:
     def backward(self, run, feed):
         """Add the gradient of the picture to `gradient`.
 
-        Parameters
-        ----------
-        run : StepTools
-        feed : callable, feed(i, dy, there) -> bool
-            Puts what enters at step i into dy (P, Q, K), or adds it where something is `there`;
-            returns whether there is now. At the last step there must be something.
+        feed(i, dy, there) puts what enters at step i into dy (P, Q, K), or adds it where something
+        is `there`; it returns whether there is now. At the last step there must be something.
         """
         d, spare, there = *self._down, False
         for i in range(len(self.steps) - 1, -1, -1):
@@ -129,17 +107,7 @@ def run_of(machine, buffers, trunk):
 def fitted(build, machine, needed):
     """Return build(strip_bytes), with as large strips as the memory of the device allows.
 
-    Parameters
-    ----------
-    build : callable
-    machine : see `machine.Cuda`
-    needed : callable
-        Returns how many bytes it takes with the smallest strips.
-
-    Raises
-    ------
-    MinicnnError
-        If it does not even fit with those.
+    Where it does not even fit with the smallest strips, the error tells needed(), in bytes.
     """
     sizes = strips.Strips()
     try:
