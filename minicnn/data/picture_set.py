@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import os
 from pathlib import Path
 
 import h5py
@@ -86,7 +87,8 @@ class PictureSet:
             return self._data.fingerprint()
         digest = hashlib.sha256()
         for name in self._files[: self._count]:
-            digest.update(f"{name} {(self._root / name).stat().st_size}\n".encode())
+            digest.update(os.fsencode(name))  # of any bytes
+            digest.update(f" {(self._root / name).stat().st_size}\n".encode())
         return digest.hexdigest()
 
     def _open_folder(self, split):

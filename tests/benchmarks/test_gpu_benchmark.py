@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cuda_on_cpu.host_machine import HostMachine
-from test_device_plan import needs_compiler
+from cuda_on_cpu.module import needs_compiler
 
 from minicnn import backend
 from minicnn.engine.gpu import cuda as gpu_cuda

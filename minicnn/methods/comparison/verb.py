@@ -62,7 +62,7 @@ def run(args) -> int:
     page = comparison_report.html(networks, drawn, found, what)
     save_image(folder / FILES[1], picture, metadata={"verb": "compare", **told}, force=True)
     write_whole(folder / FILES[2], (json.dumps(told, indent=1) + "\n").encode())
-    write_whole(folder / FILES[0], page.encode())
+    write_whole(folder / FILES[0], page.encode(errors="replace"))
     lines = comparison_report.conclusions(networks, found)
     report.result(
         "\n".join([*lines, f"{folder}: {', '.join(FILES)}"]),

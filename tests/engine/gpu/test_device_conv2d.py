@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cuda_on_cpu.host_machine import HostMachine
-from test_device_plan import needs_compiler
+from cuda_on_cpu.module import needs_compiler
 
 from minicnn.engine.gpu.conv2d import DeviceConvolution
 from minicnn.kernels import strips

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cuda_on_cpu.host_machine import HostMachine
-from cuda_on_cpu.module import COMPILER
+from cuda_on_cpu.module import needs_compiler
 
 from minicnn.engine import select
 from minicnn.engine.gpu import compiled_objective as compiled
@@ -24,7 +24,6 @@ from minicnn.objectives.class_score import ClassScore
 from minicnn.objectives.weighted_sum import WeightedSum
 from minicnn.optimizers import minimize
 
-needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no g++ to build the kernels with")
 WEIGHTS = {"content_weight": 1.0, "style_weight": 1e3, "tv_weight": 0.1}
 LAYERS = {"content_layers": ["relu2_1"], "style_layers": {"relu1_1": 1, "relu2_1": 0.5, "pool2": 2}}
 STRIP = 5000  # bytes: a few rows

@@ -10,11 +10,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from minicnn.kernels import loader
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no g++ to build the kernels with")
 THREADS, BLOCKS = 32, 5  # few, so that threads take several elements
 OPTIONS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-w")
 SANITIZER = ("-fsanitize=address", "-fsanitize-sections=cpu_shared", "-fno-omit-frame-pointer")

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -193,6 +194,32 @@ def test_a_folder_of_pictures(features, home, rng):
     code, _, stderr = features("pictures", "-o", "four", "--strict")
     assert code == 1
     assert "(--strict stops here)" in stderr
+
+
+def foreign_name(name):
+    """A file or folder name of Latin-1, as Python has it where names are UTF-8."""
+    return os.fsdecode(name.encode("latin-1"))
+
+
+def test_names_that_are_not_utf8(features, home, rng):
+    folder = home / foreign_name("Gemälde")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("all names are UTF-8 here")
+    (folder / foreign_name("grün.png")).write_bytes(encoded(rng))
+    (folder / foreign_name("leer-ü.png")).write_bytes(b"")
+    for options in ((), ("--single-file", "--force")):
+        code, stdout, _ = features(folder.name, "-o", foreign_name("schön"), *options)
+        assert code == 0
+        assert "1 pictures, 1 skipped" in stdout
+    found = results_file.load(home / foreign_name("schön") / "features.h5")
+    assert found.names == {0: foreign_name("grün.png")}
+    told = read_metadata(home / foreign_name("schön") / "sheets" / "relu1_1-01.png")
+    assert told["data"] == folder.name
+    command = ["--data", folder.name, "--layers", "relu1_1", "--units", "1", "-o", "compared"]
+    assert main(["compare", "weights.h5", "random:minivgg", *command, "--quiet"]) == 0
+    assert "On 2 pictures of Gem?lde." in (home / "compared" / "index.html").read_text("utf-8")
 
 
 def write_damaged(done, home):

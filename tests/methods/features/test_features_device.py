@@ -4,9 +4,9 @@ import numpy as np
 import pretended_cupy
 import pytest
 from cuda_on_cpu.host_machine import HostMachine
+from cuda_on_cpu.module import needs_compiler
 from features_testing import LAYERS, small_network, write_set
 from pretended_cupy import COPIES, wrapped
-from test_device_plan import needs_compiler
 
 from minicnn import backend, cli
 from minicnn.data.picture_set import PictureSet

@@ -7,8 +7,8 @@ import numpy as np
 import pretended_cupy
 import pytest
 from cuda_on_cpu.host_machine import HostMachine
+from cuda_on_cpu.module import needs_compiler
 from pretended_cupy import COPIES, DeviceArray, wrapped
-from test_device_plan import needs_compiler
 from test_train import data as data
 from test_train import settings
 
