@@ -1,8 +1,18 @@
-"""What the verbs that search for a picture write, as settings of theirs."""
+"""What verbs write, as settings of theirs: a folder of results, or what a search has found."""
 
 from dataclasses import dataclass
 
-from minicnn.runs.settings import FLAG, Kind, RunOptions, count, setting, text
+from minicnn.runs.settings import FLAG, Declared, Kind, RunOptions, as_in, count, setting, text
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderOptions(Declared):
+    """Where results go that are a folder, and what is said meanwhile."""
+
+    output: str = setting(text("DIR"), help="folder for the results", group="files")
+    force: bool = as_in(RunOptions, "force")
+    quiet: bool = as_in(RunOptions, "quiet")
+    json: bool = as_in(RunOptions, "json")
 
 
 @dataclass(frozen=True, kw_only=True)

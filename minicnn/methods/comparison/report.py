@@ -3,6 +3,7 @@
 import base64
 import io
 from html import escape
+from importlib import resources
 from itertools import zip_longest
 
 import numpy as np
@@ -191,7 +192,8 @@ def html(networks, drawn, found, data):
             image = f"<img src='{_inline(picture)}' alt='{name}'>"
             parts.append(f"<figure><figcaption>{name}</figcaption>{image}</figure>")
         parts.append("</div>")
-    return PAGE.replace("TITLE", title).replace("BODY", "\n".join(parts))
+    page = resources.files("minicnn.methods.comparison").joinpath("page.html").read_text("utf-8")
+    return page.replace("TITLE", title).replace("BODY", "\n".join(parts))
 
 
 WORDS = (
@@ -207,19 +209,3 @@ def _inline(picture):
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>TITLE</title>
-<style>
-body { font: 15px/1.45 sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; }
-table { border-collapse: collapse; }
-td, th { border-bottom: 1px solid #ccc; padding: .25em 1em .25em 0; text-align: left; }
-.pair { display: flex; flex-wrap: wrap; gap: 2em; }
-figure { margin: 0; }
-img { max-width: 100%; image-rendering: pixelated; }
-</style>
-<body>
-BODY
-</body></html>
-"""

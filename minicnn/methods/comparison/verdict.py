@@ -77,7 +77,7 @@ def verdicts(one, other):
 
 def _dead_test(coarse, fine):
     shares = [
-        wilson(sum(d["count"] for d in found["dead"]), sum(d["of"] for d in found["dead"]))
+        wilson(*(sum(d[key] for d in found["dead"]) for key in ("count", "of")))
         for found in (coarse, fine)
     ]
     return _test(*(share.share for share in shares), difference(*shares))
@@ -90,9 +90,5 @@ def _mean_test(coarse, fine):
 
 
 def _test(coarse, fine, interval):
-    return {
-        "coarse": coarse,
-        "fine": fine,
-        "interval": list(interval),
-        "verdict": verdict(interval),
-    }
+    found = {"coarse": coarse, "fine": fine, "interval": list(interval)}
+    return {**found, "verdict": verdict(interval)}

@@ -30,17 +30,8 @@ NAMES = ("features", "units", "filters", "weights")
 def choose_places(shapes, layers, pictures, seed):
     """Draw the places at which units are read, the same ones for every state.
 
-    Parameters
-    ----------
-    shapes : {layer: (K, P, Q)}
-    layers : list of str
-    pictures : int
-    seed : int
-
-    Returns
-    -------
-    {layer: int array (pictures, S)}
-        Flat positions in the (P, Q) map, at most `PLACES` of a picture.
+    Returns {layer: int (pictures, S)}, flat positions in maps of `shapes` {layer: (K, P, Q)}, at
+    most `PLACES` of a picture.
     """
     rng, found = np.random.default_rng(seed), {}
     for layer in layers:

@@ -3,8 +3,8 @@
 import json
 
 from minicnn.methods.evolution.settings import EvolutionSettings
-from minicnn.methods.features.settings import FolderOptions
 from minicnn.runs.options import add_settings
+from minicnn.runs.outputs import FolderOptions
 from minicnn.runs.settings import settings_of
 from minicnn.terminal.report import Report, table
 

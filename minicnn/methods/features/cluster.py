@@ -35,7 +35,7 @@ def scan(
     progress=None,
     blocks_a_part=None,
 ):
-    """Scan the blocks that are not done yet on the workers of a scheduler.
+    """Scan the blocks that are not done yet on the workers of a scheduler; see `scan.scan`.
 
     Parameters
     ----------
@@ -44,8 +44,6 @@ def scan(
     net : Network
     address : str
         Of a running scheduler, as tcp://10.0.0.1:8786.
-    blocks, strict, save, progress
-        See `scan.scan`; `save` is called as there.
     blocks_a_part : int, optional
         It does not change the result; by default blocks of `PICTURES_A_PART` pictures.
 

@@ -102,7 +102,8 @@ class _Drawing:
         Returns {"tile": [width, height], "block": [width, height]}, the pixels of a patch and of
         all that is shown of a unit; empty if all units are dead: then no sheet is written.
         """
-        alive, shared = self._alive(layer, units), self.settings.contrast == "unit"
+        metadata, shared = self._metadata(layer, units), self.settings.contrast == "unit"
+        alive = metadata["units"]
         if not alive:
             return {}
         how = {"evaluator": self.evaluator, "policy": self.settings, "patch": self.settings.patch}
@@ -116,24 +117,22 @@ class _Drawing:
             "tile": list(tiles[unit][0].patch.shape[1::-1]),
             "block": list(blocks[unit].shape[1::-1]),
         }
-        metadata, path = self._metadata(layer, units), self.file(layer, units)
+        path, rgb = self.file(layer, units), sheet(blocks, metadata["dead"])
         results_folder(path.parent, [])
-        rgb = sheet(blocks, metadata["dead"])
         save_image(path, rgb, metadata={**metadata, "scale": scales, **sizes}, force=True)
         return sizes
 
     def sizes_of(self, layer, units):
         """Return what `draw` returned if the same sheet is there already, else None."""
-        path, alive = self.file(layer, units), self._alive(layer, units)
-        if not all(
-            p.exists() for p in (path, *(self.folder / _unit_file(layer, u) for u in alive))
-        ):
+        path, wanted = self.file(layer, units), self._metadata(layer, units)
+        files = [path, *(self.folder / _unit_file(layer, unit) for unit in wanted["units"])]
+        if not all(file.exists() for file in files):
             return None
         try:
             found = read_metadata(path)
         except MinicnnError:
             return None  # of another program
-        wanted = json.loads(json.dumps(self._metadata(layer, units)))
+        wanted = json.loads(json.dumps(wanted))
         same = all(found.get(name) == value for name, value in wanted.items())
         return {name: found.get(name) for name in ("tile", "block")} if same else None
 
@@ -150,12 +149,9 @@ class _Drawing:
         rows = zip(*(array[unit].tolist() for array in ranked), strict=True)
         return [(*row, box(field, *row[1:3], size).seen) for row in rows if row[0] >= 0]
 
-    def _alive(self, layer, units):
-        return [unit for unit in units if not self.features.layers[layer].dead[unit]]
-
     def _metadata(self, layer, units):
         features, settings = self.features, self.features.settings
-        alive = self._alive(layer, units)
+        alive = [unit for unit in units if not features.layers[layer].dead[unit]]
         keys = ("picture", "position", "value", "seen")
         return {
             "verb": "features",

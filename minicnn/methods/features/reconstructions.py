@@ -28,14 +28,10 @@ TOLERANCE = 1e-4  # of an activation: more, and what is projected is not what wa
 
 
 class Box(NamedTuple):
-    """What a tile shows, both as (top, left, bottom, right) with the ends excluded.
+    """What a tile shows, both as (top, left, bottom, right) with the ends excluded."""
 
-    `shown` is the receptive field, or all of the picture where that is smaller; `seen` is what of
-    it is in the field and in the picture. The rest of a tile is grey.
-    """
-
-    shown: tuple
-    seen: tuple
+    shown: tuple  # the receptive field, or all of the picture where that is smaller
+    seen: tuple  # what of it is in the field and in the picture; the rest of a tile is grey
 
 
 class Tile(NamedTuple):
@@ -107,13 +103,12 @@ def projections(net, features, pictures, layer, units, *, evaluator=None, policy
         ]
         y = policy.forward(evaluator, np.concatenate(x), [layer])[layer]
         for turn in range(len(wanted[keys[0]])):
-            rows = [i for i, key in enumerate(keys) if turn < len(wanted[key])]
-            jobs = [wanted[keys[i]][turn] for i in rows]
-            where = [
-                inside(field, at, keys[i][1]) for i, (_, _, at) in zip(rows, jobs, strict=True)
+            jobs = [
+                (i, *wanted[key][turn]) for i, key in enumerate(keys) if turn < len(wanted[key])
             ]
-            dx = _down(evaluator, policy, layer, y, rows, jobs, where, records)
-            for i, (unit, slot, at) in zip(rows, jobs, strict=True):
+            where = [inside(field, at, keys[i][1]) for i, _, _, at in jobs]
+            dx = _down(evaluator, policy, layer, y, jobs, where, records)
+            for i, unit, slot, at in jobs:
                 number, origin = keys[i]
                 around = box(field, *at, size)
                 projection = cut(_signed(dx[i : i + 1], net), moved(around, origin), 0)
@@ -128,12 +123,13 @@ def projections(net, features, pictures, layer, units, *, evaluator=None, policy
     return {unit: [tiles[slot] for slot in sorted(tiles)] for unit, tiles in found.items()}
 
 
-def _down(evaluator, policy, layer, y, rows, jobs, where, records):
+def _down(evaluator, policy, layer, y, jobs, where, records):
     """Project one unit of each of some rows of `y`; the other rows stay zero."""
+    rows, units = ([job[i] for job in jobs] for i in (0, 1))
     seed = np.zeros_like(y)
-    part, _, _, values = make_seed(y[rows], layer, [unit for unit, *_ in jobs], np.array(where))
+    seed[rows], _, _, values = make_seed(y[rows], layer, units, np.array(where))
     scale = float(y.max())
-    for (unit, slot, _), value in zip(jobs, values, strict=True):
+    for (_, unit, slot, _), value in zip(jobs, values, strict=True):
         recorded = float(records.value[unit, slot])
         if not abs(value - recorded) <= TOLERANCE * recorded + 1e-5 * scale:
             raise MinicnnError(
@@ -141,7 +137,6 @@ def _down(evaluator, policy, layer, y, rows, jobs, where, records):
                 f"{value:.6g} now, by {recorded:.6g} in the scan; the pictures or the weights are "
                 "others now"
             )
-    seed[rows] = part
     return policy.backward(evaluator, {layer: seed})
 
 
@@ -155,14 +150,7 @@ def _signed(dx, net):
 
 
 def box(field, row, column, size):
-    """Return the `Box` of the entry at (row, column) of a layer's map.
-
-    Parameters
-    ----------
-    field : fields.Field
-    row, column : int
-    size : (int, int)
-        Rows and columns of the picture.
+    """Return the `Box` of the entry at (row, column) of a layer's map, in a picture of `size`.
 
     >>> from minicnn.network.receptive_fields import Field
     >>> box(Field((7, 7), (2, 2), (-1, -1)), 0, 3, (20, 20))

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from minicnn.methods.deconvnet.projection import Policy
-from minicnn.runs.outputs import Outputs
+from minicnn.runs.outputs import FolderOptions, Outputs
 from minicnn.runs.settings import (
     FLAG,
-    Declared,
     Kind,
     RunOptions,
     Settings,
@@ -91,16 +90,6 @@ class FeaturesSettings(DrawSettings):
     pool: str | None = as_in(Settings, "pool")
     seed: int = as_in(Settings, "seed", help="of random weights", group="network")
     device: str = as_in(Settings, "device")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FolderOptions(Declared):
-    """Where results go that are a folder, and what is said meanwhile."""
-
-    output: str = setting(text("DIR"), help="folder for the results", group="files")
-    force: bool = as_in(RunOptions, "force")
-    quiet: bool = as_in(RunOptions, "quiet")
-    json: bool = as_in(RunOptions, "json")
 
 
 @dataclass(frozen=True, kw_only=True)
