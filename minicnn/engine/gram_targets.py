@@ -30,7 +30,10 @@ def style_loss(net, evaluator, content, styles, layers, normalisation, blend, ma
     ]
     if content_masks:
         guides = _guides(net, content, content_masks, list(weights))
-        grams = {name: _stacked([target[name] for target in targets]) for name in weights}
+        xp = array_module(content)
+        grams = {  # (R, C, C), of the regions
+            name: xp.concatenate([target[name] for target in targets]) for name in weights
+        }
         return GuidedStyleLoss(grams, guides, weights, normalisation)
     return GramStyleLoss(blended(targets, blend or [1.0] * len(styles)), weights, normalisation)
 
@@ -61,9 +64,8 @@ def _mean_grams(net, evaluator, picture, mask, layers):
     for name, guide in guides.items():
         if not guide.any():
             raise MinicnnError(f"a style mask leaves nothing of layer {name}; it covers too little")
-    return mean_grams(
-        evaluator, picture, layers, {name: guide[0] for name, guide in guides.items()}
-    )
+    first = {name: guide[0] for name, guide in guides.items()}
+    return mean_grams(evaluator, picture, layers, first)
 
 
 def _guides(net, picture, masks, layers):
@@ -77,8 +79,3 @@ def _guides(net, picture, masks, layers):
         )
         for name in layers
     }
-
-
-def _stacked(grams):
-    """Put the matrices (1, C, C) of the regions together, (R, C, C)."""
-    return array_module(grams[0]).concatenate(grams)

@@ -108,12 +108,13 @@ def run(op=None, cases=CASES):
     """Return a `Result` for every check of one operation or objective, or of all `cases`."""
     if op is not None and op not in cases:
         raise MinicnnError(f"no gradient check for {op!r}; there is {', '.join(cases)}")
-    return [
-        _result(name, case.name, *measured)
-        for name in ([op] if op else cases)
-        for case in cases[name](np.random.default_rng(1))
-        for measured in _measure(case, np.random.default_rng(2))
-    ]
+    results = []
+    for name in [op] if op else cases:
+        for case in cases[name](np.random.default_rng(1)):
+            for check, error in _measure(case, np.random.default_rng(2)):
+                most = TOLERANCES[check.split()[0]]
+                results.append(Result(name, case.name, check, error, most, error <= most))
+    return results
 
 
 def format_table(results):
@@ -142,8 +143,3 @@ def _measure(case, rng):
     if case.linear:
         adjoint = check_adjoint(case.function, lambda y: case.vjp(y, case.x), case.x.shape, rng)
         yield "adjoint x", adjoint
-
-
-def _result(op, case, check, error):
-    tolerance = TOLERANCES[check.split()[0]]
-    return Result(op, case, check, error, tolerance, error <= tolerance)

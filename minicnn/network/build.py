@@ -85,19 +85,15 @@ def skeleton(name, *, pool=None, classes=None, last=None):
     layers = [(at, with_pool(layer, pool), *i) for at, layer, *i in model.layers(int(classes))]
     whole = layers[-1][0]
     if last is not None:
-        layers = _until(layers, last, name)
+        names = [at for at, *_ in layers]
+        if last not in names:
+            raise MinicnnError(f"no layer {last!r} in {name}; its layers are {', '.join(names)}")
+        layers = layers[: names.index(last) + 1]
     attrs["last"] = None if last == whole else last
     net = Network(layers, {}, (3, model.size, model.size), attrs)
     zero = np.zeros((), np.float32)
     net.params = {key: np.broadcast_to(zero, shape) for key, shape in net.param_shapes().items()}
     return net
-
-
-def _until(layers, last, name):
-    names = [at for at, *_ in layers]
-    if last not in names:
-        raise MinicnnError(f"no layer {last!r} in {name}; its layers are {', '.join(names)}")
-    return layers[: names.index(last) + 1]
 
 
 def with_pool(layer, pool):

@@ -34,8 +34,10 @@ def replicate_first(net: Network) -> Network:
     """
     first = [node for node in net.nodes if INPUT in node.inputs]
     name, layer, _ = first[0]
-    single = len(first) == 1 and isinstance(layer, Conv2d)
-    padding = _beyond(layer) if single else (0, 0)
+    padding = (0, 0)
+    if len(first) == 1 and isinstance(layer, Conv2d):
+        half = tuple(size // 2 for size in pair(layer.kernel))
+        padding = pair(layer.padding) if max(pair(layer.padding)) else half
     if not max(padding):
         raise MinicnnError(
             f"the first layer of {net.attrs.get('name', 'this network')}, {name}, sees nothing "
@@ -48,10 +50,3 @@ def replicate_first(net: Network) -> Network:
         else:
             layers.append(tuple(node))
     return Network(layers, net.params, net.input_shape, net.attrs)
-
-
-def _beyond(layer):
-    """Return how many (rows, columns) a first convolution is to see beyond the edge."""
-    if max(pair(layer.padding)):
-        return pair(layer.padding)
-    return tuple(size // 2 for size in pair(layer.kernel))

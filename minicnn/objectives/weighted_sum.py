@@ -9,6 +9,7 @@ forward and backward pass are two functions, given to `ImageFunction`.
 """
 
 from functools import partial
+from typing import Any, Protocol
 
 from minicnn.kernels import launch
 from minicnn.kernels.strips import Strips
@@ -73,6 +74,15 @@ class WeightedSum:
     def evaluate(self, objective, acts, weight, report):
         """Return (weight · value, {layer: weight · gradient}) of one objective."""
         return objective(acts, weight, report)
+
+
+class PictureFunction(Protocol):
+    """A function of the picture, however it is evaluated: what an optimizer minimises."""
+
+    terms: dict[str, float]
+
+    def __call__(self, x: Any) -> tuple[float, Any]:
+        """Return (value, gradient) at picture x."""
 
 
 class ImageFunction:

@@ -112,7 +112,8 @@ def lbfgs_device(
     place = _Place(record, x0.reshape(-1), x0.shape)
     record.accept(x0, place.value)
     while True:
-        direction = box.inwards(place.x, place.gradient)
+        direction = -place.gradient
+        box.hold(direction, place.x, place.gradient)
         if not direction.any():
             raise Stop("converged", "the gradient is 0" if record.iterations else FLAT_START)
         norm = math.sqrt(dot(direction, direction))
@@ -161,12 +162,6 @@ class _Box:
     def clip(self, x):
         """Return x moved into the bounds."""
         return x if self.low is None else self.xp.clip(x, self.low, self.high)
-
-    def inwards(self, x, gradient):
-        """Return -gradient, 0 in the pixels that it would push out."""
-        direction = -gradient
-        self.hold(direction, x, gradient)
-        return direction
 
     def hold(self, direction, x, gradient):
         """Set the direction to 0 in the pixels that the gradient pushes out."""

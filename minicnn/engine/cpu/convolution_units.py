@@ -195,7 +195,7 @@ class Convolution(Unit):
 
         self.plan.play((self.name, "backward"), (g,), make)
         self.plan.contribute(INPUT, self.adjoint.dx.transpose(0, 2, 3, 1))
-        self.plan.pass_by(first.name)
+        self.plan.passed.add(first.name)  # its gradient has been handed on
 
     def _strips(self):
         W = self.plan.convolution.filters.matrices(self.w, self.layer.groups)

@@ -197,10 +197,6 @@ class Plan:
             flat = self._copied(name, flat)
         return flat.transpose(0, 3, 1, 2)
 
-    def pass_by(self, name):
-        """Note that the unit `name` has handed its gradient on."""
-        self.passed.add(name)
-
     def contribute(self, source, array, *, owned=False, settled=False):
         """Note a gradient (N, H, W, C) of the activation `source`.
 

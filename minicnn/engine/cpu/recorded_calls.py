@@ -8,7 +8,7 @@ program: a list of stages, each a list with the `Calls` of every worker.
 from functools import partial
 from itertools import pairwise
 
-from minicnn.engine.cpu.scratch import buffer
+from minicnn.engine.cpu.threads import at_hand
 
 SHARE_WORK = 10_000_000  # multiplications, about a fifth of a millisecond
 PASS_WORK = 50  # what a pass over the numbers of an array counts, for each of them
@@ -18,7 +18,7 @@ class Calls:
     """The calls of one worker, in order, with its `Scratch`; by default that of this thread."""
 
     def __init__(self, scratch=None):
-        self.buffer = scratch.buffer if scratch else buffer
+        self.buffer = (scratch or at_hand().scratches[0]).buffer
         self._noted = []
 
     def add(self, function, *args, **kwargs):

@@ -1,7 +1,6 @@
 """Scratch memory that is reused from call to call."""
 
 import math
-import threading
 
 import numpy as np
 
@@ -26,16 +25,3 @@ class Scratch:
         if held is None or held.size < size:
             held = self._held[name] = np.empty(max(size, LEAST), np.uint8)
         return held[:size].view(dtype).reshape(shape)
-
-
-class _Here(threading.local):
-    def __init__(self):
-        self.scratch = Scratch()
-
-
-_here = _Here()
-
-
-def buffer(name, shape, dtype):
-    """Return an array in the scratch memory of this thread, see `Scratch.buffer`."""
-    return _here.scratch.buffer(name, shape, dtype)

@@ -104,12 +104,11 @@ class Crew:
 
 def at_hand():
     """Return the crew at work in this thread, or a crew of this thread alone."""
-    crew = getattr(_here, "crew", None)
-    if crew is None:
-        crew = getattr(_here, "alone", None)
-        if crew is None:
-            crew = _here.alone = Crew(1)
-    return crew
+    if crew := getattr(_here, "crew", None):
+        return crew
+    if not hasattr(_here, "alone"):
+        _here.alone = Crew(1)
+    return _here.alone
 
 
 def parallel_map(function, items):

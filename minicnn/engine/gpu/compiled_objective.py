@@ -77,7 +77,8 @@ class CompiledObjective:
             self._graph = self._machine.captured(self._step_by_step)
         self._calls += 1
         (self._graph or self._step_by_step)()
-        values = dict(zip(arrays.names, _read(arrays.totals), strict=True))
+        totals = to_host(arrays.totals).tolist()  # this waits for the device
+        values = dict(zip(arrays.names, totals, strict=True))
         self.terms = {
             name: values[name] if name in values else sum(values[part] for part in parts)
             for name, parts in self._parts.items()
@@ -137,11 +138,6 @@ class _Arrays:
     def _add(self, term):
         self.names.append(term.name)
         self._factors.append(term.factor)
-
-
-def _read(totals):
-    """Return the values of the terms; this waits for the device."""
-    return to_host(totals).tolist()
 
 
 def _part_names(objective):

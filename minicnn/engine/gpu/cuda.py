@@ -1,5 +1,6 @@
 """What a compiled evaluation runs on: kernels, matrix products, CUDA graphs."""
 
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -58,16 +59,16 @@ class Cuda:
         run() has been called before, so that everything in it is compiled. It must not allocate,
         nor wait for the device.
         """
-        stream = (
-            self.xp.cuda.Stream()
-        )  # in order with the default stream, unlike a non-blocking one
+        # in order with the default stream, unlike a non-blocking one
+        stream = self.xp.cuda.Stream()
         with stream:
             stream.begin_capture()
             try:
                 run()
                 graph = stream.end_capture()
             except Exception:  # what cannot be captured is run step by step
-                _abandon(stream)
+                with suppress(Exception):  # CuPy reports once more that the capture has failed
+                    stream.end_capture()
                 return None
         return partial(graph.launch, stream)
 
@@ -86,10 +87,3 @@ def count_bytes(build):
 def column_dtype(half):
     """Return the dtype of the columns."""
     return np.float16 if half else np.float32
-
-
-def _abandon(stream):
-    try:
-        stream.end_capture()
-    except Exception:  # CuPy reports once more that the capture has failed
-        return

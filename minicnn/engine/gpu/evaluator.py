@@ -92,7 +92,8 @@ class _Compiled:
         self._trunk.x[...] = x
         self._trunk.forward(self._run)
         steps = self._trunk.steps
-        return {tap: _channels_first(steps[i].y) for tap, i in self._places.items()}
+        # (P, Q, K) as (1, K, P, Q), views
+        return {tap: steps[i].y.transpose(2, 0, 1)[None] for tap, i in self._places.items()}
 
     def backward(self, dys):
         def feed(i, dy, there):
@@ -108,8 +109,3 @@ class _Compiled:
         self._trunk.gradient.fill(0)
         self._trunk.backward(self._run, feed)
         return self._trunk.gradient
-
-
-def _channels_first(y):
-    """Return y (P, Q, K) as (1, K, P, Q), a view."""
-    return y.transpose(2, 0, 1)[None]

@@ -30,7 +30,7 @@ from minicnn.methods.classes.scores import (
 )
 from minicnn.objectives import priors
 from minicnn.objectives.class_score import ClassScore
-from minicnn.objectives.priors import pixel_tv
+from minicnn.objectives.priors import PixelTV
 from minicnn.objectives.weighted_sum import WeightedSum
 from minicnn.optimizers import WITHOUT_RATE
 from minicnn.pictures.arrays import grey_level, picture
@@ -110,7 +110,7 @@ class ClassModelJob(SearchJob):
             return value, dx / (255 * level)
 
         score = {"minus-score": (1.0, ClassScore(self.layer, self.index))}
-        terms = {"l2": (s.l2_weight, l2), "tv": (s.tv_weight, lambda x: pixel_tv(x, level))}
+        terms = {"l2": (s.l2_weight, l2), "tv": (s.tv_weight, PixelTV(level))}
         evaluator = (
             Rolled(self.evaluator, s.jitter, seeded_rng(s.seed)) if s.jitter else self.evaluator
         )

@@ -27,9 +27,8 @@ from minicnn.errors import MinicnnError
 from minicnn.methods.style.settings import check_counts
 from minicnn.network.network import Network
 from minicnn.objectives.content import ContentLoss
-from minicnn.objectives.picture_function import PictureFunction
 from minicnn.objectives.priors import TV
-from minicnn.objectives.weighted_sum import WeightedSum
+from minicnn.objectives.weighted_sum import PictureFunction, WeightedSum
 from minicnn.pictures.arrays import grey_level
 
 Layers = Sequence[str] | Mapping[str, float]  # names, or name -> weight of that layer
