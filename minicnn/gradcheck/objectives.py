@@ -71,7 +71,7 @@ def _weighted_sum(rng):
     yield _objective("content, style, tv", on_picture_and_layers, {"x": x, **acts})
 
 
-def _prior(prior, *variants):
+def prior_cases(prior, *variants):
     """Return the function of rng that makes the cases of a prior, one for each dict of options."""
 
     def cases(rng):
@@ -92,10 +92,10 @@ CASES = {
     "guided_style": _guided_style,
     "class_score": _class_score,
     "weighted_sum": _weighted_sum,
-    "tv": _prior(priors.tv, {}, {"normalisation": "sum"}),
-    "tv_beta": _prior(priors.tv_beta, {"beta": 1.0}, {"beta": 1.5}, {"beta": 3.0}),
-    "tv_neural_style": _prior(priors.tv_neural_style, {}, {"normalisation": "mean"}),
-    "tv_absolute": _prior(priors.tv_absolute, {}, {"normalisation": "mean"}),
-    "alpha_norm": _prior(priors.alpha_norm, {}, {"alpha": 1.5}, {"alpha": 2.0}),
-    "colour_norm": _prior(priors.colour_norm, {}, {"alpha": 3.0}, {"normalisation": "sum"}),
+    "tv": prior_cases(priors.tv, {}, {"normalisation": "sum"}),
+    "tv_beta": prior_cases(priors.tv_beta, {"beta": 1.0}, {"beta": 1.5}, {"beta": 3.0}),
+    "tv_neural_style": prior_cases(priors.tv_neural_style, {}, {"normalisation": "mean"}),
+    "tv_absolute": prior_cases(priors.tv_absolute, {}, {"normalisation": "mean"}),
+    "alpha_norm": prior_cases(priors.alpha_norm, {}, {"alpha": 1.5}, {"alpha": 2.0}),
+    "colour_norm": prior_cases(priors.colour_norm, {}, {"alpha": 3.0}, {"normalisation": "sum"}),
 }

@@ -37,7 +37,7 @@ def strong_wolfe(phi, value, slope, first, evaluations=20):
         if high[2] >= 0:
             return search.zoom(high, low)
         advance = t - low[0]
-        grown = _cubic_minimum(low, high)
+        grown = cubic_minimum(low, high)
         least, most = t + GROW[0] * advance, t + GROW[1] * advance
         low, t = high, most if not t < grown < most else max(grown, least)
     return search.best()
@@ -91,13 +91,13 @@ def _inside(low, high, halve):
     """Return the next trial in the interval."""
     a, b = low[0], high[0]
     middle = (a + b) / 2
-    t = middle if halve else _cubic_minimum(low, high)
+    t = middle if halve else cubic_minimum(low, high)
     edge = EDGE * abs(b - a)
     least, most = min(a, b) + edge, max(a, b) - edge
     return min(max(t, least), most) if math.isfinite(t) else middle
 
 
-def _cubic_minimum(p, q):
+def cubic_minimum(p, q):
     """Return where the cubic with the values and slopes of two trials is least; inf if nowhere."""
     (a, fa, ga), (b, fb, gb) = p, q
     d1 = ga + gb - 3 * (fa - fb) / (a - b)

@@ -4,6 +4,7 @@ import weakref
 
 import numpy as np
 import pytest
+from plan_testing import agree, cut, relative
 
 import minicnn
 from minicnn.engine.cpu import units
@@ -30,34 +31,6 @@ NETWORKS = {
     "alexnet": (["conv1", "norm1", "relu5"], (99, 120)),
     "minialexnet": (["relu2", "fc7"], (64, 64)),
 }
-
-
-def cut(name, taps, pool=None, dtype="float64"):
-    """Return the network up to the last tap, with random weights: no fully connected ones."""
-    whole = build.skeleton(name).layers
-    net = build.skeleton(name, pool=pool, last=max(taps, key=whole.index))
-    net.params = build.random_params(net.param_shapes(), 0, dtype)
-    return net
-
-
-def relative(ours, theirs):
-    return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
-
-
-def agree(net, taps, shape, rng, *, threads=2, rounds=2, tolerance=1e-10, low_memory=False):
-    """Compare a replay with the network, several times on the same buffers; return it."""
-    replay = FastEvaluator(net, threads, low_memory).replay()
-    for _ in range(rounds):
-        x = rng.standard_normal(shape).astype(net.dtype)
-        acts = net.forward(x, taps)
-        dys = {k: rng.standard_normal(v.shape).astype(net.dtype) for k, v in acts.items()}
-        wanted = net.backward(dys)
-        found = replay.forward(x, taps)
-        assert list(found) == [name for name in net.layers if name in taps]
-        for name in taps:
-            assert relative(found[name], acts[name]) < tolerance, name
-        assert relative(replay.backward(dys), wanted) < tolerance
-    return replay
 
 
 @pytest.mark.parametrize("pool", [None, "average"])
@@ -145,7 +118,7 @@ def test_readers_of_the_picture_have_a_gradient_each_and_noted_calls_stay(rng):
     for _ in range(2):
         acts = replay.forward(rng.standard_normal((2, 3, 9, 8)), ["both", "pool"])
         replay.backward({name: a.copy() for name, a in acts.items()})
-        programs.append(dict(replay._plan.programs))
+        programs.append(dict(replay.plan.programs))
     assert programs[0].keys() == programs[1].keys()
     assert all(programs[1][key] is program for key, program in programs[0].items())
 

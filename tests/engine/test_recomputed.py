@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_plan import agree, cut, relative
+from plan_testing import agree, cut, relative
 
 import minicnn
 from minicnn import cli
@@ -65,7 +65,7 @@ def test_random_first_layers_that_are_no_taps(seed):
     net = Network(table, {}, shape[1:])
     net.params = build.random_params(net.param_shapes(), seed, "float64")
     replay = agree(net, net.layers[-1:], shape, rng, low_memory=True)
-    assert any(isinstance(unit, RecomputedConvolution) for unit in replay._plan.units)
+    assert any(isinstance(unit, RecomputedConvolution) for unit in replay.plan.units)
 
 
 def replayed(net, x, taps, only_grams=()):
@@ -110,7 +110,7 @@ def test_the_activation_has_no_memory(rng):
     replay, acts = replayed(net, rng.standard_normal((1, 3, 64, 64)), taps, taps)
     replay.mean_gram(acts["relu1_1"])
     replay.backward({"relu2_1": acts["relu2_1"]})
-    plan = replay._plan
+    plan = replay.plan
     written = [written for _, written in plan.arena._held]
     kept = [array.size for array in plan.held.values() if not isinstance(array, Recomputed)]
     assert kept == [acts["relu2_1"].size]

@@ -14,6 +14,7 @@ from minicnn.methods.texture.loss import texture_objective
 from minicnn.network import build
 from minicnn.network.layers import LRN, AvgPool2d, Conv2d, GlobalAvgPool2d, MaxPool2d, ReLU
 from minicnn.network.network import Network
+from minicnn.network.receptive_fields import Field
 from minicnn.network.replicate_edges import replicate_first
 from minicnn.network.torus import on_torus
 from minicnn.objectives import priors
@@ -165,18 +166,21 @@ def test_on_a_torus_tiles_reach_around(rng, kind, side):
 
 def test_a_halo_that_is_too_narrow_would_be_seen(rng, monkeypatch):
     """The test above can fail: without the halo, the padding at the cuts leaks in."""
-    from minicnn.engine import tiled as engine_tiled
-
     net = network(MaxPool2d)
     content, x = rng.standard_normal((2, 1, 3, 40, 40))
     loss = objective(net, content, content)
-    along = engine_tiled._along
+    fields = Network.receptive_fields
 
-    def narrow(seen, *rest):
-        return along({name: (size - 2, s, o + 1) for name, (size, s, o) in seen.items()}, *rest)
+    def narrow(net):
+        return {
+            name: Field(
+                tuple(n - 2 for n in field.size), field.stride, tuple(n + 1 for n in field.offset)
+            )
+            for name, field in fields(net).items()
+        }
 
     whole = ImageFunction(loss, net.forward, net.backward)(x)
-    monkeypatch.setattr(engine_tiled, "_along", narrow)
+    monkeypatch.setattr(Network, "receptive_fields", narrow)
     value, _ = TiledFunction(loss, TiledEvaluator(net, net.replica(), 8))(x)
     assert abs(value - whole[0]) > 1e-6 * whole[0]
 

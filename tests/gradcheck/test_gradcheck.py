@@ -168,7 +168,7 @@ def test_a_planted_error_in_guided_style_is_caught(monkeypatch):
 @pytest.mark.parametrize("name", ["tv", "tv_beta", "tv_neural_style", "tv_absolute", "alpha_norm"])
 def test_a_planted_error_in_a_prior_is_caught(monkeypatch, name):
     wrong = scaled_part(getattr(priors, name), 1)
-    monkeypatch.setitem(checks.CASES, name, gradcheck_objectives._prior(wrong, {}))
+    monkeypatch.setitem(checks.CASES, name, gradcheck_objectives.prior_cases(wrong, {}))
     (result,) = checks.run(name)
     assert not result.ok
 

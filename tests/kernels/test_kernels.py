@@ -13,7 +13,7 @@ import pytest
 from cuda_on_cpu import sanitized as sanitized_script
 from cuda_on_cpu.kernel_cases import CASES, operations_on
 from cuda_on_cpu.module import COMPILER, CpuModule
-from test_ops_gpu import OPS, results
+from op_cases import OPS, results
 
 from minicnn.errors import MinicnnError
 from minicnn.kernels import launch as kernels_launch

@@ -5,12 +5,11 @@ import types
 import numpy as np
 import pretended_cupy
 import pytest
+from minimised import bowl, rosenbrock, small_style
 from pretended_cupy import COPIES, DeviceArray, plain, wrapped
-from test_optimizers import bowl, rosenbrock, small_style
 
 from minicnn.backend import array_module
 from minicnn.optimizers import Memory, minimize
-from minicnn.optimizers import line_search as search_module
 from minicnn.optimizers.line_search import C1, C2, strong_wolfe
 from minicnn.optimizers.vectors import HOST_STRIP, add_scaled, dot, step_to
 
@@ -133,7 +132,7 @@ def test_a_search_cut_short_gives_the_lowest_it_saw():
 def test_the_cubic_through_two_points_is_exact():
     cubic = lambda t: (t**3 - 2 * t**2 + 1, 3 * t**2 - 4 * t)  # noqa: E731
     for a, b in ((0.5, 2.0), (2.0, 0.5), (1.0, 1.2)):
-        found = search_module._cubic_minimum((a, *cubic(a)), (b, *cubic(b)))
+        found = cubic_minimum((a, *cubic(a)), (b, *cubic(b)))
         assert found == pytest.approx(4 / 3)
 
 

@@ -67,7 +67,7 @@ class Replay:
     """
 
     def __init__(self, frozen, crew, low_memory=False, only_grams=()):
-        self._plan = self._key = None
+        self.plan = self._key = None
         self._frozen, self._crew = frozen, crew
         self._recompute = frozenset(only_grams) if low_memory else None
 
@@ -79,21 +79,21 @@ class Replay:
             with self._crew.at_work():
                 self._frozen.transform(taps)
             how = {"keep": keep, "recompute": self._recompute}
-            self._plan = Plan(self._frozen.net, self._frozen.convolution, *key[:2], **how)
+            self.plan = Plan(self._frozen.net, self._frozen.convolution, *key[:2], **how)
             self._key = key
         with self._crew.at_work():
-            return self._plan.forward(x)
+            return self.plan.forward(x)
 
     def backward(self, dys):
         """Return the gradient (N, C, H, W) of the picture, for gradients of the taps."""
         with self._crew.at_work():
-            return self._plan.backward(dys)
+            return self.plan.backward(dys)
 
     def dissolve(self):
         """Let go of the plan: what it has returned stays, a next forward pass makes another."""
-        if self._plan:
-            self._plan.dissolve()
-        self._key = self._plan = None
+        if self.plan:
+            self.plan.dissolve()
+        self._key = self.plan = None
 
     def __del__(self):
         self.dissolve()

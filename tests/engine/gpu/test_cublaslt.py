@@ -9,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiled_testing import compile_on, drawn, network
 from cuda_on_cpu.host_machine import HostMachine
-from cuda_on_cpu.module import COMPILER
-from test_device_plan import compile_on, drawn, network
+from cuda_on_cpu.module import COMPILER, needs_compiler
 
 from minicnn.engine.gpu import compiled_objective, cublaslt, terms
 from minicnn.engine.gpu.buffers import Buffers
 from minicnn.errors import MinicnnError
 
-needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no g++ to build the stand-in with")
 SOURCE = Path(__file__).parents[2] / "helpers" / "cuda_on_cpu" / "cublaslt.cpp"
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from compiled_testing import cosine, network
 from features_testing import LAYERS as FEATURES
 from features_testing import small_network, write_set
-from test_device_plan import cosine, network
 from test_train import data as data
 from test_train import settings
 

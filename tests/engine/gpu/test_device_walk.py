@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from compiled_testing import cosine, drawn, drawn_function, network
+from compiled_testing import few_blocks as few_blocks
 from cuda_on_cpu.host_machine import HostMachine
-from test_device_plan import cosine, drawn, drawn_function, needs_compiler, network
-from test_device_plan import few_blocks as few_blocks
+from cuda_on_cpu.module import needs_compiler
 
 from minicnn.engine import select
 from minicnn.engine.gpu.compiled_objective import CompiledObjective
