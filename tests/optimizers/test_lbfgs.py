@@ -10,7 +10,7 @@ from pretended_cupy import COPIES, DeviceArray, plain, wrapped
 
 from minicnn.backend import array_module
 from minicnn.optimizers import Memory, minimize
-from minicnn.optimizers.line_search import C1, C2, strong_wolfe
+from minicnn.optimizers.line_search import C1, C2, cubic_minimum, strong_wolfe
 from minicnn.optimizers.vectors import HOST_STRIP, add_scaled, dot, step_to
 
 # vectors
