@@ -49,10 +49,7 @@ def host_buffer(like):
 def to_device(x, device):
     """Return `x` on `device`, "cpu" or "cuda" or "cuda:1".
 
-    Raises
-    ------
-    MinicnnError
-        If the device is unknown or CuPy cannot use it, or its memory does not suffice.
+    An unknown device, one that CuPy cannot use, or too little memory there is a `MinicnnError`.
     """
     if device == "cpu":
         return to_host(x)
@@ -84,10 +81,7 @@ def resolve_device(name):
 def devices():
     """Return [{"name", "compute_capability", "memory", "free"}, ...] of the CUDA devices, in bytes.
 
-    Raises
-    ------
-    MinicnnError
-        If there is none that could be used.
+    Where there is none that could be used, that is a `MinicnnError`.
     """
     cupy, _ = _cuda("cuda")
     return [_properties(cupy, i) for i in range(cupy.cuda.runtime.getDeviceCount())]
@@ -99,13 +93,7 @@ def limit_memory(limit):
 
 
 def memory_limit(limit):
-    """Return "8G", "500M" or "50%" as CuPy reads it: in bytes, or a share.
-
-    Raises
-    ------
-    MinicnnError
-        If the text is not such a limit.
-    """
+    """Return "8G", "500M" or "50%" as CuPy reads it, in bytes or as a share; refuse others."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG%]?)B?", limit.strip().upper())
     number, unit = (float(found[1]), found[2]) if found else (0.0, "")
     if not number or (unit == "%" and number > 100):

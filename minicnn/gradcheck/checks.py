@@ -38,23 +38,11 @@ class Result(NamedTuple):
 
 
 def check_vjp(function, vjp, x, rng, *, step=STEP):
-    """Compare a vector-Jacobian product with central differences.
+    """Return the relative error, 0 to 2, of a vector-Jacobian product against central differences.
 
-    Parameters
-    ----------
-    function : callable
-        x -> y, an array or a number; must be smooth within about `step` of `x`.
-    vjp : callable
-        (dy, x) -> dx, the derivative projected onto dy.
-    x : float64 array, any shape
-    rng : numpy.random.Generator
-        Draws dy, then v.
-    step : float
-        h, for values of the order of 1.
-
-    Returns
-    -------
-    float, the relative error, 0 to 2
+    function(x) -> y, an array or a number, must be smooth within about `step` of x, a float64
+    array; vjp(dy, x) -> dx is the derivative projected onto dy. `rng` draws dy, then the direction
+    v; `step` is the h of the formula, for values of the order of 1.
     """
     xp = array_module(x)
     dy = xp.asarray(rng.standard_normal(xp.asarray(function(x)).shape))

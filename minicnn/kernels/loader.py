@@ -47,7 +47,7 @@ def source():
 
 
 def definitions(dtype, half_columns=False, threads=THREADS):
-    """Return the compiler options that choose `real` ("float32" or "float64") and the columns."""
+    """Return the compiler options that choose `real` and the type of the columns."""
     options = (f"-DREAL={REAL[dtype]}", f"-DTHREADS={threads}")
     return (*options, "-DHALF_COLUMNS") if half_columns else options
 

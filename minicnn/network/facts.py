@@ -84,10 +84,7 @@ class Facts:
     def gradients(self, dys: dict) -> dict:
         """Return {parameter: gradient} for `dys`, {layer: gradient of its output}.
 
-        Raises
-        ------
-        MinicnnError
-            If the last forward pass was not one with `training=True`.
+        It is refused unless the last forward pass was one with `training=True`.
         """
         if not self.trained:
             raise MinicnnError(

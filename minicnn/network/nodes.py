@@ -18,12 +18,8 @@ class Node(NamedTuple):
 def as_nodes(layers):
     """Return a list of `Node` for (name, layer) or (name, layer, inputs).
 
-    A layer without inputs takes the output of the one before it, the first one the picture.
-
-    Raises
-    ------
-    MinicnnError
-        If a name occurs twice or an input does not come before.
+    A layer without inputs takes the output of the one before it, the first one the picture. A name
+    that occurs twice is refused, and an input that does not come before.
     """
     nodes, known = [], [INPUT]
     for name, layer, *inputs in layers:

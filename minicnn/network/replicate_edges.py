@@ -23,14 +23,10 @@ PADDINGS = ("zero", "replicate")
 def replicate_first(net: Network) -> Network:
     """Return a network with the parameters of `net` whose first convolution repeats the edges.
 
-    Its layers keep their names; before the first one comes a layer "replicate". Sizes and
-    receptive fields stay as well, but where the first convolution pads nothing: it then sees half
-    a kernel beyond the edges.
-
-    Raises
-    ------
-    MinicnnError
-        If the network does not begin with one convolution larger than a pixel.
+    Its layers keep their names; before the first one comes a layer "replicate". Sizes and receptive
+    fields stay as well, but where the first convolution pads nothing: it then sees half a kernel
+    beyond the edges. A network that does not begin with one convolution larger than a pixel is
+    refused.
     """
     first = [node for node in net.nodes if INPUT in node.inputs]
     name, layer, _ = first[0]

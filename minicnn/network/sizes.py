@@ -8,10 +8,7 @@ LEAST_MAP = 4  # rows and columns below which a Gram matrix says nothing about a
 def least_side(net, layers):
     """Return the least rows (or columns) of a picture at which each layer has `LEAST_MAP`.
 
-    Raises
-    ------
-    MinicnnError
-        If a layer is unknown or sees the whole picture at once.
+    A layer that is unknown, or sees the whole picture at once, is refused.
     """
     if not layers:
         return LEAST_MAP

@@ -59,14 +59,10 @@ def guided_style(f, guides, targets, factor):
 
 
 class GuidedStyleLoss(GramStyleLoss):
-    """`objectives.GramStyleLoss` region by region.
+    """`GramStyleLoss` region by region.
 
-    Parameters
-    ----------
-    targets : dict, layer name -> mean Gram matrices of the regions, shape (R, C, C)
-    guides : dict, layer name -> how much of each position lies in each region, shape (R, P, Q)
-    layer_weights, normalisation
-        As for `GramStyleLoss`.
+    The targets are mean Gram matrices of the regions, (R, C, C), and the guides how much of each
+    position lies in each region, (R, P, Q), both by layer.
     """
 
     only_grams = False  # it reads regions
@@ -91,25 +87,13 @@ class GuidedStyleLoss(GramStyleLoss):
 
 
 def at_layer(mask, field, size):
-    """Return a mask as the positions of a layer see it.
+    """Return a mask (H, W) of values 0..1 as the positions of a layer see it, float32 (P, Q).
 
     A position stands for a cell of the picture, stride by stride pixels around the centre of its
     receptive field: it gets the mean of the mask there. The cells tile the picture, so masks that
     add up to 1 do so in every layer. (The whole receptive field would bleed: in deep layers it is
     many cells wide.)
 
-    Parameters
-    ----------
-    mask : array, shape (H, W), values 0..1
-    field : fields.Field of the layer
-    size : (P, Q), rows and columns of the layer
-
-    Returns
-    -------
-    float32 array, shape (P, Q)
-
-    Examples
-    --------
     >>> from minicnn.network.receptive_fields import Field
     >>> pooled = Field(size=(2, 2), stride=(2, 2), offset=(0, 0))
     >>> at_layer(np.array([[0.0, 1, 1, 1], [0, 1, 0, 1]]), pooled, (1, 2)).tolist()

@@ -19,23 +19,10 @@ STRIP_BYTES = 4 << 20
 
 
 def strips(x, w_shape, size, *, stride, padding, dilation, groups):
-    """Yield the columns of every strip.
+    """Yield (n, rows, X) for every strip of the padded x (N, C, H, W).
 
-    Parameters
-    ----------
-    x : array (N, C, H, W)
-    w_shape : (int, int, int, int)
-        Shape of the weights, (K, C / groups, R, S).
-    size : (int, int)
-        P and Q.
-
-    Yields
-    ------
-    n : int
-        The picture.
-    rows : slice
-        Output rows; p of them.
-    X : array (groups, C/groups R S, p Q)
+    n is the picture, `rows` a slice of p of the output rows, X its columns (groups, C/groups R S, p
+    Q). `w_shape` is (K, C / groups, R, S), `size` (P, Q).
     """
     x_pad = pad(x, padding)
     for n in range(len(x)):

@@ -59,22 +59,12 @@ def unpool(y, cache, *, overlap="sum"):
 
 
 def drop_zero_windows(y, cache):
-    """Return the cache without switches where the maximum is not positive.
+    """Return the cache without switches where the maximum is not positive, so none leads there.
 
     After a ReLU all pixels of such a window tie at 0, and the switch at the first of them is
     arbitrary: a gradient that comes there is stopped by the ReLU's mask, but the deconvnet has no
-    mask and would place signal there.
-
-    Parameters
-    ----------
-    y : array (N, C, P, Q)
-        The pooled values that came with `cache`.
-    cache : maxpool2d.Cache
-
-    Returns
-    -------
-    maxpool2d.Cache
-        Unpooling by it leaves out the dropped windows.
+    mask and would place signal there. y (N, C, P, Q) are the pooled values that came with the
+    `maxpool2d.Cache`.
     """
     switches = cache.switches
     if cache.kernel[0] * cache.kernel[1] >= array_module(y).iinfo(switches.dtype).max:

@@ -37,14 +37,10 @@ def gradient_descent(record: Record, x0, bounds, *, learning_rate=None):
 def momentum(
     record: Record, x0, bounds, *, learning_rate=None, momentum: float = 0.9, restart: bool = False
 ):
-    """Minimise by gradient descent with momentum; called by `minimize`.
+    """Minimise by gradient descent with momentum, from 0 to below 1; called by `minimize`.
 
-    Parameters
-    ----------
-    learning_rate : float or callable(iteration) -> float
-    momentum : float, from 0 to below 1
-    restart : bool
-        Set the velocity to 0 whenever the learning rate changes, as Mahendran & Vedaldi do.
+    `learning_rate` is a number or a function of the iteration. `restart` sets the velocity to 0
+    whenever the learning rate changes, as Mahendran & Vedaldi do.
     """
     rate = _schedule("momentum", learning_rate)
     _check_fraction("momentum", momentum)
@@ -75,12 +71,8 @@ def adam(
 ):
     """Minimise by Adam; called by `minimize`.
 
-    Parameters
-    ----------
-    learning_rate : float or callable(iteration) -> float
-        In units of x: 1 is a grey level where pixels run from 0 to 255.
-    beta1, beta2 : float, from 0 to below 1
-    epsilon : float
+    `learning_rate`, a number or a function of the iteration, is in units of x: 1 is a grey level
+    where pixels run from 0 to 255. The betas are from 0 to below 1.
     """
     rate = _schedule("adam", learning_rate)
     _check_fraction("beta1", beta1)
@@ -100,14 +92,10 @@ def adam(
 def adagrad(record: Record, x0, bounds, *, learning_rate=None, memory: float = 0.9, project=None):
     """Minimise by AdaGrad that forgets, with momentum; called by `minimize`.
 
-    Parameters
-    ----------
-    learning_rate : float or callable(iteration) -> float
-        Bounds the step where gradients have been small.
-    memory : float, from 0 to below 1
-        What is kept of the sum of squares and of the step from one iteration to the next.
-    project : callable x -> x, optional
-        Onto the set that x is to stay in, after each step.
+    `learning_rate`, a number or a function of the iteration, bounds the step where gradients have
+    been small. `memory`, from 0 to below 1, is what is kept of the sum of squares and of the step
+    from one iteration to the next. project(x) -> x leads onto the set that x is to stay in, after
+    each step.
     """
     rate = _schedule("adagrad", learning_rate)
     _check_fraction("memory", memory)

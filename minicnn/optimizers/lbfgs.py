@@ -43,10 +43,8 @@ CURVATURE = 1e-8  # cosine of the angle between s and y, below which a pair is n
 class Memory:
     """What L-BFGS has learnt; a run that is given it goes on as if it had never ended.
 
-    Attributes
-    ----------
-    pairs : list of (s, y, s·y, y·y), oldest first; s, y: flat arrays
-    length : float or None, of the last step
+    `pairs` has (s, y, s·y, y·y), oldest first; s, y: flat arrays. `length` is that of the last
+    step.
     """
 
     pairs: list = field(default_factory=list)

@@ -84,10 +84,7 @@ class Record:
     def evaluate(self, x):
         """Return (value, gradient) at x.
 
-        Raises
-        ------
-        Stop
-            When the budget is used up, or x, the value or the gradient is not finite.
+        `Stop` is raised when the budget is used up, or x, the value or the gradient is not finite.
         """
         if self.evaluations == self.max_evaluations:
             raise Stop("budget", f"all {self.evaluations} evaluations are used")
@@ -118,10 +115,7 @@ class Record:
     def accept(self, x, value: float) -> None:
         """End an iteration at x, evaluated last; the first call is the start, iteration 0.
 
-        Raises
-        ------
-        Stop
-            When the iterations are used up or the callback returns True.
+        `Stop` is raised when the iterations are used up or the callback returns True.
         """
         entry = {
             "iteration": self.iterations + 1 if self.trace else 0,

@@ -1,4 +1,5 @@
 """The units of a plan that are convolutions, each with the ReLU and the pooling behind it."""
+# ruff: noqa: D102 - `Unit` says what forward and backward do
 
 import numpy as np
 
@@ -57,7 +58,6 @@ class Convolution(Unit):
             self.bits = bits.empty(self.shape)
 
     def forward(self, xs):
-        """Compute the activation."""
         out = self.plan.buffer(self.name)
 
         def target(calls, *where):
@@ -236,7 +236,6 @@ class PooledConvolution(Convolution):
         self.halving = halving.Halving(self.shape, plan.shapes[self.name], pool.layer, **how)
 
     def forward(self, xs):
-        """Compute the activation."""
         out, (_, K, _, Q) = self.plan.buffer(self.name), self.shape
 
         def target(calls, pictures, rows):

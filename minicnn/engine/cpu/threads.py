@@ -20,12 +20,7 @@ def thread_count(wanted=None):
     """Return the number of worker threads: `wanted`, else $MINICNN_THREADS, else what we may use.
 
     That is the number of processors that this process may run on, less where a container's quota
-    allows less.
-
-    Raises
-    ------
-    MinicnnError
-        If the number is not between 1 and 256.
+    allows less. A number that is not between 1 and 256 is refused.
     """
     if wanted is None and os.environ.get(VARIABLE):
         wanted = os.environ[VARIABLE]

@@ -1,4 +1,5 @@
 """The units of a plan: a convolution with its ReLU, a pooling, any other layer by itself."""
+# ruff: noqa: D102 - `Unit` says what forward and backward do
 
 import numpy as np
 
@@ -52,7 +53,6 @@ class Plain(Unit):
         self.node, self.params, self.cache = node, params, None
 
     def forward(self, xs):
-        """Compute the activation."""
         x = xs if node_takes_many(self.node) else xs[0]
         mode = Mode(convolution=self.plan.convolution)
         try:
@@ -62,7 +62,6 @@ class Plain(Unit):
         return y
 
     def backward(self, g):
-        """Hand down the gradient."""
         dx = self.node.layer.backward(g, self.cache, self.params, Rule())
         parts = dx if node_takes_many(self.node) else [dx]
         for source, part in zip(self.inputs, parts, strict=True):
@@ -81,7 +80,6 @@ class Pooling(Unit):
         self.windows = pooling.Windows(*shapes, node.layer, **how, dtype=plan.dtype)
 
     def forward(self, xs):
-        """Compute the activation."""
         x, out = self.plan.steady(self.inputs[0], xs[0]), self.plan.buffer(self.name)
         x = x.transpose(0, 2, 3, 1)
 
@@ -95,7 +93,6 @@ class Pooling(Unit):
         return out.transpose(0, 3, 1, 2)
 
     def backward(self, g):
-        """Hand down the gradient."""
         source = self.inputs[0]
         g = self.plan.steady(self.name + " gradient", g).transpose(0, 2, 3, 1)
         out, finish = self.plan.gradient_buffer(source, self.name)
@@ -120,7 +117,6 @@ class Concatenation(Unit):
     hands_on = True
 
     def forward(self, xs):
-        """Compute the activation."""
         out = self.plan.buffer(self.name)
         parts = [
             (x.transpose(0, 2, 3, 1), out[..., place])
@@ -137,7 +133,6 @@ class Concatenation(Unit):
         return out.transpose(0, 3, 1, 2)
 
     def backward(self, g):
-        """Hand down the gradient."""
         for source, place in self.plan.places(self):
             self.plan.contribute(source, g.transpose(0, 2, 3, 1)[..., place])
 

@@ -33,26 +33,12 @@ def can_fork():
 
 @contextmanager
 def workers(work, count, *, processes):
-    """Context in which `count` workers are there for `work`.
+    """Context in which `count` workers are there: yields submit(*args) -> Future of work(*args).
 
-    Parameters
-    ----------
-    work : callable
-    count : int
-    processes : bool
-        Forked processes, see `can_fork`: arguments and results are pickled, `work` is not, and
-        what it changes is changed in its process alone. Else threads.
-
-    Yields
-    ------
-    callable, submit(*args) -> Future of work(*args)
-
-    Raises
-    ------
-    MinicnnError
-        By `submit`, if the system does not let processes start.
-    WorkerKilledError
-        At the end of the context, where a result was waited for that will not come.
+    With `processes` they are forked, see `can_fork`: arguments and results are pickled, `work` is
+    not, and what it changes is changed in its process alone. Else they are threads. A system that
+    lets no process start is told by submit; at the end of the context, `WorkerKilledError` is
+    raised where a result was waited for that will not come.
     """
     if processes:
         pool = ProcessPoolExecutor(
