@@ -11,12 +11,12 @@ BOUNDS = {
     "style": 12,
     "texture": 11,
     "invert": 11,
-    "features": 12,
+    "features": 11,
     "deconv": 8,
     "saliency": 9,
-    "class-model": 12,
+    "class-model": 11,
     "occlusion": 10,
-    "train": 10,
+    "train": 9,
 }
 PACKAGE = {
     "cli/main.py": """

@@ -135,7 +135,7 @@ class _Walk:
         """Return what `look` makes of the pictures `numbers`, and which are broken."""
         if self.process != os.getpid():
             self.pictures, self.process = self.pictures.reopened(), os.getpid()
-        found = [_read(self.pictures, n, self.size) for n in numbers]
+        found = [read_or_black(self.pictures, n, self.size) for n in numbers]
         broken = {n: why for n, (_, why) in zip(numbers, found, strict=True) if why}
         good = [i for i, n in enumerate(numbers) if n not in broken]
         if not good:
@@ -162,7 +162,7 @@ class _Walk:
         return self.strips.fitted(there, launch.release)
 
 
-def _read(pictures, number, size):
+def read_or_black(pictures, number, size):
     """Return (picture, None), or a black one and why it cannot be read."""
     try:
         return pictures.picture(number, size), None

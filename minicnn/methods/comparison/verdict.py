@@ -37,12 +37,7 @@ def verdict(interval):
 
 
 def verdicts(one, other):
-    """Return what holds of the two findings.
-
-    Parameters
-    ----------
-    one, other : dict
-        `Network.findings` of `compare`.
+    """Return what holds of the two findings, from `comparison.Network.findings` of each.
 
     Returns
     -------

@@ -31,7 +31,7 @@ def sheet(evolution):
         drawn, scales[layer] = {}, {}
         for unit in units:
             pairs = zip(evolution.found[layer][unit], evolution.changed[layer][unit], strict=True)
-            cells = [_cell(tile, jumped, shape) for tile, jumped in pairs]
+            cells = [cell(tile, jumped, shape) for tile, jumped in pairs]
             drawn[unit] = [picture for picture, _ in cells]
             scales[layer][unit] = [scale for _, scale in cells]
         # all cells are as wide as the widest, so that the epochs stand above theirs
@@ -54,7 +54,7 @@ def _words(text, width):
     return labelled(np.full((1, width, 3), 255, np.uint8), text, size=14)
 
 
-def _cell(tile, jumped, shape):
+def cell(tile, jumped, shape):
     """Return (picture of a tile with its numbers below, scale of its projection)."""
     if tile is None:
         picture, scale, text = np.full(shape, 200, np.uint8), None, "never fires"

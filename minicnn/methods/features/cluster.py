@@ -71,7 +71,7 @@ def scan(
 
         sent = _sent(client, net)
         futures = {
-            client.submit(_part, sent, there, part, strict, pure=False, retries=RETRIES): part
+            client.submit(scan_part, sent, there, part, strict, pure=False, retries=RETRIES): part
             for part in parts
         }
         try:
@@ -144,14 +144,10 @@ def _sent(client, net):
     with warnings.catch_warnings():
         # advises to scatter, but what is scattered is lost with the last worker that has it
         warnings.filterwarnings("ignore", "Sending large graph")
-        return client.submit(_itself, packed, pure=False, retries=RETRIES)
+        return client.submit(tuple, packed, pure=False, retries=RETRIES)
 
 
-def _itself(packed):
-    return packed
-
-
-def _part(packed, settings, blocks, strict):
+def scan_part(packed, settings, blocks, strict):
     """Scan some blocks on a worker."""
     net = Network(*packed)
     features = features_scan.begin(net, settings)

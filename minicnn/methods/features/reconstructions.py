@@ -66,7 +66,7 @@ def projections(net, features, pictures, layer, units, *, evaluator=None, policy
     layer : str
     units : list of int
     evaluator : FastEvaluator, optional
-    policy : deconvnet.Policy, optional
+    policy : projection.Policy, optional
     patch : int
         Longest side of the cuts, as `scaled` makes them.
 

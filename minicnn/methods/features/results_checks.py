@@ -11,12 +11,7 @@ from minicnn.methods.features import strongest
 
 
 def check_content(features):
-    """Raise ValueError unless shapes, types and values are those that a scan writes.
-
-    Parameters
-    ----------
-    features : feature_file.Features
-    """
+    """Raise ValueError unless the shapes, types and values of `Features` are those of a scan."""
     settings = features.settings
     numbers = (settings.pictures, settings.top, settings.size, settings.group)
     if not all(type(n) is int and n > 0 for n in numbers):

@@ -122,7 +122,7 @@ def test_a_coloured_frame_marks_a_jump(found):
     for layer in LAYERS:
         for unit, tiles in found.found[layer].items():
             assert [s is not None for s in scales[layer][unit]] == [t is not None for t in tiles]
-    cell, _ = report._cell(None, True, (16, 34, 3))
+    cell, _ = report.cell(None, True, (16, 34, 3))
     assert cell[0, cell.shape[1] // 2].tolist() == list(report.JUMP)
 
 

@@ -98,7 +98,7 @@ def test_what_a_worker_raises_is_one_line(net, pictures, cluster, monkeypatch):
     def fail(*_):
         raise RuntimeError("of two\nlines")
 
-    monkeypatch.setattr(features_cluster, "_part", fail)
+    monkeypatch.setattr(features_cluster, "scan_part", fail)
     features, saved = begun(net, pictures), []
     with pytest.raises(MinicnnError, match="did not finish: RuntimeError: of two lines; see"):
         features_cluster.scan(features, net, cluster.scheduler_address, save=saved.append)

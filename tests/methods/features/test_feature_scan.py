@@ -112,14 +112,14 @@ def test_threads_and_processes_give_the_same_bits(net, data, whole, monkeypatch)
 
 @pytest.mark.skipif(not can_fork(), reason="workers are threads here")
 def test_what_is_found_is_saved_when_a_worker_is_killed(net, data, whole, tmp_path, monkeypatch):
-    read, path = picture_walk._read, tmp_path / "f.h5"
+    read, path = picture_walk.read_or_black, tmp_path / "f.h5"
 
     def deadly(pictures, number, size):
         if number == 20:
             os.kill(os.getpid(), signal.SIGKILL)
         return read(pictures, number, size)
 
-    monkeypatch.setattr(picture_walk, "_read", deadly)
+    monkeypatch.setattr(picture_walk, "read_or_black", deadly)
     pictures = PictureSet(data)
     how = {"threads": 2, "batch": 8, "save": lambda f: results_file.save(f, path)}
     with pytest.raises(MinicnnError, match="a worker process was killed"):
