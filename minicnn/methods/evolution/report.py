@@ -35,7 +35,7 @@ def sheet(evolution):
             drawn[unit] = [picture for picture, _ in cells]
             scales[layer][unit] = [scale for _, scale in cells]
         # all cells are as wide as the widest, so that the epochs stand above theirs
-        wide = max(cell.shape[1] for cells in drawn.values() for cell in cells)
+        wide = max(one.shape[1] for cells in drawn.values() for one in cells)
         heads = ["", *(f"epoch {epoch}" for epoch in evolution.epochs)]
         rows = [[_words(text, wide) for text in heads]]
         rows += [[_words(f"unit {unit}", wide), *cells] for unit, cells in drawn.items()]
