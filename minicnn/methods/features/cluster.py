@@ -97,8 +97,9 @@ def scan(
 
 def _as_here(reason, there, settings):
     """Return why a picture was skipped, with its path as a scan on this machine writes it."""
-    here = str(Path(settings.data, "_"))[:-1]  # "" for the folder where we are
-    return reason.replace(f"{there.data}/", here).replace(there.data, str(Path(settings.data)))
+    # what stands before a name: for the folder where we are, nothing
+    before = [str(Path(data, "_"))[:-1] for data in (there.data, settings.data)]
+    return reason.replace(*before).replace(there.data, str(Path(settings.data)))
 
 
 @contextmanager
