@@ -7,6 +7,7 @@ SIGHUP. Bad input ends in one line on stderr.
 
 import errno
 import sys
+import warnings
 from collections.abc import Sequence
 
 from minicnn.cli.register import VERBS, verb_of
@@ -27,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Arguments without the program's name; those of the process by default.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    with streams() as stdout, signals() as ending:
+    with streams() as stdout, signals() as ending, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of an overflow, which a verb tells itself
         code = _run(argv)
         stdout.flush()
         if code == 0 and getattr(stdout.lost, "errno", errno.EPIPE) != errno.EPIPE:

@@ -127,7 +127,18 @@ def softmax(scores):
 
 
 def ranking(net, scores, count=TOP):
-    """Return the most probable classes as a list of {"class", "name", "score", "probability"}."""
+    """Return the most probable classes as a list of {"class", "name", "score", "probability"}.
+
+    Raises
+    ------
+    MinicnnError
+        If a score is NaN or infinite.
+    """
+    if not np.isfinite(to_host(scores)).all():
+        raise MinicnnError(
+            f"the scores of {net.attrs.get('name', 'the network')} are NaN or infinite: its "
+            "weights are too large; use others"
+        )
     p = softmax(scores)
     return [
         {

@@ -4,6 +4,7 @@ Several pictures from several seeds show what the layer does not determine (figu
 notes), several layers in a row what each of them keeps (figure 14). `energy` has the formulas.
 """
 
+import math
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -117,7 +118,13 @@ class Batch(NamedTuple):
 def _target(job, evaluator, layer):
     """Return the activation of the picture at a layer."""
     target = evaluator.forward(job.x, [layer], keep=False)[layer]
-    if not sum_squares(target) > 0:
+    size = sum_squares(target)
+    if not math.isfinite(size):
+        raise MinicnnError(
+            f"layer {layer} has activations that are NaN or infinite: the weights are too large; "
+            "use others, or a layer before it"
+        )
+    if not size > 0:
         raise MinicnnError(
             f"all activations of layer {layer} are 0 for this picture, there is nothing to "
             "invert; use another layer or another picture"

@@ -322,6 +322,11 @@ def _long_side(row, shape):
 def _style_size(settings, row, size, shapes):
     """Return the long side of the style pictures: one number, or one for each if they differ."""
     scale = settings.style_scale or 1
+    if size * scale > LARGEST:
+        raise MinicnnError(
+            f"style_scale = {scale:g} makes the style larger than {LARGEST} pixels; use at most "
+            f"{LARGEST / size:g}"
+        )
     if row is None:
         return max(1, round(size * scale))
     if settings.size:
