@@ -57,7 +57,7 @@ def work(name, fields, file, say):
     from cases import Case
     from checks import write_samples
 
-    from minicnn.runs.estimate.memory import watched
+    from minicnn.engine.memory import watched
 
     run = peer.prepare(Case(**fields))
     write_samples(file, getattr(run, "check", run)())

@@ -15,7 +15,9 @@ import numpy as np
 
 from minicnn.backend import to_device
 from minicnn.data.datasets import centre
+from minicnn.engine import memory
 from minicnn.engine.select import Evaluation, evaluator_of
+from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import fit, preprocess, resize
 from minicnn.pictures.overlays import magnified
 from minicnn.pictures.sheets import side_by_side
@@ -133,10 +135,21 @@ def open_look(settings, kind, files=None):
     opened = open_all(settings, files, pool=OWN)
     net = opened.net
     rgb = fitted(opened.pictures["image"], settings.size or net.input_shape[1], settings.fit)
+    if opened.device == "cpu":
+        _check_memory(net, getattr(settings, "layer", None), rgb)
     x = to_device(preprocess(rgb, net.attrs["preprocess"]), opened.device)
     x = x.astype(net.dtype, copy=False)
     evaluator = evaluator_of(net, Evaluation(settings.engine, settings.threads))
     return opened.job(kind, settings, evaluator=evaluator, picture=rgb, x=x)
+
+
+def _check_memory(net, layer, rgb):
+    """Refuse a picture uint8 (H, W, 3) whose walk through the network will not fit."""
+    try:
+        outputs = memory.outputs(net, (1, 3, *rgb.shape[:2]), layer and [layer])
+    except MinicnnError:
+        return  # an unknown layer, a size that is not the network's: told where it is used
+    memory.refuse_lack(memory.HELD * outputs, f"use a --size below {max(rgb.shape[:2])}")
 
 
 def fitted(rgb, size, how):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+from minicnn.engine import memory
 from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import to_uint16
 from minicnn.pictures.sheets import side_by_side
@@ -25,6 +26,7 @@ from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Report, duration
 
 FAILED = 1
+LARGE = 0.2  # share of the available memory: a run takes up to three times its layers' outputs
 BROKEN = ("not-finite", "diverged")  # ends of a run whose picture is saved but not what was wanted
 
 
@@ -93,6 +95,7 @@ def _make(verb, settings, outputs, report, files, weights):
     job = verb.open_job(settings, files)
     watch = Watch(job, outputs, report, provenance.checked_weights(job.net, weights))
     check_files(outputs, inputs, watch.files())
+    check_memory(verb, job, settings, files)
     for note in job.notes:
         report.note(note, once=True)
     with report.progress(job.steps) as progress:
@@ -104,6 +107,15 @@ def _make(verb, settings, outputs, report, files, weights):
         _save(job, outputs, outcome, watch.weights)
         code = _tell(job, outputs, outcome, report, watch.seconds())
     return INTERRUPTED if interrupts else code
+
+
+def check_memory(verb, job, settings, files=None) -> None:
+    """Refuse a run that does not fit before it computes; only a large one is measured for it."""
+    room = memory.available()
+    if room is not None and job.outputs() > LARGE * room:
+        from minicnn.runs.estimate import option
+
+        option.refuse_unfit(verb, settings, files)
 
 
 def check_files(outputs, inputs, further=()) -> None:

@@ -3,12 +3,14 @@
 A job of a method is what its settings stand for with nothing left open: see `SearchJob`.
 """
 
+import math
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.engine import memory
 from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.errors import MinicnnError
 from minicnn.network.replicate_edges import PADDINGS
@@ -128,6 +130,27 @@ class SearchJob(Job):
     def steps(self):
         """Iterations of the whole run."""
         return self.lead + self.settings.iterations
+
+    @property
+    def taps(self):
+        """The layers that the settings name; none means all of the network."""
+        names = ("content_layers", "style_layers", "layers")
+        named = [getattr(self.settings, name, None) or () for name in names]
+        return list(dict.fromkeys(layer for layers in named for layer in layers))
+
+    def outputs(self):
+        """Return the bytes of the outputs of all layers at the largest size, 0 if that is open."""
+        s = self.settings
+        sides = [getattr(s, name, None) or 1 for name in ("style_size", "source_size")]
+        sides = [max(side) if isinstance(side, list) else side for side in sides]
+        area = max(math.prod(self.size), *(side**2 for side in sides))
+        if tile := getattr(s, "tile", None):
+            area = min(area, (3 * tile) ** 2)  # with what it sees around
+        shape = (getattr(s, "restarts", 1), 3, *[math.isqrt(area)] * 2)
+        try:
+            return memory.outputs(self.net, shape, self.taps or None)
+        except MinicnnError:  # a class model's classifier at another size than its own
+            return 0
 
     def colours(self, x):
         """Return what x stands for on the way, before rounding: float64 (H, W, 3) in 0..255."""

@@ -12,7 +12,7 @@ from minicnn.pictures.reader import load_image
 from minicnn.pictures.table import table
 from minicnn.pictures.writer import check_output, save_image
 from minicnn.runs.options import option_of
-from minicnn.runs.picture_run import check_files
+from minicnn.runs.picture_run import check_files, check_memory
 from minicnn.runs.settings import refusal
 from minicnn.storage.interrupts import INTERRUPTED, interrupts_noted
 
@@ -95,7 +95,7 @@ def run(verb, settings, outputs, report) -> int:
     parts = [replace(outputs, output=str(_name(sheet, labels)), sweep=None) for labels, _ in cells]
     for one, part in zip(many, parts, strict=True):
         check_files(part, one.inputs().values())
-        verb.open_job(one)  # all of them are fit, or none is begun
+        check_memory(verb, verb.open_job(one), one)  # all of them are fit, or none is begun
     made, code = [], 0
     for one, part in zip(many, parts, strict=True):
         code = max(code, verb.make(one, part, report))

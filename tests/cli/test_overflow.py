@@ -14,7 +14,7 @@ VERBS = {
     "deconv a.png -o out.png --layer relu3_3": "layer relu3_3 has activations that are NaN",
     "invert a.png -o out.png --layer relu3_3 --iterations 2": "layer relu3_3 has activations",
     "style a.png a.png -o out.png --iterations 2": "no picture: the value is not a number",
-    "texture a.png -o out.png --size 48 --iterations 2": "no picture: the value is not a number",
+    "texture a.png -o out.png --size 48 --iterations 2": "has activations that are NaN or infinite",
     "features data/val -o out --layers relu3_3": "relu3_3: unit 0 is nan on picture 0",
     "compare minivgg big.h5 --data data/val -o out --layers relu3_3": "unit 0 is nan on picture 0",
     "weights normalize big.h5 data/val -o out.h5": "the activations are NaN or infinite",

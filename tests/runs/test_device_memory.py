@@ -6,7 +6,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from minicnn.runs.estimate import estimate, memory, option, sample_run
+from minicnn.engine import memory
+from minicnn.runs.estimate import estimate, option, sample_run
 from minicnn.terminal.report import Report
 
 MIB = 1 << 20

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from minicnn.cli import main
+from minicnn.engine import memory
 from minicnn.engine.tiled import TiledEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods import network_defaults
@@ -28,7 +29,7 @@ from minicnn.methods.texture.verb import TEXTURE
 from minicnn.methods.training import estimate as training_estimate
 from minicnn.methods.training.settings import TrainSettings
 from minicnn.network import build
-from minicnn.runs.estimate import estimate, memory, option, sample_run
+from minicnn.runs.estimate import estimate, option, sample_run
 
 
 @pytest.fixture
@@ -243,7 +244,8 @@ def test_the_second_run_of_a_process_takes_the_memory_that_it_takes_alone(pictur
     assert large["shape"] == (192, 256)
     assert small["pixels"] == pytest.approx(192**2, rel=0.01)
     code = (
-        "import pickle, sys; from minicnn.runs.estimate import memory, sample_run; "
+        "import pickle, sys; from minicnn.engine import memory; "
+        "from minicnn.runs.estimate import sample_run; "
         "sample_run._picture(*pickle.load(sys.stdin.buffer), None, 13); "
         "print(memory.peak())"
     )
@@ -408,7 +410,7 @@ def test_out_of_memory_when_nothing_can_be_estimated(pictures, monkeypatch):
 def test_a_real_limit_ends_in_one_line(pictures, tmp_path):
     code = (
         "import resource, sys; from minicnn.cli import main; import minicnn.methods.style.inputs; "
-        "from minicnn.runs.estimate import memory as m; "
+        "from minicnn.engine import memory as m; "
         "size = m._field('/proc/self/status', 'VmSize') + 700 * 2**20; "
         "resource.setrlimit(resource.RLIMIT_AS, (size, size)); sys.exit(main(sys.argv[1:]))"
     )

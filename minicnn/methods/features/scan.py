@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn.engine import picture_walk
 from minicnn.engine.cpu.workers import WorkerKilledError
+from minicnn.engine.memory import refuse_lack
 from minicnn.errors import MinicnnError
 from minicnn.methods.features import results_file, strongest
 from minicnn.network.chosen_layers import pools_below
@@ -131,6 +132,9 @@ def scan(
         After what has been found was saved.
     """
     settings, save = features.settings, save or (lambda _: None)
+    if how.get("device", "cpu") == "cpu":
+        needed = memory(net, features, **{k: v for k, v in how.items() if k != "device"})
+        refuse_lack(needed, "use a smaller --size, or --threads 1")
     todo, total = blocks_left(features, blocks)
     count, saved = 0, time.monotonic()
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from minicnn.backend import array_module, to_device, to_host
 from minicnn.data.datasets import open_dataset
+from minicnn.engine import memory
 from minicnn.engine.cpu.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
 from minicnn.methods.training.devices import place_of
@@ -87,6 +88,11 @@ def run(settings, *, resume=False, log=None, progress=None, stop=None):
             f"{run_.folder} holds a training run already; go on with it (--resume), or choose "
             "another folder"
         )
+    shape = (settings.group, 3, settings.crop, settings.crop)
+    at_once = min(run_.threads, settings.batch // settings.group)
+    held = memory.HELD * memory.outputs(run_.net, shape)
+    if run_.place.device == "cpu":
+        memory.refuse_lack(at_once * held, "use a smaller --group and --batch")
     pictures = train.pictures(settings.size)[: settings.limit]
     val_pictures, val_labels = val.pictures(settings.size), labels_as_in(train, val)
     with one_blas_thread(), ThreadPoolExecutor(run_.threads) as pool:

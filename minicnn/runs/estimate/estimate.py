@@ -17,9 +17,10 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
+from minicnn.engine import memory
+from minicnn.engine.memory import SPARE, device_available
 from minicnn.engine.tiled import TiledEvaluator
-from minicnn.runs.estimate import memory, sample_run
-from minicnn.runs.estimate.memory import device_available
+from minicnn.runs.estimate import sample_run
 
 SECONDS = 8.0  # that all short runs may take, about
 # evaluations, as benchmarks/lbfgs.py has it; one more at the start
@@ -27,7 +28,6 @@ PER_ITERATION = {"lbfgs": 1.04, "lbfgs-device": 1.03}
 PAIR = {"lbfgs": 3 * 2 * 8, "lbfgs-device": 3 * 2 * 4}  # bytes of a pair for each pixel
 VECTORS = 3 * 120  # bytes of the optimizer's other vectors and of the pictures, likewise
 TILES = (1024, 512, 256, 128)  # sides that are advised
-SPARE = 0.9  # share of the available memory that a run is allowed
 
 
 @dataclass(frozen=True)
@@ -140,15 +140,13 @@ def _one(verb, settings, files, budget, patience):
 
 def _crops(job):
     """Return (tile, (rows, columns)) -> pixels of each crop; None where there are no tiles."""
-    s, net = job.settings, job.net
+    s, net, taps = job.settings, job.net, job.taps
     if not hasattr(s, "tile"):
         return None
-    named = [getattr(s, name, None) for name in ("content_layers", "style_layers", "layers")]
-    layers = list(dict.fromkeys(layer for names in named for layer in names or ()))
 
     def crops(tile, shape):
         evaluator = TiledEvaluator(net, None, tile, torus=getattr(s, "seamless", False))
-        cut = evaluator.tiles(layers, (1, 3, *shape))
+        cut = evaluator.tiles(taps, (1, 3, *shape))
         return [math.prod(end - start for start, end in tile.crop) for tile in cut]
 
     return crops

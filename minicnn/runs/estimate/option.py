@@ -22,7 +22,7 @@ def repeated(work, settings, smaller, report) -> int:
 
 def tell(found, report) -> int:
     """Say an `estimate.Estimate`; return the exit code."""
-    from minicnn.runs.estimate.memory import spelled
+    from minicnn.engine.memory import spelled
 
     peak, room = found.there or (None, None)
     lines = [
@@ -58,15 +58,34 @@ def lack(error: str) -> str:
 
 def out_of_memory(verb, settings, files, error: str) -> MinicnnError:
     """Return the error that says in a line what was wanted and what would fit."""
-    from minicnn.runs.estimate import estimate
-    from minicnn.runs.estimate.memory import spelled
+    found = _measured(verb, settings, files)
+    if found is None:
+        return MinicnnError(f"{lack(error)}; use a smaller size")
+    return MinicnnError(f"{lack(error)}: {_need(found)}")
 
-    text = lack(error)
+
+def refuse_unfit(verb, settings, files=None) -> None:
+    """Raise `MinicnnError` for a search that does not fit, as far as short runs can tell."""
+    found = _measured(verb, settings, files)
+    if found and found.fits is False:
+        raise MinicnnError(_need(found))
+
+
+def _measured(verb, settings, files):
+    from minicnn.runs.estimate import estimate
+
     try:
-        found = estimate.pictures(verb, [settings], files, patience=PATIENCE)
+        return estimate.pictures(verb, [settings], files, patience=PATIENCE)
     except (MinicnnError, MemoryError):
-        return MinicnnError(f"{text}; use a smaller size")
-    text += f": the run needs about {spelled(found.peak)}"
+        return None
+
+
+def _need(found):
+    from minicnn.engine.memory import spelled
+
+    text = f"the run needs about {spelled(found.peak)}"
     if found.available is not None:
         text += f" and there are {spelled(found.available)}"
-    return MinicnnError(f"{text}; {found.advice or 'free some memory, or use a smaller size'}")
+    if found.there and found.there[0] > found.there[1]:
+        text += f"; on the GPU {spelled(found.there[0])} and {spelled(found.there[1])}"
+    return f"{text}; {found.advice or 'free some memory, or use a smaller size'}"

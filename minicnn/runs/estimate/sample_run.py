@@ -17,8 +17,8 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 from statistics import mean, median
 
+from minicnn.engine import memory
 from minicnn.errors import MinicnnError
-from minicnn.runs.estimate import memory
 
 PATIENCE = 600  # seconds
 SIDES = ("size", "style_size", "source_size", "width", "height")

@@ -1,5 +1,6 @@
-"""How much memory the machine and a CUDA device have, and how much of it this process has had."""
+"""How much memory the machine and a CUDA device have, this process has had, and a run will need."""
 
+import math
 import os
 import re
 import sys
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minicnn.backend import devices
+from minicnn.errors import MinicnnError
 
 try:
     import resource
@@ -15,6 +17,8 @@ except ImportError:  # Windows
     resource = None
 
 ROOT = Path("/")
+SPARE = 0.9  # share of the available memory that a run is allowed
+HELD = 0.4  # share of all outputs that one walk holds at least: it was 0.41 to 0.46 for `deconv`
 # pattern of a controller in /proc/self/cgroup, its folder, and its files: limit, used, what can go
 V2 = ("", "", "memory.max", "memory.current", "inactive_file")
 V1 = ("(?:[a-z_,]+,)?memory[^:]*", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
@@ -124,6 +128,21 @@ def device_available(device):
     free = devices()[int(device.partition(":")[2] or 0)]["free"]
     limit = cupy.get_default_memory_pool().get_limit()  # 0 where there is none
     return min(free, limit) if limit else free
+
+
+def outputs(net, shape, taps=None):
+    """Return the bytes of the outputs of all layers up to `taps` for pictures of (N, C, H, W)."""
+    found = net.shapes(tuple(shape[1:]), taps)
+    return net.dtype.itemsize * shape[0] * sum(map(math.prod, found.values()))
+
+
+def refuse_lack(need, cure):
+    """Raise `MinicnnError` before a run that needs so many bytes, where there are fewer."""
+    room = available()
+    if room is not None and need > SPARE * room:
+        raise MinicnnError(
+            f"this needs about {spelled(need)} of memory and there are {spelled(room)}; {cure}"
+        )
 
 
 def spelled(number):
