@@ -40,6 +40,11 @@ class Entry(NamedTuple):
         return self.url.rpartition("/")[2]
 
     @property
+    def state(self) -> str:
+        """How it can be had, in words."""
+        return f"can be fetched ({'by pip' if self.url.startswith('pkg:') else 'from an address'})"
+
+    @property
     def known_hash(self) -> str:
         """How much of the file's hash is known, in words."""
         if not self.hash_start:

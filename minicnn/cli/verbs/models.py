@@ -36,11 +36,13 @@ def run(args) -> int:
 
 def _list(size, report):
     from minicnn.network import build
-    from minicnn.weights import checkpoint
+    from minicnn.weights import checkpoint, manifest
 
     if size is not None:
         raise MinicnnError("--size is for one network: minicnn models NAME --size N")
-    rows, embedded, there = [], checkpoint.embedded(), checkpoint.available()
+    rows, public = [], manifest.entries()
+    at_hand = dict.fromkeys(checkpoint.available(), "fetched")
+    at_hand |= dict.fromkeys(checkpoint.embedded(), "embedded")
     for name in build.names():
         net = build.skeleton(name)
         row = {
@@ -49,7 +51,7 @@ def _list(size, report):
             "outputs": net.shapes()[net.layers[-1]][0],
             "layers": len(net.layers),
             "parameters": sum(build.count_parameters(net).values()),
-            "weights": "embedded" if name in embedded else "fetched" if name in there else "none",
+            "weights": at_hand.get(name) or (public[name].state if name in public else "none"),
         }
         report.event("model", **row)
         rows.append({**row, "input": _times(row["input"]), "parameters": f"{row['parameters']:,}"})

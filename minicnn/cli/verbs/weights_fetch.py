@@ -99,7 +99,7 @@ def list_(args) -> int:
         row = {
             "name": name,
             "network": entry.network if entry else "",
-            "state": "in the cache" if name in there else "can be fetched",
+            "state": "in the cache" if name in there else entry.state,
             "known hash": entry.known_hash if entry else "",
             "licence": entry.licence if entry else "",
         }
