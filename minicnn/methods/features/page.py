@@ -58,7 +58,7 @@ def draw(features, net, pictures, folder, settings, *, resume=False, progress=No
         everyone, sizes = range(len(records.dead)), {}
         for first in everyone[::UNITS_A_SHEET]:
             units = everyone[first : first + UNITS_A_SHEET]
-            there = (drawing.sizes_of(layer, units) if resume else {}) or drawing.draw(layer, units)
+            there = (resume and drawing.sizes_of(layer, units)) or drawing.draw(layer, units)
             if there:
                 written.append(drawing.file(layer, units))
                 sizes = there
