@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from minicnn.data import packed
 from minicnn.errors import MinicnnError
-from minicnn.storage import hdf5_screening
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
 
@@ -109,7 +109,7 @@ def open_dataset(path, split):
     if path.is_dir():
         data = _open_folder(path, split)
     elif path.is_file():
-        data = _open_hdf5(path, split)
+        data = Dataset(*packed.read_split(path, split), f"{path}:{split}")
     else:
         raise MinicnnError(f"no data set at {path}; give a folder of class folders or an HDF5 file")
     if not len(data):
@@ -130,35 +130,3 @@ def _open_folder(path, split):
     return Dataset(
         np.array(labels, dtype=np.int64), classes, lambda i: files[i].read_bytes(), str(root), files
     )
-
-
-def _open_hdf5(path, split):
-    import h5py
-
-    try:
-        hdf5_screening.check_file(path)
-        file = h5py.File(path, "r")  # stays open: a picture's bytes are read when it is wanted
-        if split not in file:
-            raise MinicnnError(f"{path} has no split {split!r}; it has {', '.join(file)}")
-        group = file[split]
-        missing = {"bytes", "offset", "label"} - set(group)
-        if missing:
-            raise MinicnnError(
-                f"{path}: split {split!r} lacks {', '.join(sorted(missing))}; "
-                "see minicnn/data/datasets.py for the layout"
-            )
-        data, offset = group["bytes"], group["offset"][:].astype(np.int64)
-        labels = group["label"][:].astype(np.int64)
-        names = [str(name) for name in hdf5_screening.attribute(file.attrs, "class_names", [])]
-    except OSError as error:
-        raise MinicnnError(f"{path} is no readable HDF5 file ({error})") from None
-    if len(offset) != len(labels) + 1 or (np.diff(offset) < 0).any() or offset[-1] > len(data):
-        raise MinicnnError(
-            f"{path}: the offsets of split {split!r} do not fit its labels and bytes"
-        )
-    names = names or [str(i) for i in range(int(labels.max(initial=-1)) + 1)]
-
-    def read(i):
-        return data[offset[i] : offset[i + 1]].tobytes()
-
-    return Dataset(labels, names, read, f"{path}:{split}")

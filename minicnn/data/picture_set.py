@@ -5,12 +5,10 @@ import hashlib
 import os
 from pathlib import Path
 
-import h5py
-
+from minicnn.data import packed
 from minicnn.data.datasets import SUFFIXES, centre, open_dataset
 from minicnn.errors import MinicnnError
 from minicnn.pictures.reader import load_image
-from minicnn.storage import hdf5_screening
 
 
 class PictureSet:
@@ -108,12 +106,5 @@ def _only_split(path):
     """Return the split of an HDF5 file that is meant where none is named."""
     if not path.is_file():
         raise MinicnnError(f"no data set at {str(path)!r}; give a folder or an HDF5 file")
-    try:
-        hdf5_screening.check_file(path)
-        with h5py.File(path, "r") as file:
-            splits = [name for name in file if isinstance(file.get(name), h5py.Group)]
-    except OSError as error:
-        raise MinicnnError(f"{path} is no readable HDF5 file ({error})") from None
-    if "val" in splits or len(splits) != 1:
-        return "val"
-    return splits[0]
+    found = packed.splits(path)
+    return "val" if "val" in found or len(found) != 1 else found[0]

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 
+from minicnn.errors import safe
+
 LINES = 10  # progress lines of a run that is not on a terminal
 PAUSE = 15.0  # seconds without a word there at most
 PROGRESS = ("progress", "epoch")  # events on the way to a result
@@ -72,7 +74,7 @@ def streams():
 
 def say(text: str, stream) -> None:
     """Write a line at once."""
-    print(text, file=stream, flush=True)
+    print(safe(text), file=stream, flush=True)
 
 
 class Report:

@@ -10,7 +10,7 @@ import time
 import urllib.parse
 import urllib.request
 
-from minicnn.errors import MinicnnError
+from minicnn.errors import MinicnnError, one_line
 
 WORTH = 1 << 16  # bytes that a connection must bring in every timeout, headers included
 LOST = (OSError, http.client.HTTPException, ValueError)  # what a connection dies of
@@ -35,8 +35,7 @@ def opener() -> urllib.request.OpenerDirector:
 
 def words(said) -> str:
     """Return what a server or an exception says: a short line that is safe for a terminal."""
-    text = getattr(said, "strerror", None) or str(said) or type(said).__name__
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))[:200]
+    return one_line(getattr(said, "strerror", None) or str(said) or type(said).__name__, 200)
 
 
 class _Paced(io.RawIOBase):

@@ -88,7 +88,7 @@ def test_bad_data_sets(tmp_path, rng, make, message):
 def test_damaged_files(tmp_path, rng):
     path = tmp_path / "d.h5"
     path.write_bytes(b"not HDF5")
-    with pytest.raises(MinicnnError, match="no readable HDF5"):
+    with pytest.raises(MinicnnError, match="is not an HDF5 file"):
         open_dataset(path, "train")
     path = write_hdf5(tmp_path / "e.h5", rng, {"train": 2})
     with h5py.File(path, "r+") as file:

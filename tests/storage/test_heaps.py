@@ -25,15 +25,10 @@ def test_a_heap_is_found_wherever_it_begins(tmp_path, monkeypatch, place, own):
     data[place : place + 64] = heap(16)[:24] + struct.pack("<Q", own) + heap(16)[32:]
     (tmp_path / "f.h5").write_bytes(data)
     if own == 16:
-        hdf5_screening.check_heaps(bytes(data))
-        hdf5_screening.check_file(tmp_path / "f.h5")
+        assert hdf5_screening.check_heaps(bytes(data)) == 16  # the longest text
+        assert hdf5_screening.check_file(tmp_path / "f.h5") == 16
         return
     with pytest.raises(MinicnnError, match="objects of impossible sizes"):
         hdf5_screening.check_heaps(bytes(data))
-    with pytest.raises(MinicnnError, match=r"f.h5 is truncated or damaged"):
+    with pytest.raises(MinicnnError, match="truncated or damaged"):
         hdf5_screening.check_file(tmp_path / "f.h5")
-
-
-def test_an_empty_file(tmp_path):
-    (tmp_path / "f.h5").write_bytes(b"")
-    hdf5_screening.check_file(tmp_path / "f.h5")

@@ -136,7 +136,7 @@ def test_the_laughs_of_a_billion_lists(tmp_path):
         ((-1, (2,), (1,)), "no sizes"),
         ((0, (2,), (-1,)), "no sizes"),
         ((0, (1 << 40,), (0,)), "more than a file of this size"),
-        ((0, (4,), (1, 1)), "no sizes"),
+        ((0, (4,), (1, 1)), "a tensor without"),
         ((0, (True,), (1,)), "no sizes"),
     ],
 )
@@ -212,7 +212,7 @@ def test_a_header_with_a_name_twice_or_of_huge_size(tmp_path):
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(16))
     refused(path, "a name twice")
     path.write_bytes(struct.pack("<Q", 1 << 62) + text)
-    refused(path, "a header of")
+    refused(path, "4611686018427387904 bytes are due")
     deep = b'{"a":' * 100_000
     path.write_bytes(struct.pack("<Q", len(deep)) + deep)
     refused(path, "damaged")
@@ -272,7 +272,7 @@ def nothing(file, outside):
         (virtual, "in another file, which is not read"),
         (huge, "more than a file of this size can hold"),
         (loop, "too deeply nested|two arrays are named"),
-        (plug_in, "compressed by the filter 32123, which is not read"),
+        (plug_in, "compressed by filter 32123, which is not read"),
         (nothing, "holds no arrays"),
     ],
 )
@@ -329,11 +329,11 @@ def test_a_heap_of_texts_on_which_libhdf5_hangs(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\x0a\xff\xff\xff\xff\x0f", "longer than its message"),
+        (b"\x0a\xff\xff\xff\xff\x0f", "4294967295 bytes are due where 0 are left"),
         (b"\x0a" + b"\xff" * 12, "more than ten bytes"),
         (b"\x0b", "wire type 3"),
-        (b"\xa2\x06\x80", "ends inside a number"),
-        (write.field(100, write.field(1, "x")), "1 layers without arrays"),
+        (b"\xa2\x06\x80", "1 bytes are due where 0 are left"),
+        (write.field(100, write.field(1, "x")), "no layers with arrays"),
         (write.field(1, "x"), "no layers"),
         (
             write.field(100, write.field(1, "x") + write.field(7, write.field(5, bytes(12)))),
@@ -364,7 +364,7 @@ def onnx_array(*fields):
         (onnx_array(write.field(8, "w"), write.field(13, "x")), "w keeps its values in another"),
         (onnx_array(write.field(2, 1), write.field(9, bytes(4))) * 2, "two arrays are named"),
         (onnx_array(write.field(1, 1 << 60), write.field(2, 1)), "more than a file"),
-        (b"\x08\x08\x3a\x7f", "longer than its message"),
+        (b"\x08\x08\x3a\x7f", "127 bytes are due where 0 are left"),
     ],
 )
 def test_onnx_files(data, message, tmp_path):
@@ -409,11 +409,11 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (element(14, b"", 1 << 31), "an element of 2147483648 bytes"),
+        (element(14, b"", 1 << 31), "2147483648 bytes are due where 0"),
         (matrix(6, (1 << 30, 1 << 30), element(9, bytes(8))), "more than a file"),
         (matrix(6, (-1, 4), element(9, bytes(8))), "shape"),
         (matrix(1, (1 << 15, 1 << 15)), "more than a file"),
-        (matrix(1, (3, 1), nested(0)), "ends inside an element"),
+        (matrix(1, (3, 1), nested(0)), "4 bytes are due where 0 are left"),
         (
             matrix(2, (1 << 20, 1), element(5, struct.pack("<i", 8)), element(1, b"")),
             "entries|more",
@@ -426,7 +426,7 @@ def nested(depth):
         (element(15, b"no zlib"), "damaged"),
         (element(9, bytes(8)), "where a variable is expected"),
         (matrix(6, (1, 1), element(77, bytes(8))), "unknown type 77"),
-        (b"\x00" * 5, "ends inside a variable"),
+        (b"\x00" * 5, "4 bytes are due where 1 are left"),
     ],
 )
 def test_matlab_files(body, message, tmp_path):
@@ -443,8 +443,8 @@ def test_files_that_are_no_weights(tmp_path):
         ("empty.pth", b"", "is empty"),
         ("text.pth", b"hello, this is text", "known format; these are PyTorch"),
         ("old.mat", b"MATLAB 4".ljust(200), "known format"),
-        ("short.net", b"\1\2\3", "ends in the table|damaged"),
-        ("zeros.net", bytes(2000), "the file ends before it does"),
+        ("short.net", b"\1\2\3", "104 bytes are due"),
+        ("zeros.net", bytes(2000), "truncated or damaged"),
         ("a.zip", b"PK\x03\x04rest", "not a zip file"),
     ):
         (tmp_path / name).write_bytes(data)

@@ -6,10 +6,6 @@ except for the formats without a signature: .caffemodel, .onnx and .net.
 """
 
 import io
-import json
-import struct
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +14,12 @@ import h5py
 
 from minicnn.errors import MinicnnError
 from minicnn.storage import hdf5_screening
-from minicnn.storage.limits import MAX_BYTES, Budget
+from minicnn.storage.hdf5_reading import Reader, is_hdf5, is_plain, reading
+from minicnn.storage.limits import MAX_BYTES, Budget, damage_told, regular_file
 from minicnn.weights.formats import (
     caffemodel,
     code_books,
     deep_compression,
-    h5,
     keras,
     mat5,
     mat73,
@@ -46,12 +42,6 @@ FORMATS = (
     "Deep Compression SqueezeNet (.net)",
     "HDF5",
 )
-# what the libraries underneath raise on damaged files, as found by damaging some
-DAMAGE = (
-    ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, EOFError,
-    RecursionError, MemoryError, RuntimeError, OSError, struct.error, zlib.error,
-    zipfile.BadZipFile, NotImplementedError, json.JSONDecodeError,
-)  # fmt: skip
 
 
 class Foreign(NamedTuple):
@@ -63,16 +53,16 @@ class Foreign(NamedTuple):
         pytorch, pytorch-legacy, caffe, caffe-hdf5, keras, matlab5, matlab7.3, npz, npy, pickle,
         safetensors, onnx, deep-compression or hdf5.
     arrays : {name: array}
-    flatten : {"CHW", "HWC"}
-        In which order the rows of a matrix behind a map run over the map.
     layers : list of norms.Layer
         In order, as far as the file tells; needed to fold batch normalisations.
+    flatten : {"CHW", "HWC"}
+        In which order the rows of a matrix behind a map run over the map.
     """
 
     format: str
     arrays: dict
-    flatten: str = "CHW"
     layers: Sequence = ()
+    flatten: str = "CHW"
 
 
 def read(path) -> Foreign:
@@ -85,93 +75,67 @@ def read(path) -> Foreign:
         arrays, or claims more than a file of its size can hold.
     """
     path = Path(path)
-    size, head = _head(path)
-    if h5.is_hdf5(head):
-        hdf5_screening.check_file(path)
-    try:
-        if h5.is_hdf5(head):
-            foreign = _from_hdf5(path, size)
-        else:
-            foreign = _from_bytes(path.read_bytes(), path.suffix)
-        if not foreign.arrays:
-            raise MinicnnError("it holds no arrays")
-        return foreign._replace(arrays=code_books.look_up(foreign.arrays))
-    except MinicnnError as error:
-        raise MinicnnError(f"{path}: {error}") from None
-    except DAMAGE as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise MinicnnError(f"{path} is truncated or damaged: {reason}") from None
-
-
-def _head(path):
-    """Return the size of a file and its first bytes."""
-    try:
-        size = path.stat().st_size
-        regular = path.is_file()
-        head = _first_bytes(path) if regular and size <= MAX_BYTES else b""
-    except OSError as error:
-        raise MinicnnError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise MinicnnError(f"{str(path)!r} is not a path: {error}") from None
-    if not regular:
-        raise MinicnnError(f"{path} is a folder or a device, not a file")
+    size, head = regular_file(path)
     if size > MAX_BYTES:
         raise MinicnnError(f"{path} has {size} bytes; weight files have at most {MAX_BYTES}")
-    if not head:
-        raise MinicnnError(f"{path} is empty")
-    return size, head
+    if is_hdf5(head):
+        with reading(path) as source:
+            return _complete(_from_hdf5(source))
+    with damage_told(path):
+        return _complete(_from_bytes(path.read_bytes(), path.suffix, Budget(size)))
 
 
-def _first_bytes(path):
-    with open(path, "rb") as file:
-        return file.read(h5.HEAD)
+def _complete(foreign):
+    if not foreign.arrays:
+        raise MinicnnError("it holds no arrays")
+    return foreign._replace(arrays=code_books.look_up(foreign.arrays))
 
 
-def _from_bytes(data, suffix):
+def _from_bytes(data, suffix, budget):
     if data[:4] == b"PK\x03\x04":
-        return _from_zip(data)
+        return _from_zip(open_zip(data, budget), budget)
     if data[:6] == numpy_files.MAGIC:
-        return Foreign("npy", numpy_files.read_npy(data), "HWC")
+        return Foreign("npy", numpy_files.read_npy(data, budget), flatten="HWC")
     if data[:15] == pth.SIGNATURE:
-        return Foreign("pytorch-legacy", pth.read_legacy(data))
+        return Foreign("pytorch-legacy", pth.read_legacy(data, budget))
     if mat5.is_mat5(data):
-        return _from_matlab("matlab5", mat5.read_tree(data, Budget(len(data))))
+        tree = mat5.read_tree(data, budget)
+        return Foreign("matlab5", *matconvnet.read(tree, budget))
     if suffix == ".net":
         return Foreign("deep-compression", deep_compression.read(data))
     if suffix == ".onnx":
-        return Foreign("onnx", onnx.read(data))
+        return Foreign("onnx", onnx.read(data, budget))
     if data[8:9] == b"{":
-        return Foreign("safetensors", safetensors.read(data))
+        return Foreign("safetensors", safetensors.read(data, budget))
     if suffix == ".caffemodel":
-        return Foreign("caffe", caffemodel.read(data), layers=caffemodel.layers(data))
+        return Foreign("caffe", *caffemodel.read(data, budget))
     raise MinicnnError(f"not a weight file of a known format; these are {', '.join(FORMATS)}")
 
 
-def _from_zip(data):
-    archive = open_zip(data)
+def _from_zip(archive, budget):
     names = archive.namelist()
     if pth.is_zip(names):
-        return Foreign("pytorch", pth.read_zip(data))
+        return Foreign("pytorch", pth.read_zip(archive, budget))
     if "model.weights.h5" in names:
-        budget = Budget(len(data))
         inner = read_member(archive, "model.weights.h5", budget)
-        hdf5_screening.check_heaps(inner)
+        longest = hdf5_screening.check_heaps(inner)
         config = read_member(archive, "config.json", budget) if "config.json" in names else None
-        return _from_hdf5(io.BytesIO(inner), len(inner), config)
-    return Foreign("npz", numpy_files.read_npz(data))
+        with h5py.File(io.BytesIO(inner), "r") as file:
+            return _from_hdf5(Reader(file, budget, longest), config)
+    return Foreign("npz", numpy_files.read_npz(archive, budget))
 
 
-def _from_matlab(version, tree):
-    return Foreign(version, matconvnet.arrays(tree), layers=matconvnet.layers(tree))
+def _from_hdf5(source, config=None):
+    top = dict(source.members(source.file))
+    if mat73.is_mat73(top):
+        tree = mat73.read_tree(source, top)
+        return Foreign("matlab7.3", *matconvnet.read(tree, source.budget))
+    if set(top) <= {"data", "diff"} and isinstance(top.get("data"), h5py.Group):
+        return Foreign("caffe-hdf5", _plain(source, top["data"]))  # LAYER/0, ..., axes as ours
+    if keras.is_keras(source.file, top):
+        return Foreign("keras", *keras.read(source, top, config), flatten="HWC")
+    return Foreign("hdf5", _plain(source, source.file))
 
 
-def _from_hdf5(source, size, config=None):
-    budget = Budget(size)
-    with h5py.File(source, "r") as file:
-        if mat73.is_mat73(file):
-            return _from_matlab("matlab7.3", mat73.read_tree(file, budget))
-        if h5.is_caffe(file):
-            return Foreign("caffe-hdf5", h5.read_caffe(file, budget))
-        if keras.is_keras(file):
-            return Foreign("keras", keras.read(file, budget), "HWC", keras.layers(file, config))
-        return Foreign("hdf5", h5.read_plain(file, budget))
+def _plain(source, group):
+    return {path: source.values(data) for path, data in source.walk(group) if is_plain(data)}

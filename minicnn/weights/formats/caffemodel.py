@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.storage.limits import Budget, array_from
+from minicnn.storage.limits import array_from
 from minicnn.weights.formats import norms
 from minicnn.weights.formats.protobuf import BYTES, FIXED32, FIXED64, VARINT, fields, sizes
 
@@ -33,31 +33,26 @@ BOTTOM, TOP, BATCH_NORM, EPS = 3, 4, 139, 3
 FLOATS, DOUBLES, SHAPE = 5, 8, 7
 
 
-def read(data: bytes) -> dict:
-    """Return {"conv1/0": weights, "conv1/1": biases, ...}."""
-    budget, found, count = Budget(len(data)), {}, 0
-    for layer in _layers(data, budget):
-        count += 1
+def read(data: bytes, budget) -> tuple:
+    """Return ({"conv1/0": weights, "conv1/1": biases, ...}, layers).
+
+    The layers are those of a file of version V2, with what they stand behind.
+    """
+    arrays, layers, made = {}, [], {}  # made: {blob: the layer that has written it last}
+    for number, wire, value in fields(data, budget):
+        if number not in LAYERS or wire != BYTES:
+            continue
+        layer = _layer(value, LAYERS[number], budget)
         for i, blob in enumerate(layer.blobs):
-            key = f"{layer.name}/{i}"
-            if key in found:
-                raise MinicnnError(f"two layers are named {layer.name[:60]}")
-            found[key] = _blob(blob, budget, bias=i > 0, flat=layer.kind in FULLY_CONNECTED)
-    if not found:
-        what = f"{count} layers without arrays" if count else "no layers"
-        raise MinicnnError(f"a file with {what}; is it a .caffemodel?")
-    return found
-
-
-def layers(data: bytes) -> list[norms.Layer]:
-    """Return the layers of a file of version V2, with what they stand behind."""
-    made, found = {}, []  # {blob: the layer that has written it last}
-    for layer in _layers(data, Budget(len(data))):
+            array = _blob(blob, budget, bias=i > 0, flat=layer.kind in FULLY_CONNECTED)
+            budget.put(arrays, f"{layer.name}/{i}", array)
         if layer.bottoms or layer.tops:
             source = made.get(layer.bottoms[0]) if layer.bottoms else None
-            found.append(norms.Layer(layer.name, str(layer.kind), source, layer.eps))
+            layers.append(norms.Layer(layer.name, str(layer.kind), source, layer.eps))
             made.update(dict.fromkeys(layer.tops, layer.name))
-    return found
+    if not arrays:
+        raise MinicnnError("no layers with arrays; is it a .caffemodel?")
+    return arrays, layers
 
 
 class _Layer(NamedTuple):
@@ -67,12 +62,6 @@ class _Layer(NamedTuple):
     bottoms: list
     tops: list
     eps: float | None
-
-
-def _layers(data, budget):
-    for number, wire, value in fields(memoryview(data), budget):
-        if number in LAYERS and wire == BYTES:
-            yield _layer(value, LAYERS[number], budget)
 
 
 def _layer(message, numbers, budget):

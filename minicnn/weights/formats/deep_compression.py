@@ -18,6 +18,7 @@ songhan/SqueezeNet-Deep-Compression, whose last byte it uses up.
 import numpy as np
 
 from minicnn.errors import MinicnnError
+from minicnn.storage.limits import Cursor
 
 CODES = 256
 
@@ -50,24 +51,17 @@ def read(data: bytes) -> dict:
     MinicnnError
         If the numbers of weights do not fit the network, or bytes are missing or left over.
     """
-    counts = np.frombuffer(data[: 4 * len(LAYERS)], "<u4")
-    if len(counts) != len(LAYERS):
-        raise MinicnnError("the file ends in the table of its layers")
-    at, found = 4 * len(LAYERS), {}
+    cursor, found = Cursor(data), {}
+    counts = np.frombuffer(cursor.take(4 * len(LAYERS)), "<u4")
     for (name, shape), count in zip(LAYERS.items(), counts.tolist(), strict=True):
         if count > np.prod(shape):
             raise MinicnnError(f"layer {name}: {count} weights are too many for {shape}")
         sizes = (4 * CODES, 4 * shape[0], count, (count + 1) // 2)
-        codebook, bias, codes, gaps = (
-            data[at + sum(sizes[:i]) : at + sum(sizes[: i + 1])] for i in range(4)
-        )
-        at += sum(sizes)
-        if at > len(data):
-            raise MinicnnError(f"layer {name}: the file ends before it does")
+        codebook, bias, codes, gaps = map(cursor.take, sizes)
         found[f"{name}.weight"] = _weights(codebook, codes, gaps, name, shape)
         found[f"{name}.bias"] = np.frombuffer(bias, "<f4").astype(np.float32)
-    if at != len(data):
-        raise MinicnnError(f"{len(data) - at} bytes are left over; is it this network?")
+    if cursor.rest:
+        raise MinicnnError(f"{len(cursor.rest)} bytes are left over; is it this network?")
     return found
 
 

@@ -12,90 +12,81 @@ out. Keras flattens maps in the order H, W, C.
 Sources: keras/engine/saving.py (Keras 2.2), keras/src/saving/saving_lib.py (Keras 3).
 """
 
-import json
+import itertools
 import re
 
 import h5py
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.storage import hdf5_screening
+from minicnn.storage.hdf5_reading import is_plain
+from minicnn.storage.limits import MAX_DEPTH, parse_json
 from minicnn.weights.formats import norms
-from minicnn.weights.formats.h5 import values, walk
 
 OLD_KINDS = {
     "W": "kernel", "b": "bias", "running_mean": "moving_mean",
     "running_std": "moving_variance",  # it was one, whatever its name says
 }  # fmt: skip
-MAX_DEPTH = 16
 OLD = re.compile(r"(?P<layer>.+)_(?P<kind>W|b|gamma|beta|running_mean|running_std)(_\d+)?")
 COUNTED = {  # what the arrays of a layer are, in the order in which Keras 3 numbers them
     1: ("kernel",),
     2: ("kernel", "bias"),
     4: ("gamma", "beta", "moving_mean", "moving_variance"),
 }
-HARD = h5py.HardLink
 LEFT_OUT = ("optimizer", "optimizer_weights", "training_config", "top_level_model_weights")
 
 
-def is_keras(file) -> bool:
-    """Tell whether an HDF5 file comes from Keras."""
-    if "keras_version" in file.attrs or "model_weights" in file:
+def is_keras(file, top: dict) -> bool:
+    """Tell whether an HDF5 file with the members `top` comes from Keras."""
+    if "keras_version" in file.attrs or "model_weights" in top:
         return True
-    if "layers" in file or "_layer_checkpoint_dependencies" in file:
-        return "vars" in file or "optimizer" in file
-    groups = (file[name] for name in file if file.get(name, getlink=True, getclass=True) is HARD)
-    return "layer_names" in file.attrs and any("weight_names" in group.attrs for group in groups)
+    if "layers" in top or "_layer_checkpoint_dependencies" in top:
+        return "vars" in top or "optimizer" in top
+    named = any("weight_names" in member.attrs for member in top.values())
+    return named and "layer_names" in file.attrs
 
 
-def read(file, budget) -> dict:
-    """Return {"conv1/kernel": array, ...} of an open HDF5 file.
+def read(source, top: dict, config: bytes | None = None) -> tuple:
+    """Return ({"conv1/kernel": array, ...}, layers) of an open file with the members `top`.
+
+    The layers are in order, as far as the file tells. `config` is the JSON of the model, where it
+    is not in the file: of a .keras archive.
 
     Raises
     ------
     MinicnnError
         If two layers come out under the same name, or Theano's kernels are in the file.
     """
-    root = file["model_weights"] if "model_weights" in file else file
-    if hdf5_screening.attribute(root.attrs, "backend") in ("theano", b"theano"):
+    root = top.get("model_weights", source.file)
+    if not isinstance(root, h5py.Group):
+        raise MinicnnError("model_weights is no group")
+    if source.attribute(root, "backend") == "theano":
         raise MinicnnError(
             "saved with Keras on Theano, whose kernels are turned by 180 degrees; save the "
             "weights with Keras on TensorFlow"
         )
     found, numbered = {}, {}
-    for path, data in walk(root, budget):
+    for path, data in source.walk(root):
         parts = path.split("/")
-        if parts[0] in LEFT_OUT:
+        if parts[0] in LEFT_OUT or not is_plain(data):
             continue
         if len(parts) > 1 and parts[-2] == "vars":
             numbered.setdefault("/".join(parts[:-2]), {})[parts[-1]] = data
         else:
-            _add(found, *_layer_and_kind(parts), values(data, budget))
+            layer, kind = _layer_and_kind(parts)
+            source.budget.put(found, f"{layer}/{kind}", _ours(source.values(data), kind))
     for path, arrays in numbered.items():
-        for layer, kind, data in _by_number(root, path, arrays):
-            _add(found, layer, kind, values(data, budget))
-    return found
+        for layer, kind, data in _by_number(source, root[f"{path}/vars"], path, arrays):
+            source.budget.put(found, f"{layer}/{kind}", _ours(source.values(data), kind))
+    return found, _layers(source, root, config)
 
 
-def layers(file, config: str | bytes | None = None) -> list[norms.Layer]:
-    """Return the layers of an open file in order, as far as it tells.
-
-    Parameters
-    ----------
-    file : h5py.File
-    config : str or bytes, optional
-        The JSON of the model, where it is not in the file: of a .keras archive.
-    """
-    root = file["model_weights"] if "model_weights" in file else file
-    config = hdf5_screening.attribute(file.attrs, "model_config", config)
+def _layers(source, root, config):
+    config = source.attribute(source.file, "model_config", config)
     if isinstance(config, (str, bytes)):
-        return _described(json.loads(config))
-    names = [
-        name.decode() if isinstance(name, bytes) else str(name)
-        for name in np.ravel(hdf5_screening.attribute(root.attrs, "layer_names", []))
-    ]
-    befores = [None, *names]
-    return [norms.Layer(name, "", before) for name, before in zip(names, befores, strict=False)]
+        return _described(parse_json(config, source.budget))
+    befores = [None, *source.texts(root, "layer_names")]
+    return [norms.Layer(name, "", before) for before, name in itertools.pairwise(befores)]
 
 
 def _described(model):
@@ -138,13 +129,6 @@ def _first_text(value, depth):
     return next((name for name in found if name), None)
 
 
-def _add(found, layer, kind, array):
-    key = f"{layer}/{kind}"
-    if key in found:
-        raise MinicnnError(f"two arrays are named {key[:60]}")
-    found[key] = _ours(array, kind)
-
-
 def _layer_and_kind(parts):
     """block1_conv1/block1_conv1/kernel:0, block1_conv1/block1_conv1_W_1:0 -> layer, kind."""
     kind = parts[-1].removesuffix(":0")
@@ -154,10 +138,9 @@ def _layer_and_kind(parts):
     return (parts[-2] if len(parts) > 1 else kind), kind
 
 
-def _by_number(root, path, arrays):
+def _by_number(source, group, path, arrays):
     """Yield (layer, kind, data set) of vars/0, 1, ..., named by their number in the layer."""
-    name = hdf5_screening.attribute(root[f"{path}/vars"].attrs, "name", "")
-    name = name.decode() if isinstance(name, bytes) else name
+    name = source.attribute(group, "name", "")
     layer = name if isinstance(name, str) and name else path.rpartition("/")[2]
     kinds = COUNTED.get(len(arrays), ())
     for number, data in arrays.items():

@@ -14,15 +14,14 @@ allocates what they claim, and unknown types and deep cells crash it; the tests 
 Source: MathWorks, MAT-File Format, chapter 1, Level 5.
 """
 
-import struct
 import zlib
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.storage.limits import MAX_DEPTH, array_from
+from minicnn.storage.limits import MAX_DEPTH, Cursor, array_from
 
-ORDERS = {b"\0\1IM": "<", b"\1\0MI": ">"}  # by the version and the mark, bytes 124 to 128
+ORDERS = {b"\0\1IM": "little", b"\1\0MI": "big"}  # by the version and the mark, bytes 124 to 128
 STORED = {  # by type
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
 }  # fmt: skip
@@ -40,8 +39,8 @@ def is_mat5(data: bytes) -> bool:
 
 def read_tree(data: bytes, budget) -> dict:
     """Return {name of a variable: value}; variables of other classes are left out."""
-    found, elements = {}, _Elements(memoryview(data)[128:], ORDERS[data[124:128]], budget)
-    while len(elements.rest) >= 8:
+    found, elements = {}, _Elements(data[128:], ORDERS[data[124:128]], budget)
+    while elements.rest:
         kind, body = elements.next()
         if kind == COMPRESSED:
             kind, body = elements.within(_inflate(body, budget)).next()
@@ -50,35 +49,32 @@ def read_tree(data: bytes, budget) -> dict:
         name, value = _matrix(elements.within(body), MAX_DEPTH)
         if value is not None:
             found[name] = value
-    if len(elements.rest):
-        raise MinicnnError("the file ends inside a variable")
     return found
 
 
-class _Elements:
+class _Elements(Cursor):
     """The elements in a stretch of bytes, one after the other."""
 
-    def __init__(self, rest, order, budget):
-        self.rest, self.order, self.budget = rest, order, budget
+    def __init__(self, data, order, budget):
+        super().__init__(data, order)
+        self.budget = budget
 
-    def within(self, rest):
-        return _Elements(rest, self.order, self.budget)
+    def within(self, data):
+        return _Elements(data, self.order, self.budget)
 
     def next(self):
         """Return the type of the next element, and its bytes."""
-        self.budget.count()
-        data, left = self.rest, len(self.rest) - 8
-        if left < 0:
-            raise MinicnnError("the file ends inside an element")
-        kind, size = struct.unpack_from(f"{self.order}2I", data)
+        self.budget.step()
+        kind = self.number(4)
         small = kind >> 16  # the number of bytes of a small element
-        if small > 4 or (not small and size > left):
-            raise MinicnnError(f"an element of {small or size} bytes where {left} are left")
+        if small > 4:
+            raise MinicnnError(f"a small element of {small} bytes")
         if small:
-            self.rest = data[8:]
-            return kind & 0xFFFF, data[4 : 4 + small]
-        self.rest = data[8 + size + (0 if kind == COMPRESSED else -size % 8) :]
-        return kind, data[8 : 8 + size]
+            return kind & 0xFFFF, self.take(4)[:small]
+        body = self.take(self.number(4))
+        if kind != COMPRESSED:
+            self.rest = self.rest[-len(body) % 8 :]
+        return kind, body
 
     def matrices(self, count, depth):
         """Return the values of the next `count` elements."""
@@ -93,33 +89,33 @@ class _Elements:
 
 def _inflate(body, budget):
     machine = zlib.decompressobj()
-    data = machine.decompress(body, max(1, budget.left // 2))  # its arrays take as much again
+    data = machine.decompress(body, max(1, budget.bytes // 2))  # its arrays take as much again
     if machine.unconsumed_tail or not machine.eof:
         raise MinicnnError("a compressed variable that is damaged or too large")
-    budget.take((len(data),))
-    return memoryview(data)
+    budget.take(len(data))
+    return data
 
 
 def _matrix(parts, depth):
     """Return (name, value); None for classes that are not read, and for very long text."""
     if depth < 0:
         raise MinicnnError("too deeply nested cells")
-    if not len(parts.rest):
+    if not parts.rest:
         return "", np.zeros((0, 0))
     (_, flags), (kind, sizes), (_, name) = parts.next(), parts.next(), parts.next()
     if len(flags) < 4 or kind not in (5, 6) or len(sizes) % 4 or len(sizes) > 32:
         raise MinicnnError("a variable without flags and sizes")
-    flags = struct.unpack_from(f"{parts.order}I", flags)[0]
-    shape = struct.unpack(f"{parts.order}{len(sizes) // 4}i", sizes)
+    flags = int.from_bytes(flags[:4], parts.order)
+    shape = tuple(np.frombuffer(sizes, np.dtype("i4").newbyteorder(parts.order[0])).tolist())
     what, is_complex, value = flags & 0xFF, flags & 0x800, None
     if what in NUMBERS and not is_complex:
         value = _numbers(parts, np.dtype(NUMBERS[what]), shape)
     elif what == TEXT and len(parts.rest) <= MAX_TEXT:
-        value = _text(*parts.next(), parts.order) if len(parts.rest) else ""
+        value = _text(*parts.next(), parts.order) if parts.rest else ""
     elif what == CELL:
-        value = parts.matrices(parts.budget.take(shape, 8), depth)
+        value = parts.matrices(parts.budget.array(shape, 8), depth)
     elif what == STRUCT:
-        value = _struct(parts, parts.budget.take(shape, 8), depth)
+        value = _struct(parts, parts.budget.array(shape, 8), depth)
     return bytes(name).decode("latin-1"), value
 
 
@@ -127,28 +123,27 @@ def _numbers(parts, wanted, shape):
     kind, body = parts.next()
     if kind not in STORED:
         raise MinicnnError(f"numbers of the unknown type {kind}")
-    stored = np.dtype(STORED[kind]).newbyteorder(parts.order)
+    stored = np.dtype(STORED[kind]).newbyteorder(parts.order[0])
     array = array_from(body, stored, shape, parts.budget, order="F")
     if wanted.itemsize > stored.itemsize:  # MATLAB stores whole doubles as small integers
-        parts.budget.take(shape, wanted.itemsize)
+        parts.budget.array(shape, wanted.itemsize)
     return array.astype(wanted, copy=False)
 
 
 def _text(kind, body, order):
     encoding = TEXTS.get(kind, "latin-1")
     if encoding in ("utf-16", "utf-32"):
-        encoding += "-le" if order == "<" else "-be"
+        encoding += "-le" if order == "little" else "-be"
     return bytes(body).decode(encoding, "replace")
 
 
 def _struct(parts, count, depth):
     (_, length), (_, text) = parts.next(), parts.next()
-    length = int.from_bytes(length, "little" if parts.order == "<" else "big")
+    length = int.from_bytes(length, parts.order)
     if not 0 < length <= 64 or len(text) % length or len(text) > MAX_TEXT:
         raise MinicnnError("a struct without field names, or with too many")
     names = np.frombuffer(text, f"S{length}").astype(str).tolist()
     records = []
     for _ in range(count):
-        parts.budget.count()
         records.append(dict(zip(names, parts.matrices(len(names), depth), strict=True)))
     return records[0] if count == 1 else records

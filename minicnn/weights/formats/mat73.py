@@ -11,68 +11,56 @@ import h5py
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.storage import hdf5_screening
+from minicnn.storage.hdf5_reading import OBJECT, is_plain
 from minicnn.storage.limits import MAX_DEPTH
-from minicnn.weights.formats import h5
 
 INNER = ("#refs#", "#subsystem#")
 NUMBERS = ("double", "single", "logical", "int", "uint")
 
 
-def is_mat73(file) -> bool:
-    """Tell whether an HDF5 file comes from MATLAB: its objects say of which class they are."""
-    return any("MATLAB_class" in file[name].attrs for name in _plain_names(file))
+def is_mat73(top: dict) -> bool:
+    """Tell from the members of a file whether it comes from MATLAB: they say of which class."""
+    return any("MATLAB_class" in top[name].attrs for name in top if name not in INNER)
 
 
-def read_tree(file, budget) -> dict:
-    """Return {name of a variable: value} of an open HDF5 file."""
+def read_tree(source, top: dict) -> dict:
+    """Return {name of a variable: value} of an open file with the members `top`."""
     return {
-        name: _value(file, member, budget, MAX_DEPTH)
-        for name, member in h5.members(file, budget)
-        if name not in INNER
+        name: _value(source, member, MAX_DEPTH) for name, member in top.items() if name not in INNER
     }
 
 
-def _plain_names(file):
-    for name in file:
-        if name not in INNER and isinstance(file.get(name, getlink=True), h5py.HardLink):
-            yield name
-
-
-def _value(file, member, budget, depth):
-    budget.count()
+def _value(source, member, depth):
+    source.budget.step(OBJECT)
     if depth < 0:
         raise MinicnnError(f"cells that are nested too deeply, or in a circle, at {member.name}")
     if isinstance(member, h5py.Group):
-        return _struct(file, member, budget, depth)
-    kind = hdf5_screening.attribute(member.attrs, "MATLAB_class", b"")
-    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
-    if hdf5_screening.attribute(member.attrs, "MATLAB_empty", 0):
+        return _struct(source, member, depth)
+    kind = str(source.attribute(member, "MATLAB_class", ""))
+    if source.attribute(member, "MATLAB_empty", 0):
         return [] if kind in ("cell", "struct") else "" if kind == "char" else np.zeros((0, 0))
     if h5py.check_ref_dtype(member.dtype) is h5py.Reference:
-        return [_value(file, at, budget, depth - 1) for at in _targets(file, member, budget)]
-    if member.dtype.kind not in "fiub":
+        return [_value(source, part, depth - 1) for part in _parts(source, member)]
+    if not is_plain(member):
         return None
-    array = h5.values(member, budget).T
+    array = source.values(member).T
     if kind == "char":
         return "".join(map(chr, array.ravel().tolist())) if array.size < 10_000 else ""
     return array if not kind or kind.startswith(NUMBERS) else None
 
 
-def _targets(file, member, budget):
+def _parts(source, member):
     """Yield what the references in a data set point at, in MATLAB's order."""
-    budget.take(member.shape, 16)
-    for reference in np.asarray(member[()]).ravel():
+    source.check(member)
+    for reference in np.ravel(member[()]):
         if not reference:
             raise MinicnnError(f"{member.name} has an empty reference")
-        yield file[reference]
+        yield source.file[reference]
 
 
-def _struct(file, group, budget, depth):
+def _struct(source, group, depth):
     """A dictionary; a list of them where every field has a reference for each."""
-    fields = {
-        name: _value(file, member, budget, depth - 1) for name, member in h5.members(group, budget)
-    }
+    fields = {name: _value(source, member, depth - 1) for name, member in source.members(group)}
     lists = [
         name
         for name, value in fields.items()

@@ -13,59 +13,52 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.weights.formats import norms
+from minicnn.weights.formats.pickles import flatten
 
 
-def arrays(tree: dict) -> dict:
-    """Return {name: array} of the variables of a file; see above for the names."""
+def read(tree: dict, budget) -> tuple:
+    """Return ({name: array}, layers) of the variables of a file.
+
+    For the names see above; the layers of a SimpleNN each stand behind the one before.
+    """
     for where in (tree, tree.get("net")):
         if not isinstance(where, dict):
             continue
         if isinstance(where.get("params"), (list, dict)) and _is_dag(where["params"]):
-            return _dag(where["params"])
-        found = _simple(_chain(where))
-        if found:
-            return found
-    return dict(_others(tree, ""))
-
-
-def layers(tree: dict) -> list[norms.Layer]:
-    """Return the layers of a SimpleNN, each of which stands behind the one before."""
-    net = tree.get("net")
-    chain = _chain(tree) or (_chain(net) if isinstance(net, dict) else [])
-    names = [_name(i, layer) for i, layer in enumerate(chain)]
-    return [
-        norms.Layer(name, str(layer.get("type")), before)
-        for name, layer, before in zip(names, chain, [None, *names], strict=False)
-    ]
-
-
-def _chain(where):
-    """Return the list of layers in a dictionary, if it has one."""
-    layers = where.get("layers")
-    layers = [layers] if isinstance(layers, dict) else layers
-    whole = isinstance(layers, list) and all(isinstance(layer, dict) for layer in layers)
-    return layers if whole else []
-
-
-def _name(i, layer):
-    return str(layer.get("name") or f"layer{i}")
-
-
-def _simple(layers):
+            return _dag(where["params"], budget), []
+        layers = where.get("layers")
+        layers = [layers] if isinstance(layers, dict) else layers
+        if isinstance(layers, list) and all(isinstance(layer, dict) for layer in layers):
+            return _simple(layers, budget)
     found = {}
+    for name, array in flatten(tree, budget).items():
+        if _is_array(array) and array.size:
+            _put(found, name, _filters(array) if array.ndim == 4 else array, budget)
+    return found, []
+
+
+def _simple(layers, budget):
+    found, chain, before = {}, [], None
     for i, layer in enumerate(layers):
-        name = _name(i, layer)
-        weights = layer.get("weights")
+        name, kind = _text(layer.get("name")) or f"layer{i}", _text(layer.get("type"))
+        chain.append(norms.Layer(name, kind, before))
+        weights, before = layer.get("weights"), name
         if not isinstance(weights, list):
             weights = [layer.get("filters"), layer.get("biases")]
         for j, array in enumerate(weights):
-            if not _is_array(array) or not array.size:
-                continue
-            key = f"{name}/{j}"
-            if key in found:
-                raise MinicnnError(f"two layers are named {name[:60]}")
-            found[key] = _filters(array) if j == 0 and layer.get("type") != "bnorm" else _row(array)
-    return found
+            if _is_array(array) and array.size:
+                array = _filters(array) if j == 0 and kind != "bnorm" else _row(array)
+                _put(found, f"{name}/{j}", array, budget)
+    return found, chain
+
+
+def _put(found, name, array, budget):
+    budget.take(array.nbytes)  # parts of a file may stand in many places, each a copy
+    budget.put(found, name, array)
+
+
+def _text(value):
+    return value if isinstance(value, str) else ""
 
 
 def _is_dag(params):
@@ -75,13 +68,13 @@ def _is_dag(params):
     )
 
 
-def _dag(params):
+def _dag(params, budget):
     found = {}
     for param in [params] if isinstance(params, dict) else params:
-        name, value = str(param["name"]), param["value"]
-        if name in found or not _is_array(value):
-            raise MinicnnError(f"the parameter {name[:60]} occurs twice, or is no array")
-        found[name] = _filters(value) if value.ndim > 2 else _row(value)
+        name, value = _text(param["name"]), param["value"]
+        if not _is_array(value):
+            raise MinicnnError(f"the parameter {name[:60]} is no array")
+        _put(found, name, _filters(value) if value.ndim > 2 else _row(value), budget)
     return found
 
 
@@ -96,16 +89,6 @@ def _filters(array):
 def _row(array):
     """Return a row or column as (K,); all else as it is."""
     return array.ravel(order="F") if array.size == max(array.shape) else array
-
-
-def _others(value, path):
-    if _is_array(value):
-        if value.size:
-            yield path, _filters(value) if value.ndim == 4 else value
-    elif isinstance(value, (list, dict)):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for name, item in items:
-            yield from _others(item, f"{path}.{name}" if path else str(name))
 
 
 def _is_array(value):

@@ -17,54 +17,47 @@ import re
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.storage.limits import Budget, array_from
+from minicnn.storage.limits import Cursor, array_from
 from minicnn.weights.formats.numpy_pickles import allowed
 from minicnn.weights.formats.pickles import flatten, loads
-from minicnn.weights.formats.zips import open_zip, read_member
+from minicnn.weights.formats.zips import read_member
 
 MAGIC = b"\x93NUMPY"
 HEADER = re.compile(
     r"\{ *'descr': *'(?P<descr>[<>|=][fiub]\d+|\|O)', *'fortran_order': *(?P<fortran>True|False), *"
-    r"'shape': *\((?P<shape>(?:\d+L?,? *)*)\),? *\}\s*"
+    r"'shape': *\((?P<shape>[0-9L, ]*)\),? *\}\s*"  # in linear time
 )
+MAX_HEADER = 10_000  # bytes, as in NumPy
 ADVICE = "only arrays are read"
 
 
-def read_npz(data: bytes) -> dict:
+def read_npz(archive, budget) -> dict:
     """Return {name: array} of an `.npz`; the arrays are as they were saved."""
-    archive, budget, found = open_zip(data), Budget(len(data)), {}
+    found = {}
     for name in archive.namelist():
         if not name.endswith(".npy"):
             raise MinicnnError(f"a zip archive with a member {name[:60]!r}, no file of numpy.savez")
         raw = read_member(archive, name, budget)
-        descr, shape, order, start = _header(raw, f"{name[:60]}: ")
+        descr, shape, order, values = _header(raw, f"{name[:60]}: ")
         if descr == "|O":
             raise MinicnnError(
                 f"{name[:60]} is a pickle, not an array; save plain arrays with "
                 "numpy.savez(file, name=array, ...)"
             )
-        values = memoryview(raw)[start:]
-        found[name.removesuffix(".npy")] = array_from(values, descr, shape, budget, order=order)
+        array = array_from(values, descr, shape, budget, order=order)
+        budget.put(found, name.removesuffix(".npy"), array)
     return found
 
 
-def read_npy(data: bytes) -> dict:
-    """Return {name: array} of a `.npy`: a plain array is called "array"."""
-    budget = Budget(len(data))
-    descr, shape, order, start = _header(data)
+def read_npy(data: bytes, budget) -> dict:
+    """Return {name: array} of a `.npy`: a plain array is called "array".
+
+    That of a pickled dictionary has our order of axes.
+    """
+    descr, shape, order, values = _header(data)
     if descr != "|O":
-        values = memoryview(data)[start:]
         return {"array": array_from(values, descr, shape, budget, order=order)}
-    file = io.BytesIO(data)
-    file.seek(start)
-    return read_pickle(file, budget)
-
-
-def read_pickle(file, budget) -> dict:
-    """Return {name: array} of a pickled dictionary of arrays, in our order of axes."""
-    tree = loads(file, {**allowed(budget), ("collections", "OrderedDict"): lambda *_: {}},
-                 refusal=ADVICE)  # fmt: skip
-    found = flatten(tree, budget)
+    found = flatten(loads(io.BytesIO(values), allowed(budget), budget, refusal=ADVICE), budget)
     if not found:
         raise MinicnnError("a pickle without arrays")
     return {name: _ours(name, array) for name, array in found.items()}
@@ -79,14 +72,15 @@ def _ours(name, array):
 
 
 def _header(raw, where=""):
-    """Return (descr, shape, order, offset of the values)."""
-    if raw[:6] != MAGIC or len(raw) < 10 or raw[6] not in (1, 2, 3):
-        raise MinicnnError("an array without the header of a .npy file")
-    width = 2 if raw[6] == 1 else 4
-    start = 8 + width + int.from_bytes(raw[8 : 8 + width], "little")
-    match = HEADER.fullmatch(raw[8 + width : min(start, 10_000)].decode("latin-1"))
+    """Return (descr, shape, order, bytes of the values)."""
+    cursor = Cursor(raw)
+    if cursor.take(len(MAGIC)) != MAGIC:
+        raise MinicnnError(f"{where}an array without the header of a .npy file")
+    version, _ = cursor.take(2)
+    text = bytes(cursor.take(cursor.number(2 if version == 1 else 4)))[:MAX_HEADER]
+    match = HEADER.fullmatch(text.decode("latin-1"))
     if match is None:
         raise MinicnnError(f"{where}a .npy header that does not describe an array of numbers")
-    sizes = match["shape"].replace("L", "").replace(" ", "").split(",")
-    shape = tuple(int(size) for size in sizes if size)
-    return match["descr"], shape, "F" if match["fortran"] == "True" else "C", start
+    sizes = match["shape"].replace("L", "").split(",")
+    shape = tuple(int(size) for size in sizes if size.strip())
+    return match["descr"], shape, "F" if match["fortran"] == "True" else "C", cursor.rest

@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.storage.limits import array_from
-from minicnn.weights.formats.pickles import Built
+from minicnn.weights.formats.pickles import Built, shown
 
 PLAIN = re.compile(r"[<>|=]?[fiu][1248]|\|?b1|\??")
 OBJECTS = ("O", "O8", "O4", "|O")
@@ -26,7 +26,7 @@ class _Dtype(Built):
     def __init__(self, letters):
         letters = _text(letters)
         if letters not in OBJECTS and not PLAIN.fullmatch(letters):
-            raise MinicnnError(f"an array of the type {letters[:20]!r}, which is not read")
+            raise MinicnnError(f"an array of the type {shown(letters)}, which is not read")
         super().__init__(letters)
 
     def build(self, state):
@@ -52,6 +52,10 @@ class _Array(Built):
 def allowed(budget) -> dict:
     """Return {(module, name): function}; all arrays together stay within the budget."""
 
+    def encode(text, *_):
+        budget.take(len(text))
+        return _bytes(text)
+
     def scalar(dtype, raw):
         return Built(_array(raw, dtype, (), False, budget))
 
@@ -60,7 +64,8 @@ def allowed(budget) -> dict:
 
     table = {
         ("numpy", "dtype"): lambda letters, *_: _Dtype(letters),
-        ("_codecs", "encode"): lambda text, *_: _bytes(text),
+        ("_codecs", "encode"): encode,
+        ("collections", "OrderedDict"): lambda *_: {},
     }
     for core in ("numpy.core", "numpy._core"):
         table[f"{core}.multiarray", "_reconstruct"] = lambda *_: _Array(budget)
@@ -83,7 +88,7 @@ def _array(values, dtype, shape, fortran, budget):
 
 def _text(value):
     if isinstance(value, bytes):
-        value = value.decode("latin-1")
+        value = value[:20].decode("latin-1")
     if not isinstance(value, str):
         raise MinicnnError("a type without a name")
     return value

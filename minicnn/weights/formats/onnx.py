@@ -12,7 +12,7 @@ Source: onnx/onnx.proto3.
 """
 
 from minicnn.errors import MinicnnError
-from minicnn.storage.limits import Budget, array_from
+from minicnn.storage.limits import array_from
 from minicnn.weights.formats.protobuf import BYTES, VARINT, fields, sizes
 
 GRAPH, INITIALIZER = 7, 5
@@ -21,7 +21,7 @@ DTYPES = {1: "<f4", 10: "<f2", 11: "<f8"}
 DATA = {1: (4, 9), 10: (9,), 11: (10, 9)}  # fields that hold the values of a type
 
 
-def read(data: bytes) -> dict:
+def read(data: bytes, budget) -> dict:
     """Return {name: array} of all floating point initialisers.
 
     Raises
@@ -29,15 +29,13 @@ def read(data: bytes) -> dict:
     MinicnnError
         If two have the same name, or one keeps its values in another file.
     """
-    budget, found = Budget(len(data)), {}
-    for graph in _all(memoryview(data), GRAPH, budget):
+    found = {}
+    for graph in _all(data, GRAPH, budget):
         for tensor in _all(graph, INITIALIZER, budget):
             name, dtype, values = _tensor(tensor, budget)
-            if dtype not in DTYPES:
-                continue
-            if name in found:
-                raise MinicnnError(f"two arrays are named {name[:60]}")
-            found[name] = array_from(values, DTYPES[dtype], sizes(tensor, budget), budget)
+            if dtype in DTYPES:
+                array = array_from(values, DTYPES[dtype], sizes(tensor, budget), budget)
+                budget.put(found, name, array)
     return found
 
 

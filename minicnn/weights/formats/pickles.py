@@ -1,9 +1,10 @@
 """Pickles without pickle: a small machine that builds plain values and nothing else.
 
 A pickle is a program for a stack machine. This one knows the instructions that make numbers, text,
-tuples, lists and dictionaries; a function is only its name, and calling it looks the name up in a
-table that the reader of a format gives. Nothing is ever imported or run, so a hostile pickle has
-nothing to reach. `pickletools` of the standard library splits the bytes into instructions.
+tuples, lists and dictionaries, as far as protocols 2 to 5 write them; a function is only its name,
+and calling it looks the name up in a table that the reader of a format gives. Nothing is ever
+imported or run, so a hostile pickle has nothing to reach. `pickletools` of the standard library
+splits the bytes into instructions.
 """
 
 import pickletools
@@ -14,13 +15,11 @@ from minicnn.errors import MinicnnError
 from minicnn.storage.limits import MAX_DEPTH
 
 LITERALS = {
-    "BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT",
-    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE",
-    "BINSTRING", "SHORT_BINSTRING", "STRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
-    "BYTEARRAY8",
+    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE",
+    "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8",
 }  # fmt: skip
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-IGNORED = {"PROTO", "FRAME", "STOP"}
+MAX_ARGUMENTS = 32
 
 
 class Global(NamedTuple):
@@ -28,9 +27,6 @@ class Global(NamedTuple):
 
     module: str
     name: str
-
-    def __str__(self):
-        return f"{self.module}.{self.name}"
 
 
 class Built:
@@ -43,7 +39,14 @@ class Built:
         """Take the state; by default it says nothing that matters."""
 
 
-def loads(file, calls: dict, persistent=None, refusal: str = ""):
+def shown(value) -> str:
+    """Return a few words on a value; all of it may take for ever, where its parts are shared."""
+    if isinstance(value, Global):
+        return f"{value.module[:60]}.{value.name[:60]}"
+    return repr(value[:60]) if isinstance(value, str) else type(value).__name__
+
+
+def loads(file, calls: dict, budget, persistent=None, refusal: str = ""):
     """Run one pickle.
 
     Parameters
@@ -52,6 +55,7 @@ def loads(file, calls: dict, persistent=None, refusal: str = ""):
         Left behind the pickle.
     calls : {(module, name): function}
         What may be called.
+    budget : Budget
     persistent : function, optional
         What makes a value of a persistent id.
     refusal : str
@@ -69,9 +73,10 @@ def loads(file, calls: dict, persistent=None, refusal: str = ""):
     machine = _Machine(calls, persistent, refusal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about escapes in damaged text
-        for opcode, arg, _ in pickletools.genops(file):
-            machine.step(opcode.name, arg)
-    if len(machine.stack) != 1 or machine.marked:
+        for opcode, argument, _ in pickletools.genops(file):
+            budget.step()
+            machine.step(opcode.name, argument)
+    if len(machine.stack) != 1 or machine.below:
         raise MinicnnError("the pickle ends in the middle")
     return machine.stack[0]
 
@@ -79,131 +84,96 @@ def loads(file, calls: dict, persistent=None, refusal: str = ""):
 class _Machine:
     def __init__(self, calls, persistent, refusal):
         self.calls, self.persistent, self.refusal = calls, persistent, refusal
-        self.stack, self.marked, self.memo = [], [], {}
+        self.stack, self.below, self.memo = [], [], {}  # `below`: the stacks under each mark
 
-    def step(self, name, arg):
+    def step(self, name, argument):
+        """Do one instruction."""
+        stack = self.stack
         if name in LITERALS:
-            self.stack.append(arg)
+            stack.append(argument)
         elif name in CONSTANTS:
-            self.stack.append(CONSTANTS[name])
-        elif name not in IGNORED:
-            method = getattr(self, f"_{name.lower()}", None)
-            if method is None:
+            stack.append(CONSTANTS[name])
+        elif name not in ("PROTO", "FRAME", "STOP"):
+            self.build(name, argument, stack)
+
+    def build(self, name, argument, stack):
+        match name:
+            case "MARK":
+                self.below.append(stack)
+                self.stack = []
+            case "EMPTY_DICT":
+                stack.append({})
+            case "EMPTY_LIST":
+                stack.append([])
+            case "TUPLE":
+                self.above_mark().append(tuple(stack))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                count = int(name[-1])
+                stack[-count:] = [tuple(stack[-count:])]
+            case "APPEND":
+                item = stack.pop()
+                self.extend(stack[-1], [item])
+            case "APPENDS":
+                self.extend(self.above_mark()[-1], stack)
+            case "SETITEM":
+                value, key = stack.pop(), stack.pop()
+                self.set_items(stack[-1], [key, value])
+            case "SETITEMS":
+                self.set_items(self.above_mark()[-1], stack)
+            case "BINPUT" | "LONG_BINPUT":
+                self.memo[argument] = stack[-1]
+            case "MEMOIZE":
+                self.memo[len(self.memo)] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(self.memo[argument])
+            case "GLOBAL":
+                stack.append(Global(*argument.split(" ", 1)))
+            case "STACK_GLOBAL":
+                function, module = stack.pop(), stack.pop()
+                if not isinstance(function, str) or not isinstance(module, str):
+                    raise MinicnnError("the pickle wants a function whose name is no text")
+                stack.append(Global(module, function))
+            case "REDUCE" | "NEWOBJ":
+                arguments, function = stack.pop(), stack.pop()
+                stack.append(self.call(function, arguments))
+            case "BUILD":
+                state, target = stack.pop(), stack[-1]
+                if isinstance(target, Built):
+                    target.build(state)
+                elif not isinstance(target, dict):  # an OrderedDict may carry metadata
+                    raise MinicnnError(f"the pickle gives a state to a plain value; {self.refusal}")
+            case "BINPERSID" if self.persistent:
+                stack.append(self.persistent(stack.pop()))
+            case _:
                 raise MinicnnError(f"the pickle uses {name}, which no array needs; {self.refusal}")
-            method(arg)
 
-    def _pop_mark(self):
-        items, self.stack = self.stack, self.marked.pop()
-        return items
+    def above_mark(self):
+        """Go back to the stack under the last mark, and return it."""
+        self.stack = self.below.pop()
+        return self.stack
 
-    def _mark(self, _):
-        self.marked.append(self.stack)
-        self.stack = []
-
-    def _empty_dict(self, _):
-        self.stack.append({})
-
-    def _empty_list(self, _):
-        self.stack.append([])
-
-    def _tuple(self, _):
-        items = self._pop_mark()
-        self.stack.append(tuple(items))
-
-    def _tuple1(self, _):
-        self.stack[-1:] = [(self.stack[-1],)]
-
-    def _tuple2(self, _):
-        self.stack[-2:] = [(self.stack[-2], self.stack[-1])]
-
-    def _tuple3(self, _):
-        self.stack[-3:] = [(self.stack[-3], self.stack[-2], self.stack[-1])]
-
-    def _list(self, _):
-        items = self._pop_mark()
-        self.stack.append(items)
-
-    def _dict(self, _):
-        items = self._pop_mark()
-        self.stack.append({})
-        self._set(items)
-
-    def _append(self, _):
-        item = self.stack.pop()
-        self._extend([item])
-
-    def _appends(self, _):
-        self._extend(self._pop_mark())
-
-    def _extend(self, items):
-        if not isinstance(self.stack[-1], list):
+    def extend(self, target, items):
+        if not isinstance(target, list):
             raise MinicnnError("the pickle appends to what is no list")
-        self.stack[-1].extend(items)
+        target.extend(items)
 
-    def _setitem(self, _):
-        value, key = self.stack.pop(), self.stack.pop()
-        self._set([key, value])
-
-    def _setitems(self, _):
-        self._set(self._pop_mark())
-
-    def _set(self, items):
-        target = self.stack[-1]
+    def set_items(self, target, items):
         if not isinstance(target, dict) or len(items) % 2:
             raise MinicnnError("the pickle sets items of what is no dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(key, (str, int)):  # hashing a nested tuple could exhaust the stack
+            if not isinstance(key, (str, int)):  # hashing a tuple takes for ever, as showing it
                 raise MinicnnError("the pickle has a key that is neither text nor a number")
             target[key] = value
 
-    def _binput(self, index):
-        self.memo[index] = self.stack[-1]
-
-    _long_binput = _put = _binput
-
-    def _memoize(self, _):
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def _binget(self, index):
-        self.stack.append(self.memo[index])
-
-    _long_binget = _get = _binget
-
-    def _global(self, arg):
-        module, _, name = arg.partition(" ")
-        self.stack.append(Global(module, name))
-
-    def _stack_global(self, _):
-        name, module = self.stack.pop(), self.stack.pop()
-        self.stack.append(Global(str(module), str(name)))
-
-    def _reduce(self, _):
-        args, function = self.stack.pop(), self.stack.pop()
-        self.stack.append(self._call(function, args))
-
-    _newobj = _reduce
-
-    def _build(self, _):
-        state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, Built):
-            target.build(state)
-        elif not isinstance(target, dict):  # an OrderedDict may carry metadata
-            raise MinicnnError(f"the pickle gives a state to a plain value; {self.refusal}")
-
-    def _binpersid(self, _):
-        if self.persistent is None:
-            raise MinicnnError("the pickle refers to something outside")
-        self.stack.append(self.persistent(self.stack.pop()))
-
-    def _call(self, function, args):
-        if not isinstance(function, Global) or not isinstance(args, tuple):
+    def call(self, function, arguments):
+        if not isinstance(function, Global) or not isinstance(arguments, tuple):
             raise MinicnnError("the pickle calls what is no function")
-        if function not in self.calls:
-            raise MinicnnError(f"the pickle wants to call {function}; {self.refusal}")
-        return self.calls[function](*args)
+        if function not in self.calls or len(arguments) > MAX_ARGUMENTS:
+            raise MinicnnError(f"the pickle wants to call {shown(function)}; {self.refusal}")
+        return self.calls[function](*arguments)
 
 
-def flatten(tree, budget, *, prefix="", depth=MAX_DEPTH) -> dict:
+def flatten(tree, budget) -> dict:
     """Return {name: array} of the arrays in nested dictionaries, lists and tuples.
 
     Names and places are joined by dots; numbers, text and the like are left out.
@@ -211,23 +181,23 @@ def flatten(tree, budget, *, prefix="", depth=MAX_DEPTH) -> dict:
     Raises
     ------
     MinicnnError
-        If the nesting is deeper than `depth`, as in a circle, or the entries are too many.
+        If it is nested too deeply, as in a circle, or the entries are too many.
     """
-    budget.count()
-    if depth < 0:
-        raise MinicnnError(f"too deeply nested, at {prefix[:60]}")
-    if isinstance(tree, Built):
-        return flatten(tree.value, budget, prefix=prefix, depth=depth - 1)
-    if hasattr(tree, "dtype"):
-        return {prefix or "array": tree}
-    if isinstance(tree, (list, tuple)) and not isinstance(tree, Global):
-        tree = dict(enumerate(tree))
     found = {}
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            where = f"{prefix}.{key}" if prefix else str(key)
-            for name, array in flatten(value, budget, prefix=where, depth=depth - 1).items():
-                if name in found:
-                    raise MinicnnError(f"two arrays are named {name[:60]}")
-                found[name] = array
+    _collect(tree, "", MAX_DEPTH, budget, found)
     return found
+
+
+def _collect(tree, name, depth, budget, found):
+    budget.step()
+    budget.take(len(name), "the names of its arrays")
+    if depth < 0:
+        raise MinicnnError(f"too deeply nested, at {name[:60]}")
+    if isinstance(tree, Built):
+        _collect(tree.value, name, depth - 1, budget, found)
+    elif hasattr(tree, "dtype"):
+        budget.put(found, name or "array", tree)
+    elif isinstance(tree, (dict, list, tuple)):
+        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            inner = f"{name}.{key}" if name else str(key)
+            _collect(value, inner, depth - 1, budget, found)

@@ -8,12 +8,10 @@ Source: github.com/huggingface/safetensors, section Format.
 """
 
 import itertools
-import json
 
 from minicnn.errors import MinicnnError
-from minicnn.storage.limits import Budget, array_from, widen_bfloat16
+from minicnn.storage.limits import Cursor, array_from, parse_json, widen_bfloat16
 
-MAX_HEADER = 100_000_000
 BFLOAT16 = "BF16"
 TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", BFLOAT16: "<u2", "I64": "<i8", "I32": "<i4",
@@ -21,13 +19,11 @@ TYPES = {
 }  # fmt: skip
 
 
-def read(data: bytes) -> dict:
+def read(data: bytes, budget) -> dict:
     """Return {name: array}; bfloat16 becomes float32, all else keeps its type."""
-    size = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or size > min(MAX_HEADER, len(data) - 8):
-        raise MinicnnError(f"a header of {size} bytes in a file of {len(data)}")
-    header = json.loads(data[8 : 8 + size], object_pairs_hook=_no_name_twice)
-    values, budget, found = memoryview(data)[8 + size :], Budget(len(data)), {}
+    cursor = Cursor(data)
+    header = parse_json(bytes(cursor.take(cursor.number(8))), budget)
+    values, found = cursor.rest, {}
     if not isinstance(header, dict):
         raise MinicnnError("a header that is no table of arrays")
     header.pop("__metadata__", None)
@@ -45,13 +41,6 @@ def read(data: bytes) -> dict:
         used.append((start, end))
     _check_no_overlap(used)
     return found
-
-
-def _no_name_twice(pairs):
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        raise MinicnnError("the header has a name twice")
-    return table
 
 
 def _check_no_overlap(used):
