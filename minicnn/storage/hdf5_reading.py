@@ -32,7 +32,7 @@ def is_hdf5(head: bytes) -> bool:
 
 @contextlib.contextmanager
 def reading(path):
-    """Open a file and give its `Reader`; whatever is wrong is one line that names the file."""
+    """Open a file and give its `Hdf5Source`; whatever is wrong is one line that names the file."""
     path = Path(path)
     size, head = regular_file(path)
     if not is_hdf5(head):
@@ -40,10 +40,10 @@ def reading(path):
     with damage_told(path):
         longest = hdf5_screening.check_file(path)
         with h5py.File(path, "r") as file:
-            yield Reader(file, Budget(size), longest)
+            yield Hdf5Source(file, Budget(size), longest)
 
 
-class Reader:
+class Hdf5Source:
     """An open file, and what is left of the budget for reading it.
 
     Attributes

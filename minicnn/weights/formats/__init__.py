@@ -14,7 +14,7 @@ import h5py
 
 from minicnn.errors import MinicnnError
 from minicnn.storage import hdf5_screening
-from minicnn.storage.hdf5_reading import Reader, is_hdf5, is_plain, reading
+from minicnn.storage.hdf5_reading import Hdf5Source, is_hdf5, is_plain, reading
 from minicnn.storage.limits import MAX_BYTES, Budget, damage_told, regular_file
 from minicnn.weights.formats import (
     caffemodel,
@@ -121,7 +121,7 @@ def _from_zip(archive, budget):
         longest = hdf5_screening.check_heaps(inner)
         config = read_member(archive, "config.json", budget) if "config.json" in names else None
         with h5py.File(io.BytesIO(inner), "r") as file:
-            return _from_hdf5(Reader(file, budget, longest), config)
+            return _from_hdf5(Hdf5Source(file, budget, longest), config)
     return Foreign("npz", numpy_files.read_npz(archive, budget))
 
 
