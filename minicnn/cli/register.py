@@ -20,7 +20,7 @@ VERBS = {
     "curves": ("methods.training.curves_verb", "draw loss and accuracy of training runs"),
     "evolution": ("methods.evolution.verb", "show how features come about during training"),
     "compare": ("methods.comparison.verb", "compare two networks: filters, dead units, aliasing"),
-    "demo": ("methods.style.demo_verb", "paint two pictures that come with minicnn"),
+    "demo": ("methods.style.demo", "paint two pictures that come with minicnn"),
     "rerun": ("cli.verbs.rerun", "make a picture again from the settings in it"),
     "models": ("cli.verbs.models", "list the networks, or the layers of one"),
     "weights": ("cli.verbs.weights", "look into weight files, convert, fetch and change them"),

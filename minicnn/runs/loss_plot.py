@@ -25,7 +25,6 @@ def draw(table, title=""):
     Terms are lines, their parts in single layers thin ones; a new run (another size, another
     picture) begins a new line. Only values above 0 can be shown.
     """
-    check()
     figure, [[axes]] = plots.pyplot_figure(1, 1, INCHES)
     figure.set_dpi(DOTS)
     x, runs = np.asarray(table["evaluations"], float), np.asarray(table["run"])

@@ -10,18 +10,15 @@ METADATA = {"Software": None}  # no version and no date: the same numbers give t
 def pyplot_figure(rows, columns, size):
     """Return a matplotlib figure and its axes, without a display and without global state.
 
-    Raises
-    ------
-    MinicnnError
-        If matplotlib is not there.
+    Raises `MinicnnError` if matplotlib is not there.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
+    if not available():
         raise MinicnnError(
             "curves are drawn by matplotlib, which is not here: pip install matplotlib"
-        ) from None
+        )
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False)
@@ -49,15 +46,9 @@ def png(figure):
 
 
 def convergence(rows, layers, title):
-    """Draw the distances of `evolution`, one panel a measure; return PNG bytes.
+    """Draw the distances of `evolution`, `Evolution.rows`, one panel a measure; return PNG bytes.
 
-    Parameters
-    ----------
-    rows : list of dict
-        `Evolution.rows`.
-    layers : list of str
-        In the network's order: low layers are dark, high ones bright.
-    title : str
+    The `layers` are in the network's order: low ones are dark, high ones bright.
     """
     panels = {
         "features": "features: 1 - CKA with the last",
@@ -88,13 +79,7 @@ def convergence(rows, layers, title):
 
 
 def training(runs):
-    """Draw loss and accuracy of training runs; return PNG bytes.
-
-    Parameters
-    ----------
-    runs : {name: list of dict}
-        The records of the epochs, see `methods.training.training`.
-    """
+    """Draw loss and accuracy of training runs, {name: records of epochs}; return PNG bytes."""
     figure, axes = pyplot_figure(1, 2, (11, 4.2))
     for axis, keys in (
         (axes[0][0], ("loss", "val_loss")),

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from minicnn.engine.cpu.evaluator import FastEvaluator
-from minicnn.methods.classes.classify import class_scores, network_input
+from minicnn.methods.classes.classify import network_input
+from minicnn.methods.classes.scores import class_scores
 from minicnn.methods.comparison import accuracy
 from minicnn.methods.style.loss import style_objective
 from minicnn.network import build

@@ -21,13 +21,7 @@ import numpy as np
 from minicnn.backend import array_module, seeded_rng, to_device, to_host
 from minicnn.engine.select import Evaluation, evaluator_of, image_function
 from minicnn.methods.classes.blur_and_jitter import Blurred, Rolled, blurred
-from minicnn.methods.classes.scores import (
-    class_name,
-    find_class,
-    ranking,
-    scores_layer,
-    softmax,
-)
+from minicnn.methods.classes.scores import class_scores, find_class, scores_layer, told
 from minicnn.objectives import priors
 from minicnn.objectives.class_score import ClassScore
 from minicnn.objectives.priors import PixelTV
@@ -133,18 +127,9 @@ class ClassModelJob(SearchJob):
             **options,
         )
         x = blurred(result.x, s.blur)
-        scores = to_host(self.evaluator.forward(x, [self.layer], keep=False)[self.layer])[
-            0, :, 0, 0
-        ]
-        findings = {
-            "class": self.index,
-            "name": class_name(self.net, self.index),
-            "score": float(scores[self.index]),
-            "probability": float(softmax(scores)[self.index]),
-            "top": ranking(self.net, scores),
-        }
-        arrays = {"x": to_host(x), "scores": scores}
-        return ClassModelOutcome(picture(x, self.net), result, findings, arrays)
+        scores = class_scores(self.net, self.evaluator, x, self.layer)[0]
+        arrays, found = {"x": to_host(x), "scores": scores}, told(self.net, scores, self.index)
+        return ClassModelOutcome(picture(x, self.net), result, found, arrays)
 
     def colours(self, x):
         """Return the picture that the search is at."""

@@ -7,10 +7,9 @@ whole square.
 
 from typing import NamedTuple
 
-from minicnn.backend import array_module, to_host
 from minicnn.data.datasets import centre
 from minicnn.errors import MinicnnError
-from minicnn.methods.classes.scores import TOP, ranking, scores_layer
+from minicnn.methods.classes.scores import TOP, class_scores, ranking
 from minicnn.pictures.arrays import preprocess
 from minicnn.pictures.reader import load_image
 
@@ -83,10 +82,3 @@ def classify(net, evaluator, path, *, top=TOP, side=None) -> Classified:
     picture = load_image(path)
     scores = class_scores(net, evaluator, network_input(picture.pixels, net, side))
     return Classified(ranking(net, scores[0], top), picture.notes)
-
-
-def class_scores(net, evaluator, x):
-    """Return the scores before softmax of a batch on the host, NumPy array (N, K)."""
-    layer = scores_layer(net)
-    xp = array_module(next(iter(net.params.values())))
-    return to_host(evaluator.forward(xp.asarray(x), [layer], keep=False)[layer])[:, :, 0, 0]

@@ -22,6 +22,7 @@ from minicnn.methods.classes.scores import (
     last_map_layer,
     scores_layer,
     softmax,
+    told,
     wanted_or_top,
 )
 from minicnn.methods.deconvnet.projection import project
@@ -86,7 +87,7 @@ class OcclusionJob(LookJob):
         scores = to_host(acts[scores_at])[0, :, 0, 0]
         totals = to_host(acts[layer].sum(axis=(2, 3), dtype="float64"))[0]
         unit = self._unit(totals, layer)
-        index, top = wanted_or_top(net, scores, self.settings.wanted_class)
+        index = wanted_or_top(net, scores, self.settings.wanted_class)
         maps = occlude(
             self.evaluator,
             self.x,
@@ -103,10 +104,7 @@ class OcclusionJob(LookJob):
             "layer": layer,
             "unit": unit,
             "activation": float(totals[unit]),
-            "class": index,
-            "name": class_name(net, index),
-            "probability": float(softmax(scores)[index]),
-            "top": top,
+            **told(net, scores, index),
             "window": self.window,
             "step": self.step,
         }

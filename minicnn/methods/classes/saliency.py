@@ -18,7 +18,7 @@ import numpy as np
 
 from minicnn.backend import array_module, seeded_rng, to_host
 from minicnn.errors import MinicnnError
-from minicnn.methods.classes.scores import class_name, scores_layer, softmax, wanted_or_top
+from minicnn.methods.classes.scores import class_scores, scores_layer, told, wanted_or_top
 from minicnn.methods.deconvnet.projection import Policy
 from minicnn.pictures.arrays import as_pixels, per_pixel
 from minicnn.pictures.overlays import over, peak
@@ -49,8 +49,8 @@ class SaliencyJob(LookJob):
         """Return the `Look`."""
         s, net = self.settings, self.net
         layer = scores_layer(net, self.x.shape[2:])
-        scores = to_host(self.evaluator.forward(self.x, [layer], keep=False)[layer])[0, :, 0, 0]
-        index, top = wanted_or_top(net, scores, s.wanted_class)
+        scores = class_scores(net, self.evaluator, self.x, layer)[0]
+        index = wanted_or_top(net, scores, s.wanted_class)
         w, m = averaged(
             lambda x: class_gradient(self.evaluator, x, layer, index, s.rule),
             self.x,
@@ -62,8 +62,7 @@ class SaliencyJob(LookJob):
             magnitude=lambda dx: magnitude(per_pixel(dx, net)),
             progress=progress,
         )
-        w = per_pixel(w, net)
-        return self._look(w, m, index, scores, top)
+        return self._look(per_pixel(w, net), m, scores, told(net, scores, index))
 
     def _noise(self):
         """Return the standard deviation of the noise in the units of the network's input."""
@@ -72,66 +71,44 @@ class SaliencyJob(LookJob):
         order = -1 if self.net.attrs["preprocess"]["channel_order"] == "BGR" else 1
         return s.noise * (picture.max() - picture.min()) / unit[::order]
 
-    def _look(self, w, m, index, scores, top):
-        s, name = self.settings, class_name(self.net, index)
+    def _look(self, w, m, scores, found):
+        s, name = self.settings, found["name"]
         brightest = peak(m, s.clip)
         shown = np.clip(m / brightest, 0, 1)
         grey = np.repeat(np.floor(shown * 255 + 0.5).astype(np.uint8)[..., np.newaxis], 3, axis=2)
         scale = 127 / peak(w, s.clip)
         colour = signed_to_uint8(w, scale)[0]
         overlay = over(self.picture, shown)
-        probability = float(softmax(scores)[index])
         notes = []
         if not m.any():
             notes.append(
-                f"the score of {name}, {scores[index]:.4g}, changes with no pixel: it lies where a "
-                "ReLU is 0; take another class"
+                f"the score of {name}, {found['score']:.4g}, changes with no pixel: it lies where "
+                "a ReLU is 0; take another class"
                 if s.rule == "gradient"
                 else f"nothing of {name} comes down to the picture by the rule {s.rule}: on "
                 "the way some ReLU gets negative values alone; take another rule, or deconv"
             )
-        findings = {
-            "class": index,
-            "name": name,
-            "score": float(scores[index]),
-            "probability": probability,
-            "top": top,
-            "rule": s.rule,
-            "average": s.average,
-            "white": brightest,
-            "scale": scale,
-        }
+        text = f"{name} ({found['class']}): score {found['score']:.4g}, "
+        text += f"probability {found['probability']:.2%}"
+        best = found["top"][0]
+        if best["class"] != found["class"]:
+            text += f"; most probable is {best['name']}"
+        shown_as = {"rule": s.rule, "average": s.average, "white": brightest, "scale": scale}
         return Look(
             picture=colour if s.signed else grey,
             overlay=overlay,
             row={"picture": self.picture, "map": grey, "signed": colour, name: overlay},
-            arrays={
-                "gradient": w.astype(np.float32),
-                "map": m.astype(np.float32),
-                "scores": scores,
-            },
-            findings=findings,
-            text=f"{name} ({index}): score {scores[index]:.4g}, probability {probability:.2%}"
-            + ("" if index == top[0]["class"] else f"; most probable is {top[0]['name']}"),
+            arrays={"gradient": np.float32(w), "map": np.float32(m), "scores": scores},
+            findings=found | shown_as,
+            text=text,
             notes=notes,
         )
 
 
 def class_gradient(evaluator, x, layer, index, rule="gradient"):
-    """Return dS_c / dx of each picture, or what another rule makes of it.
+    """Return dS_c / dx of pictures x (N, 3, H, W), or what another rule makes of it.
 
-    Parameters
-    ----------
-    evaluator : Network, or FastEvaluator of one
-    x : array (N, 3, H, W)
-    layer : str
-        Of the scores (N, K, 1, 1).
-    index : int
-    rule : str, a row of `ops.relu.RULES`
-
-    Returns
-    -------
-    array like x
+    `layer` has the scores (N, K, 1, 1); `rule` is a row of `ops.relu.RULES`.
     """
     policy = Policy(rule=rule)
     y = policy.forward(evaluator, x, [layer])[layer]

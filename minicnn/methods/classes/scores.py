@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.backend import to_host
+from minicnn.backend import array_module, to_host
 from minicnn.errors import MinicnnError
 from minicnn.network.layers import Concat, MaxPool2d, ReLU, Softmax
 
@@ -106,17 +106,26 @@ def find_class(net, wanted, count):
 
 
 def wanted_or_top(net, scores, wanted=None):
-    """Return the number of the class that is meant, and the `ranking` of all.
+    """Return the number of the class that is meant, see `find_class`; else the most probable."""
+    return int(scores.argmax()) if wanted is None else find_class(net, wanted, len(scores))
 
-    Parameters
-    ----------
-    net : Network
-    scores : array (K,)
-    wanted : int or str, optional
-        See `find_class`; by default the most probable class.
-    """
-    top = ranking(net, scores)
-    return top[0]["class"] if wanted is None else find_class(net, wanted, len(scores)), top
+
+def class_scores(net, evaluator, x, layer=None):
+    """Return the scores before softmax of a batch on the host, NumPy array (N, K)."""
+    layer = layer or scores_layer(net)
+    xp = array_module(next(iter(net.params.values())))
+    return to_host(evaluator.forward(xp.asarray(x), [layer], keep=False)[layer])[:, :, 0, 0]
+
+
+def told(net, scores, index):
+    """Return what is told of a class and the scores (K,): its name, score, probability; the top."""
+    return {
+        "class": index,
+        "name": class_name(net, index),
+        "score": float(scores[index]),
+        "probability": float(softmax(scores)[index]),
+        "top": ranking(net, scores),
+    }
 
 
 def softmax(scores):

@@ -8,7 +8,8 @@ import numpy as np
 from minicnn.data.datasets import open_dataset
 from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
-from minicnn.methods.classes.classify import class_scores, network_input
+from minicnn.methods.classes.classify import network_input
+from minicnn.methods.classes.scores import class_scores
 from minicnn.methods.comparison.intervals import wilson
 
 TOP = 5

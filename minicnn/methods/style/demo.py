@@ -1,45 +1,81 @@
-"""The demonstration: two pictures drawn by our own code, one painted in the style of the other.
+"""The verb `demo`: `style` on two pictures of its own, with defaults of its own.
 
-They are part of the package; `tools/draw_demo_pictures.py` draws them.
+The pictures are part of the package; `tools/draw_demo_pictures.py` draws them.
 """
 
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from minicnn.errors import MinicnnError
+from minicnn.methods.style.settings import StyleSettings
+from minicnn.methods.style.verb import STYLE
+from minicnn.runs.options import add_settings
+from minicnn.runs.outputs import Outputs
+from minicnn.runs.picture_run import check_files
+from minicnn.runs.settings import RunOptions, as_in, setting, settings_of, text
+from minicnn.storage.atomic import check_output, results_folder, write_whole
+from minicnn.terminal.report import Report
 
-CONTENT, STYLE = "content.jpg", "style.jpg"
+PICTURES = ("content.jpg", "style.jpg")
 RESULT, SHEET = "result.png", "sheet.png"
 SIZE, ITERATIONS, COARSE_ITERATIONS = 512, 60, 100  # about a minute on two cores
+example = "minicnn demo"
 
 
 def unpack(folder, force=False):
-    """Write the two pictures into a folder, which is made if it is not there.
+    """Write the two pictures into a folder, made if it is not there; return their paths.
 
-    Returns
-    -------
-    content, style : Path
-
-    Raises
-    ------
-    MinicnnError
-        If the folder cannot be made, or has files of these names with other bytes and `force`
-        is not set.
+    Raises `MinicnnError` if that cannot be, or other files have their names and `force` is not set.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MinicnnError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from None
-    return tuple(_unpack(name, folder, force) for name in (CONTENT, STYLE))
+    paths = [results_folder(folder, ()) / name for name in PICTURES]
+    for path in paths:
+        data = resources.files("minicnn.demo").joinpath(path.name).read_bytes()
+        if not (path.is_file() and path.read_bytes() == data):
+            check_output(path, force)
+            write_whole(path, data)
+    return paths
 
 
-def _unpack(name, folder, force):
-    data, path = resources.files("minicnn.demo").joinpath(name).read_bytes(), folder / name
-    if path.exists() and not force and not (path.is_file() and path.read_bytes() == data):
-        raise MinicnnError(f"{str(path)!r} exists already; use another folder, or force")
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise MinicnnError(f"cannot write {str(path)!r}: {error.strerror}") from None
-    return path
+@dataclass(frozen=True)
+class DemoSettings(StyleSettings):
+    """The settings of `style` that are left open."""
+
+    content: str = ""
+    style: str = ""
+    preset: None = None
+    blend: None = None
+    content_masks: None = None
+    style_masks: None = None
+    init: str = "content"
+    noise_ratio: None = None
+    size: int = as_in(StyleSettings, "size", default=SIZE, shown=None)
+    iterations: int = as_in(StyleSettings, "iterations", default=ITERATIONS, shown=None)
+    coarse_iterations: int = as_in(
+        StyleSettings, "coarse_iterations", default=COARSE_ITERATIONS, shown=None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOutputs(RunOptions):
+    """Where the demo goes."""
+
+    output: str = setting(text("FOLDER"), "minicnn-demo", "folder for the pictures", group="files")
+    estimate: bool = as_in(Outputs, "estimate")
+
+
+def add(parser) -> None:
+    """Declare the options."""
+    add_settings(parser, DemoSettings, DemoOutputs)
+
+
+def run(args) -> int:
+    """Write the two pictures, the result and the sheet into a folder."""
+    own = settings_of(DemoOutputs, args)
+    folder = Path(own.output)
+    files = {"output": str(folder / RESULT), "sheet": str(folder / SHEET)}
+    outputs = settings_of(Outputs, args, **files)
+    if folder.is_dir():
+        check_files(outputs, [])
+    content, painted = unpack(folder, own.force)
+    settings = settings_of(DemoSettings, args, content=str(content), style=str(painted))
+    return STYLE.make(settings, outputs, Report(own.json, own.quiet))
