@@ -42,7 +42,9 @@ def _run(argv):
     try:
         args = command_parser(argv).parse_args(argv)
         if getattr(args, "gpu_memory", None):
-            _limit_gpu(args.gpu_memory)
+            from minicnn.backend import limit_memory
+
+            limit_memory(args.gpu_memory)
         return args.run(args) or 0
     except SystemExit as end:  # argparse: --help, --version, wrong usage
         return end.code
@@ -83,12 +85,6 @@ def command_parser(argv: Sequence[str] = ()) -> Parser:
         found.add(verb)
         verb.shorten_usage()
     return parser
-
-
-def _limit_gpu(memory):
-    from minicnn.backend import limit_memory
-
-    limit_memory(memory)
 
 
 def _fail(message, code=FAILED):

@@ -34,8 +34,7 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
         That of an embedded or fetched network, or of the one that `weights` must hold.
     weights : path, or "random", optional
     pool : {"max", "average", "own"}, or name -> one of these, optional
-        "own", or None, is what the network was trained with. A method with other habits gives its
-        own; a function is asked for that of a network by name.
+        By default "own", what the network was trained with.
     seed : int, for random weights
     device : {"cpu", "cuda", "cuda:1"}
 

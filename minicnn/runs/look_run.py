@@ -6,7 +6,6 @@
 `open_job(settings, files)`, which returns a `LookJob`.
 """
 
-import contextlib
 import time
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -38,7 +37,7 @@ from minicnn.runs.settings import (
 from minicnn.storage.atomic import refuse_clashes
 from minicnn.storage.interrupts import INTERRUPTED, interrupts_noted
 from minicnn.storage.npz import check_npz, save_npz
-from minicnn.terminal.report import Report, duration
+from minicnn.terminal.report import Progress, Report, duration
 
 LARGEST = 4096  # pixels a side
 
@@ -202,9 +201,8 @@ class LookVerb:
         for note in job.notes:
             report.note(note)
         started = time.monotonic()
-        quiet = job.steps == 1
-        with contextlib.nullcontext() if quiet else report.progress(job.steps, "step") as progress:
-            found = job.run(None if quiet else lambda done: progress.update(done, {}))
+        with report.progress(job.steps, "step") if job.steps > 1 else Progress() as progress:
+            found = job.run(lambda done: progress.update(done, {}))
         seconds = time.monotonic() - started
         with interrupts_noted() as interrupts:
             _save(job, outputs, found, weights)

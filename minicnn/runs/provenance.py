@@ -50,25 +50,9 @@ def blas():
 
 
 def find_input(path, sha256, beside):
-    """Find an input file of an earlier run: as named, or beside the picture that it made.
+    """Return the `Path` of an input of an earlier run: as named, or beside the picture it made.
 
-    Parameters
-    ----------
-    path : str
-        As given to that run.
-    sha256 : str
-        Of the file then.
-    beside : path-like
-        The picture.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    MinicnnError
-        If there is no such file, or only one with other bytes.
+    Raises `MinicnnError` if there is no such file, or only one with another SHA-256.
     """
     candidates = [Path(path), Path(beside).parent / path, Path(beside).parent / Path(path).name]
     files = [candidate for candidate in candidates if candidate.is_file()]
@@ -126,20 +110,17 @@ def settings_from(kind, values, what):
     ----------
     kind : class that derives from `Declared`
     values : anything
-    what : str
-        What the settings are of, for the message.
+    what : str, what the settings are of, for the message
 
     Returns
     -------
     settings : kind
-    filled : {name: value}
-        Of the settings that the file does not have.
+    filled : {name: value} of the settings that the file does not have
 
     Raises
     ------
     MinicnnError
-        If a name is unknown, one without a default is missing, a value makes no sense, or the
-        picture was made with a setting that is gone.
+        If they are not those of this version, or a value makes no sense.
     """
     unfit = MinicnnError(f"the settings are not those of this version of minicnn's {what}")
     if not isinstance(values, Mapping):

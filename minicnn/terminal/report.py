@@ -5,7 +5,6 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
 from contextlib import contextmanager, suppress
 
 from minicnn.errors import safe
@@ -114,41 +113,27 @@ class Report:
             say(text, sys.stdout)
 
     def progress(self, total: int, unit: str = "iteration") -> "Progress":
-        """Return a progress display of `total` units of work; a context manager."""
-        silent = self.quiet or (self.as_json and not sys.stderr.isatty())
-        return Progress(total, unit, Silence() if silent else None)
+        """Return a display of `total` units of work: a bar on a terminal, else a line at times."""
+        on_terminal = sys.stderr.isatty()
+        if self.quiet or (self.as_json and not on_terminal):
+            return Progress()
+        return (Bar if on_terminal else Lines)(total, unit)
 
 
 class Progress:
-    """Work done, losses and the time left: a bar on a terminal, else a line now and then."""
-
-    def __init__(self, total: int, unit: str, display=None, clock: Callable = time.monotonic):
-        if display is None:
-            display = Bar(total, unit) if sys.stderr.isatty() else Lines(total, unit, clock)
-        self.total, self.display = total, display
+    """Work done, losses and the time left; of itself it shows nothing."""
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.display.close()
+        """Leave what is shown as it is."""
 
     def update(self, done: int, losses: dict) -> None:
         """Show that `done` units are over, and {name: value} of the losses."""
-        self.display.show(done, "  ".join(f"{name} {value:.4g}" for name, value in losses.items()))
 
 
-class Silence:
-    """A display that shows nothing."""
-
-    def show(self, done: int, losses: str) -> None:
-        """Show how far the run is."""
-
-    def close(self) -> None:
-        """Leave the display as it is."""
-
-
-class Bar(Silence):
+class Bar(Progress):
     """tqdm's bar, which reckons the time left."""
 
     def __init__(self, total, unit):
@@ -156,15 +141,15 @@ class Bar(Silence):
 
         self.bar = tqdm(total=total, unit=f" {unit}", dynamic_ncols=True, file=sys.stderr)
 
-    def show(self, done, losses):  # noqa: D102
-        self.bar.set_postfix_str(losses, refresh=False)
-        self.bar.update(done - self.bar.n)
-
-    def close(self):  # noqa: D102
+    def __exit__(self, *_):
         self.bar.close()
 
+    def update(self, done, losses):  # noqa: D102
+        self.bar.set_postfix_str(_told(losses), refresh=False)
+        self.bar.update(done - self.bar.n)
 
-class Lines(Silence):
+
+class Lines(Progress):
     """A line for every tenth of the run, and when `PAUSE` seconds have passed without one."""
 
     def __init__(self, total, unit, clock=time.monotonic):
@@ -172,7 +157,7 @@ class Lines(Silence):
         self.start = self.said = clock()
         self.tenth = 0
 
-    def show(self, done, losses):  # noqa: D102
+    def update(self, done, losses):  # noqa: D102
         now = self.clock()
         tenth = done * LINES // self.total
         if done > 1 and tenth == self.tenth and now - self.said < PAUSE:
@@ -181,10 +166,14 @@ class Lines(Silence):
         passed = now - self.start
         left = passed / done * (self.total - done)
         say(
-            f"{self.unit} {done}/{self.total}  {losses}  "
+            f"{self.unit} {done}/{self.total}  {_told(losses)}  "
             f"{duration(passed)} passed, {duration(left)} left",
             sys.stderr,
         )
+
+
+def _told(losses):
+    return "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
 
 
 def duration(seconds: float) -> str:

@@ -511,7 +511,7 @@ def test_layers_are_read_with_their_weights():
 
 def test_progress_lines_come_at_tenths_and_after_a_pause(capfd):
     now = [0.0]
-    progress = report.Progress(200, "step", report.Lines(200, "step", lambda: now[0]))
+    progress = report.Lines(200, "step", lambda: now[0])
     for done in range(1, 201):
         now[0] += 1 if done < 100 else 20
         progress.update(done, {"total": 1.0})
@@ -521,7 +521,7 @@ def test_progress_lines_come_at_tenths_and_after_a_pause(capfd):
 
 
 def test_the_bar_shows_losses_and_time_left(capfd):
-    with report.Progress(3, "step", report.Bar(3, "step")) as progress:
+    with report.Bar(3, "step") as progress:
         for done in (1, 2, 3):
             progress.update(done, {"total": 0.25})
     assert "total 0.25" in capfd.readouterr().err

@@ -38,23 +38,10 @@ def check_side(net, side) -> None:
 
 
 def network_input(rgb, net, side=None):
-    """Return a picture as the network's input.
+    """Return a picture uint8 (H, W, 3) as the network's input, float32 (1, 3, size, size).
 
-    Parameters
-    ----------
-    rgb : uint8 (H, W, 3)
-    net : Network
-    side : int, optional
-        Of the shorter side before the cut; `shorter_side` by default.
-
-    Returns
-    -------
-    x : float32 (1, 3, size, size), size that of the network's input
-
-    Raises
-    ------
-    MinicnnError
-        If `side` is less than the network's input.
+    `side` is that of the shorter side before the cut; `shorter_side` by default. Raises
+    `MinicnnError` if it is less than the network's input.
     """
     check_side(net, side)
     size, side = net.input_shape[1], shorter_side(net) if side is None else side
@@ -64,20 +51,9 @@ def network_input(rgb, net, side=None):
 
 
 def classify(net, evaluator, path, *, top=TOP, side=None) -> Classified:
-    """Name the classes of a picture file.
+    """Name the `top` classes of a picture file; `side` as in `network_input`.
 
-    Parameters
-    ----------
-    net : Network
-    evaluator : what evaluates it, see `engine.select.evaluator_of`
-    path : path
-    top : int
-    side : int, optional, see `network_input`
-
-    Raises
-    ------
-    MinicnnError
-        If the picture cannot be read or the network has no classes.
+    Raises `MinicnnError` if the picture cannot be read or the network has no classes.
     """
     picture = load_image(path)
     scores = class_scores(net, evaluator, network_input(picture.pixels, net, side))

@@ -88,18 +88,8 @@ class OcclusionJob(LookJob):
         totals = to_host(acts[layer].sum(axis=(2, 3), dtype="float64"))[0]
         unit = self._unit(totals, layer)
         index = wanted_or_top(net, scores, self.settings.wanted_class)
-        maps = occlude(
-            self.evaluator,
-            self.x,
-            self._cover(),
-            self.window,
-            self.step,
-            layer,
-            unit,
-            scores_at,
-            index,
-            progress,
-        )
+        at = (layer, unit, scores_at, index)
+        maps = occlude(self.evaluator, self.x, self._cover(), self.window, self.step, *at, progress)
         base = {
             "layer": layer,
             "unit": unit,
@@ -137,7 +127,9 @@ class OcclusionJob(LookJob):
             for what, values in zip(("activation", "probability"), wide, strict=False)
         }
         colours, labels, shares = _legend(label, self.net)
-        mixed = _mixed(self.picture, regions(wide[2], colours))
+        grey = self.picture.astype(np.float64) @ (0.299, 0.587, 0.114)
+        mixed = 0.45 * grey[..., np.newaxis] + 0.55 * regions(wide[2], colours)
+        mixed = np.rint(mixed).astype(np.uint8)
         middle = square([side // 2 for side in label.shape], step, self.window)
         title = f"{base['layer']} unit {base['unit']}"
         panels = {
@@ -187,14 +179,7 @@ class OcclusionJob(LookJob):
 
 
 def _legend(label, net):
-    """Return the colours of the labels, those of the most frequent ones in words, and their shares.
-
-    Returns
-    -------
-    colours : dict, class -> (red, green, blue)
-    names : str
-    shares : dict, name -> share of the places
-    """
+    """Return {class: colour}, the most frequent labels in words, and {name: share of places}."""
     numbers, counts = np.unique(label, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     palette = list(COLOURS.items())
@@ -209,29 +194,18 @@ def _legend(label, net):
     return colours, "; ".join(words), shares
 
 
-def _mixed(rgb, painted):
-    """Return the picture in the colours of the regions."""
-    grey = rgb.astype(np.float64) @ (0.299, 0.587, 0.114)
-    mixed = 0.45 * grey[..., np.newaxis] + 0.55 * painted
-    return np.rint(mixed).astype(np.uint8)
-
-
 def occlude(evaluator, x, cover, window, step, layer, unit, scores_at, index, progress=None):
     """Measure with a square over every place.
 
     Parameters
     ----------
-    evaluator : Network, or FastEvaluator of one
     x : array (1, 3, H, W)
     cover : array (1, 3, 1, 1), what the square shows
     window, step : int
         Entry (i, j) has a square of `window` pixels around row i·step + step//2, column alike.
-    layer, unit : str, int
-        Whose map is summed.
-    scores_at, index : str, int
-        The layer of the scores, and the class.
-    progress : callable, optional
-        Called with the number of places done.
+    layer, unit : str, int, whose map is summed
+    scores_at, index : str, int, the layer of the scores, and the class
+    progress : callable, progress(places done), optional
 
     Returns
     -------

@@ -18,18 +18,10 @@ LEAST = 1.0  # positions of a layer below which a Gram matrix of a region says n
 def masks_of(reader, pictures, roles, owners):
     """Return masks float32 (H, W), values 0..1, in the size of the files.
 
-    Parameters
-    ----------
-    reader : runs.inputs.Reader
-    pictures : dict, role -> uint8 (H, W, 3) as read
-    roles : list of str, of the masks
-    owners : list of str, of the pictures that they belong to; one more than the roles, or as many
-
-    Raises
-    ------
-    MinicnnError
-        If a mask has not the size of its picture, or is black all over; or a label picture has
-        another number of colours than there are owners.
+    `pictures` is role -> uint8 (H, W, 3) as the `reader` has read it, `roles` are those of the
+    masks, `owners` those of the pictures that they belong to: as many, or several of one label
+    picture. Raises `MinicnnError` if a mask has not the size of its picture or is black all over,
+    or a label picture has another number of colours than there are owners.
     """
     for role, owner in zip(roles, owners, strict=False):
         mask, shape = pictures[role], pictures[owner].shape

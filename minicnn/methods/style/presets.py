@@ -25,6 +25,7 @@ nothing, paint edges on grey, and need some hundred times the style weight (`STR
 variation and the noise to start from are measured in the network's own units, as in the programs.
 """
 
+import math
 from typing import NamedTuple
 
 from minicnn.methods.network_defaults import FIVE_BLOCKS, Style, texture_layers
@@ -48,6 +49,20 @@ class Preset(NamedTuple):
     ceil: bool = False  # max pooling lets a last window hang over the edge
     bounds: bool = False  # between the least and largest value of the style picture
     pairs: int | None = None  # that L-BFGS remembers
+
+    def loss_on(self, network, own):
+        """Return the loss on a network; `own` is the row that it has without a preset."""
+        if network in VGG:
+            return self.loss
+        if not self.loss.content_layers:
+            return self.loss._replace(style_layers=texture_layers(network))
+        layers = {name: getattr(own, name) for name in ("content_layers", "style_layers")}
+        return self.loss._replace(**layers, tv_weight=0.0)
+
+    def long_side(self, shape):
+        """Return the long side in pixels that a picture of `shape` (H, W, 3) gets."""
+        aspect = max(shape[:2]) / min(shape[:2])
+        return round(self.size * {"long": 1, "short": aspect, "area": math.sqrt(aspect)}[self.side])
 
 
 PRESETS = {

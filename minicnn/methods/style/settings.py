@@ -1,10 +1,4 @@
-"""The settings of a style transfer, and what they stand for on a network.
-
-A preset is the style transfer of others, to the letter (`presets`): it fixes the formulas; weights,
-layers, sizes and budgets of what it has can be changed. All were made for VGG-19. Other networks
-get their own layers, and no total variation unless a weight is given: theirs was set against the
-activations of VGG-19, and on minivgg, where they are about 1, it leaves nothing but grey.
-"""
+"""The settings of a style transfer, and what they stand for on a network."""
 
 import math
 from collections.abc import Mapping
@@ -256,16 +250,13 @@ def check_counts(styles, blend, content_masks, style_masks):
 def resolve(settings, net, shape, style_shapes=()):
     """Return the settings with every None replaced by what it stands for, but `scales`.
 
-    Parameters
-    ----------
-    settings : StyleSettings
-    net : Network
-    shape : (int, int, 3) of the content picture as read
-    style_shapes : list of the same, of the styles; only presets need them
+    `shape` (H, W, 3) is that of the content picture as read, `style_shapes` are those of the
+    styles; only presets need them.
     """
     name, row = net.attrs["name"], PRESETS.get(settings.preset)
-    loss, search = _loss(row, name), SEARCH[settings.optimizer]
-    size = settings.size or (_long_side(row, shape) if row else min(SIZE, max(shape[:2])))
+    own = network_defaults.style_preset(name) or network_defaults.Style({}, {}, 1.0, 100.0, 1.0)
+    loss, search = row.loss_on(name, own) if row else own, SEARCH[settings.optimizer]
+    size = settings.size or (row.long_side(shape) if row else min(SIZE, max(shape[:2])))
     evaluations = settings.evaluations
     if row and not settings.iterations:
         evaluations = evaluations or row.evaluations
@@ -297,28 +288,6 @@ def resolve(settings, net, shape, style_shapes=()):
     return settings
 
 
-def _loss(row, name):
-    """Return layers, weights and formulas: those of the network, or of the preset's row.
-
-    But for a VGG, the network's own layers take the place of those of the preset, and there is
-    no total variation by default.
-    """
-    own = network_defaults.style_preset(name) or network_defaults.Style({}, {}, 1.0, 100.0, 1.0)
-    if row is None or name in VGG:
-        return own if row is None else row.loss
-    if not row.loss.content_layers:
-        return row.loss._replace(style_layers=network_defaults.texture_layers(name))
-    return row.loss._replace(
-        content_layers=own.content_layers, style_layers=own.style_layers, tv_weight=0.0
-    )
-
-
-def _long_side(row, shape):
-    """Return the long side in pixels that the preset gives a picture of `shape` (H, W, 3)."""
-    aspect = max(shape[:2]) / min(shape[:2])
-    return round(row.size * {"long": 1, "short": aspect, "area": math.sqrt(aspect)}[row.side])
-
-
 def _style_size(settings, row, size, shapes):
     """Return the long side of the style pictures: one number, or one for each if they differ."""
     scale = settings.style_scale or 1
@@ -331,7 +300,7 @@ def _style_size(settings, row, size, shapes):
         return max(1, round(size * scale))
     if settings.size:
         return math.ceil(size * scale)
-    sides = [math.ceil(_long_side(row, shape) * scale) for shape in shapes]
+    sides = [math.ceil(row.long_side(shape) * scale) for shape in shapes]
     return sides[0] if len(set(sides)) == 1 else sides
 
 
