@@ -73,7 +73,7 @@ def machine(monkeypatch):
             asked.append((s, iterations))
             return run(s, files, iterations)
 
-        monkeypatch.setattr(sample_run, "_picture", watched)
+        monkeypatch.setattr(sample_run, "picture", watched)
         return asked
 
     monkeypatch.setattr(
@@ -158,11 +158,11 @@ def test_each_restart_has_its_evaluations(pictures, machine):
 
 
 def test_no_term_of_a_line_is_negative():
-    line = estimate._line([1, 4], [1.0, 4.8])  # would start below 0
+    line = estimate.line_through([1, 4], [1.0, 4.8])  # would start below 0
     assert (line(0), line(4)) == (0, pytest.approx(4.8))
-    falling = estimate._line([1, 4], [5.0, 4.0])
+    falling = estimate.line_through([1, 4], [5.0, 4.0])
     assert falling(100) == 4.0
-    assert estimate._line([10], [5.0])(20) == 10
+    assert estimate.line_through([10], [5.0])(20) == 10
 
 
 def test_what_does_not_fit_gets_a_size_that_does(pictures, machine, monkeypatch):
@@ -234,7 +234,7 @@ def test_a_real_estimate_holds_for_memory(pictures):
     assert took["shape"] == (162, 216)
     assert (took["pixels"], took["iterations"]) == (162 * 216, sample_run.ITERATIONS[-1])
     assert took["seconds"] > 0
-    line = estimate._line([s["pixels"] for s in samples], [s["peak"] for s in samples])
+    line = estimate.line_through([s["pixels"] for s in samples], [s["peak"] for s in samples])
     assert line(took["pixels"]) == pytest.approx(took["peak"], rel=0.15)
 
 
@@ -246,7 +246,7 @@ def test_the_second_run_of_a_process_takes_the_memory_that_it_takes_alone(pictur
     code = (
         "import pickle, sys; from minicnn.engine import memory; "
         "from minicnn.runs.estimate import sample_run; "
-        "sample_run._picture(*pickle.load(sys.stdin.buffer), None, 13); "
+        "sample_run.picture(*pickle.load(sys.stdin.buffer), None, 13); "
         "print(memory.peak())"
     )
     request = pickle.dumps((STYLE, STYLE.open_job(wanted).settings))

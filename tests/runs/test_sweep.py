@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from test_png16 import decode
+from png16_decoder import decode
 
 from minicnn.cli import main
 from minicnn.pictures.writer import read_metadata
@@ -162,7 +162,7 @@ def test_a_sweep_is_estimated_as_all_its_pictures(folder, monkeypatch, capfd):
         return {"pixels": pixels, "shape": shape, "seconds": 0.5, "setup": 1.0, "peak": 1e8,
                 "iterations": 3, "runs": 1}  # fmt: skip
 
-    monkeypatch.setattr(sample_run, "_picture", sample)
+    monkeypatch.setattr(sample_run, "picture", sample)
     monkeypatch.setattr(sample_run, "measured", lambda work, *args, patience: list(work(*args)))
     axes = ("--sweep", "style-weight=1,10,100", "--sweep", "size=40,48", "--estimate", "--json")
     assert style(*axes) == 0

@@ -52,7 +52,7 @@ class InvertJob(SearchJob):
     def steps(self):
         """Iterations of the whole run."""
         s = self.settings
-        return s.iterations * len(s.layers) * len(_batches(s))
+        return s.iterations * len(s.layers) * len(batches(s))
 
     @property
     def size(self):
@@ -80,14 +80,14 @@ class InvertJob(SearchJob):
         s = self.settings
         evaluator = evaluator_of(self.net, Evaluation(s.engine, s.threads))
         targets = {layer: _target(self, evaluator, layer) for layer in s.layers}
-        parts = [(layer, seeds) for layer in s.layers for seeds in _batches(s)]
+        parts = [(layer, seeds) for layer in s.layers for seeds in batches(s)]
         runs = [
-            (s.iterations, partial(_invert, self, evaluator, layer, targets[layer], seeds))
+            (s.iterations, partial(reconstructed, self, evaluator, layer, targets[layer], seeds))
             for layer, seeds in parts
         ]
-        batches = run_all(runs, callback)
+        found = run_all(runs, callback)
         done = {}
-        for (layer, _), batch in zip(parts, batches, strict=False):
+        for (layer, _), batch in zip(parts, found, strict=False):
             done.setdefault(layer, []).append(batch)
         pictures, rows = {}, []
         for layer, own in done.items():
@@ -96,7 +96,7 @@ class InvertJob(SearchJob):
             results, target = [batch.result for batch in own], targets[layer]
             rows.append(findings.of_layer(self, evaluator, layer, target, x, made, results))
             pictures[layer] = made
-        result = summary([batch.result for batch in batches])
+        result = summary([batch.result for batch in found])
         return Outcome(findings.sheet(self, pictures, rows), result, {"layers": rows})
 
     def colours(self, x):
@@ -132,7 +132,7 @@ def _target(job, evaluator, layer):
     return target
 
 
-def _batches(settings):
+def batches(settings):
     """Return the seeds that are done at once.
 
     The steps of the first-order methods treat each picture by itself, so all go in one batch.
@@ -142,7 +142,7 @@ def _batches(settings):
     return [[seed] for seed in seeds] if settings.preset == "lbfgs" else [seeds]
 
 
-def _invert(job, evaluator, layer, target, seeds, callback=None):
+def reconstructed(job, evaluator, layer, target, seeds, callback=None):
     """Return the `Batch` of a layer, from these seeds."""
     s, weights = job.settings, job.strengths(layer)
     terms = energy.energy_terms(s.preset, target, layer, weights, s.tv_beta)

@@ -113,15 +113,17 @@ def _one(verb, settings, files, budget, patience):
     def worked(size):
         return sum(crops(tile, size)) if tile else math.prod(size)
 
-    peak = _line(areas, peaks)
-    pace = _line([worked(x["shape"]) for x in samples], [x["seconds"] for x in samples])
+    peak = line_through(areas, peaks)
+    pace = line_through([worked(x["shape"]) for x in samples], [x["seconds"] for x in samples])
     at_start, per = optimizer in PER_ITERATION, PER_ITERATION.get(optimizer, 1.0)
     most = getattr(s, "evaluations", None) or math.inf
-    seconds = _line(areas, [x["setup"] for x in samples])(pixels)
+    seconds = line_through(areas, [x["setup"] for x in samples])(pixels)
     seconds += sum(min(at_start + n * per, most) * pace(worked(size)) for n, size in stages)
     limits, there = [(peak, memory.available())], None
     if device != "cpu":
-        limits.append((_line(areas, [x["device_peak"] for x in samples]), device_available(device)))
+        limits.append(
+            (line_through(areas, [x["device_peak"] for x in samples]), device_available(device))
+        )
         there = (limits[1][0](pixels), limits[1][1])
     said = [f"{x['pixels']} pixels, {x['seconds']:.3g} s an evaluation" for x in samples]
     found = Estimate(peak(pixels), seconds, limits[0][1], said, there)
@@ -152,7 +154,7 @@ def _crops(job):
     return crops
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """y = base + slope·x, neither term negative."""
 
     base: float
@@ -166,11 +168,11 @@ class _Line(NamedTuple):
         return (y - self.base) / max(self.slope, 1e-9)
 
 
-def _line(x, y):
+def line_through(x, y):
     """Return the line through the first and the last point, from 0 where there is but one."""
     slope = max(0.0, (y[-1] - y[0]) / (x[-1] - x[0])) if x[-1] > x[0] else math.inf
     slope = min(slope, y[-1] / x[-1])
-    return _Line(y[-1] - slope * x[-1], slope)
+    return Line(y[-1] - slope * x[-1], slope)
 
 
 def _fitting_size(s, factor):

@@ -84,7 +84,7 @@ def pictures(verb, settings, files, wanted, seconds):
         iterations = max(ITERATIONS[0], min(ITERATIONS[1], iterations))
         try:
             found.append(
-                _picture(verb, resized(settings, (pixels / wanted) ** 0.5), files, iterations)
+                picture(verb, resized(settings, (pixels / wanted) ** 0.5), files, iterations)
             )
         except (MinicnnError, MemoryError):  # too small for the layers, or too large
             if pixels == wanted and not found:
@@ -115,7 +115,7 @@ def resized(settings, factor):
     return replace(settings, **changes)
 
 
-def _picture(verb, settings, files, iterations):
+def picture(verb, settings, files, iterations):
     """Search for a picture; "seconds" of one evaluation, with the optimizer's share."""
     started, ends = time.perf_counter(), []
 

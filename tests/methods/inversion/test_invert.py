@@ -163,7 +163,7 @@ def test_where_the_presets_start():
 def test_cvpr15_walks_as_written_in_torch(rng):
     torch = pytest.importorskip("torch")
     data = job(rng, preset="cvpr15")
-    outcome = inversion_run._invert(
+    outcome = inversion_run.reconstructed(
         data, data.net, "relu1", data.net.forward(data.x, ["relu1"])["relu1"], [7]
     )
     value = torch_energy(torch, "cvpr15", data.net, data.x, 1.5)
@@ -181,7 +181,7 @@ def test_cvpr15_walks_as_written_in_torch(rng):
 def test_ijcv16_walks_as_written_in_torch(rng):
     torch = pytest.importorskip("torch")
     data = job(rng, preset="ijcv16", jitter=1)
-    outcome = inversion_run._invert(
+    outcome = inversion_run.reconstructed(
         data, data.net, "relu1", data.net.forward(data.x, ["relu1"])["relu1"], [7]
     )
     value = torch_energy(torch, "ijcv16", data.net, data.x, 1.5)
@@ -243,7 +243,7 @@ def test_jitter_does_not_drift(rng):
     data = InvertJob(
         settings=settings, net=net, x=spot, picture=np.zeros((*SHAPE[1:], 3), np.uint8)
     )
-    outcome = inversion_run._invert(data, net, "conv1", spot, [0])
+    outcome = inversion_run.reconstructed(data, net, "conv1", spot, [0])
     light = np.abs(outcome.x[0]).sum(axis=0)
     assert np.unravel_index(light.argmax(), light.shape) == (3, 5)
 
@@ -257,10 +257,10 @@ def test_restarts_are_the_runs_of_their_seeds(rng, preset, engine):
 
     def made(batches):
         return np.concatenate(
-            [inversion_run._invert(data, walk, "pool1", target, seeds).x for seeds in batches]
+            [inversion_run.reconstructed(data, walk, "pool1", target, seeds).x for seeds in batches]
         )
 
-    together = made(inversion_run._batches(data.settings))
+    together = made(inversion_run.batches(data.settings))
     alone = made([[5], [6], [7]])
     assert together.shape == (3, *SHAPE)
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4)
