@@ -183,25 +183,11 @@ class Outcome:
 
 
 def search(settings, fun, start, level, *, pairs=None, iterations=None, **options):
-    """Minimise fun from `start` with the optimizer of the settings.
+    """Minimise fun from `start` with the optimizer of the settings; return `optimizers.Result`.
 
-    Parameters
-    ----------
-    settings : SearchSettings, with nothing left open
-    fun, start
-        See `minimize`.
-    level : array
-        One grey level of 0..255 in units of x, see `pictures.arrays.grey_level`.
-    pairs : int, optional
-        That the L-BFGS methods remember.
-    iterations : int, optional
-        Instead of those of the settings.
-    **options
-        See `minimize`: callback, bounds, keep; learning_rate, which is else `rate_of`.
-
-    Returns
-    -------
-    optimizers.Result
+    `level` is one grey level of 0..255 in units of x (`pictures.arrays.grey_level`), `pairs` are
+    those that the L-BFGS methods remember, `iterations` take the place of the settings' own. The
+    `options` are those of `minimize`; the learning rate is else `rate_of`.
     """
     name = settings.optimizer
     if name not in WITHOUT_RATE and "learning_rate" not in options:
@@ -240,17 +226,9 @@ def rate_of(settings, fun, start, level):
 def run_all(runs, callback=None):
     """Do runs one after another, up to the first that was interrupted or broke.
 
-    Parameters
-    ----------
-    runs : list of (iterations, callable)
-        callable(callback) -> outcome, with a `result` of `optimizers`.
-    callback : callable, callback(iteration, x, value, info), optional
-        Sees the iterations and evaluations of all runs counted through, and in the info "run",
-        which of them it is, from 0.
-
-    Returns
-    -------
-    list of outcomes
+    `runs` are (iterations, callable(callback) -> outcome with a `result`). The callback sees the
+    iterations and evaluations of all runs counted through, and in the info "run", which of them it
+    is, from 0. Return the list of outcomes.
     """
     outcomes, done, evaluated, number = [], 0, 0, 0
     for iterations, run in runs:

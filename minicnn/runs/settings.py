@@ -34,39 +34,22 @@ class Setting(NamedTuple):
 
     kind: Kind
     help: str
-    group: str
-    shown: str | None  # the default in words, where it depends on something
-    option: str | None  # another name than that of the field
-    argument: bool  # given by its place, not by an option
-    several: bool  # takes several values
-    repeated: bool  # or the option is given several times
-    pair: str | None  # the setting that gets the second half of the value
-    before: Any  # what pictures that do not have it were made with
-    old: tuple  # old spellings of the option
-    consts: tuple  # further options that stand for a value: (spelling, value, help)
+    group: str = "what"
+    shown: str | None = None  # the default in words, where it depends on something
+    option: str | None = None  # another name than that of the field
+    argument: bool = False  # given by its place, not by an option
+    several: bool = False  # takes several values
+    repeated: bool = False  # or the option is given several times
+    pair: str | None = None  # the setting that gets the second half of the value
+    before: Any = MISSING  # what pictures that do not have it were made with
+    old: tuple = ()  # old spellings of the option
+    consts: tuple = ()  # further options that stand for a value: (spelling, value, help)
 
 
-def setting(
-    kind,
-    default=MISSING,
-    help="",
-    *,
-    group="what",
-    shown=None,
-    option=None,
-    argument=False,
-    several=False,
-    repeated=False,
-    pair=None,
-    before=MISSING,
-    old=(),
-    consts=(),
-):
-    """Return a dataclass field that declares a setting; see `Setting`."""
-    declared = Setting(
-        kind, help, group, shown, option, argument, several, repeated, pair, before, old, consts
-    )
-    return field(default=default, metadata={"setting": declared}, kw_only=not argument)
+def setting(kind, default=MISSING, help="", **more):
+    """Return a dataclass field that declares a setting; `more` as in `Setting`."""
+    declared = Setting(kind, help, **more)
+    return field(default=default, metadata={"setting": declared}, kw_only=not declared.argument)
 
 
 def as_in(kind, name, /, **changes):

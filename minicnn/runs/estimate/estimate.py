@@ -60,19 +60,10 @@ class Estimate:
 
 
 def pictures(verb, many, files=None, patience=None):
-    """Estimate searches for pictures, one after another; those of equal cost are measured once.
+    """Return the `Estimate` of searches for pictures: the time of all, the memory of the largest.
 
-    Parameters
-    ----------
-    verb : PictureVerb
-    many : list of settings of the verb
-    files : dict, role -> where a picture named in the settings lies now
-    patience : float, seconds that the short runs may take, see `sample_run.measured`
-
-    Returns
-    -------
-    Estimate
-        The time of all, the memory of the largest. Settings that are unfit raise `MinicnnError`.
+    `many` are settings of the `verb`; those of equal cost are measured once, in `patience` seconds
+    at most (see `sample_run.measured`). Settings that are unfit raise `MinicnnError`.
     """
     counts = Counter(map(_cost, many))
     kinds = {_cost(settings): settings for settings in many}
@@ -161,6 +152,7 @@ class Line(NamedTuple):
     slope: float
 
     def __call__(self, x):
+        """Return the y of x."""
         return self.base + self.slope * x
 
     def reach(self, y):
@@ -184,15 +176,10 @@ def _fitting_size(s, factor):
 
 
 def repeated(work, settings, smaller):
-    """Estimate a run of many equal steps.
+    """Return the `Estimate` of a run of many equal steps; `smaller` is what makes it fit.
 
-    Parameters
-    ----------
-    work : generator function, work(settings, seconds)
-        Yields what a run takes that is cut short, see `sample_run.cut_short`: a dict of "seconds"
-        of the whole, "device" and "what" was measured.
-    settings
-    smaller : str, what makes it fit
+    The generator work(settings, seconds) cuts a run short, see `sample_run.cut_short`, and yields
+    a dict of "seconds" of the whole, "device" and "what" was measured.
     """
     (took,) = sample_run.measured(work, settings, SECONDS)
     there = None
