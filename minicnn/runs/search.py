@@ -13,11 +13,10 @@ import numpy as np
 from minicnn.engine import memory
 from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.errors import MinicnnError
-from minicnn.network.replicate_edges import PADDINGS
 from minicnn.optimizers import WITHOUT_RATE, minimize
 from minicnn.pictures.arrays import deprocess, to_uint8
 from minicnn.runs.inputs import Job
-from minicnn.runs.settings import BITS, LARGEST, POSITIVE, WEIGHT, Settings, choice, count, setting
+from minicnn.runs.settings import POSITIVE, Settings, choice, count, setting
 
 GOES_ON = ("budget", "converged", "stalled", "stopped")  # ends after which the next run may start
 
@@ -74,41 +73,6 @@ class SearchSettings(Settings):
             raise MinicnnError(
                 f"{self.optimizer} takes no learning rate; leave it out or use another optimizer"
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class GramSettings(SearchSettings):
-    """Of a search that matches Gram matrices; None is the default of the network."""
-
-    tv_weight: float | None = setting(
-        WEIGHT,
-        None,
-        "weight of the total variation (smoothness)",
-        group="loss",
-        shown="the network's",
-    )
-    padding: str | None = setting(
-        choice(PADDINGS),
-        None,
-        "what the first layer sees beyond the edge: zeros, or the edge again",
-        group="loss",
-        shown="zero, but for networks whose first layer pads nothing",
-        before="zero",
-    )
-    tile: int | None = setting(
-        count(LARGEST),
-        None,
-        "compute in tiles of N x N pixels: in less memory and more time, the same loss",
-        group="machine",
-    )
-    precision: str = setting(
-        choice(("auto", "fp32", "tf32", "fp16")),
-        "auto",
-        "of matrix products on a GPU; auto is tf32 where it has it",
-        group="machine",
-        before="fp32",
-    )
-    bits: int = setting(BITS, 8, "bits a channel of the picture; 16 for .png", group="files")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from minicnn.errors import MinicnnError
 from minicnn.methods.inversion.energy import PRESETS
-from minicnn.runs.search import GramSettings, SearchSettings
+from minicnn.runs.gram_settings import GramSettings
+from minicnn.runs.search import SearchSettings
 from minicnn.runs.settings import (
     SIZE,
     WEIGHT,

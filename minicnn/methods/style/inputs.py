@@ -1,23 +1,26 @@
-"""From the settings of a style transfer to its arrays: pictures, masks, the start, the network."""
+"""From the settings of a style transfer to its arrays: defaults, pictures, masks, the start."""
 
 import math
 from dataclasses import replace
 
 from minicnn.backend import to_device
 from minicnn.errors import MinicnnError
-from minicnn.methods.network_defaults import style_preset
+from minicnn.methods import network_defaults
 from minicnn.methods.style import masks as style_masks
-from minicnn.methods.style.presets import PRESETS
+from minicnn.methods.style.presets import PRESETS, STRONGER, VGG
 from minicnn.methods.style.run import StyleJob, halved_side, start_of
-from minicnn.methods.style.settings import notes, resolve
 from minicnn.network.layers import MaxPool2d
 from minicnn.network.network import Network
 from minicnn.network.replicate_edges import replicate_first
 from minicnn.network.sizes import least_side
 from minicnn.pictures.arrays import fit, preprocess, to_uint8
 from minicnn.pictures.colours import MATCHES, grey, luminance, match_luminance
-from minicnn.runs.inputs import check_size, open_all, tones
+from minicnn.runs.inputs import DEFAULT, check_size, open_all, tones
+from minicnn.runs.search import SEARCH
+from minicnn.runs.settings import LARGEST
 
+SIZE = 512  # long side in pixels
+NOISE_RATIO = 0.5
 COARSEST = 96  # long side that the first of several sizes has at least
 
 
@@ -27,7 +30,7 @@ def open_job(settings, files=None):
     opened = open_all(settings, files, row.loss.pool if row else _pool)
     reader, read, net, device = opened
     net = as_programmed(net, row) if row else net
-    own = style_preset(net.attrs["name"])
+    own = network_defaults.style_preset(net.attrs["name"])
     padding = own.padding if own and row is None else "zero"
     settings = settings.filled({"padding": padding})
     net = replicate_first(net) if settings.padding == "replicate" else net
@@ -70,9 +73,84 @@ def open_job(settings, files=None):
     )
 
 
+def resolve(settings, net, shape, style_shapes=()):
+    """Return the settings with every None replaced by what it stands for, but `scales`.
+
+    `shape` (H, W, 3) is that of the content picture as read, `style_shapes` are those of the
+    styles; only presets need them.
+    """
+    name, row = net.attrs["name"], PRESETS.get(settings.preset)
+    own = network_defaults.style_preset(name) or network_defaults.Style({}, {}, 1.0, 100.0, 1.0)
+    loss, search = row.loss_on(name, own) if row else own, SEARCH[settings.optimizer]
+    size = settings.size or (row.long_side(shape) if row else min(SIZE, max(shape[:2])))
+    evaluations = settings.evaluations
+    if row and not settings.iterations:
+        evaluations = evaluations or row.evaluations
+    settings = settings.filled(
+        {
+            "network": name,
+            "pool": net.attrs["pool"],
+            "size": size,
+            "style_size": _style_size(settings, row, size, style_shapes),
+            "init": row.init if row else "content",
+            "scales": 1 if row else None,
+            "evaluations": evaluations,
+            "iterations": evaluations or search.iterations,
+            "coarse_iterations": evaluations or search.coarse_iterations,
+            "learning_rate": search.learning_rate,
+            **{key: getattr(loss, key) for key in loss._fields if key != "pool"},
+        }
+    )
+    settings = replace(settings, style_scale=None)  # `style_size` says it now
+    if settings.init == "mix" and settings.noise_ratio is None:
+        settings = replace(settings, noise_ratio=NOISE_RATIO)
+    for kind in ("content", "style"):
+        layers, weight = getattr(settings, f"{kind}_layers"), getattr(settings, f"{kind}_weight")
+        if weight and not layers:
+            raise MinicnnError(
+                f"no default {kind} layers for the network {name}; name them with "
+                f"--{kind}-layers, from {', '.join(net.layers)}"
+            )
+    return settings
+
+
+def _style_size(settings, row, size, shapes):
+    """Return the long side of the style pictures: one number, or one for each if they differ."""
+    scale = settings.style_scale or 1
+    if size * scale > LARGEST:
+        raise MinicnnError(
+            f"style_scale = {scale:g} makes the style larger than {LARGEST} pixels; use at most "
+            f"{LARGEST / size:g}"
+        )
+    if row is None:
+        return max(1, round(size * scale))
+    if settings.size:
+        return math.ceil(size * scale)
+    sides = [math.ceil(row.long_side(shape) * scale) for shape in shapes]
+    return sides[0] if len(set(sides)) == 1 else sides
+
+
+def notes(settings):
+    """Return what is to be said of preset and network of resolved settings: a list of lines."""
+    preset, network = settings.preset, settings.network
+    if preset is None and network == DEFAULT and settings.weights is None:
+        return [
+            f"{network} is small: `minicnn weights fetch vgg19`, then --network vgg19 for VGG-19"
+        ]
+    if preset is None or network in VGG:
+        return []
+    weaker = settings.style_weight == PRESETS[preset].loss.style_weight
+    stronger = STRONGER.get(network_defaults.SAME_AS.get(network, network), {}).get(preset)
+    return [
+        f"the weights of the preset {preset} are for the activations of VGG-19; {network} has "
+        "others: its terms may need other weights, and total variation is left out without one"
+        + (f"; try --style-weight {stronger:g}" if stronger and weaker else "")
+    ]
+
+
 def _pool(name):
     """Return how style transfer pools on a network."""
-    own = style_preset(name)
+    own = network_defaults.style_preset(name)
     return own.pool if own else None
 
 

@@ -1,18 +1,15 @@
-"""The settings of a style transfer, and what they stand for on a network."""
+"""The settings of a style transfer; `inputs` has what they stand for on a network."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from minicnn.errors import MinicnnError
-from minicnn.methods import network_defaults
-from minicnn.methods.style.presets import PRESETS, STRONGER, VGG
+from minicnn.methods.style.presets import PRESETS
 from minicnn.objectives.content import CONTENT
 from minicnn.objectives.gram import STYLE
 from minicnn.objectives.priors import TV
 from minicnn.pictures.colours import MATCHES
-from minicnn.runs.inputs import DEFAULT
-from minicnn.runs.search import SEARCH, GramSettings
+from minicnn.runs.gram_settings import GramSettings
 from minicnn.runs.settings import (
     LARGEST,
     LAYERS,
@@ -28,8 +25,6 @@ from minicnn.runs.settings import (
     text,
 )
 
-SIZE = 512  # long side in pixels
-NOISE_RATIO = 0.5
 STARTS = ("content", "noise", "mix")  # else a picture file
 FIXED = ("gram", "content_loss", "tv")  # settings that a preset decides
 
@@ -245,78 +240,3 @@ def check_counts(styles, blend, content_masks, style_masks):
             "blend weights mix styles everywhere, content masks give each its own place; "
             "leave out one of them"
         )
-
-
-def resolve(settings, net, shape, style_shapes=()):
-    """Return the settings with every None replaced by what it stands for, but `scales`.
-
-    `shape` (H, W, 3) is that of the content picture as read, `style_shapes` are those of the
-    styles; only presets need them.
-    """
-    name, row = net.attrs["name"], PRESETS.get(settings.preset)
-    own = network_defaults.style_preset(name) or network_defaults.Style({}, {}, 1.0, 100.0, 1.0)
-    loss, search = row.loss_on(name, own) if row else own, SEARCH[settings.optimizer]
-    size = settings.size or (row.long_side(shape) if row else min(SIZE, max(shape[:2])))
-    evaluations = settings.evaluations
-    if row and not settings.iterations:
-        evaluations = evaluations or row.evaluations
-    settings = settings.filled(
-        {
-            "network": name,
-            "pool": net.attrs["pool"],
-            "size": size,
-            "style_size": _style_size(settings, row, size, style_shapes),
-            "init": row.init if row else "content",
-            "scales": 1 if row else None,
-            "evaluations": evaluations,
-            "iterations": evaluations or search.iterations,
-            "coarse_iterations": evaluations or search.coarse_iterations,
-            "learning_rate": search.learning_rate,
-            **{key: getattr(loss, key) for key in loss._fields if key != "pool"},
-        }
-    )
-    settings = replace(settings, style_scale=None)  # `style_size` says it now
-    if settings.init == "mix" and settings.noise_ratio is None:
-        settings = replace(settings, noise_ratio=NOISE_RATIO)
-    for kind in ("content", "style"):
-        layers, weight = getattr(settings, f"{kind}_layers"), getattr(settings, f"{kind}_weight")
-        if weight and not layers:
-            raise MinicnnError(
-                f"no default {kind} layers for the network {name}; name them with "
-                f"--{kind}-layers, from {', '.join(net.layers)}"
-            )
-    return settings
-
-
-def _style_size(settings, row, size, shapes):
-    """Return the long side of the style pictures: one number, or one for each if they differ."""
-    scale = settings.style_scale or 1
-    if size * scale > LARGEST:
-        raise MinicnnError(
-            f"style_scale = {scale:g} makes the style larger than {LARGEST} pixels; use at most "
-            f"{LARGEST / size:g}"
-        )
-    if row is None:
-        return max(1, round(size * scale))
-    if settings.size:
-        return math.ceil(size * scale)
-    sides = [math.ceil(row.long_side(shape) * scale) for shape in shapes]
-    return sides[0] if len(set(sides)) == 1 else sides
-
-
-def notes(settings):
-    """Return what is to be said of preset and network of resolved settings: a list of lines."""
-    preset, network = settings.preset, settings.network
-    if preset is None and network == DEFAULT and settings.weights is None:
-        return [
-            f"{network} is small: `minicnn weights fetch vgg19`, then --network vgg19 for VGG-19"
-        ]
-    if preset is None or network in VGG:
-        return []
-    weaker = settings.style_weight == PRESETS[preset].loss.style_weight
-    stronger = STRONGER.get(network_defaults.SAME_AS.get(network, network), {}).get(preset)
-    return [
-        f"the weights of the preset {preset} are for the activations of VGG-19; {network} has "
-        "others: its terms may need other weights, and total variation is left out without one"
-        + (f"; try --style-weight {stronger:g}" if stronger and weaker else "")
-    ]

@@ -7,7 +7,8 @@ from minicnn.errors import MinicnnError
 from minicnn.methods import network_defaults
 from minicnn.network.sizes import least_side
 from minicnn.objectives.gram import STYLE
-from minicnn.runs.search import SEARCH, GramSettings
+from minicnn.runs.gram_settings import GramSettings
+from minicnn.runs.search import SEARCH
 from minicnn.runs.settings import (
     FLAG,
     LARGEST,

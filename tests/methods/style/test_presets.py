@@ -9,8 +9,9 @@ from PIL import Image
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods.style import inputs, presets, settings
+from minicnn.methods.style.inputs import resolve
 from minicnn.methods.style.run import StyleJob
-from minicnn.methods.style.settings import StyleSettings, resolve
+from minicnn.methods.style.settings import StyleSettings
 from minicnn.methods.style.verb import STYLE
 from minicnn.network import build
 from minicnn.network.layers import Conv2d

@@ -7,8 +7,9 @@ from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods import network_defaults
 from minicnn.methods.style import loss
+from minicnn.methods.style.inputs import resolve
 from minicnn.methods.style.run import StyleJob
-from minicnn.methods.style.settings import StyleSettings, resolve
+from minicnn.methods.style.settings import StyleSettings
 from minicnn.methods.style.verb import STYLE
 from minicnn.network import build
 from minicnn.network.layers import AvgPool2d, Conv2d, ReLU

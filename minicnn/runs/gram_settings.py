@@ -1,0 +1,42 @@
+"""The settings that `style` and `texture` share."""
+
+from dataclasses import dataclass
+
+from minicnn.network.replicate_edges import PADDINGS
+from minicnn.runs.search import SearchSettings
+from minicnn.runs.settings import BITS, LARGEST, WEIGHT, choice, count, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class GramSettings(SearchSettings):
+    """Of a search that matches Gram matrices; None is the default of the network."""
+
+    tv_weight: float | None = setting(
+        WEIGHT,
+        None,
+        "weight of the total variation (smoothness)",
+        group="loss",
+        shown="the network's",
+    )
+    padding: str | None = setting(
+        choice(PADDINGS),
+        None,
+        "what the first layer sees beyond the edge: zeros, or the edge again",
+        group="loss",
+        shown="zero, but for networks whose first layer pads nothing",
+        before="zero",
+    )
+    tile: int | None = setting(
+        count(LARGEST),
+        None,
+        "compute in tiles of N x N pixels: in less memory and more time, the same loss",
+        group="machine",
+    )
+    precision: str = setting(
+        choice(("auto", "fp32", "tf32", "fp16")),
+        "auto",
+        "of matrix products on a GPU; auto is tf32 where it has it",
+        group="machine",
+        before="fp32",
+    )
+    bits: int = setting(BITS, 8, "bits a channel of the picture; 16 for .png", group="files")
