@@ -21,7 +21,7 @@ from minicnn.objectives.layer_losses import sum_squares
 from minicnn.optimizers import Result, minimize
 from minicnn.pictures.arrays import deprocess, grey_level, preprocess, resize, to_uint8
 from minicnn.runs.inputs import open_all
-from minicnn.runs.search import GOES_ON, Outcome, SearchJob, later, run_all, summary
+from minicnn.runs.search import Outcome, SearchJob, run_all, summary
 
 
 def open_job(settings, files=None):
@@ -180,28 +180,16 @@ def _with_jitter(job, layer, function, seeds, callback):
     s, (channels, rows, columns) = job.settings, job.x.shape[1:]
     jitter = s.jitter or energy.jitter_of(job.net, layer)
     window = energy.Window(jitter, seeds) if jitter > 1 else None
-    start = _start(job, (channels, rows + jitter - 1, columns + jitter - 1), seeds)
+    x = _start(job, (channels, rows + jitter - 1, columns + jitter - 1), seeds)
+
+    def stage(iterations, rate, window, callback):
+        nonlocal x
+        options = {"iterations": iterations, "learning_rate": rate, "callback": callback}
+        result = _minimize(job, function(window=window), x, project=energy.into_ball, **options)
+        x = energy.middle(result.x, job.size)
+        return Batch(x, result)
+
     rate, moving = energy.ijcv16_rate((channels, rows, columns)), max(1, s.iterations * 6 // 7)
-    minimized = partial(_minimize, job, project=energy.into_ball)
-    results = [
-        minimized(
-            function(window=window),
-            start,
-            iterations=moving,
-            learning_rate=rate,
-            callback=callback,
-        )
-    ]
-    x = energy.middle(results[0].x, job.size)
-    if moving < s.iterations and results[0].status in GOES_ON:
-        results.append(
-            minimized(
-                function(),
-                x,
-                iterations=s.iterations - moving,
-                learning_rate=rate / 10,
-                callback=callback and later(callback, moving, results[0].evaluations, 1),
-            )
-        )
-        x = results[1].x
-    return replace(summary(results), x=x)
+    stages = ((moving, rate, window), (s.iterations - moving, rate / 10, None))
+    runs = [(how[0], partial(stage, *how)) for how in stages if how[0]]
+    return replace(summary([batch.result for batch in run_all(runs, callback)]), x=x)
