@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from test_png16 import decode
+from png16_decoder import decode
 
 from minicnn.cli import main
 from minicnn.engine.select import Evaluation, evaluator_of
