@@ -451,7 +451,7 @@ def test_the_example_works_as_written(names, tmp_path, weights, monkeypatch):
     """With small pictures and few iterations, and the weights of a test for the embedded ones."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "embedded", lambda: {"minivgg": weights})
-    monkeypatch.setattr("minicnn.methods.style.settings.SIZE", 48)
+    monkeypatch.setattr("minicnn.methods.style.inputs.SIZE", 48)
     for line in example(VERBS[names]):
         program, *arguments = shlex.split(line)
         assert program == "minicnn"

@@ -8,7 +8,7 @@ from PIL import Image
 
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
-from minicnn.methods.style import inputs, presets, settings
+from minicnn.methods.style import inputs, presets
 from minicnn.methods.style.inputs import resolve
 from minicnn.methods.style.run import StyleJob
 from minicnn.methods.style.settings import StyleSettings
@@ -287,10 +287,10 @@ def test_other_networks_get_their_own_layers(files):
     assert "are for the activations of VGG-19; minivgg has others" in note
     assert note.endswith("; try --style-weight 30000")
     assert "try" not in ready(files, "neural-style", size=96, style_weight=9.0).notes[0]
-    assert settings.notes(replace(filled, network="vgg19")) == []
-    (note,) = settings.notes(replace(filled, preset=None, weights=None))
+    assert inputs.notes(replace(filled, network="vgg19")) == []
+    (note,) = inputs.notes(replace(filled, preset=None, weights=None))
     assert "`minicnn weights fetch vgg19`" in note
-    assert settings.notes(replace(filled, preset=None, network="squeezenet")) == []
+    assert inputs.notes(replace(filled, preset=None, network="squeezenet")) == []
 
 
 def test_what_a_preset_has_can_be_changed(files):
