@@ -91,18 +91,22 @@ def _norm(i):
     return (f"norm{i}", LRN())
 
 
-def _alexnet(*behind):
-    """`behind` the first two convolutions come normalisation and pooling, in either order."""
+def _as_alexnet(first, second, behind, rest):
+    """Two convolutions, `behind` each normalisation and pooling in either order; the rest."""
 
     def layers(classes):
+        table = [*first, *(make(1) for make in behind), *second, *(make(2) for make in behind)]
+        return table + rest(classes)
+
+    return layers
+
+
+def _alexnet_top(groups):
+    def layers(classes):
         return [
-            *_conv(1, 96, 11, stride=4),
-            *(make(1) for make in behind),
-            *_conv(2, 256, 5, padding=2, groups=2),
-            *(make(2) for make in behind),
             *_conv(3, 384, 3, padding=1),
-            *_conv(4, 384, 3, padding=1, groups=2),
-            *_conv(5, 256, 3, padding=1, groups=2),
+            *_conv(4, 384, 3, padding=1, groups=groups),
+            *_conv(5, 256, 3, padding=1, groups=groups),
             _pool(5),
             *_classifier(classes),
         ]
@@ -121,20 +125,6 @@ def _alexnet_torchvision(classes):
         *_conv(5, 256, 3, padding=1),
         ("pool5", MaxPool2d(3, 2)),  # the adaptive pooling to 6x6 behind it does nothing at 224
         *_classifier(classes, dropout_first=True),
-    ]
-
-
-def _zfnet(classes):
-    return [
-        *_conv(1, 96, 7, stride=2, padding=1),
-        *(_pool(1), _norm(1)),
-        *_conv(2, 256, 5, stride=2),
-        *(_pool(2), _norm(2)),
-        *_conv(3, 384, 3, padding=1),
-        *_conv(4, 384, 3, padding=1),
-        *_conv(5, 256, 3, padding=1),
-        _pool(5),
-        *_classifier(classes),
     ]
 
 
@@ -197,26 +187,6 @@ def _mini_top(classes):
     ]
 
 
-def _minialexnet(classes):
-    return [
-        *_conv(1, 48, 11, stride=4, padding=4),
-        *(_norm(1), _pool(1)),
-        *_conv(2, 64, 5, padding=2),
-        *(_norm(2), _pool(2)),
-        *_mini_top(classes),
-    ]
-
-
-def _minizfnet(classes):
-    return [
-        *_conv(1, 48, 7, stride=2, padding=3),
-        *(_pool(1), _norm(1)),
-        *_conv(2, 64, 5, stride=2, padding=2),
-        *(_pool(2), _norm(2)),
-        *_mini_top(classes),
-    ]
-
-
 class Model(NamedTuple):
     """A row of the table: classes -> layers, the side of the picture, and how it is prepared."""
 
@@ -226,13 +196,18 @@ class Model(NamedTuple):
     preprocess: dict
 
 
+ALEXNET = (_conv(1, 96, 11, stride=4), _conv(2, 256, 5, padding=2, groups=2))
+ZFNET = (_conv(1, 96, 7, stride=2, padding=1), _conv(2, 256, 5, stride=2))
+MINIALEXNET = (_conv(1, 48, 11, stride=4, padding=4), _conv(2, 64, 5, padding=2))
+MINIZFNET = (_conv(1, 48, 7, stride=2, padding=3), _conv(2, 64, 5, stride=2, padding=2))
+
 MODELS = {
     "vgg16": Model(_vgg((2, 2, 3, 3, 3)), 224, 1000, CAFFE),
     "vgg19": Model(_vgg((2, 2, 4, 4, 4)), 224, 1000, CAFFE),
-    "alexnet": Model(_alexnet(_norm, _pool), 227, 1000, CAFFE),
-    "caffenet": Model(_alexnet(_pool, _norm), 227, 1000, CAFFE),
+    "alexnet": Model(_as_alexnet(*ALEXNET, (_norm, _pool), _alexnet_top(2)), 227, 1000, CAFFE),
+    "caffenet": Model(_as_alexnet(*ALEXNET, (_pool, _norm), _alexnet_top(2)), 227, 1000, CAFFE),
     "alexnet-torchvision": Model(_alexnet_torchvision, 224, 1000, TORCHVISION),
-    "zfnet": Model(_zfnet, 224, 1000, CAFFE),
+    "zfnet": Model(_as_alexnet(*ZFNET, (_pool, _norm), _alexnet_top(1)), 224, 1000, CAFFE),
     # the authors' version 1.0 pads its last 1x1 convolution, torchvision's does not
     "squeezenet": Model(_squeezenet(Conv2d(96, 7, stride=2), (4, 8), 1), 227, 1000, SQUEEZENET),
     "squeezenet-torchvision": Model(
@@ -241,6 +216,8 @@ MODELS = {
     "squeezenet1_1": Model(_squeezenet(Conv2d(64, 3, stride=2), (3, 5), 0), 227, 1000, SQUEEZENET),
     "minivgg": Model(_minivgg(norm=False), 64, 200, TINY_IMAGENET),
     "minivgg-bn": Model(_minivgg(norm=True), 64, 200, TINY_IMAGENET),
-    "minialexnet": Model(_minialexnet, 64, 200, TINY_IMAGENET),
-    "minizfnet": Model(_minizfnet, 64, 200, TINY_IMAGENET),
+    "minialexnet": Model(
+        _as_alexnet(*MINIALEXNET, (_norm, _pool), _mini_top), 64, 200, TINY_IMAGENET
+    ),
+    "minizfnet": Model(_as_alexnet(*MINIZFNET, (_pool, _norm), _mini_top), 64, 200, TINY_IMAGENET),
 }

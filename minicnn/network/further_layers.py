@@ -48,6 +48,10 @@ class AvgPool2d(Pool2d):
     def forward(self, x, params, mode):
         return avgpool2d.forward(x, self.kernel, count_padding=self.count_padding, **self.windows)
 
+    def counts(self, size, dtype):
+        """Return the divisors (P, Q) of maps of `size` (H, W)."""
+        return self.forward(np.zeros((1, 1, *size), dtype), {}, None)[1].count
+
     def backward(self, dy, cache, params, rule):
         return avgpool2d.backward(dy, cache)
 

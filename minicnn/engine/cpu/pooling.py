@@ -10,7 +10,6 @@ maxima the first in row-major order wins, as there: the first of a row, then the
 
 import numpy as np
 
-from minicnn.ops import avgpool2d
 from minicnn.ops.shapes import pair
 
 BAND_BYTES = 512 << 10
@@ -141,9 +140,7 @@ def _first(array, axis, count):
 
 def per_count(x_shape, layer, dtype):
     """Return 1 / count of the windows of a mean, (P, Q, 1)."""
-    shared = {"stride": layer.stride, "ceil": layer.ceil, "count_padding": layer.count_padding}
-    zeros = np.zeros((1, 1, *x_shape[2:]), dtype)
-    return 1 / avgpool2d.forward(zeros, layer.kernel, **shared)[1].count[:, :, None]
+    return 1 / layer.counts(x_shape[2:], dtype)[:, :, None]
 
 
 def row_bands(x):

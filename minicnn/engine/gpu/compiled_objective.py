@@ -114,30 +114,28 @@ class _Arrays:
     def __init__(self, net, objective, shape, form, buffers=None):
         buffers = buffers or Buffers()
         self.trunk = Trunk(buffers, net, objective.layers, shape, form)
-        self._set_terms(buffers, objective)
-        count = len(self.names)
+        found = self._terms(buffers, objective)
+        self.names, count = [term.name for term in found], len(found)
         self.partials = buffers.new((count, SUM_BLOCKS), np.float64)
         self.totals = buffers.new(count, np.float64)
-        self.factors = buffers.filled(self._factors, np.float64)
+        self.factors = buffers.filled([term.factor for term in found], np.float64)
 
-    def _set_terms(self, buffers, objective):
-        self.names, self._factors, self.terms, self.variation = [], [], {}, None
+    def _terms(self, buffers, objective):
+        """Make all terms, in the order of their rows."""
+        found, self.terms, self.variation = [], {}, None
         for name, (weight, loss) in objective.objectives.items():
             for layer, own in loss.weights.items():
                 place, factor = self.trunk.places[layer], weight * own * loss.factors[layer]
                 shape, target = self.trunk.steps[place].out_shape, loss.targets[layer]
                 term = KINDS[type(loss)](buffers, f"{name}.{layer}", shape, target, factor)
-                self.terms.setdefault(place, []).append((len(self.names), term))
-                self._add(term)
+                self.terms.setdefault(place, []).append((len(found), term))
+                found.append(term)
         size = self.trunk.shape[2:]
         for name, (weight, prior) in objective.priors.items():
             unit, factor = to_host(prior.unit).ravel(), weight / (3 * size[0] * size[1])
             self.variation = VariationTerm(buffers, name, size, unit, factor)
-            self._add(self.variation)
-
-    def _add(self, term):
-        self.names.append(term.name)
-        self._factors.append(term.factor)
+            found.append(self.variation)
+        return found
 
 
 def _part_names(objective):

@@ -13,7 +13,6 @@ from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
 from minicnn.network.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
 from minicnn.network.network import INPUT
-from minicnn.ops import avgpool2d
 from minicnn.ops.shapes import pair
 
 CHANNELS = 4  # of the picture, the last of them 0: kernels read four channels at a time
@@ -147,12 +146,7 @@ def _step(buffers, net, node, size, form):
     if isinstance(layer, MaxPool2d):
         return Pooling(buffers, size, layer)
     if isinstance(layer, AvgPool2d):
-        one = np.zeros((1, 1, *size[:2]), np.float32)
-        options = {"stride": layer.stride, "padding": layer.padding, "ceil": layer.ceil}
-        options["count_padding"] = layer.count_padding
-        return Pooling(
-            buffers, size, layer, avgpool2d.forward(one, layer.kernel, **options)[1].count
-        )
+        return Pooling(buffers, size, layer, layer.counts(size[:2], np.float32))
     return None
 
 
