@@ -32,8 +32,7 @@ from minicnn.methods.texture.settings import TextureSettings
 from minicnn.methods.texture.verb import TEXTURE
 from minicnn.pictures.arrays import fit
 from minicnn.pictures.reader import load_image
-from minicnn.pictures.sheets import grid, labelled
-from minicnn.pictures.table import table
+from minicnn.pictures.sheets import grid, labelled, table
 from minicnn.pictures.writer import save_image
 
 RESTARTS = 5

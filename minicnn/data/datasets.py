@@ -1,7 +1,7 @@
 """Labelled pictures: a folder of class folders, or one HDF5 file.
 
-Folder          DATA/train/CLASS/*.jpg and DATA/val/CLASS/*.jpg; any picture format. A folder
-                without train/ and val/ serves as the split "all".
+Folder          DATA/train/CLASS/*.jpg and DATA/val/CLASS/*.jpg; any picture format, also in
+                folders further below. A folder without train/ and val/ serves as the split "all".
 
 HDF5 file       one group a split (train, val), each with
                     bytes   (B,) uint8      the encoded pictures (JPEG, PNG), one after another
@@ -12,32 +12,32 @@ HDF5 file       one group a split (train, val), each with
 """
 
 import hashlib
-import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from minicnn.data import packed
+from minicnn.data.walk import left_out, pictures_below
 from minicnn.errors import MinicnnError
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
+from minicnn.pictures.arrays import centre
+from minicnn.pictures.reader import load_image
 
 
 @dataclass
 class Dataset:
-    """One split: labels, class names, and a way to the encoded bytes of each picture.
+    """One split: labels, class names, and a way to each picture.
 
     Attributes
     ----------
     labels : int array (N,)
     class_names : list of str
-    read : callable
-        read(i) returns the encoded bytes of picture i.
+    read : callable, read(i) -> bytes of the encoded picture i; None where all are files
     name : str
         Where it comes from, for messages.
     files : list of Path, optional
-        Where picture i is a file.
+    left_out : str
+        What else was found there, in a line; "" if nothing.
     """
 
     labels: np.ndarray
@@ -45,6 +45,7 @@ class Dataset:
     read: object
     name: str
     files: list | None = None
+    left_out: str = ""
 
     def __len__(self):
         return len(self.labels)
@@ -57,21 +58,38 @@ class Dataset:
         MinicnnError
             If its bytes are no readable picture.
         """
-        from PIL import Image, UnidentifiedImageError
+        if self.files is not None:
+            return load_image(self.files[i]).pixels
+        return load_image(f"{self.name}, picture {i}", encoded=self.read(i)).pixels
 
-        which = f"{self.name}: picture {i}" if self.files is None else str(self.files[i])
-        try:
-            with Image.open(io.BytesIO(self.read(i))) as image:
-                return np.asarray(image.convert("RGB"))
-        except UnidentifiedImageError:
-            raise MinicnnError(f"{which} cannot be read (no picture)") from None
-        except Exception as error:  # decoders of damaged files raise almost anything
-            raise MinicnnError(f"{which} cannot be read ({error})") from None
+    def thinned(self, limit):
+        """Return the set of at most `limit` of the pictures, spread evenly over all."""
+        chosen = spread(len(self), limit)
+        labels, files = self.labels[chosen], self.files and [self.files[i] for i in chosen]
+        return replace(self, labels=labels, read=lambda i: self.read(chosen[i]), files=files)
 
-    def pictures(self, size, *, progress=iter):
+    def labels_as_in(self, other):
+        """Return the labels by the numbers that the classes have in another set.
+
+        Raises
+        ------
+        MinicnnError
+            If there is a class that it has not.
+        """
+        if self.class_names == other.class_names:
+            return self.labels
+        unknown = [name for name in self.class_names if name not in other.class_names]
+        if unknown:
+            raise MinicnnError(
+                f"{self.name} has a class {unknown[0]!r} that {other.name} has not; give both the "
+                "same"
+            )
+        return np.array([other.class_names.index(name) for name in self.class_names])[self.labels]
+
+    def pictures(self, size):
         """Return all as uint8 (N, size, size, 3): shorter side to `size`, the centre cut out."""
         out = np.empty((len(self), size, size, 3), np.uint8)
-        for i in progress(range(len(self))):
+        for i in range(len(self)):
             out[i] = centre(self.picture(i), size)
         return out
 
@@ -79,22 +97,13 @@ class Dataset:
         """Return a hash of the labels and of the bytes of every picture."""
         digest = hashlib.sha256(np.ascontiguousarray(self.labels, dtype=np.int64).tobytes())
         for i in range(len(self)):
-            digest.update(self.read(i))
+            digest.update(self.read(i) if self.files is None else self.files[i].read_bytes())
         return digest.hexdigest()
 
 
-def centre(rgb, size):
-    """Return the centre (size, size, 3) of a picture scaled to that shorter side."""
-    from PIL import Image
-
-    H, W = rgb.shape[:2]
-    if min(H, W) != size:
-        scale = size / min(H, W)
-        box = max(size, round(W * scale)), max(size, round(H * scale))
-        rgb = np.asarray(Image.fromarray(rgb).resize(box, Image.Resampling.BICUBIC))
-        H, W = rgb.shape[:2]
-    top, left = (H - size) // 2, (W - size) // 2
-    return rgb[top : top + size, left : left + size]
+def spread(total, limit=None):
+    """Return at most `limit` of the numbers below `total`, spread evenly: int array."""
+    return np.unique(np.linspace(0, total - 1, min(limit or total, total)).round().astype(int))
 
 
 def open_dataset(path, split):
@@ -121,12 +130,17 @@ def _open_folder(path, split):
     root = path / split if (path / split).is_dir() else path
     if root is path and (split != "all" or (path / "train").is_dir()):
         raise MinicnnError(f"{path} has no folder {split!r}; put class folders into {path / split}")
-    classes = sorted(p.name for p in root.iterdir() if p.is_dir())
-    files, labels = [], []
-    for label, name in enumerate(classes):
-        found = sorted(p for p in (root / name).iterdir() if p.suffix.lower() in SUFFIXES)
-        files += found
-        labels += [label] * len(found)
-    return Dataset(
-        np.array(labels, dtype=np.int64), classes, lambda i: files[i].read_bytes(), str(root), files
-    )
+    found, others = pictures_below(root)
+    names = [name for name in found if "/" in name]
+    if len(names) < len(found):
+        others["picture in no class folder"] = len(found) - len(names)
+    labels = [name.partition("/")[0] for name in names]
+    classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if names and (empty := set(classes).difference(labels)):
+        raise MinicnnError(
+            f"the class folder {str(root / min(empty))!r} holds no pictures; put some there, or "
+            "take it away"
+        )
+    numbers = np.array([classes.index(label) for label in labels], np.int64)
+    files = [root / name for name in names]
+    return Dataset(numbers, classes, None, str(root), files, left_out(root, others))

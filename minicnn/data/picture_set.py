@@ -3,12 +3,18 @@
 import copy
 import hashlib
 import os
+from itertools import groupby, islice
 from pathlib import Path
 
+import numpy as np
+
 from minicnn.data import packed
-from minicnn.data.datasets import SUFFIXES, centre, open_dataset
+from minicnn.data.datasets import Dataset, open_dataset, spread
+from minicnn.data.walk import left_out, pictures_below
 from minicnn.errors import MinicnnError
-from minicnn.pictures.reader import load_image
+from minicnn.pictures.arrays import centre, fit, preprocess
+
+BATCH = 16
 
 
 class PictureSet:
@@ -23,7 +29,12 @@ class PictureSet:
         A folder in the folder, or a split of the file. By default the whole folder; the split
         "val" of a file, or the only one it has.
     limit : int, optional
-        Take the first so many only.
+        At most so many, spread evenly over all.
+
+    Attributes
+    ----------
+    left_out : str
+        What else lies in the folder, in a line; "" if nothing.
 
     Raises
     ------
@@ -32,28 +43,31 @@ class PictureSet:
     """
 
     def __init__(self, path, split=None, limit=None):
-        self.path = Path(path)
+        self.path, self.split = Path(path), split
         if self.path.is_dir():
-            self.split = split
-            self._open_folder(split)
+            self._names, self._data = _open_folder(self.path, split)
         else:
             self.split = split or _only_split(self.path)
-            self._data = open_dataset(self.path, self.split)
-            self._count = len(self._data)
-        if not self._count:
-            raise MinicnnError(f"no pictures in {str(path)!r}; give a folder or a data set of some")
-        self._count = min(self._count, limit or self._count)
+            self._names, self._data = None, open_dataset(self.path, self.split)
+        self.left_out = self._data.left_out
+        if not len(self._data):
+            raise MinicnnError(
+                f"no pictures in {str(path)!r}; give a folder or a data set with some"
+                + (f" ({self.left_out})" if self.left_out else "")
+            )
+        self._chosen = spread(len(self._data), limit).tolist()
 
     def __len__(self):
-        return self._count
+        return len(self._chosen)
 
     def name(self, i):
         """Return what picture `i` is called: its path in the folder, or split, number and class."""
-        if self._data is None:
-            return self._files[i]
-        label, classes = int(self._data.labels[i]), self._data.class_names
+        at = self._chosen[i]
+        if self._names is not None:
+            return self._names[at]
+        label, classes = int(self._data.labels[at]), self._data.class_names
         known = 0 <= label < len(classes)
-        return f"{self.split}/{i} {classes[label] if known else label}"
+        return f"{self.split}/{at} {classes[label] if known else label}"
 
     def picture(self, i, size=None):
         """Return picture `i`, uint8 (H, W, 3), or the centre (size, size, 3) of it.
@@ -63,11 +77,18 @@ class PictureSet:
         MinicnnError
             If it cannot be read.
         """
-        if self._data is None:
-            rgb = load_image(self._root / self._files[i]).pixels
-        else:
-            rgb = self._data.picture(i)
+        rgb = self._data.picture(self._chosen[i])
         return rgb if size is None else centre(rgb, size)
+
+    def batches(self, preprocessing, size):
+        """Yield all as float32 (N, 3, H, W), neighbours of one size together.
+
+        A picture whose long side is longer than `size` is made smaller.
+        """
+        pictures = (_at_most(self.picture(i), size) for i in range(len(self)))
+        for _, same in groupby(pictures, key=lambda rgb: rgb.shape):
+            while batch := list(islice(same, BATCH)):
+                yield np.concatenate([preprocess(rgb, preprocessing) for rgb in batch])
 
     def reopened(self):
         """Return the same pictures with files of their own, for another process.
@@ -75,31 +96,34 @@ class PictureSet:
         Two processes that read one open file move its place for each other.
         """
         twin = copy.copy(self)
-        if self._data is not None:
+        if self._names is None:
             twin._data = open_dataset(self.path, self.split)
         return twin
 
     def fingerprint(self):
         """Return a hash that changes when pictures come, go or are replaced by larger ones."""
-        if self._data is not None:
+        if self._names is None:
             return self._data.fingerprint()
         digest = hashlib.sha256()
-        for name in self._files[: self._count]:
-            digest.update(os.fsencode(name))  # of any bytes
-            digest.update(f" {(self._root / name).stat().st_size}\n".encode())
+        for at in self._chosen:
+            size = self._data.files[at].stat().st_size
+            digest.update(os.fsencode(self._names[at]) + f" {size}\n".encode())
         return digest.hexdigest()
 
-    def _open_folder(self, split):
-        self._data, self._root = None, self.path / (split or "")
-        if not self._root.is_dir():
-            found = ", ".join(sorted(p.name for p in self.path.iterdir() if p.is_dir())) or "none"
-            raise MinicnnError(f"{str(self.path)!r} has no folder {split!r}; its folders: {found}")
-        self._files = sorted(
-            found.relative_to(self._root).as_posix()
-            for found in self._root.rglob("*")
-            if found.suffix.lower() in SUFFIXES and found.is_file()
-        )
-        self._count = len(self._files)
+
+def _open_folder(path, split):
+    """Return (names, `Dataset` without labels) of all pictures below a folder."""
+    root = path / (split or "")
+    if not root.is_dir():
+        found = ", ".join(sorted(p.name for p in path.iterdir() if p.is_dir())) or "none"
+        raise MinicnnError(f"{str(path)!r} has no folder {split!r}; its folders: {found}")
+    names, others = pictures_below(root)
+    files, labels = [root / name for name in names], np.zeros(len(names), np.int64)
+    return names, Dataset(labels, [], None, str(root), files, left_out(root, others))
+
+
+def _at_most(rgb, size):
+    return fit(rgb, size) if max(rgb.shape[:2]) > size else rgb
 
 
 def _only_split(path):

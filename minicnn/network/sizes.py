@@ -1,7 +1,8 @@
-"""How large a picture must be for the layers that look at it."""
+"""How large a picture must be for the layers that look at it, and may be at most."""
 
 from minicnn.errors import MinicnnError
 
+LARGEST = 4096  # pixels a side
 LEAST_MAP = 4  # rows and columns below which a Gram matrix says nothing about a texture
 
 
@@ -28,6 +29,27 @@ def least_side(net, layers):
         middle = (low + high) // 2
         low, high = (low, middle) if _fits(net, layers, middle) else (middle, high)
     return max(high, LEAST_MAP)
+
+
+def set_input(net, shape) -> None:
+    """Make `shape` = [3, side, side] the input of a network, in the place of that of its table.
+
+    Raises
+    ------
+    MinicnnError
+        If it is no such shape, or does not suit the layers.
+    """
+    whole = isinstance(shape, (list, tuple)) and all(type(size) is int for size in shape)
+    if not whole or len(shape) != 3 or shape[0] != 3 or not 0 < shape[1] == shape[2] <= LARGEST:
+        raise MinicnnError(f"input {shape}; it must be [3, N, N], N at most {LARGEST}")
+    last, name = net.layers[-1], net.attrs["name"]
+    try:
+        before, after = (net.shapes(one)[last] for one in (net.input_shape, tuple(shape)))
+    except MinicnnError as error:
+        raise MinicnnError(f"input {list(shape)} does not suit {name}: {error}") from None
+    if before[1:] == (1, 1) != after[1:]:
+        raise MinicnnError(f"input {list(shape)} does not suit {name}: it gives maps {after}")
+    net.input_shape = tuple(shape)
 
 
 def _fits(net, layers, side):

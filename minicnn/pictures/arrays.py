@@ -16,6 +16,8 @@ from PIL import Image
 from minicnn.backend import array_module, to_host
 from minicnn.errors import MinicnnError
 
+LONGEST = 8  # times the shorter side, of what `centre` scales
+
 
 def resize(rgb, size):
     """Resize a picture to `size` = (rows, columns), antialiased.
@@ -65,6 +67,23 @@ def fit(rgb, size):
     return resize(rgb, (rows, cols))
 
 
+def centre(rgb, size):
+    """Return the centre, uint8 (size, size, 3), of a picture scaled to that shorter side.
+
+    Of a strip only the middle is scaled: whole it could take any amount of memory.
+    """
+    longest = LONGEST * min(rgb.shape[:2])
+    top, left = (max(0, length - longest) // 2 for length in rgb.shape[:2])
+    rgb = rgb[top : top + longest, left : left + longest]
+    H, W = rgb.shape[:2]
+    if min(H, W) != size:
+        scale = size / min(H, W)
+        rgb = resize(rgb, (max(size, round(H * scale)), max(size, round(W * scale))))
+        H, W = rgb.shape[:2]
+    top, left = (H - size) // 2, (W - size) // 2
+    return rgb[top : top + size, left : left + size]
+
+
 def preprocess(rgb, attrs):
     """Turn a picture into the input of a network.
 
@@ -99,10 +118,8 @@ def deprocess(x, attrs):
 
     Parameters
     ----------
-    x : array (1, 3, H, W)
-        On the host or on a CUDA device.
-    attrs : mapping
-        As for `preprocess`.
+    x : array (1, 3, H, W), on any device
+    attrs : mapping, as for `preprocess`
 
     Returns
     -------
@@ -132,12 +149,7 @@ def to_uint8(x):
 
 
 def to_uint16(x):
-    """Turn 0..255 into 0..65535, rounded half up and clipped: 257 steps to a grey level.
-
-    Raises
-    ------
-    MinicnnError
-        As `to_uint8` does.
+    """Turn 0..255 into 0..65535, 257 steps to a grey level, as `to_uint8` does.
 
     >>> to_uint16(np.array([-3.0, 1.0, 1.5, 255.0, 300.0]))
     array([    0,   257,   386, 65535, 65535], dtype=uint16)
@@ -194,50 +206,26 @@ def picture(x, net):
 
 
 def grey_level(net, like):
-    """Return how much one grey level of 0..255 is in the network's units, shape (1, 3, 1, 1).
-
-    In the library and dtype of the array `like`.
-    """
+    """Return a grey level of 0..255 in the network's units, (1, 3, 1, 1), an array as `like`."""
     attrs = net.attrs["preprocess"]
-    std = np.asarray(attrs.get("std", (1.0, 1.0, 1.0)), np.float64)
-    unit = (float(attrs.get("scale", 1.0)) / std).astype(like.dtype)
-    return array_module(like).asarray(unit).reshape(1, 3, 1, 1)
+    _, _, std, scale = _preprocessing(attrs)
+    return array_module(like).asarray((scale / std).astype(like.dtype)).reshape(1, 3, 1, 1)
 
 
 def as_pixels(dx, net):
-    """Return a change of the network's input as a change of the picture.
+    """Return a change of the input (1, 3, H, W) as one of the picture, float64 (H, W, 3), RGB.
 
-        dp = dx std / scale
-
-    Parameters
-    ----------
-    dx : array (1, 3, H, W)
-
-    Returns
-    -------
-    float64 (H, W, 3), RGB, grey levels; zero stays exactly zero
+    dp = dx std / scale          in grey levels; zero stays exactly zero
     """
     return deprocess(to_host(dx), {**net.attrs["preprocess"], "mean": (0.0, 0.0, 0.0)})
 
 
 def per_pixel(dx, net):
-    """Return a derivative with respect to the network's input as one by the picture's grey levels.
+    """Return a derivative by the input (1, 3, H, W) as one by grey levels, float64 (H, W, 3), RGB.
 
-        dS/dp = dS/dx scale / std
-
-    Parameters
-    ----------
-    dx : array (1, 3, H, W)
-
-    Returns
-    -------
-    float64 (H, W, 3), RGB; zero stays exactly zero
+    dS/dp = dS/dx scale / std          zero stays exactly zero
     """
     attrs = net.attrs["preprocess"]
-    inverse = {
-        "channel_order": attrs["channel_order"],
-        "mean": (0.0, 0.0, 0.0),
-        "std": [1 / s for s in attrs.get("std", (1.0, 1.0, 1.0))],
-        "scale": 1 / attrs.get("scale", 1.0),
-    }
-    return deprocess(to_host(dx), inverse)
+    _, mean, std, scale = _preprocessing(attrs)
+    inverse = {"mean": 0 * mean, "std": 1 / std, "scale": 1 / scale}
+    return deprocess(to_host(dx), {**attrs, **inverse})

@@ -3,7 +3,6 @@
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.pictures import overlays
 
 # black, violet, red, orange, pale yellow: lightness grows evenly, also in grey print
 HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
@@ -19,17 +18,7 @@ COLOURS = {
 
 
 def heat(values):
-    """Turn values 0..1 into colours from black over red to pale yellow.
-
-    Parameters
-    ----------
-    values : floating point (H, W)
-        What lies outside 0..1 is clipped.
-
-    Returns
-    -------
-    uint8 (H, W, 3)
-    """
+    """Turn values (H, W), clipped to 0..1, into uint8 (H, W, 3): black, red, pale yellow."""
     values = np.clip(_map(values), 0, 1) * (len(HEAT) - 1)
     steps = np.arange(len(HEAT))
     channels = [np.interp(values, steps, [point[c] for point in HEAT]) for c in range(3)]
@@ -45,17 +34,7 @@ def unit_range(values, low=None, high=None):
 
 
 def over(rgb, values):
-    """Lay heat over a picture in grey: where the value is 0 the picture is only darker.
-
-    Parameters
-    ----------
-    rgb : uint8 (H, W, 3)
-    values : floating point (H, W), 0..1
-
-    Returns
-    -------
-    uint8 (H, W, 3)
-    """
+    """Lay heat, (H, W) in 0..1, over a picture uint8 (H, W, 3) in grey, darker where it is 0."""
     values = np.clip(_map(values), 0, 1)
     if rgb.shape[:2] != values.shape:
         raise MinicnnError(f"a map {values.shape} does not lie on a picture {rgb.shape[:2]}")
@@ -71,32 +50,18 @@ def boxed(rgb, box, colour=(255, 255, 0)):
     rgb = rgb.copy()
     top, left, bottom, right = box
     rows, cols = rgb.shape[:2]
-    inside = (slice(max(0, top), max(0, bottom)), slice(max(0, left), max(0, right)))
-    for edge, last, axis in (
-        (top, rows, 0),
-        (bottom - 1, rows, 0),
-        (left, cols, 1),
-        (right - 1, cols, 1),
-    ):
-        if 0 <= edge < last:
-            where = list(inside)
-            where[axis] = edge
-            rgb[tuple(where)] = colour
+    down, across = slice(max(0, top), max(0, bottom)), slice(max(0, left), max(0, right))
+    for row in {top, bottom - 1}.intersection(range(rows)):
+        rgb[row, across] = colour
+    for col in {left, right - 1}.intersection(range(cols)):
+        rgb[down, col] = colour
     return rgb
 
 
 def cut(rgb, box, fill):
-    """Return the part of a picture in `box`; what lies outside of the picture is `fill`.
+    """Return the part of a picture (H, W, 3) in `box` = (top, left, bottom, right).
 
-    Parameters
-    ----------
-    rgb : array (H, W, 3)
-    box : (top, left, bottom, right)
-    fill : number or (3,)
-
-    Returns
-    -------
-    array (bottom - top, right - left, 3), dtype of rgb
+    What lies outside of the picture is `fill`, a number or (3,).
     """
     top, left, bottom, right = box
     out = np.empty((bottom - top, right - left, 3), rgb.dtype)
@@ -140,19 +105,10 @@ def _map(values):
 
 
 def peak(values, clip):
-    """Return the size that is shown as the brightest.
+    """Return the magnitude of values that is shown as the brightest; 1 where all are 0.
 
-    Parameters
-    ----------
-    values : array
-        Their magnitudes count, those of zeros do not: what is sparse is not all clipped.
-    clip : float
-        The share, from 0 to below 1, of what is not 0 that may be larger; 0 takes the largest.
-
-    Returns
-    -------
-    float
-        1 where all are 0.
+    `clip` is the share, from 0 to below 1, of those that are not 0 that may be larger. Zeros do
+    not count: what is sparse is not all clipped.
     """
     if not 0 <= clip < 1:
         raise MinicnnError(f"clip = {clip}; use a share from 0 to below 1, such as 0.005")
@@ -163,4 +119,4 @@ def peak(values, clip):
 def strength(delta, clip):
     """Return the magnitude of a signed picture (H, W, 3) as a map (H, W) in 0..1."""
     size = np.abs(delta).sum(axis=-1)
-    return np.clip(size / overlays.peak(size, clip), 0, 1)
+    return np.clip(size / peak(size, clip), 0, 1)

@@ -1,7 +1,7 @@
-"""Contact sheets: pictures side by side, in grids and with labels, arrays in and arrays out.
+"""Contact sheets: pictures side by side, in grids, columns and tables, with labels in black.
 
-Pictures are uint8 (H, W, 3), or (H, W) for grey; every result is uint8 (H, W, 3). Nothing here
-reads or writes files.
+Pictures are uint8 (H, W, 3), or (H, W) for grey; every result is uint8 (H, W, 3) on white, and
+gaps are pixels between pictures. There is none around a sheet, so that sheets can be nested.
 """
 
 import unicodedata
@@ -15,21 +15,15 @@ from minicnn.pictures.arrays import resize, to_uint8
 _LOOKALIKES = str.maketrans("×·–—‘’“”−", "x*--''\"\"-") | {ord("ß"): "ss"}
 
 
-def grid(images, columns, *, gap=4, background=255):
+def grid(images, columns, *, gap=4):
     """Arrange pictures in rows, each in the middle of a cell as large as the largest picture.
 
     Parameters
     ----------
-    images : list of uint8 (H, W, 3) or (H, W), or None for an empty cell
+    images : list of pictures, or None for an empty cell
     columns : int
         At most; fewer pictures than that make a narrower sheet.
     gap : int
-        Pixels between cells; there are none around the sheet, so that sheets can be nested.
-    background : int or (red, green, blue)
-
-    Returns
-    -------
-    uint8 (H, W, 3)
     """
     cells = [None if image is None else _rgb(image) for image in images]
     shapes = [cell.shape for cell in cells if cell is not None]
@@ -39,46 +33,29 @@ def grid(images, columns, *, gap=4, background=255):
         raise MinicnnError(f"a grid needs columns >= 1 and gap >= 0, got {columns} and {gap}")
     height, width = (max(shape[axis] for shape in shapes) for axis in (0, 1))
     columns = min(columns, len(cells))
-    rows = -(-len(cells) // columns)
-    sheet = _blank(rows * (height + gap) - gap, columns * (width + gap) - gap, background)
+    rows, places = -(-len(cells) // columns), []
     for number, cell in enumerate(cells):
         if cell is not None:
             row, column = divmod(number, columns)
             top = row * (height + gap) + (height - cell.shape[0]) // 2
             left = column * (width + gap) + (width - cell.shape[1]) // 2
-            sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
-    return sheet
+            places.append((top, left, cell))
+    return _sheet(rows * (height + gap) - gap, columns * (width + gap) - gap, places)
 
 
-def column(images, *, gap=4, background=255):
-    """Put pictures below each other, each at the left, without space for the tallest of them.
-
-    Parameters
-    ----------
-    images : list of uint8 (H, W, 3) or (H, W)
-    gap : int
-        Pixels between pictures.
-    background : int or (red, green, blue)
-
-    Returns
-    -------
-    uint8 (H, W, 3)
-    """
+def column(images, *, gap=4):
+    """Put pictures below each other, each at the left, without space for the tallest of them."""
     images = [_rgb(image) for image in images]
     if not images:
         raise MinicnnError("a column needs at least one picture")
-    heights = [image.shape[0] for image in images]
-    sheet = _blank(
-        sum(heights) + gap * (len(images) - 1), max(i.shape[1] for i in images), background
-    )
-    top = 0
+    places, top = [], 0
     for image in images:
-        sheet[top : top + image.shape[0], : image.shape[1]] = image
+        places.append((top, 0, image))
         top += image.shape[0] + gap
-    return sheet
+    return _sheet(top - gap, max(image.shape[1] for image in images), places)
 
 
-def labelled(image, text, *, size=None, background=255, below=False):
+def labelled(image, text, *, size=None, below=False):
     """Put a strip with text above a picture, or below it.
 
     The text is wrapped to the picture's width, and the sheet is wider than the picture where a
@@ -91,36 +68,24 @@ def labelled(image, text, *, size=None, background=255, below=False):
         Pillow's own font has ASCII only: accents are dropped, other letters become "?".
     size : int, optional
         Of the letters in pixels; by default a 24th of the picture's short side, 12 at least.
-    background : int or (red, green, blue)
-        Of the strip; the text is black or white, whichever can be read on it.
     below : bool
-
-    Returns
-    -------
-    uint8 (H + strip, W or more, 3)
     """
     image = _rgb(image)
-    strip = _strip(text, image.shape[1], size or _text_size(image), background)
-    return _stacked(image, strip, background) if below else _stacked(strip, image, background)
+    strip = _strip(text, image.shape[1], size or _text_size(image))
+    return _stacked(image, strip) if below else _stacked(strip, image)
 
 
-def side_by_side(images, labels=None, *, height=None, gap=8, background=255):
+def side_by_side(images, labels=None, *, height=None, gap=8):
     """Scale pictures to one height and put them in a row, each with its label above.
 
     Parameters
     ----------
-    images : list of uint8 (H, W, 3) or (H, W)
+    images : list of pictures
     labels : list of str, optional
         One for each picture.
     height : int, optional
         By default that of the first picture.
     gap : int
-        Pixels between pictures.
-    background : int or (red, green, blue)
-
-    Returns
-    -------
-    uint8 (H, W, 3)
     """
     images = [_rgb(image) for image in images]
     if not images:
@@ -139,21 +104,51 @@ def side_by_side(images, labels=None, *, height=None, gap=8, background=255):
     if labels is not None:
         size = min(_text_size(image) for image in scaled)
         strips = [
-            _strip(text, image.shape[1], size, background)
-            for text, image in zip(labels, scaled, strict=True)
+            _strip(text, image.shape[1], size) for text, image in zip(labels, scaled, strict=True)
         ]
         # short labels stand on the line of the longest, so that the pictures line up
         tallest = max(strip.shape[0] for strip in strips)
         for number, strip in enumerate(strips):
-            above = _blank(tallest - strip.shape[0], strip.shape[1], background)
-            strip = np.concatenate([above, strip])
-            scaled[number] = _stacked(strip, scaled[number], background)
-    total = sum(image.shape[1] for image in scaled) + gap * (len(scaled) - 1)
-    row, left = _blank(scaled[0].shape[0], total, background), 0
+            above = _sheet(tallest - strip.shape[0], strip.shape[1])
+            scaled[number] = _stacked(np.concatenate([above, strip]), scaled[number])
+    places, left = [], 0
     for image in scaled:
-        row[:, left : left + image.shape[1]] = image
+        places.append((0, left, image))
         left += image.shape[1] + gap
-    return row
+    return _sheet(scaled[0].shape[0], left - gap, places)
+
+
+def table(images, rows, columns, *, gap=4):
+    """Put pictures into a table, the columns' labels above the first row, the rows' at the left.
+
+    Parameters
+    ----------
+    images : list of pictures
+        Row by row; missing ones at the end leave empty cells.
+    rows, columns : list of str
+        Labels; a row's stands above its first picture. Empty ones take no room.
+    gap : int
+    """
+    if not 0 < len(images) <= len(rows) * len(columns):
+        raise MinicnnError(
+            f"{len(images)} pictures for a table of {len(rows)} x {len(columns)} cells"
+        )
+    missing, cells = len(rows) * len(columns) - len(images), []
+    for number, image in enumerate([*images, *[_sheet(1, 1)] * missing]):
+        i, j = divmod(number, len(columns))
+        texts = [columns[j] if i == 0 else "", rows[i] if j == 0 else ""]
+        text = "\n".join(filter(None, texts))
+        cells.append(labelled(image, text) if text else _rgb(image))
+    # pictures stand on the lower edge of their cells, whatever is written above them
+    width, top, places = max(cell.shape[1] for cell in cells), 0, []
+    for first in range(0, len(cells), len(columns)):
+        row = cells[first : first + len(columns)]
+        height = max(cell.shape[0] for cell in row)
+        for j, cell in enumerate(row):
+            left = j * (width + gap) + (width - cell.shape[1]) // 2
+            places.append((top + height - cell.shape[0], left, cell))
+        top += height + gap
+    return _sheet(top - gap, len(columns) * (width + gap) - gap, places)
 
 
 def signed_to_uint8(x, scale=None):
@@ -194,38 +189,38 @@ def _rgb(image):
     return np.repeat(image[:, :, np.newaxis], 3, axis=2) if image.ndim == 2 else image
 
 
-def _blank(rows, cols, background):
-    return np.full((rows, cols, 3), background, np.uint8)
+def _sheet(height, width, places=()):
+    """Return a white picture with others on it, [(top, left, picture)]."""
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    for top, left, image in places:
+        sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return sheet
 
 
 def _text_size(image):
     return max(12, min(image.shape[:2]) // 24)
 
 
-def _stacked(above, under, background):
+def _stacked(above, under):
     """Return one picture above another; what is narrower is filled up on both sides."""
     width = max(above.shape[1], under.shape[1])
-    sheet = _blank(above.shape[0] + under.shape[0], width, background)
-    for part, top in ((above, 0), (under, above.shape[0])):
-        left = (width - part.shape[1]) // 2
-        sheet[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return sheet
+    tops = ((0, above), (above.shape[0], under))
+    places = [(top, (width - part.shape[1]) // 2, part) for top, part in tops]
+    return _sheet(above.shape[0] + under.shape[0], width, places)
 
 
-def _strip(text, width, size, background):
+def _strip(text, width, size):
     """Return text on a strip at least `width` wide, centred, with a little space around."""
     font = ImageFont.load_default(size)
     margin = max(2, size // 4)
     lines = _wrapped(_ascii(text), font, width - 2 * margin)
     ascent, descent = font.getmetrics()
     width = max([width, *(int(np.ceil(font.getlength(line))) + 2 * margin for line in lines)])
-    strip = _blank(len(lines) * (ascent + descent) + 2 * margin, width, background)
-    ink = 0 if strip[0, 0] @ (0.299, 0.587, 0.114) > 127 else 255
-    picture = Image.fromarray(strip)
+    picture = Image.fromarray(_sheet(len(lines) * (ascent + descent) + 2 * margin, width))
     draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
         left = round((width - font.getlength(line)) / 2)
-        draw.text((left, margin + number * (ascent + descent)), line, fill=(ink,) * 3, font=font)
+        draw.text((left, margin + number * (ascent + descent)), line, fill="black", font=font)
     return np.array(picture)
 
 

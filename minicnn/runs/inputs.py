@@ -88,7 +88,7 @@ class Reader:
 
     def read(self, role):
         """Return the picture uint8 (H, W, 3)."""
-        pixels, notes = load_image(self.path(role))
+        pixels, notes = load_image(self.path(role), mask="mask" in role)
         self.notes += [f"{self.path(role)}: {note}" for note in notes]
         self.inputs[role] = {
             "path": str(self.named[role]),

@@ -13,11 +13,11 @@ from importlib import import_module
 import numpy as np
 
 from minicnn.backend import to_device
-from minicnn.data.datasets import centre
 from minicnn.engine import memory
 from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
-from minicnn.pictures.arrays import fit, preprocess, resize
+from minicnn.network.sizes import LARGEST
+from minicnn.pictures.arrays import centre, fit, preprocess, resize
 from minicnn.pictures.overlays import magnified
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_output, save_image
@@ -38,8 +38,6 @@ from minicnn.storage.atomic import refuse_clashes
 from minicnn.storage.interrupts import INTERRUPTED, interrupts_noted
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import Progress, Report, duration
-
-LARGEST = 4096  # pixels a side
 
 
 @dataclass(frozen=True)

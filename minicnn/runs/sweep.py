@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minicnn.errors import MinicnnError
 from minicnn.pictures.reader import load_image
-from minicnn.pictures.table import table
+from minicnn.pictures.sheets import table
 from minicnn.pictures.writer import check_output, save_image
 from minicnn.runs.options import option_of
 from minicnn.runs.picture_run import check_files, check_memory

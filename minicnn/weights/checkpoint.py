@@ -24,6 +24,7 @@ from minicnn.errors import MinicnnError
 from minicnn.network.build import MODELS, skeleton
 from minicnn.network.layers import Dropout
 from minicnn.network.network import Network
+from minicnn.network.sizes import set_input
 from minicnn.storage.hdf5 import inspect, load_arrays, save_arrays
 from minicnn.weights import locations
 
@@ -201,7 +202,7 @@ def _for_file(attrs, pool):
     own |= {"name": attrs["architecture"], "preprocess": {key: attrs[key] for key in PREPROCESS}}
     net = _for_attrs(own, attrs["outputs"], pool)
     if attrs["input_shape"] != list(net.input_shape):
-        raise MinicnnError(f"input {attrs['input_shape']}, {own['name']} has {net.input_shape}")
+        set_input(net, attrs["input_shape"])
     return net
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from picture_files import planar_tiff, png, tiff
 from PIL import Image
 
 from minicnn.errors import MinicnnError
@@ -25,98 +26,6 @@ def one_line(error):
     assert "\n" not in text
     assert len(text) < 600
     return text
-
-
-def png(path, samples, colour_type, extra=b"", size=None):
-    """Write a 16-bit PNG by hand: Pillow cannot write 16-bit colour."""
-
-    def chunk(kind, data):
-        crc = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + crc
-
-    rows, cols = size or samples.shape[:2]
-    header = struct.pack(">IIBBBBB", cols, rows, 16, colour_type, 0, 0, 0)
-    # alternating filters (none, sub, up) so that the decoder has to undo them
-    lines, before = [], None
-    step = samples[0, 0].size * 2
-    for number, row in enumerate(samples):
-        now = np.frombuffer(row.astype(">u2").tobytes(), np.uint8)
-        kind = number % 3 if number else 0
-        left = np.concatenate([np.zeros(step, np.uint8), now[:-step]])
-        lines.append(
-            bytes([kind]) + (now - [0 * now, left, before][kind]).astype(np.uint8).tobytes()
-        )
-        before = now
-    data = chunk(b"IDAT", zlib.compress(b"".join(lines)))
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + data + chunk(b"IEND", b"")
-    )
-    return path
-
-
-def tiff(path, samples, order="<", deflate=False, photometric=None):
-    """Write a 16-bit TIFF of one strip by hand."""
-    rows, cols = samples.shape[:2]
-    planes = samples[0, 0].size
-    data = samples.astype(f"{order}u2").tobytes()
-    data = zlib.compress(data) if deflate else data
-    bits = struct.pack(f"{order}{planes}H", *[16] * planes)
-    if photometric is None:
-        photometric = 2 if planes >= 3 else 1
-    entries = [
-        (256, 4, 1, cols),
-        (257, 4, 1, rows),
-        (258, 3, planes, 8 + len(data) if planes > 2 else 16),
-        (259, 3, 1, 8 if deflate else 1),
-        (262, 3, 1, photometric),
-        (273, 4, 1, 8),
-        (277, 3, 1, planes),
-        (278, 4, 1, rows),
-        (279, 4, 1, len(data)),
-        *([(338, 3, 1, 2)] if planes == 4 else []),
-    ]
-    directory = struct.pack(f"{order}H", len(entries))
-    for tag, kind, count, value in entries:
-        directory += struct.pack(f"{order}HHI", tag, kind, count)
-        short = kind == 3 and count == 1
-        directory += (
-            struct.pack(f"{order}HH", value, 0) if short else struct.pack(f"{order}I", value)
-        )
-    at = 8 + len(data) + len(bits)
-    at += at % 2
-    body = (data + bits).ljust(at - 8, b"\0")
-    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, at)
-    path.write_bytes(head + body + directory + b"\0\0\0\0")
-    return path
-
-
-def planar_tiff(path, samples, deflate=False):
-    """Write a 16-bit TIFF with a strip for each channel by hand."""
-    rows, cols, planes = samples.shape
-    strips = [samples[..., i].astype("<u2").tobytes() for i in range(planes)]
-    strips = [zlib.compress(strip) if deflate else strip for strip in strips]
-    sizes = [len(strip) for strip in strips]
-    starts = [8 + sum(sizes[:i]) for i in range(planes)]
-    body = b"".join(strips)
-    at = 8 + len(body)
-    body += struct.pack(f"<{planes}H{2 * planes}I", *[16] * planes, *starts, *sizes)
-    body += b"\0" * (len(body) % 2)
-    entries = [
-        (256, 4, 1, cols),
-        (257, 4, 1, rows),
-        (258, 3, planes, at),
-        (259, 3, 1, 8 if deflate else 1),
-        (262, 3, 1, 2),
-        (273, 4, planes, at + 2 * planes),
-        (277, 3, 1, planes),
-        (278, 4, 1, rows),
-        (279, 4, planes, at + 6 * planes),
-        (284, 3, 1, 2),
-    ]
-    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    head = b"II" + struct.pack("<HI", 42, 8 + len(body))
-    path.write_bytes(head + body + struct.pack("<H", len(entries)) + directory + b"\0" * 4)
-    return path
 
 
 def rounded(samples):
@@ -275,10 +184,10 @@ def test_exif_orientation_is_honoured(tmp_path, suffix, orientation):
     upright = np.zeros((16, 32, 3), np.uint8)
     upright[:8, :16] = 255, 0, 0  # one corner red, one blue
     upright[8:, :16] = 0, 0, 255
-    undo = {5: 5, 6: 8, 8: 6}.get(orientation, orientation)
+    # the way back, by Pillow's numbers; the test below looks up one of them independently
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.get(orientation)
     stored = Image.fromarray(upright)
-    if orientation > 1:
-        stored = stored.transpose(reader._TURNS[undo])
+    stored = stored if undo is None else stored.transpose(Image.Transpose(undo))
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"webp": {"lossless": True}, "jpg": {"subsampling": 0}}.get(suffix, {})
@@ -310,7 +219,7 @@ def test_first_of_several_frames(tmp_path, suffix):
     frames[0].save(tmp_path / f"x.{suffix}", save_all=True, append_images=frames[1:], **options)
     pixels, notes = reader.load_image(tmp_path / f"x.{suffix}")
     assert pixels[3, 4].tolist() == [255, 0, 0]
-    assert notes == ["the first of 3 frames or pages is used"]
+    assert notes == ["the first of several frames or pages is used"]
 
 
 def test_real_pictures(shared_data):
@@ -382,7 +291,9 @@ def test_unreadable_file(tmp_path, colours, monkeypatch):
 def test_large_pictures_are_refused_by_their_header(tmp_path):
     # the header promises 30,000 x 30,000; the data would not even fill a row
     path = png(tmp_path / "bomb.png", np.zeros((1, 1), np.uint16), 0, size=(30_000, 30_000))
-    with pytest.raises(MinicnnError, match=r"30000 x 30000 = 900,000,000 .* max_pixels") as error:
+    with pytest.raises(
+        MinicnnError, match=r"30000 x 30000 = 900,000,000 .* make it smaller"
+    ) as error:
         reader.load_image(path)
     assert "bomb.png" in one_line(error)
     with pytest.raises(MinicnnError, match="damaged"):  # allowed, so it is decoded, or tried
@@ -435,6 +346,20 @@ def test_resize_floats_as_bytes_but_unrounded(rng):
 )
 def test_fit_sets_the_long_side(shape, size, expected):
     assert arrays.fit(np.zeros((*shape, 3), np.uint8), size).shape == (*expected, 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 60_000), (60_000, 1), (3, 40_001)])
+def test_of_a_strip_only_the_middle_is_scaled(shape, monkeypatch):
+    rgb = np.zeros((*shape, 3), np.uint8)
+    at = tuple(length // 2 for length in shape)
+    rgb[at] = 255
+    made = []
+    real = arrays.resize
+    monkeypatch.setattr(arrays, "resize", lambda *a: made.append(real(*a)) or made[-1])
+    square = arrays.centre(rgb, 64)
+    assert square.shape == (64, 64, 3)
+    assert square.max() > 200
+    assert made[0].size <= 8 * 64 * 64 * 3
 
 
 def test_impossible_sizes_and_shapes(colours):

@@ -7,6 +7,7 @@ from minicnn.cli.weight_report import FileOptions, check_output, describe
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import JsonOption, count, setting, text
 from minicnn.terminal import parser
+from minicnn.terminal.report import Report
 
 example = "minicnn weights info minivgg"
 
@@ -50,16 +51,21 @@ def fold(args) -> int:
 
 def normalize(args) -> int:
     """Write the network with activations of mean 1."""
-    from minicnn.data.batches import picture_batches
+    from pathlib import Path
+
+    from minicnn.data.picture_set import PictureSet
     from minicnn.network import folding
     from minicnn.weights import checkpoint
 
     check_output(args)
     net = checkpoint.load(args.file)
-    batches = picture_batches(
-        args.pictures, net, split=args.split, limit=args.limit, size=args.size
-    )
-    return _save(folding.normalize_activations(net, batches), args)
+    split = None if Path(args.pictures).is_dir() else args.split
+    pictures = PictureSet(args.pictures, split, args.limit)
+    batches = pictures.batches(net.attrs["preprocess"], args.size)
+    code = _save(folding.normalize_activations(net, batches), args)
+    if pictures.left_out:
+        Report().note(pictures.left_out)
+    return code
 
 
 def _save(net, args):

@@ -7,10 +7,9 @@ whole square.
 
 from typing import NamedTuple
 
-from minicnn.data.datasets import centre
 from minicnn.errors import MinicnnError
 from minicnn.methods.classes.scores import TOP, class_scores, ranking
-from minicnn.pictures.arrays import preprocess
+from minicnn.pictures.arrays import centre, preprocess
 from minicnn.pictures.reader import load_image
 
 IMAGENET_SIDE = 256  # before the cut, of networks whose input is a little smaller

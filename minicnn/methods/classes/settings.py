@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from minicnn.errors import MinicnnError
+from minicnn.network.sizes import LARGEST
 from minicnn.ops.relu import RULES
 from minicnn.optimizers import WITHOUT_RATE
 from minicnn.runs.look_run import LookSettings
@@ -163,7 +164,7 @@ class ClassifySettings(Settings):
     )
     top: int = setting(count(), 5, "classes to show")
     side: int | None = setting(
-        count(),
+        count(LARGEST),
         None,
         "scale the shorter side to N pixels before the centre is cut out",
         group="picture",

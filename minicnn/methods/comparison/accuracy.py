@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn.data.datasets import open_dataset
+from minicnn.data.datasets import open_dataset, spread
 from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.methods.classes.classify import network_input
@@ -47,7 +47,7 @@ def ranks(scores, truth):
 def measure(net, data, *, limit=None, side=None, batch=8, threads=None, progress=iter):
     """Return {"pictures", "top1", "top5", "seconds"}; `limit` pictures spread over all."""
     truth = true_classes(data, net)
-    chosen = np.unique(np.linspace(0, len(data) - 1, limit or len(data)).round().astype(int))
+    chosen = spread(len(data), limit)
     evaluator, found, started = evaluator_of(net, Evaluation(threads=threads)), [], time.monotonic()
     for start in progress(range(0, len(chosen), batch)):
         some = chosen[start : start + batch]

@@ -64,6 +64,8 @@ def run(args) -> int:
     write_whole(folder / FILES[2], (json.dumps(told, indent=1) + "\n").encode())
     write_whole(folder / FILES[0], page.encode(errors="replace"))
     lines = comparison_report.conclusions(networks, found)
+    if pictures.left_out:
+        report.note(pictures.left_out)
     report.result(
         "\n".join([*lines, f"{folder}: {', '.join(FILES)}"]),
         output=str(folder),

@@ -61,6 +61,8 @@ def run(args) -> int:
         if holds
         else "the layers do not converge in the order of their depth"
     )
+    if pictures.left_out:
+        report.note(pictures.left_out)
     report.result(
         f"{table(rows)}\n{verdict}\n{folder}: {', '.join(written)}",
         output=str(folder),

@@ -70,7 +70,7 @@ class FeaturesSettings(DrawSettings):
     )
     top: int = setting(count(), 9, "activations a unit")
     split: str | None = setting(text("NAME"), None, "of the data set", shown="val, or all")
-    limit: int | None = setting(count(), None, "take the first N pictures alone", shown="all")
+    limit: int | None = setting(count(), None, "take N pictures, spread over all", shown="all")
     size: int | None = setting(
         count(),
         None,

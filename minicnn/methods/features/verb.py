@@ -238,6 +238,8 @@ def _finish(run, features, draw):
     except KeyboardInterrupt:
         run.report.note(f"interrupted; the scan is in {run.path}, go on with --resume")
         return INTERRUPTED
+    if run.pictures and run.pictures.left_out:
+        run.report.note(run.pictures.left_out)
     dead = {name: int(r.dead.sum()) for name, r in layers.items()}
     skipped = f", {len(features.skipped)} skipped" if features.skipped else ""
     run.report.result(

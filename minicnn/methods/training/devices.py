@@ -29,13 +29,12 @@ def place_of(settings):
 
 
 class OnThreads:
-    """The CPU."""
+    """The CPU; `convolution` is what the network computes its convolutions with."""
 
     device = "cpu"
 
-    def convolution(self):
-        """Return what the network computes its convolutions with."""
-        return FastConvolution()
+    def __init__(self):
+        self.convolution = FastConvolution()
 
     def mapping(self, pool):
         """Return what evaluates several batches of validation pictures, as `map`."""
@@ -59,15 +58,11 @@ class OnDevice:
     def __init__(self, device, precision="auto"):
         if precision == "fp16":
             raise MinicnnError("training has no precision fp16; use auto, fp32 or tf32")
-        self.device, self._machine = device, Cuda(precision)
+        self.device, self.convolution = device, DeviceConvolution(Cuda(precision))
         self._ahead, self._strips = {}, Strips()
 
-    def convolution(self):
-        """Return what the network computes its convolutions with."""
-        return DeviceConvolution(self._machine)
-
     def mapping(self, pool):
-        """Return what evaluates several batches of validation pictures, as `map`."""
+        """Return `map`."""
         return map
 
     def results(self, pool, step, steps, count, prepare, compute):

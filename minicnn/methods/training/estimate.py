@@ -24,14 +24,13 @@ def measure(settings, seconds):
         s = replace(settings, output=folder)
         whole, done, steps = cut_short(partial(training.run, s), seconds)
     val, place = open_dataset(s.data, "val"), place_of(s)
-    shown = val.pictures(s.size)[:LOOKED_AT]
+    some = val.thinned(LOOKED_AT)
+    shown = some.pictures(s.size)
     net = build.build(s.network, classes=len(val.class_names))
     net.params = {name: to_device(value, place.device) for name, value in net.params.items()}
     started = time.perf_counter()
     with one_blas_thread(), ThreadPoolExecutor(thread_count(s.threads)) as pool:
-        mapping = place.mapping(pool)
-        how = {"device": place.device, "convolution": place.convolution()}
-        training.evaluate(net, shown, val.labels[: len(shown)], mapping, **how)
+        training.evaluate(net, shown, some.labels, place, pool)
     looked = (time.perf_counter() - started) / len(shown) * len(val.labels)
     whole += looked * math.ceil(s.epochs / s.validate_every)
     yield {"seconds": whole, "device": place.device, "what": f"{done} steps of {steps}"}

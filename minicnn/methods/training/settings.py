@@ -1,10 +1,12 @@
 """The settings of a training run: what they are, which ones cannot work, which ones are its own."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from minicnn.errors import MinicnnError
 from minicnn.methods.training.schedules import SCHEDULES
+from minicnn.network.sizes import LARGEST
 from minicnn.runs.settings import (
     FLAG,
     NATURAL,
@@ -22,8 +24,8 @@ from minicnn.runs.settings import (
 BY_HAND = ("rate", "schedule")  # settings that may change from one resumption to the next
 
 
-def _number(kind, default, words, shown=None):
-    return setting(kind, default, words, group="search", shown=shown)
+_number = partial(setting, group="search")
+_picture = partial(setting, group="picture")
 
 
 @dataclass(frozen=True)
@@ -44,29 +46,23 @@ class TrainSettings(Declared):
     epochs: int = _number(count(), 30, "passes over the pictures")
     batch: int = _number(count(), 128, "pictures in a step")
     group: int = _number(count(), 64, "pictures normalised together; divides the batch")
-    rate: float = setting(
-        POSITIVE, 0.15, "highest learning rate", group="search", old=("--learning-rate",)
-    )
+    rate: float = _number(POSITIVE, 0.15, "highest learning rate", old=("--learning-rate",))
     schedule: str = _number(choice(SCHEDULES), "one-cycle", "of the rate")
     momentum: float = _number(WEIGHT, 0.9, "of the steps")
     nesterov: bool = _number(FLAG, True, "plain momentum")
     weight_decay: float = _number(WEIGHT, 5e-4, "of the filters and matrices")
     smoothing: float = _number(SHARE, 0.1, "label smoothing")
     dropout: float = _number(SHARE, 0.0, "share of the top's inputs that is dropped")
-    max_rms: float | None = _number(POSITIVE, None, "largest RMS of a filter", "none")
+    max_rms: float | None = _number(POSITIVE, None, "largest RMS of a filter", shown="none")
     last_std: float | None = _number(
-        POSITIVE, None, "standard deviation of the last weights at the start", "He"
+        POSITIVE, None, "standard deviation of the last weights at the start", shown="He"
     )
-    crop: int = setting(
-        count(), 48, "side of the random square that is cut out of them", group="picture"
-    )
-    border: int = setting(
-        NATURAL, 0, "pixels mirrored around a picture before the square is cut", group="picture"
-    )
-    size: int = setting(count(), 64, "side of the pictures in pixels", group="picture")
-    flip: bool = setting(FLAG, True, "do not mirror pictures at random", group="picture")
+    crop: int = _picture(count(), 48, "side of the random square that is cut out of them")
+    border: int = _picture(NATURAL, 0, "pixels mirrored around a picture before the square is cut")
+    size: int = _picture(count(LARGEST), 64, "side of the pictures in pixels")
+    flip: bool = _picture(FLAG, True, "do not mirror pictures at random")
     seed: int = _number(NATURAL, 0, "of weights, order, squares and mirrors")
-    limit: int | None = _number(count(), None, "use the first N pictures alone", "all")
+    limit: int | None = _number(count(), None, "take N pictures, spread over all", shown="all")
     snapshots: list | None = setting(
         list_of(count(), "LIST"),
         None,

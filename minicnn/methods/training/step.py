@@ -87,23 +87,22 @@ def normalise(pictures, preprocess):
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
-def evaluate(net, pictures, labels, mapping, device="cpu", batch=50, convolution=conv2d):
+def evaluate(net, pictures, labels, place, pool, batch=50):
     """Return {"val_loss", "val_accuracy", "val_top5"} over uint8 pictures (N, H, W, 3).
 
-    `mapping` calls the function of a batch for all of them, as `map` does; the network is on
-    `device`.
+    The network is at the `place` (see `devices`), which may use the threads of `pool`.
     """
     top = next(n.name for n in reversed(net.nodes) if n.name != "prob")
 
     def part(first):
         mine = slice(first, first + batch)
-        x = to_device(normalise(pictures[mine], net.attrs["preprocess"]), device)
-        acts = net.replica().forward(x, [top], keep=False, convolution=convolution)
+        x = to_device(normalise(pictures[mine], net.attrs["preprocess"]), place.device)
+        acts = net.replica().forward(x, [top], keep=False, convolution=place.convolution)
         scores = to_host(acts[top]).reshape(len(x), -1)
         loss, _ = softmax.cross_entropy(scores, labels[mine])
         ranked = np.argsort(-scores, axis=1)[:, :5] == labels[mine, None]
         return loss * len(x), ranked[:, 0].sum(), ranked.any(axis=1).sum()
 
-    sums = np.sum(list(mapping(part, range(0, len(pictures), batch))), axis=0) / len(pictures)
-    loss, accuracy, top5 = sums.tolist()
+    parts = place.mapping(pool)(part, range(0, len(pictures), batch))
+    loss, accuracy, top5 = (np.sum(list(parts), axis=0) / len(pictures)).tolist()
     return {"val_loss": loss, "val_accuracy": accuracy, "val_top5": top5}

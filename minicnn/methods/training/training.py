@@ -7,7 +7,6 @@ size, not on the number of threads. Random numbers come from (seed, epoch, step)
 resumed run equal to an uninterrupted one bit for bit. `step` holds the formulas.
 """
 
-import csv
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn.backend import array_module, to_device, to_host
+from minicnn.backend import array_module, to_device
 from minicnn.data.datasets import open_dataset
 from minicnn.engine import memory
 from minicnn.engine.cpu.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
+from minicnn.methods.training import state
 from minicnn.methods.training.devices import place_of
+from minicnn.methods.training.history import LOG, write_log
 from minicnn.methods.training.schedules import rate
-from minicnn.methods.training.settings import BY_HAND, portable
+from minicnn.methods.training.settings import portable
 from minicnn.methods.training.step import (
     augment,
     evaluate,
@@ -33,10 +34,9 @@ from minicnn.methods.training.step import (
 )
 from minicnn.network import build
 from minicnn.network.layers import Dropout
+from minicnn.network.sizes import set_input
 from minicnn.storage.interrupts import interrupts_noted
 from minicnn.weights import checkpoint
-
-STATE_FILE = "state.h5"
 
 
 class Interrupted(Exception):
@@ -47,23 +47,22 @@ class Interrupted(Exception):
         self.path = path
 
 
-def run(settings, *, resume=False, log=None, progress=None, stop=None):
-    """Train, writing snapshots and the state to resume from into `settings.output`.
+def run(settings, *, resume=False, log=None, progress=None, stop=None, note=None):
+    """Train, writing log, snapshots and the state to resume from into `settings.output`.
 
     Parameters
     ----------
     settings : TrainSettings
     resume : bool
-        Go on from the state in the output folder. The settings must be the same but for the
-        rate and its schedule, which may be lowered by hand.
+        Go on from the state in the output folder, see `state.restore`.
     log : callable, log(record), optional
-        Told after every epoch: a dict of losses, accuracies (0..1), rate, seconds. All of them
-        are in `output`/log.csv too.
+        Told after every epoch: a dict of losses, accuracies (0..1), rate, seconds.
     progress : callable, progress(done, total, losses), optional
-        Told after every step: how many of the steps of this call are done, and the mean loss of
-        the epoch so far.
+        Told after every step: the steps of this call, and the mean loss of the epoch so far.
     stop : callable, stop(done) -> bool, optional
         Asked after every step: where it is true the call ends at once and writes nothing more.
+    note : callable, note(text), optional
+        Told at the end what was left out of the data.
 
     Returns
     -------
@@ -79,11 +78,11 @@ def run(settings, *, resume=False, log=None, progress=None, stop=None):
     """
     settings.check()
     train, val = (open_dataset(settings.data, split) for split in ("train", "val"))
-    fingerprint = train.fingerprint()
-    run_ = _Run(settings, train, fingerprint, progress or (lambda *_: None), stop)
+    train = train.thinned(settings.limit)
+    run_ = _Run(settings, train, progress or (lambda *_: None), stop)
     if resume:
-        run_.restore()
-    elif (run_.folder / STATE_FILE).exists():
+        state.restore(run_)
+    elif (run_.folder / state.STATE_FILE).exists():
         raise MinicnnError(
             f"{run_.folder} holds a training run already; go on with it (--resume), or choose "
             "another folder"
@@ -93,8 +92,8 @@ def run(settings, *, resume=False, log=None, progress=None, stop=None):
     held = memory.HELD * memory.outputs(run_.net, shape)
     if run_.place.device == "cpu":
         memory.refuse_lack(at_once * held, "use a smaller --group and --batch")
-    pictures = train.pictures(settings.size)[: settings.limit]
-    val_pictures, val_labels = val.pictures(settings.size), labels_as_in(train, val)
+    pictures = train.pictures(settings.size)
+    val_pictures, val_labels = val.pictures(settings.size), val.labels_as_in(train)
     with one_blas_thread(), ThreadPoolExecutor(run_.threads) as pool:
         while run_.epoch < settings.epochs:
             started = time.perf_counter()
@@ -103,37 +102,37 @@ def run(settings, *, resume=False, log=None, progress=None, stop=None):
                 return run_.net
             epoch = record["epoch"]
             if epoch % settings.validate_every == 0 or epoch == settings.epochs:
-                looks = run_.place.mapping(pool)
-                how = {"device": run_.place.device, "convolution": run_.convolution}
                 try:
-                    record |= evaluate(run_.net, val_pictures, val_labels, looks, **how)
+                    record |= evaluate(run_.net, val_pictures, val_labels, run_.place, pool)
                 except KeyboardInterrupt:  # the epoch is not closed: all of this is done again
-                    run_.save_state()
-                    raise Interrupted(run_.folder / STATE_FILE) from None
+                    state.save(run_)
+                    raise Interrupted(run_.folder / state.STATE_FILE) from None
             record["seconds"] = round(time.perf_counter() - started, 1)
             with interrupts_noted() as interrupts:
                 run_.close(record)
             if log:
                 log(record)
             if interrupts:
-                raise Interrupted(run_.folder / STATE_FILE)
+                raise Interrupted(run_.folder / state.STATE_FILE)
     with interrupts_noted():
         run_.save_network("last.h5")
+    for data in (train, val):
+        if note and data.left_out:
+            note(data.left_out)
     return run_.net
 
 
 class _Run:
     """The state of a training run: parameters, momentum, position, history."""
 
-    def __init__(self, settings, train, fingerprint, progress, stop):
+    def __init__(self, settings, train, progress, stop):
         self.settings, self.progress = settings, progress
         self.done, self.stop = 0, stop
-        self.labels = train.labels[: settings.limit]
-        self.fingerprint = fingerprint
+        self.labels, self.fingerprint = train.labels, train.fingerprint()
         self.folder = Path(settings.output)
         self.net = build.build(settings.network, seed=settings.seed, classes=len(train.class_names))
+        _check_sizes(self.net, settings)
         self.place = place_of(settings)
-        self.convolution = self.place.convolution()
         self.net.attrs["classes"] = list(train.class_names)
         _set_dropout(self.net, settings.dropout)
         if settings.last_std is not None:
@@ -171,8 +170,8 @@ class _Run:
                 losses = {"epoch": self.epoch + 1, "loss": self.sums[0] / self.sums[2]}
                 self.progress(self.done, self.done + left, losses)
                 if interrupts:
-                    self.save_state()
-                    raise Interrupted(self.folder / STATE_FILE)
+                    state.save(self)
+                    raise Interrupted(self.folder / state.STATE_FILE)
                 if self.stop and self.stop(self.done):
                     return None
         loss, right, count = self.sums.tolist()
@@ -181,13 +180,16 @@ class _Run:
         return record
 
     def close(self, record):
-        """End the epoch of a record, and write what there is then."""
+        """End the epoch of a record, and write what there is then.
+
+        The state comes last: a run that is killed before does the epoch again.
+        """
         self.epoch, self.step, self.sums = record["epoch"], 0, np.zeros(3)
         self.history.append(record)
-        self.save_state()
-        write_log(self.history, self.folder / "log.csv")
+        write_log(self.history, self.folder / LOG)
         if self.epoch in (self.settings.snapshots or ()):
             self.save_network(f"epoch-{self.epoch:03d}.h5")
+        state.save(self)
 
     def _rate(self):
         done = (self.epoch * self.steps + self.step) / (self.settings.epochs * self.steps)
@@ -207,15 +209,14 @@ class _Run:
         def group(g, x, labels, rng):
             # what is not finite ends in the loss, which is looked at below
             with np.errstate(over="ignore", invalid="ignore"):
-                return loss_and_gradients(
-                    self.replicas[g], x, labels, s.smoothing, rng, self.convolution
-                )
+                how = (s.smoothing, rng, self.place.convolution)
+                return loss_and_gradients(self.replicas[g], x, labels, *how)
 
         steps, groups = (self.step, self.steps), len(self.replicas)
         results = self.place.results(pool, *steps, groups, prepared, group)
         loss = float(np.mean([r[0] for r in results]))
         if not math.isfinite(loss):
-            begun = (self.folder / STATE_FILE).exists()
+            begun = (self.folder / state.STATE_FILE).exists()
             raise MinicnnError(
                 f"training diverged: the loss is {loss} at epoch {self.epoch + 1}, step "
                 f"{self.step + 1}, rate {lr:.3g}; "
@@ -245,74 +246,15 @@ class _Run:
         }
         checkpoint.save(self.net, self.folder / name)
 
-    def save_state(self):
-        """Write everything that `restore` needs."""
-        arrays = {f"param/{k}": to_host(v) for k, v in self.net.params.items()}
-        arrays |= {f"velocity/{k}": to_host(v) for k, v in self.velocity.items()}
-        attrs = {
-            "settings": portable(self.settings),
-            "data": self.fingerprint,
-            "epoch": self.epoch,
-            "step": self.step,
-            "sums": self.sums.tolist(),
-            "history": self.history,
-        }
-        checkpoint.save_arrays(self.folder / STATE_FILE, arrays, attrs)
 
-    def restore(self):
-        """Go back to the saved state; refuse one of other settings or of other data."""
-        path = self.folder / STATE_FILE
-        if not path.exists():
-            raise MinicnnError(f"{self.folder} holds no training run; start one without --resume")
-        arrays, attrs = checkpoint.load_arrays(path)
-        if attrs["data"] != self.fingerprint:
-            raise MinicnnError(
-                f"the data set {self.settings.data} has changed since {path} was written; "
-                "start a new run in another folder"
-            )
-        theirs, ours = attrs["settings"], portable(self.settings)
-        differing = sorted(k for k in ours if theirs.get(k) != ours[k] and k not in BY_HAND)
-        if differing:
-            raise MinicnnError(
-                f"{path} was made with other settings for {', '.join(differing)}; "
-                "resume with the same ones or start a new run in another folder"
-            )
-        for name, values in arrays.items():
-            kind, _, key = name.partition("/")
-            target = self.net.params if kind == "param" else self.velocity
-            target[key][...] = array_module(target[key]).asarray(values)
-        self.epoch, self.step = int(attrs["epoch"]), int(attrs["step"])
-        self.sums = np.array(attrs["sums"])
-        self.history = list(attrs["history"])
-
-
-def labels_as_in(train, val):
-    """Return the labels of `val` by the classes of `train`, int array (N,).
-
-    Raises
-    ------
-    MinicnnError
-        If there is a class that `train` has not.
-    """
-    if val.class_names == train.class_names:
-        return val.labels
-    unknown = [name for name in val.class_names if name not in train.class_names]
-    if unknown:
-        raise MinicnnError(
-            f"{val.name} has a class {unknown[0]!r} that {train.name} has not; give both the same"
-        )
-    return np.array([train.class_names.index(name) for name in val.class_names])[val.labels]
-
-
-def write_log(history, path):
-    """Write the records of all epochs as CSV."""
-    fields = list(dict.fromkeys(key for record in history for key in record))
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fields)
-        writer.writeheader()
-        writer.writerows(history)
-    temporary.replace(path)
+def _check_sizes(net, settings):
+    """Make the size of the pictures that of the network's input; refuse what it does not take."""
+    table = net.input_shape[1]
+    try:
+        for side in (settings.crop, settings.size):
+            set_input(net, [3, side, side])
+    except MinicnnError as error:
+        raise MinicnnError(f"{error}; use --size {table} --crop {table}") from None
 
 
 def _set_dropout(net, p):

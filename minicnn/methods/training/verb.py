@@ -62,7 +62,8 @@ def run(args) -> int:
         report.note("  ".join(f"{name} {value:.4g}" for name, value in record.items()))
 
     try:
-        training.run(settings, resume=options.resume, log=log, progress=show)
+        told = {"log": log, "progress": show, "note": report.note}
+        training.run(settings, resume=options.resume, **told)
     except training.Interrupted as stop:
         report.note(f"interrupted; the state is in {stop.path}, go on with --resume")
         return INTERRUPTED

@@ -8,10 +8,9 @@ from PIL import Image
 
 import minicnn
 from minicnn.cli import main
-from minicnn.data.datasets import centre
 from minicnn.methods.classes import classify
 from minicnn.network import build
-from minicnn.pictures.arrays import preprocess
+from minicnn.pictures.arrays import centre, preprocess
 from minicnn.runs.inputs import load_network
 from minicnn.weights.conversion import convert_file
 

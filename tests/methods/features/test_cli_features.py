@@ -62,7 +62,7 @@ def test_it_writes_numbers_sheets_and_a_page(features, home):
     assert code == 0
     assert stdout.startswith("one/features.h5: 19 pictures, 1 skipped, 32 units, ")
     assert stdout.endswith("look at one/index.html\n")
-    assert "skipped picture 3: set.h5:val: picture 3 cannot be read (no picture)" in stderr
+    assert "skipped picture 3: cannot read 'set.h5:val, picture 3': not a picture" in stderr
     assert " left" in stderr
     assert sorted(p.name for p in (home / "one").iterdir()) == [
         "features.h5",

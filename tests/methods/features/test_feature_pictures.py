@@ -180,5 +180,5 @@ def test_tiles_keep_whole_pixels():
 def test_a_broken_picture_among_the_strongest(net, features, pictures, tmp_path, rng):
     numbers = set(features.layers["relu1"].picture.ravel().tolist())
     path = write_set(tmp_path / "d.h5", rng, 12, broken=numbers)
-    with pytest.raises(MinicnnError, match="cannot be read"):
+    with pytest.raises(MinicnnError, match="cannot read"):
         tiles_of(net, replace(features), PictureSet(path), "relu1")

@@ -113,6 +113,21 @@ def test_a_mask_on_the_style_alone(files):
     assert whole == pytest.approx(value(), rel=1e-4)
 
 
+def test_the_alpha_of_a_mask_is_the_mask(files):
+    """White everywhere, as drawn on a transparent layer: where it is opaque it is meant."""
+    grey = Image.open("s-mask.png").convert("L")
+    white = Image.new("L", grey.size, 255)
+    Image.merge("LA", (white, grey)).save("alpha.png")
+    Image.merge("LA", (grey, white)).save("opaque.png")
+    job = STYLE.open_job(settings(style_masks=["alpha.png"]))
+    plain = STYLE.open_job(settings(style_masks=["s-mask.png"]))
+    np.testing.assert_array_equal(job.style_masks[0], plain.style_masks[0])
+    assert "alpha.png: its alpha channel is the mask" in job.notes
+    opaque = STYLE.open_job(settings(style_masks=["opaque.png"]))
+    np.testing.assert_array_equal(opaque.style_masks[0], plain.style_masks[0])
+    assert not any("opaque.png" in note for note in opaque.notes)
+
+
 def test_masks_at_every_size(files):
     masks = {**MASKS, "style_masks": ["s-mask.png", "t-mask.png"]}
     job = STYLE.open_job(settings(**masks, scales=2, coarse_iterations=1, iterations=1))

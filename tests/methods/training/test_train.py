@@ -3,14 +3,18 @@
 import signal
 import threading
 
+import h5py
 import numpy as np
 import pytest
-from test_datasets import write_folder
+from picture_files import write_folder
 
 from minicnn import cli
 from minicnn.errors import MinicnnError
-from minicnn.methods.training import schedules, step, training
+from minicnn.methods.classes.classify import network_input
+from minicnn.methods.comparison.accuracy import measure
+from minicnn.methods.training import schedules, state, step, training
 from minicnn.methods.training.settings import TrainSettings
+from minicnn.network import folding
 from minicnn.ops import softmax
 from minicnn.weights import checkpoint
 
@@ -118,6 +122,118 @@ def test_a_rate_that_is_far_too_high_ends_in_one_line(data, tmp_path):
         training.run(chosen)
 
 
+class Killed(BaseException):
+    """As by SIGKILL: nothing more is written, and nothing is put in order."""
+
+
+@pytest.mark.parametrize("writes", [3, 4, 5, 6])
+def test_a_kill_between_two_files_loses_none_of_them(data, tmp_path, monkeypatch, writes):
+    """An epoch writes log, snapshot and state; the run is killed after so many files."""
+    chosen, done = settings(data, tmp_path / "run", epochs=2, batch=32, snapshots=[1, 2]), []
+
+    def counted(write):
+        def until_killed(*args):
+            if len(done) == writes:
+                raise Killed
+            write(*args)
+            done.append(write)
+
+        return until_killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "write_log", counted(training.write_log))
+        patch.setattr(training._Run, "save_network", counted(training._Run.save_network))
+        patch.setattr(state, "save", counted(state.save))
+        with pytest.raises(Killed):
+            training.run(chosen)
+    training.run(chosen, resume=True)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"epoch-001.h5", "epoch-002.h5", "last.h5", "log.csv", "state.h5"}
+    assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 3
+    last, kept = (checkpoint.load(tmp_path / "run" / name) for name in ("last.h5", "epoch-002.h5"))
+    assert checkpoint.weights_hash(last) == checkpoint.weights_hash(kept)
+    assert len(kept.attrs["training"]["history"]) == 2
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file: file.clear(),
+        lambda file: file.attrs.__delitem__("epoch"),
+        lambda file: file.attrs.__setitem__("step", 99),
+        lambda file: file.attrs.__setitem__("sums", 3.0),
+        lambda file: file.attrs.__setitem__("history", "none"),
+        lambda file: file.attrs.__setitem__("settings", 5),
+        lambda file: file.__delitem__("velocity/fc5.weight"),
+        lambda file: file["param/fc5.bias"].__setitem__(..., np.nan),
+        lambda file: file.__setitem__("param/more", np.ones(3)),
+    ],
+)
+def test_a_damaged_or_foreign_state_is_one_line(data, tmp_path, spoil):
+    chosen = settings(data, tmp_path / "run", epochs=1, batch=32)
+    begun = training._Run(chosen, training.open_dataset(data, "train"), None, None)
+    state.save(begun)
+    state.restore(begun)
+    with h5py.File(begun.folder / "state.h5", "r+") as file:
+        spoil(file)
+    with pytest.raises(MinicnnError, match=r"state\.h5 is (truncated or )?damaged") as error:
+        state.restore(begun)
+    assert "\n" not in str(error.value)
+
+
+def test_a_weight_file_is_no_state(data, tmp_path):
+    chosen = settings(data, tmp_path / "run", epochs=1, batch=32)
+    begun = training._Run(chosen, training.open_dataset(data, "train"), None, None)
+    begun.save_network("state.h5")
+    with pytest.raises(MinicnnError, match="not the state of a training run; start one in another"):
+        state.restore(begun)
+
+
+def test_the_file_says_the_size_of_the_pictures(data, tmp_path):
+    """Every verb that reads the file takes its size from there."""
+    net = training.run(settings(data, tmp_path / "run", epochs=1, batch=32))
+    assert net.input_shape == (3, 12, 12)
+    read = checkpoint.load(tmp_path / "run" / "last.h5")
+    assert read.input_shape == (3, 12, 12)
+    assert checkpoint.info(tmp_path / "run" / "last.h5")["input_shape"] == [3, 12, 12]
+    assert read.shapes()[read.layers[-1]] == (2, 1, 1)
+    assert network_input(training.open_dataset(data, "val").picture(0), read).shape[2:] == (12, 12)
+    folded = folding.fold_batch_norm(read)
+    checkpoint.save(folded, tmp_path / "folded.h5")
+    assert checkpoint.load(tmp_path / "folded.h5").input_shape == (3, 12, 12)
+
+
+def test_classify_is_right_about_what_training_was_right_about(data, tmp_path):
+    """The accuracy in the log is that which `compare` measures of the file."""
+    records = []
+    training.run(settings(data, tmp_path / "run", epochs=2), log=records.append)
+    net = checkpoint.load(tmp_path / "run" / "last.h5")
+    found = measure(net, training.open_dataset(data, "val"), threads=1)
+    assert found["top1"] == records[-1]["val_accuracy"]
+
+
+@pytest.mark.parametrize("changes", [{"size": 32, "crop": 32}, {"size": 64, "crop": 48}])
+def test_a_size_that_the_layers_do_not_take_is_refused(data, tmp_path, changes):
+    with pytest.raises(MinicnnError, match=r"not suit minizfnet.* use --size 64 --crop 64"):
+        training.run(settings(data, tmp_path / "run", network="minizfnet", **changes))
+
+
+def test_a_limit_takes_of_every_class(data, tmp_path):
+    chosen = settings(data, tmp_path / "run", limit=16)
+    few = training.open_dataset(data, "train").thinned(chosen.limit)
+    assert np.bincount(few.labels).tolist() == [8, 8]
+    begun = training._Run(chosen, few, None, None)
+    assert begun.steps == 1
+    assert begun.labels is few.labels
+
+
+def test_what_was_left_out_is_told(data, tmp_path):
+    (data / "train" / "above" / "notes.txt").touch()
+    notes = []
+    training.run(settings(data, tmp_path / "run", epochs=1, batch=64), note=notes.append)
+    assert notes == [f"{data / 'train'}: left out, as no pictures: 1 x .txt"]
+
+
 def test_the_rate_may_be_lowered_by_hand(data, tmp_path):
     training.run(settings(data, tmp_path / "run", epochs=1, schedule="constant"))
     chosen = settings(data, tmp_path / "run", epochs=2, schedule="constant", rate=0.002)
@@ -133,7 +249,7 @@ def test_validation_pictures_keep_their_classes(data, tmp_path, rng):
     kept = training.open_dataset(data, "val")
     (data / "val" / "above").rename(tmp_path / "away")
     few = training.open_dataset(data, "val")
-    named = training.labels_as_in(training.open_dataset(data, "train"), few)
+    named = few.labels_as_in(training.open_dataset(data, "train"))
     assert set(few.labels) == {0}
     assert set(named) == {kept.class_names.index("left")} == {1}
     write_folder(data, rng, {"val": {"middle": 1}})
