@@ -17,6 +17,7 @@ VERBS = {
     "classify": ("methods.classes.classify_verb", "say what is in pictures"),
     "features": ("methods.features.verb", "show what excites the units of a network in a data set"),
     "train": ("methods.training.verb", "train a classifier on labelled pictures"),
+    "distill": ("methods.distillation.verb", "teach a small network to see as VGG-19 does"),
     "curves": ("methods.training.curves_verb", "draw loss and accuracy of training runs"),
     "evolution": ("methods.evolution.verb", "show how features come about during training"),
     "compare": ("methods.comparison.verb", "compare two networks: filters, dead units, aliasing"),

@@ -27,6 +27,7 @@ class Style(NamedTuple):
 # both layers of a block: with one of them alone, a hatching that the other sees stays in flat areas
 MINI = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1")
 FIVE_BLOCKS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+COMPONENTS = ("pc1_1", "pc2_1", "pc3_1", "pc4_1")
 
 ALEXNET = Style(
     content_layers={"relu3": 1.0},
@@ -49,6 +50,8 @@ STYLE = {
     ),
     "vgg16": Style({"relu4_2": 1.0}, dict.fromkeys(FIVE_BLOCKS, 1.0), 5.0, 1e3, 1e3),
     "vgg19": Style({"relu4_2": 1.0}, dict.fromkeys(FIVE_BLOCKS, 1.0), 5.0, 1e3, 1e3),
+    # its components are a quarter of VGG-19's activations, and so scaled that style losses agree
+    "slimvgg": Style({"pc4_2": 1.0}, dict.fromkeys(COMPONENTS, 1.0), 20.0, 1e3, 1e3),
     "squeezenet": Style(
         content_layers={"fire4/concat": 1.0},
         style_layers=dict.fromkeys(("relu_conv1", "fire2/concat", "fire3/concat"), 1.0),
@@ -68,6 +71,7 @@ POOLED = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
 # network -> the layers of a texture; minivgg's pool4 is a mean over the picture
 TEXTURE = {
     "minivgg": ("relu1_1", "pool1", "pool2", "pool3", "relu4_1"),
+    "slimvgg": COMPONENTS,
     "vgg16": POOLED,
     "vgg19": POOLED,
     "squeezenet": ("relu_conv1", "pool1", "fire3/concat", "pool4", "fire6/concat"),

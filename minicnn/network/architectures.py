@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from minicnn.network.layers import (
     LRN,
+    AvgPool2d,
     BatchNorm2d,
     Concat,
     Conv2d,
@@ -46,6 +47,9 @@ TINY_IMAGENET = {
     "std": [70.54, 68.60, 71.85],
     "scale": 1.0,
 }
+
+
+SLIM = ((48, 16, 2), (96, 32, 2), (224, 64, 4), (448, 96, 2))  # filters, components, layers
 
 
 def _block(i, channels, count, *, norm=False):
@@ -163,6 +167,25 @@ def _squeezenet(first, pooled, final_padding):
     return layers
 
 
+def _slimvgg(classes):
+    """VGG-19 up to conv4_2: between two of its layers stand a few linear combinations, pc{i}_{j}.
+
+    They are to be the principal components of what VGG-19 has there, see `methods.distillation`.
+    The classifier is left out, `classes` too.
+    """
+    table = []
+    for i, (hidden, components, count) in enumerate(SLIM, 1):
+        for j in range(1, count + 1):
+            pool = [(f"pool{i}", AvgPool2d(2, 2))] if j == count and i < len(SLIM) else []
+            table += [
+                (f"conv{i}_{j}", Conv2d(hidden, 3, padding=1)),
+                (f"relu{i}_{j}", ReLU()),
+                *pool,
+                (f"pc{i}_{j}", Conv2d(components, 1)),
+            ]
+    return table
+
+
 def _minivgg(norm):
     def layers(classes):
         table = []
@@ -214,6 +237,7 @@ MODELS = {
         _squeezenet(Conv2d(96, 7, stride=2), (4, 8), 0), 224, 1000, TORCHVISION
     ),
     "squeezenet1_1": Model(_squeezenet(Conv2d(64, 3, stride=2), (3, 5), 0), 227, 1000, SQUEEZENET),
+    "slimvgg": Model(_slimvgg, 224, 1, CAFFE),
     "minivgg": Model(_minivgg(norm=False), 64, 200, TINY_IMAGENET),
     "minivgg-bn": Model(_minivgg(norm=True), 64, 200, TINY_IMAGENET),
     "minialexnet": Model(

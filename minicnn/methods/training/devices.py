@@ -7,6 +7,8 @@ the pictures of the next step while it computes.
 
 from copy import deepcopy
 
+import numpy as np
+
 from minicnn.backend import resolve_device, to_device
 from minicnn.engine.cpu.conv2d import FastConvolution
 from minicnn.engine.gpu.conv2d import DeviceConvolution
@@ -29,12 +31,12 @@ def place_of(settings):
 
 
 class OnThreads:
-    """The CPU; `convolution` is what the network computes its convolutions with."""
+    """The CPU; `convolution` is what a network is trained with, `frozen` for weights that stay."""
 
     device = "cpu"
 
     def __init__(self):
-        self.convolution = FastConvolution()
+        self.convolution, self.frozen = FastConvolution(), FastConvolution(frozen=True)
 
     def mapping(self, pool):
         """Return what evaluates several batches of validation pictures, as `map`."""
@@ -46,8 +48,8 @@ class OnThreads:
         Parameters
         ----------
         pool : Executor
-        prepare : callable, (step, g) -> (x, labels, rng) on the host
-        compute : callable, (g, x, labels, rng) -> what is wanted
+        prepare : callable, (step, g) -> (x, ...) on the host: arrays, and what else is needed
+        compute : callable, (g, x, ...) -> what is wanted
         """
         return list(pool.map(lambda g: compute(g, *prepare(step, g)), range(count)))
 
@@ -58,7 +60,8 @@ class OnDevice:
     def __init__(self, device, precision="auto"):
         if precision == "fp16":
             raise MinicnnError("training has no precision fp16; use auto, fp32 or tf32")
-        self.device, self.convolution = device, DeviceConvolution(Cuda(precision))
+        self.device = device
+        self.convolution = self.frozen = DeviceConvolution(Cuda(precision))
         self._ahead, self._strips = {}, Strips()
 
     def mapping(self, pool):
@@ -73,24 +76,26 @@ class OnDevice:
             self._ahead[step + 1] = self._begun(pool, step + 1, count, prepare)
         found = []
         for g, group in enumerate(ready):
-            x, labels, rng = group.result()
-            found.append(self._fitting(compute, g, x, labels, rng))
+            found.append(self._fitting(compute, g, group.result()))
         return found
 
     def _begun(self, pool, step, count, prepare):
         return [pool.submit(prepare, step, g) for g in range(count)]
 
-    def _fitting(self, compute, g, x, labels, rng):
+    def _fitting(self, compute, g, prepared):
         """Return compute(...), begun again with smaller strips where memory does not suffice."""
 
         def attempt():
-            there = (to_device(x, self.device), to_device(labels, self.device))
-            return compute(g, *there, deepcopy(rng))  # an attempt more draws the same numbers
+            return compute(g, *map(self._there, prepared))
 
         try:
             return self._strips.fitted(attempt, launch.release)
         except MemoryError:
             raise MinicnnError(
-                f"not enough GPU memory for a group of {len(labels)} pictures; use "
+                f"not enough GPU memory for a group of {len(prepared[0])} pictures; use "
                 "a smaller --group and --batch, a larger --gpu-memory, or --device cpu"
             ) from None
+
+    def _there(self, part):
+        """Return an array on the device; of a generator a copy, as an attempt more draws again."""
+        return to_device(part, self.device) if isinstance(part, np.ndarray) else deepcopy(part)

@@ -1,0 +1,1 @@
+"""A small network learns to see as a large one does."""
