@@ -67,8 +67,9 @@ def run(settings, *, resume=False, log=None, progress=None):
     """
     settings.check()
     run_ = _Run(settings, log or (lambda record: None))
-    with one_blas_thread(), ThreadPoolExecutor(run_.threads) as pool, interrupts_noted() as stops:
+    with one_blas_thread():
         run_.restore() if resume else run_.begin()
+    with one_blas_thread(), ThreadPoolExecutor(run_.threads) as pool, interrupts_noted() as stops:
         while run_.step < settings.steps:
             run_.one_step(pool)
             if progress:
