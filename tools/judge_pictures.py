@@ -94,8 +94,10 @@ def main(argv=None):
     parser.add_argument("--styles", nargs="+", required=True)
     parser.add_argument("--size", type=int, default=512, help="long side in pixels")
     parser.add_argument("--output", "-o", required=True, metavar="FOLDER")
-    parser.add_argument("options", nargs="*", help="after `--`: options of `minicnn style`")
+    parser.add_argument("--iterations", type=int, default=150, help="at each size (default: 150)")
     args = parser.parse_args(argv)
+    budget = ["--iterations", str(args.iterations), "--coarse-iterations", str(args.iterations)]
+    options = ["--size", str(args.size), *budget]
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
     teacher = checkpoint.load(args.teacher, pool="average")
@@ -108,7 +110,6 @@ def main(argv=None):
         found = []
         for network in args.networks:
             path = folder / f"{pair}-{Path(network).stem}.png"
-            options = ["--size", str(args.size), *args.options]
             seconds = painted(path, content, style, network, options)
             picture = load_image(path).pixels
             views[Path(network).stem] = picture

@@ -5,11 +5,15 @@ g = dL/dw, t the step from 1 and rms(w) that of the whole array:
 
     m = β1 m + (1 - β1) g        v = β2 v + (1 - β2) g²
     w = w - rate · rms(w) · m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + ε)
+    W = W + max(α, 1 / t) (w - W)
 
 The factor rms(w) makes the rate a share of the weights, which differ much from layer to layer
-(Shazeer & Stern 2018, arXiv 1804.04235, section 8). Each piece of picture goes through teacher and
-student by itself, on a thread of its own; the gradients are added in order. Random numbers come
-from (seed, step, piece). So threads change no bit, nor does a run that was broken off and resumed.
+(Shazeer & Stern 2018, arXiv 1804.04235, section 8). The student that is written has the means W of
+the latest weights, in which the noise of the steps cancels (Polyak & Juditsky 1992).
+
+Each piece of picture goes through teacher and student by itself, on a thread of its own; the
+gradients are added in order. Random numbers come from (seed, step, piece). So threads change no
+bit, nor does a run that was broken off and resumed.
 """
 
 import math
@@ -31,10 +35,11 @@ from minicnn.methods.training.devices import place_of
 from minicnn.methods.training.schedules import rate
 from minicnn.methods.training.training import STATE_FILE, Interrupted, write_log
 from minicnn.network import build
-from minicnn.runs.interrupts import interrupts_noted
+from minicnn.storage.interrupts import interrupts_noted
 from minicnn.weights import checkpoint
 
 BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
+ALPHA = 0.005  # the mean reaches back about 1 / α steps
 LEAST_RMS = 1e-3  # of an array of zeros, which has to move too
 FIT_SIZE = 128  # pixels a side, of the pieces for the start, if no size is smaller
 START, LATER = 0, 1  # in the seed: pieces for the start, pieces of the steps
@@ -133,8 +138,11 @@ class _Run:
 
         self.projections = begin(self.student, self.teacher, pieces, self.frozen, told)
         self.scales = scales([self._targets(x) for x in pieces])
-        self.means = {name: np.zeros_like(w) for name, w in self.student.params.items()}
-        self.squares = {name: np.zeros_like(w) for name, w in self.student.params.items()}
+        params = self.student.params
+        self.means, self.squares = (
+            {name: np.zeros_like(w) for name, w in params.items()} for _ in range(2)
+        )
+        self.averages = {name: w.copy() for name, w in params.items()}
         self._settle()
         self.save_state()
         self.save_student("start.h5")
@@ -145,7 +153,8 @@ class _Run:
     def _settle(self):
         """Bring all arrays to the device."""
         device = self.place.device
-        for arrays in (self.student.params, self.teacher.params, self.means, self.squares):
+        kinds = (self.means, self.squares, self.averages)
+        for arrays in (self.student.params, self.teacher.params, *kinds):
             arrays.update({name: to_device(array, device) for name, array in arrays.items()})
         self.projections = {pc: to_device(P, device) for pc, P in self.projections.items()}
         self.replicas = [self.student.replica() for _ in range(self.settings.batch)]
@@ -171,6 +180,7 @@ class _Run:
         for name, w in self.student.params.items():
             gradient = sum(found[name] for _, _, found in results) / s.batch
             adam_step(w, gradient, self.means[name], self.squares[name], pace, self.step)
+            self.averages[name] += max(ALPHA, 1 / self.step) * (w - self.averages[name])
         self._note(pace, np.mean([parts for _, parts, _ in results], axis=0))
 
     def _targets(self, x):
@@ -210,19 +220,24 @@ class _Run:
         self.log(record)
 
     def save_student(self, name):
-        """Write the student with its provenance, and return it."""
-        self.student.attrs["distillation"] = {
-            "settings": {**portable(self.settings), "steps": self.settings.steps},
-            "teacher_sha256": checkpoint.weights_hash(self.teacher),
-            "data": self.data,
-            "history": self.history[-1:],
+        """Write the student with the means of its weights and its provenance, and return it."""
+        student = self.student.replica()
+        student.params = self.averages
+        student.attrs = {
+            **self.student.attrs,
+            "distillation": {
+                "settings": {**portable(self.settings), "steps": self.settings.steps},
+                "teacher_sha256": checkpoint.weights_hash(self.teacher),
+                "data": self.data,
+                "history": self.history[-1:],
+            },
         }
-        checkpoint.save(self.student, self.folder / name)
-        return self.student
+        checkpoint.save(student, self.folder / name)
+        return student
 
     def _arrays(self):
         kinds = {"param": self.student.params, "mean": self.means, "square": self.squares}
-        kinds["projection"] = self.projections
+        kinds |= {"average": self.averages, "projection": self.projections}
         return {
             f"{kind}/{key}": to_host(array)
             for kind, arrays in kinds.items()
@@ -254,14 +269,13 @@ class _Run:
                 f"{path} was made with other settings for {', '.join(differing)}; "
                 "resume with the same ones or start a new run in another folder"
             )
-        kinds = {"param": {}, "mean": {}, "square": {}, "projection": {}}
+        kinds = {kind: {} for kind in ("param", "mean", "square", "average", "projection")}
         for name, values in arrays.items():
             kind, _, key = name.partition("/")
             kinds[kind][key] = values
         self.student.params = kinds["param"]
-        self.means, self.squares, self.projections = (
-            kinds[kind] for kind in ("mean", "square", "projection")
-        )
+        self.means, self.squares, self.averages = kinds["mean"], kinds["square"], kinds["average"]
+        self.projections = kinds["projection"]
         self.step, self.history = int(attrs["step"]), list(attrs["history"])
         self.sums = np.array(attrs["sums"])
         self.scales = {pc: tuple(pair) for pc, pair in attrs["scales"].items()}

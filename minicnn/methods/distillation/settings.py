@@ -52,7 +52,7 @@ class DistillSettings(Declared):
     fit: int = setting(
         count(), 128, "pieces from which the components and the start are found", group="search"
     )
-    gram_weight: float = setting(WEIGHT, 1.0, "of the Gram matrices in the loss", group="loss")
+    gram_weight: float = setting(WEIGHT, 4.0, "of the Gram matrices in the loss", group="loss")
     rate: float = setting(
         POSITIVE, 0.001, "highest rate, in units of each array's RMS", group="search"
     )

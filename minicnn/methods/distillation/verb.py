@@ -6,9 +6,9 @@ from pathlib import Path
 from minicnn.methods.distillation.settings import DistillSettings
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import FLAG, RunOptions, setting, settings_of
+from minicnn.storage.interrupts import INTERRUPTED
 from minicnn.terminal.report import Report
 
-INTERRUPTED = 130
 example = """
 minicnn distill pictures -o student --teacher vgg19.h5 --steps 2000
 minicnn distill pictures -o student --teacher vgg19.h5 --steps 4000 --resume
