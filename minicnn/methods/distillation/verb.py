@@ -10,8 +10,9 @@ from minicnn.storage.interrupts import INTERRUPTED
 from minicnn.terminal.report import Report
 
 example = """
-minicnn distill pictures -o student --teacher vgg19.h5 --steps 2000
-minicnn distill pictures -o student --teacher vgg19.h5 --steps 4000 --resume
+minicnn weights fetch vgg19
+minicnn demo
+minicnn distill minicnn-demo -o student --steps 100
 """
 
 

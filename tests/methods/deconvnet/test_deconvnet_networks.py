@@ -21,6 +21,7 @@ SIDES = {
     "alexnet": 83,
     "caffenet": 83,
     "alexnet-torchvision": 83,
+    "slimvgg": 24,
     "vgg16": 38,
     "vgg19": 38,
 }
