@@ -19,7 +19,7 @@ from minicnn.errors import MinicnnError
 LONGEST = 8  # times the shorter side, of what `centre` scales
 
 
-def resize(rgb, size):
+def resize(rgb, size, bilinear=False):
     """Resize a picture to `size` = (rows, columns), antialiased.
 
     Pillow's BICUBIC (Keys 1981, a = -0.5), which it widens to the source's pixels when shrinking.
@@ -31,6 +31,8 @@ def resize(rgb, size):
     rgb : uint8 or floating point (H, W, 3)
     size : pair of int
         At least 1 each.
+    bilinear : bool
+        By Pillow's BILINEAR instead, widened likewise.
 
     Returns
     -------
@@ -42,8 +44,10 @@ def resize(rgb, size):
     if rows < 1 or cols < 1:
         raise MinicnnError(f"cannot resize to {rows} x {cols} pixels; each side must be at least 1")
 
+    how = Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
+
     def resized(image):
-        return np.array(image.resize((cols, rows), Image.Resampling.BICUBIC))
+        return np.array(image.resize((cols, rows), how))
 
     if rgb.dtype == np.uint8:
         return resized(Image.fromarray(np.ascontiguousarray(rgb)))
@@ -60,11 +64,14 @@ def fit(rgb, size):
     _check_picture(rgb)
     if size < 1:
         raise MinicnnError(f"cannot fit a picture to {size} pixels; the size must be at least 1")
-    height, width = rgb.shape[:2]
-    long = max(height, width)
+    return resize(rgb, fitted_sides(rgb.shape, size))
+
+
+def fitted_sides(shape, size):
+    """Return the rows and columns to which `fit` resizes a picture of a shape (H, W, 3)."""
+    long = max(shape[:2])
     # round half up, in integers; a thin strip keeps a pixel
-    rows, cols = (max(1, (2 * side * int(size) + long) // (2 * long)) for side in (height, width))
-    return resize(rgb, (rows, cols))
+    return [max(1, (2 * side * int(size) + long) // (2 * long)) for side in shape[:2]]
 
 
 def centre(rgb, size):

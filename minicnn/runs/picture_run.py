@@ -111,11 +111,11 @@ def _make(verb, settings, outputs, report, files, weights):
 
 def check_memory(verb, job, settings, files=None) -> None:
     """Refuse a run that does not fit before it computes; only a large one is measured for it."""
-    room = memory.available()
-    if room is not None and job.outputs() > LARGE * room:
+    room, outputs = memory.available(), job.outputs()
+    if room is not None and outputs > LARGE * room:
         from minicnn.runs.estimate import option
 
-        option.refuse_unfit(verb, settings, files)
+        option.refuse_unfit(verb, settings, files, memory.HELD * outputs)
 
 
 def check_files(outputs, inputs, further=()) -> None:

@@ -48,7 +48,8 @@ def open_job(settings, files=None):
             tones(reader.path(role), read[role], "style")
     if settings.match_color or settings.preserve_color:
         tones(reader.path("content"), read["content"], "range of colours")
-    originals = {role: fit(read[role], side) for role, side in sides.items()}
+    fitted = row.fitted if row else fit
+    originals = {role: fitted(read[role], side) for role, side in sides.items()}
     masks = _masks(settings, reader, read, originals, net, style_layers)
     pictures = coloured(settings, originals)
     settings = replace(settings, scales=_scales(settings, pictures, net, layers, style_layers))
@@ -124,9 +125,10 @@ def _style_size(settings, row, size, shapes):
         )
     if row is None:
         return max(1, round(size * scale))
+    whole = int if settings.preset == "neural-style-pt" else math.ceil
     if settings.size:
-        return math.ceil(size * scale)
-    sides = [math.ceil(row.long_side(shape) * scale) for shape in shapes]
+        return whole(size * scale)
+    sides = [whole(row.long_side(shape) * scale) for shape in shapes]
     return sides[0] if len(set(sides)) == 1 else sides
 
 

@@ -14,7 +14,11 @@ seed is equations 2 and 4 to 8 of the lecture notes as printed; they give no num
 the weights are ours. gatys is the authors' PyTorch notebook, at its first size: (1000/C²) ·
 mean ΔG². deeptextures is their program of 2015, 1e9 · E_l; the content gives the size alone.
 neural-style pools with `ceil` and adds the gradient of the total variation without counting its
-value; a line search needs both.
+value; a line search needs both. neural-style-pt is the one that multiplies pictures by 255, as what
+derives from its later versions does; commit e3a099a, for one, still has the 256 of neural-style.
+
+Sizes are cut off where the programs cut them off, and pictures resampled bilinearly as there;
+Torch's own way of shrinking, in neural-style, is not Pillow's.
 
 A preset fixes the formulas; weights, layers, sizes and budgets of what it has can be changed. All
 were made for VGG-19. Other networks get their own layers, and no total variation unless a weight is
@@ -26,9 +30,11 @@ variation and the noise to start from are measured in the network's own units, a
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from minicnn.methods.network_defaults import FIVE_BLOCKS, Style, texture_layers
+from minicnn.pictures.arrays import fitted_sides, resize
 
 VGG_CONTENT = {"relu4_2": 1.0}
 VGG_STYLE = dict.fromkeys(FIVE_BLOCKS, 1.0)
@@ -49,6 +55,24 @@ class Preset(NamedTuple):
     ceil: bool = False  # max pooling lets a last window hang over the edge
     bounds: bool = False  # between the least and largest value of the style picture
     pairs: int | None = None  # that L-BFGS remembers
+    scaled: Callable | None = None  # (side, long side, its new length) -> new length; else rounded
+    bilinear: bool = False  # how pictures are resampled; else bicubically
+
+    def long_side(self, shape):
+        """Return the long side in pixels of a picture of `shape` (H, W, 3)."""
+        long, short = max(shape[:2]), min(shape[:2])
+        if self.side == "short":
+            return int(self.size * long / short)
+        return round(self.size * math.sqrt(long / short)) if self.side == "area" else self.size
+
+    def fitted(self, rgb, size):
+        """Return a picture with a long side of `size` pixels."""
+        long = max(rgb.shape[:2])
+        if self.scaled is None:
+            sides = fitted_sides(rgb.shape, size)
+        else:
+            sides = [max(1, int(self.scaled(side, long, size))) for side in rgb.shape[:2]]
+        return resize(rgb, sides, self.bilinear)
 
     def loss_on(self, network, own):
         """Return the loss on a network; `own` is the row that it has without a preset."""
@@ -58,11 +82,6 @@ class Preset(NamedTuple):
             return self.loss._replace(style_layers=texture_layers(network))
         layers = {name: getattr(own, name) for name in ("content_layers", "style_layers")}
         return self.loss._replace(**layers, tv_weight=0.0)
-
-    def long_side(self, shape):
-        """Return the long side in pixels that a picture of `shape` (H, W, 3) gets."""
-        aspect = max(shape[:2]) / min(shape[:2])
-        return round(self.size * {"long": 1, "short": aspect, "area": math.sqrt(aspect)}[self.side])
 
 
 PRESETS = {
@@ -78,6 +97,8 @@ PRESETS = {
         evaluations=500,
         side="short",
         init="content",
+        scaled=lambda side, long, size: -(-side * size // long),  # the long side is cut off
+        bilinear=True,
     ),
     "neural-style": Preset(
         Style(
@@ -87,11 +108,15 @@ PRESETS = {
         noise=1e-3,
         pixels=256.0,
         ceil=True,
+        scaled=lambda side, long, size: side / long * size,
+        bilinear=True,
     ),
     "neural-style-pt": Preset(
         Style(VGG_CONTENT, VGG_STYLE, 5.0, 100.0, 1e-3, pool="max", tv="absolute"),
         evaluations=1000,
         noise=1e-3,
+        scaled=lambda side, long, size: size / long * side,
+        bilinear=True,
     ),
     "deeptextures": Preset(
         Style({}, VGG_TEXTURE, 0.0, 1e9, 0.0, gram="gatys", pool="average"),

@@ -64,10 +64,14 @@ def out_of_memory(verb, settings, files, error: str) -> MinicnnError:
     return MinicnnError(f"{lack(error)}: {_need(found)}")
 
 
-def refuse_unfit(verb, settings, files=None) -> None:
-    """Raise `MinicnnError` for a search that does not fit, as far as short runs can tell."""
+def refuse_unfit(verb, settings, files, least) -> None:
+    """Raise `MinicnnError` for a search that does not fit: by short runs, or its `least` bytes."""
+    from minicnn.engine.memory import refuse_lack
+
     found = _measured(verb, settings, files)
-    if found and found.fits is False:
+    if found is None:
+        refuse_lack(least, "use a smaller size")
+    elif found.fits is False:
         raise MinicnnError(_need(found))
 
 

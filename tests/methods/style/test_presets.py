@@ -16,7 +16,7 @@ from minicnn.methods.style.verb import STYLE
 from minicnn.network import build
 from minicnn.network.layers import Conv2d
 from minicnn.network.network import Network
-from minicnn.pictures.arrays import preprocess
+from minicnn.pictures.arrays import preprocess, resize
 
 MEANS = (103.939, 116.779, 123.68)  # blue, green, red
 SHAPE = (41, 54)  # odd: rounding up and down differ at the poolings
@@ -227,7 +227,7 @@ def ready(files, preset, **changes):
     ("name", "size", "style_size", "evaluations", "init"),
     [
         ("seed", 512, 512, 500, "noise"),
-        ("gatys", 683, 819, 500, "content"),  # short sides 512
+        ("gatys", 682, 819, 500, "content"),  # short sides 512
         ("neural-style", 512, 512, 1000, "noise"),
         ("neural-style-pt", 512, 512, 1000, "noise"),
         ("deeptextures", 296, 324, 2000, "noise"),  # areas 256²
@@ -252,6 +252,36 @@ def test_several_styles_each_have_their_own_size(files):
     scaled = replace(settings, preset="neural-style", style_scale=0.501)
     filled = resolve(scaled, build.skeleton("vgg19"), (90, 120, 3), shapes)
     assert filled.style_size == 257  # rounded up, as there
+    scaled = replace(settings, preset="neural-style-pt", style_scale=0.501)
+    filled = resolve(scaled, build.skeleton("vgg19"), (90, 120, 3), shapes)
+    assert filled.style_size == 256  # cut off, as there
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "fitted"),
+    [
+        # rows and columns as the programs compute them: by int() of what stands behind
+        ("neural-style-pt", (1007, 1024, 3), (503, 512)),  # 512 / 1024 * 1007 = 503.5
+        ("neural-style-pt", (30, 187, 3), (82, 511)),  # 512 / 187 * 187 = 511.999...
+        ("neural-style", (30, 187, 3), (82, 512)),  # 187 / 187 * 512
+        ("neural-style", (1007, 1024, 3), (503, 512)),
+        ("gatys", (60, 80, 3), (512, 682)),  # 512 * 80 / 60 = 682.67
+        ("gatys", (1024, 999, 3), (524, 512)),  # 512 * 1024 / 999 = 524.8
+        ("seed", (1007, 1024, 3), (504, 512)),  # ours: rounded
+    ],
+)
+def test_sizes_are_those_of_the_programs(name, shape, fitted):
+    row = presets.PRESETS[name]
+    rgb = np.zeros(shape, np.uint8)
+    assert row.fitted(rgb, row.long_side(shape)).shape[:2] == fitted
+
+
+def test_pictures_are_resampled_as_by_the_programs(rng):
+    rgb = rng.integers(0, 256, (60, 80, 3), np.uint8)
+    there = Image.fromarray(rgb).resize((40, 30), Image.Resampling.BILINEAR)
+    for name in ("gatys", "neural-style-pt", "neural-style"):
+        assert np.array_equal(presets.PRESETS[name].fitted(rgb, 40), np.array(there))
+    assert np.array_equal(presets.PRESETS["seed"].fitted(rgb, 40), resize(rgb, (30, 40)))
 
 
 def test_pixels_pooling_and_noise(files):
