@@ -21,8 +21,8 @@ STRIP_BYTES = 4 << 20
 def strips(x, w_shape, size, *, stride, padding, dilation, groups):
     """Yield (n, rows, X) for every strip of the padded x (N, C, H, W).
 
-    n is the picture, `rows` a slice of p of the output rows, X its columns (groups, C/groups R S, p
-    Q). `w_shape` is (K, C / groups, R, S), `size` (P, Q).
+    n is the picture, `rows` a slice of p of the P output rows, and X (groups, C/groups R S, p Q)
+    their columns. `w_shape` is (K, C / groups, R, S), `size` (P, Q).
     """
     x_pad = pad(x, padding)
     for n in range(len(x)):
