@@ -36,6 +36,7 @@ class Verb:
     @staticmethod
     def open_job(settings, files=None):
         job = {"device": "cuda", "settings": settings, "net": None, "steps": 100, "pairs": 10}
+        job["taps"] = []
         return SimpleNamespace(**job, size=(settings.size, settings.size))
 
 
