@@ -1,6 +1,5 @@
 """Numbered pictures to scan: all those below a folder, or one split of an HDF5 file."""
 
-import copy
 import hashlib
 import os
 from itertools import groupby, islice
@@ -89,16 +88,6 @@ class PictureSet:
         for _, same in groupby(pictures, key=lambda rgb: rgb.shape):
             while batch := list(islice(same, BATCH)):
                 yield np.concatenate([preprocess(rgb, preprocessing) for rgb in batch])
-
-    def reopened(self):
-        """Return the same pictures with files of their own, for another process.
-
-        Two processes that read one open file move its place for each other.
-        """
-        twin = copy.copy(self)
-        if self._names is None:
-            twin._data = open_dataset(self.path, self.split)
-        return twin
 
     def fingerprint(self):
         """Return a hash that changes when pictures come, go or are replaced by larger ones."""

@@ -5,7 +5,6 @@ rounding is the same bit for bit whatever the batch, the workers, and what went 
 reads, decodes and looks at its pictures by itself: no worker ever waits for another.
 """
 
-import os
 import threading
 from collections import deque
 
@@ -121,7 +120,7 @@ class _Walk:
     def __init__(self, net, pictures, look, taps, size, group, device):
         self.pictures, self.look, self.taps = pictures, look, taps
         self.size, self.group, self.device = size, group, device
-        self.own, self.process = threading.local(), os.getpid()
+        self.own = threading.local()
         if device == "cpu":
             self.frozen = FrozenNetwork(net)
             self.frozen.transform(taps)
@@ -133,8 +132,6 @@ class _Walk:
 
     def __call__(self, numbers, argument):
         """Return what `look` makes of the pictures `numbers`, and which are broken."""
-        if self.process != os.getpid():
-            self.pictures, self.process = self.pictures.reopened(), os.getpid()
         found = [read_or_black(self.pictures, n, self.size) for n in numbers]
         broken = {n: why for n, (_, why) in zip(numbers, found, strict=True) if why}
         good = [i for i, n in enumerate(numbers) if n not in broken]

@@ -11,6 +11,7 @@ steps between go strip by strip. Kinds that take more have a smaller limit of pi
 import contextlib
 import ctypes
 import io
+import logging
 import os
 import re
 import stat
@@ -49,7 +50,9 @@ _MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")  # of a JPEG, but those insid
 _START_OF_SCAN, _END = 0xDA, 0xD9
 _one_at_a_time = threading.RLock()
 
-with contextlib.suppress(OSError, AttributeError):  # libtiff writes to stderr by itself
+# Pillow's logger and libtiff would write to stderr by themselves
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+with contextlib.suppress(OSError, AttributeError):
     for _name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
         getattr(ctypes.CDLL(Image.core.__file__), _name)(None)
 

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from picture_files import png
+from picture_files import png, tiff
 from PIL import Image
 
 from minicnn.errors import MinicnnError
@@ -95,3 +95,13 @@ def test_libtiff_says_nothing_by_itself(tmp_path, rng, capfd, compression):
     with contextlib.suppress(MinicnnError):
         reader.load_image(tmp_path / "x.tif")
     assert capfd.readouterr().err == ""
+
+
+def test_pillow_logs_nothing(tmp_path):
+    """In a process of its own: here the tests' handler takes what is logged."""
+    tiff(tmp_path / "x.tif", np.zeros((4, 4, 8), np.uint16))
+    program = f"from minicnn.pictures import load_image; load_image({str(tmp_path / 'x.tif')!r})"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert told.returncode == 1
+    assert told.stderr.startswith("Traceback")
+    assert "MinicnnError" in told.stderr
