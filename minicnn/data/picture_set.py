@@ -92,7 +92,7 @@ class PictureSet:
     def fingerprint(self):
         """Return a hash that changes when pictures come, go or are replaced by larger ones."""
         if self._names is None:
-            return self._data.fingerprint()
+            return self._data.thinned(len(self)).fingerprint()
         digest = hashlib.sha256()
         for at in self._chosen:
             size = self._data.files[at].stat().st_size

@@ -5,6 +5,7 @@ from picture_files import write_folder, write_hdf5
 from PIL import Image
 
 from minicnn.data.datasets import open_dataset
+from minicnn.data.picture_set import PictureSet
 from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import centre
 
@@ -28,6 +29,15 @@ def test_hdf5(tmp_path, rng):
     assert data.labels.tolist() == [0, 1, 0]
     assert np.array_equal(data.picture(2), open_dataset(path, "train").picture(2))
     assert open_dataset(path, "val").fingerprint() != data.fingerprint()
+
+
+def test_a_limited_set_is_another_set(tmp_path, rng):
+    """So a scan of the first few is not taken for one of as many that are spread."""
+    path = write_hdf5(tmp_path / "data.h5", rng, {"val": 5})
+    whole, few = PictureSet(path), PictureSet(path, limit=3)
+    assert [few.name(i) for i in range(3)] == ["val/0 cat", "val/2 cat", "val/4 cat"]
+    assert whole.fingerprint() == open_dataset(path, "val").fingerprint() != few.fingerprint()
+    assert few.fingerprint() == open_dataset(path, "val").thinned(3).fingerprint()
 
 
 def test_pictures_keep_their_order_and_colours(tmp_path):
