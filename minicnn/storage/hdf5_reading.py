@@ -22,7 +22,7 @@ STARTS = (0, 512, 1024, 2048)  # where the signature may stand
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
 INFLATION = 1032  # bytes that DEFLATE can make of one
 CHECKSUM = 4  # bytes
-OBJECT = 10  # steps that a visit to an object costs
+OBJECT = 20  # steps that a visit to an object costs
 
 
 def is_hdf5(head: bytes) -> bool:

@@ -330,9 +330,9 @@ def test_a_heap_of_texts_on_which_libhdf5_hangs(tmp_path):
     ("data", "message"),
     [
         (b"\x0a\xff\xff\xff\xff\x0f", "4294967295 bytes are due where 0 are left"),
-        (b"\x0a" + b"\xff" * 12, "more than ten bytes"),
+        (b"\x0a" + b"\xff" * 12, "a number without an end"),
         (b"\x0b", "wire type 3"),
-        (b"\xa2\x06\x80", "1 bytes are due where 0 are left"),
+        (b"\xa2\x06\x80", "a number without an end"),
         (write.field(100, write.field(1, "x")), "no layers with arrays"),
         (write.field(1, "x"), "no layers"),
         (
