@@ -45,7 +45,7 @@ class ConvCache(NamedTuple):
 
 
 class Layer:
-    """What every layer has; the defaults are those of an element-wise layer without parameters."""
+    """What layers share; each adds `forward` and `backward`. By default there are no parameters."""
 
     kernel: ClassVar = 1
     stride: ClassVar = 1

@@ -6,8 +6,9 @@
     >>> conv1_1.out_shape((3, 224, 224)), MaxPool2d().out_shape((64, 224, 224))
     ((64, 224, 224), (64, 112, 112))
 
-`layer` says what the methods take and return. All other layers are in `further_layers`, with the
-same methods, and can be imported from here.
+conv3_1 is the first convolution of the third block, relu3_1 the ReLU behind it, pool3 the end of
+the block. `layer` says what the methods take and return. All other layers are in `further_layers`,
+with the same methods, and can be imported from here.
 """
 # ruff: noqa: D102, F401 - `layer` describes the methods; the names of all layers are here
 
@@ -83,7 +84,7 @@ class ReLU(Layer):
 
 @dataclass(frozen=True)
 class MaxPool2d(Pool2d):
-    """`ops.maxpool2d`; the cache has the switches."""
+    """`ops.maxpool2d`, 2 x 2 windows by default; the cache has the switches."""
 
     def forward(self, x, params, mode):
         y, cache = maxpool2d.forward(x, self.kernel, **self.windows)
@@ -91,5 +92,5 @@ class MaxPool2d(Pool2d):
 
     def backward(self, dy, cache, params, rule):
         if rule.rectify_first and rule.relu != "gradient":
-            dy = relu.backward(dy, None, "deconvnet")
-        return unpool.unpool(dy, cache, overlap=rule.overlap)  # "sum": maxpool2d.backward
+            dy = relu.backward(dy, None, "deconvnet")  # max(dy, 0) reads no cache
+        return unpool.unpool(dy, cache, overlap=rule.overlap)  # by "sum" it is maxpool2d.backward

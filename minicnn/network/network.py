@@ -10,7 +10,9 @@ layer l and J a number that depends on some of them, the chain rule over this gr
 
 where dys[l] is what the caller feeds in at l: the derivative of J by y_l alone, as if nothing
 read it. From the last layer to the first, every dJ/dy_m is complete when it is asked for; the end
-is dJ/dx, since the picture x is the output called "input".
+is dJ/dx, since the picture x is the output called "input". For a list of layers that is
+
+    g = 0; for each layer l from the last: g = g + dys[l] where there is one; g = l.backward(g)
 """
 
 from minicnn.errors import MinicnnError
@@ -21,7 +23,10 @@ from minicnn.ops import conv2d
 
 
 class Network(Facts):
-    """Layers, parameters, and the caches of the last forward pass. `Facts` has what follows.
+    """Layers, parameters, and the caches of the last forward pass (masks, switches, shapes).
+
+    `Facts` adds what follows from the layers: `find`, `own_params`, `checked_gradient`, and
+    `gradients`, those of the parameters.
 
     Parameters
     ----------
@@ -82,8 +87,8 @@ class Network(Facts):
         Returns
         -------
         dict
-            {name: array (N, C, H, W)}. The arrays are the network's own until `backward` is done:
-            read them, do not write into them.
+            {name: array (N, C, H, W)}. Until `backward` is done the arrays are the network's own:
+            read them, do not write into them. With keep=False they are the caller's.
 
         Raises
         ------
@@ -124,7 +129,7 @@ class Network(Facts):
         overlap: str = "sum",
         rectify_first: bool = False,
     ):
-        """Pass gradients down to the picture.
+        """Pass gradients down to the picture; the parameters stay as they are, and get none.
 
         Parameters
         ----------

@@ -6,7 +6,10 @@ dF    = 2 c (F - P)
   mean      c = 1 / (C·M)          the default; M = H·W positions, C channels
   sum       c = 1                  the lecture notes
   half-sum  c = 1/2                Gatys et al. 2015, arXiv 1508.06576
-  relative  c = 1 / Σ P²           Mahendran & Vedaldi 2014, arXiv 1412.0035
+  relative  c = 1 / Σ P²           Mahendran & Vedaldi 2014, arXiv 1412.0035; of several pictures
+                                   their mean Σ P²
+
+Equation numbers are those of the lecture notes; `methods/README.md` has their list.
 """
 
 from minicnn.objectives.layer_losses import LayerLoss, sum_squares

@@ -4,13 +4,14 @@
     value = c · Σ (G/M - A)²            A = G_style / M_style, the target
     dF    = (4 c / M) (G/M - A) F
 
-      mean      c = 1 / C⁴             the default here; neural-style: mean square of G/(C·M)
-      gatys     c = 1 / (4 C²)         E_l = 1/(4 C² M²) Σ (G - G_style)², Gatys et al. 2015; what
-                `minicnn style` takes for minivgg
-      lecture   c = 1 / 4              equation 6 as printed, without 1/C² (their 1/N²)
+      mean      c = 1 / C⁴             the mean square of G/(C·M), as in the program neural-style
+      gatys     c = 1 / (4 C²)         E_l = 1/(4 C² M²) Σ (G - G_style)², Gatys et al. 2015
+      lecture   c = 1 / 4              equation 6 as printed, which leaves out the 1/C² of the paper
 
-The gradient: with D = G/M - A, d value = 2 c Σ D · dG/M and dG = dF Fᵀ + F dFᵀ. As D is symmetric,
-both parts of dG give the same, Σ D · (dF Fᵀ) = Σ (D F) · dF. So dF is 2 · 2 c / M · D F.
+The gradient, with D = G/M - A, which is symmetric, and · entry by entry, for a small change δF:
+
+    δvalue = 2 c Σ D · δD,  δD = (δF Fᵀ + F δFᵀ) / M
+    Σ D · (δF Fᵀ) = Σ (D F) · δF = Σ D · (F δFᵀ)       so δvalue = (4 c / M) Σ (D F) · δF
 
 Every Gram is divided by its own number of positions before it is compared, so a style picture
 may have another size than the generated one; for equal sizes this is the published formula.
@@ -49,7 +50,7 @@ def gram(f):
 def mean_gram(f):
     """Gram matrix divided by the number of positions, G / M: the target of a style loss."""
     g = gram(f)
-    g *= f.shape[1] / f[0].size
+    g *= f.shape[1] / f[0].size  # 1 / M
     return g
 
 
@@ -94,7 +95,7 @@ class GramStyleLoss(LayerLoss):
     normalisation : {"mean", "gatys", "lecture"}
     """
 
-    only_grams = True  # nothing else is read of the activations, see `channel_product`
+    only_grams = True  # nothing else is read of activations: the engine may form S F part by part
 
     def __init__(self, targets, layer_weights=None, normalisation="mean"):
         row = row_of(STYLE, normalisation, "style")

@@ -1,11 +1,12 @@
 """Losses of named layers: a weighted sum with one term a layer.
 
-    L({l: f_l})  = Σ_l λ_l · term_l(f_l)             dL/df_l = λ_l · dterm_l/df_l
+    L({l: f_l})  = w Σ_l λ_l c_l · d_l(f_l)          dL/df_l = w λ_l c_l · dd_l/df_l
 
 Such an objective maps activations {l: f_l}, each (N, C, H, W), to (value, {l: df_l}). It knows no
-network: what it returns is what `Network.backward` takes. Values are summed in float64; gradients
-have the dtype and memory layout of f. The pictures of a batch are independent: their values are
-added, so each gradient is what the picture would get alone.
+network: what it returns is what `Network.backward` takes. d_l is a distance, c_l its normalisation,
+λ_l the weight of the layer, w that of the loss; `term` gets w λ_l c_l as one `factor`. Values are
+summed in float64; gradients have the dtype and memory layout of f, (N, C, H, W) or channels last.
+The values of the pictures of a batch are added: a picture has the gradient that it has alone.
 """
 
 import numpy as np
@@ -42,7 +43,7 @@ class LayerLoss:
         report : dict, optional
             Gets layer name -> weighted value of that layer.
         term : callable, optional
-            `self.term`, or one that does the same in another way.
+            `self.term`, or one that does the same in another way, as the engine has.
         """
         total, gradients = 0.0, {}
         for name, layer_weight in self.weights.items():
@@ -57,7 +58,7 @@ class LayerLoss:
 
 
 def sum_squares(a):
-    """Sum of squares in float64: exact to about 1e-15, without a float64 copy of the array."""
+    """Sum of squares in float64, without a float64 copy; on a GPU of squares in the dtype of a."""
     xp = array_module(a)
     if xp is not np:
         return float(xp.sum(xp.square(a), dtype=xp.float64))

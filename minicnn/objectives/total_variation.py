@@ -1,4 +1,4 @@
-"""Total variation of a picture, the prior that keeps it smooth.
+"""Total variation of a picture: a prior, that is a term that no network sees. It keeps x smooth.
 
     down[c,i,j]  = x[c,i+1,j] - x[c,i,j]      0 in the last row
     right[c,i,j] = x[c,i,j+1] - x[c,i,j]      0 in the last column
@@ -8,10 +8,8 @@
 
 Each difference d hands 2 k d to the later of its two pixels and -2 k d to the other: that is Dᵀ.
 
-Equation 3 of the lecture notes takes the neighbour from the generated picture and the pixel from
-the content picture, a_(G)[i,j+1] - a_(C)[i,j]. That is no variation of either picture: the content
-picture itself would not be its own smoothest copy. We follow the paper (Mahendran & Vedaldi 2014,
-arXiv 1412.0035, section 3), where both belong to the generated picture.
+Both pixels of a difference are of the generated picture (Mahendran & Vedaldi 2014, arXiv 1412.0035,
+section 3). Equation 3 of the lecture notes takes one of them from the content picture.
 """
 
 from minicnn.backend import array_module
@@ -19,7 +17,7 @@ from minicnn.errors import MinicnnError
 
 
 def tv(x, normalisation="mean"):
-    """Total variation with beta = 2, the mean (or sum) of all squared neighbour differences.
+    """Sum of the squared differences of neighbours, over C·H·W with "mean".
 
     Examples
     --------
@@ -52,7 +50,7 @@ def differences_adjoint(down, right, x):
 
 
 def sum_squares(a):
-    """Sum of squares in float64."""
+    """Sum in float64 of the squares, which have the dtype of a."""
     xp = array_module(a)
     return float(xp.sum(xp.square(a), dtype=xp.float64))
 
@@ -82,6 +80,6 @@ class PixelTV:
 
     def __call__(self, x):
         """Return (value, dx) of x (N, C, H, W)."""
-        value, dx = self.variation(x * self.unit)
+        value, dx = self.variation(x * self.unit)  # the mean colour drops out of differences
         dx *= self.unit
         return value, dx

@@ -53,7 +53,8 @@ class WeightedSum:
         dacts : dict, layer name -> gradient
         dx : gradient of the priors, or None where there is no prior
         """
-        total, dacts, dx, report = 0.0, {}, None, {} if report is None else report
+        total, dacts, dx = 0.0, {}, None
+        report = {} if report is None else report
         for name, (weight, objective) in self.objectives.items():
             parts = {}
             value, gradients = self.evaluate(objective, acts, weight, parts)
@@ -72,7 +73,7 @@ class WeightedSum:
         return total, dacts, dx
 
     def evaluate(self, objective, acts, weight, report):
-        """Return (weight · value, {layer: weight · gradient}) of one objective."""
+        """Return (weight · value, {layer: weight · gradient}); the engine has another way."""
         return objective(acts, weight, report)
 
 
@@ -86,7 +87,7 @@ class PictureFunction(Protocol):
 
 
 class ImageFunction:
-    """Function of a picture, fun(x) -> (value, gradient), from a weighted sum and a network.
+    """The `PictureFunction` of a weighted sum and a network, fun(x) -> (value, gradient).
 
     Parameters
     ----------

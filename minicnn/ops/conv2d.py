@@ -11,11 +11,13 @@ w of (K, C R S) and dy of (K, P Q):
 
     y = w X + b        dX = wᵀ dy,  dx = col2im(dX)        dw = dy Xᵀ,  db = dy 1
 
-For a matrix product these are the only derivatives whose shapes fit. With G groups there are G
-such products, one for each K/G output and C/G input channels; all are one stack of matrices below.
+since y = w X gives Σ dy · (dw X) = Σ (dy Xᵀ) · dw, and likewise for X; the 1 is a column of ones.
+dw and db are summed over the pictures. With G groups there are G such products, each with K/G
+outputs and C/G inputs of its own; all are one stack of matrices below.
 
 `backward_data` is also the transposed convolution (Dumoulin & Visin 2016, arXiv 1603.07285):
-the same matrix wᵀ, whatever dy is. `column_strips` makes X for some output rows at a time.
+the same matrix wᵀ, whatever dy is. `column_strips` makes X for p output rows at a time: all of X
+would take R S times the memory of x. In shapes C/G R S means (C/G) · R · S.
 """
 
 from minicnn.backend import array_module
@@ -54,7 +56,7 @@ def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
     wg = w.reshape(G, K // G, -1)  # (G, K/G, C/G R S)
     xp = array_module(x)
     y = xp.empty((x.shape[0], K, P, Q), x.dtype)
-    for n, rows, X in strips(x, w.shape, (P, Q), **windows):  # X (G, C/G R S, p Q)
+    for n, rows, X in strips(x, w.shape, (P, Q), **windows):  # X = im2col, (G, C/G R S, p Q)
         y[n, :, rows] = xp.matmul(wg, X).reshape(K, -1, Q)  # (G, K/G, p Q) -> (K, p, Q)
     if b is not None:
         y += b[:, None, None]  # (K, 1, 1)
@@ -81,7 +83,7 @@ def backward_data(dy, w, x_shape, *, stride=1, padding=0, dilation=1, groups=1):
     xp = array_module(dy)
     dx_pad = xp.zeros((N, C, H + 2 * beyond_rows, W + 2 * beyond_cols), dy.dtype)
     for n in range(N):
-        for rows in row_strips(dy, w.shape, size, groups):
+        for rows in row_strips(dy, w.shape, size, groups):  # p rows, as in `strips`
             dyg = dy[n, :, rows].reshape(G, K // G, -1)  # (K, p, Q) -> (G, K/G, p Q)
             dX = xp.matmul(wt, dyg)  # (G, C/G R S, p Q)
             dX = dX.reshape(1, C, R, S, -1, size[1])  # (1, C, R, S, p, Q)

@@ -4,9 +4,11 @@
     col2im   dx_pad[n, c, i, j]      = sum of dcols[n, c, r, s, p, q] over all (r, s, p, q)
                                        with p u + r d = i and q v + s e = j
 
-(u, v) is the stride and (d, e) the dilation, as (rows, columns); x_pad is x with `padding` zeros
-around it. Windows of 2 x 2 on a picture of 3 x 3: row (r, s) of the matrix is the picture as
-element (r, s) of the windows sees it, column (p, q) is the window at (p, q).
+x (N, C, H, W): pictures, channels, rows, columns. A window has R x S pixels, and P x Q windows fit;
+a small letter is an index that runs over its large one. (u, v) is the stride and (d, e) the
+dilation, as (rows, columns); x_pad is x with `padding` zeros around it. Windows of 2 x 2 on a
+picture of 3 x 3: row (r, s) of the matrix is the picture as element (r, s) of the windows sees it,
+column (p, q) is the window at (p, q).
 
     a b c        (0, 0)  a b d e        with dilation 2 a window       (0, 0)  a
     d e f        (0, 1)  b c e f        leaves out every other row     (0, 1)  c
@@ -84,8 +86,8 @@ def add_columns(dx_pad, cols, *, stride=1, dilation=1):
             seen += cols[:, :, r, s]
 
 
-def _seen(r, s, P, Q, u, v):
-    """Index of the pixels, in all P x Q windows, that lie r rows and s columns into the window."""
-    rows = slice(r, r + u * (P - 1) + 1, u)
-    columns = slice(s, s + v * (Q - 1) + 1, v)
+def _seen(down, right, P, Q, u, v):
+    """Index of the pixels, in all P x Q windows, so many rows and columns into the window."""
+    rows = slice(down, down + u * (P - 1) + 1, u)
+    columns = slice(right, right + v * (Q - 1) + 1, v)
     return slice(None), slice(None), rows, columns

@@ -87,7 +87,8 @@ def backward(dy, cache):
         return launch.unpool(dy, *cache)
     zeros = array_module(dy).zeros_like(dy, shape=x_shape)
     dx_pad = pad_for(zeros, dy.shape[2:], kernel, stride, padding, 0)
-    # from the last element to the first, a pixel meets the windows that hold it in row-major order
+    # from the last element to the first: a pixel adds up its windows in row-major order, as the
+    # CUDA kernel does, to the same bits
     for index, seen in reversed(list(elements(dy.shape[2:], kernel, stride))):
         dx_seen = dx_pad[seen]  # (N, C, P, Q), a view
         dx_seen += dy * (switches == index)

@@ -21,7 +21,7 @@ made. Here it is diagonal: entry (i, i) is 1 where x[i] > 0, else 0.
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 
-RULES = {
+RULES = {  # xp: numpy or cupy, whichever the arrays belong to
     "gradient": lambda xp, dy, positive: dy * positive,
     "deconvnet": lambda xp, dy, positive: xp.maximum(dy, 0),
     "guided": lambda xp, dy, positive: xp.maximum(dy, 0) * positive,

@@ -2,7 +2,7 @@
 
     J(x) = w_content · Σ_l λ_l c_l Σ (F_l - P_l)²          `objectives.content`
          + w_style   · Σ_l λ_l c_l Σ (G_l / M_l - A_l)²    `objectives.gram`
-         + w_tv      · TV(x), of x in pixels 0..1          `objectives.total_variation`
+         + w_tv      · TV(x), for tv="mean" of x in 0..1   `objectives.total_variation`
 
     dJ/dx = backward({l: dJ/dF_l}) + w_tv · dTV/dx         `Network.backward`
 
@@ -100,18 +100,20 @@ def style_objective(
     styles = list(style) if isinstance(style, list | tuple) else [style]
     check_counts(len(styles), blend, content_masks, style_masks)
     how = replace(evaluation or select.Evaluation(), **old)
-    evaluator = select.evaluator_of(net, how)  # forward and backward as `net` has them, faster
+    # net.forward and net.backward themselves with engine="explicit", else the same numbers faster
+    evaluator = select.evaluator_of(net, how)
 
-    terms = {}
+    objectives = {}  # name -> (weight, objective)
     if content_weight:
         weights = select.layer_weights(content_layers)  # {l: λ_l}
         P = evaluator.forward(content, list(weights), keep=False)
-        terms["content"] = (content_weight, ContentLoss(P, weights, content_loss))
+        objectives["content"] = (content_weight, ContentLoss(P, weights, content_loss))
     if style_weight:
         masks = (content_masks, style_masks)
         loss = style_loss(net, evaluator, content, styles, style_layers, gram, blend, masks)
-        terms["style"] = (style_weight, loss)
-    J = WeightedSum(terms, {"tv": (tv_weight, TV[tv](grey_level(net, content)))})
+        objectives["style"] = (style_weight, loss)
+    J = WeightedSum(objectives, {"tv": (tv_weight, TV[tv](grey_level(net, content)))})
 
-    compiled = select.device_function(J, net, content, how)
-    return compiled or select.image_function(J, evaluator, how.threads)  # x -> (J, dJ/dx)
+    compiled = select.device_function(J, net, content, how)  # J compiled for a GPU, or None
+    # else x -> (J, dJ/dx) by evaluator.forward, J and evaluator.backward
+    return compiled or select.image_function(J, evaluator, how.threads)

@@ -1,9 +1,9 @@
 """Neural style transfer: the content of one picture in the style of another.
 
 `loss` has the formula of what is minimised, J. x starts as the content picture, as noise or as a
-given picture and is changed until J is small; the network stays fixed. What a network sees at once
-is a certain number of pixels: a small picture gets the large strokes. So that is done at a small
-size first, then at twice the size from there, up to the full one.
+given picture and is changed until J is small; the network stays fixed. A unit sees a fixed number
+of pixels: in a small picture it sees larger parts, and paints larger strokes. So content and style
+are halved some times. Each size has targets of its own, and starts where the one before has ended.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,17 +13,10 @@ import numpy as np
 
 from minicnn.backend import to_device, to_host
 from minicnn.engine.select import Evaluation
-from minicnn.methods.style import masks as style_masks
 from minicnn.methods.style.loss import style_objective
+from minicnn.methods.style.masks import resized
 from minicnn.methods.style.settings import STARTS
-from minicnn.pictures.arrays import (
-    fit,
-    grey_level,
-    picture,
-    preprocess,
-    resampled,
-    resize,
-)
+from minicnn.pictures.arrays import fit, grey_level, picture, preprocess, resampled, resize
 from minicnn.pictures.colours import luminance, with_luminance
 from minicnn.pictures.histograms import match_histogram
 from minicnn.runs.inputs import NOISE, noise
@@ -41,7 +34,7 @@ class StyleJob(SearchJob):
     pictures : dict, "content", "style", "style1", ... -> uint8 (H, W, 3) as the network sees them
     originals : dict, the same with the colours of the files
     content_masks, style_masks : list of float32 (H, W), values 0..1, one a style; or None
-    row : the preset's, see `presets`; or None
+    row : the preset, a row of `presets`; or None
     """
 
     content: np.ndarray
@@ -67,7 +60,7 @@ class StyleJob(SearchJob):
 
     @property
     def pairs(self):
-        """Pairs that the L-BFGS methods remember."""
+        """Pairs (step, change of the gradient) that the L-BFGS methods remember."""
         return (self.row and self.row.pairs) or SearchJob.pairs
 
     def run(self, callback=None):
@@ -75,6 +68,7 @@ class StyleJob(SearchJob):
         reached = {}
         runs = [(n, partial(_run_stage, stage, n, reached)) for n, stage in self.stages()]
         last = summary([outcome.result for outcome in run_all(runs, callback)])
+        # after Ctrl-C the last x may have a smaller size
         last = replace(last, x=resampled(last.x, self.size, self.net))
         return Outcome(self.snapshot(last.x), last)
 
@@ -131,13 +125,13 @@ class StyleJob(SearchJob):
 def _run_stage(job, iterations, reached, callback):
     """Minimise at one size, from the x that the size before has `reached`, if there was one."""
     start = job.start
-    if "x" in reached:
+    if "x" in reached:  # enlarged as a picture of whole grey levels 0..255
         start = resampled(reached["x"], start.shape[2:], job.net)
-    result = search(
+    result = search(  # by L-BFGS: asks function(x) for value and gradient, and steps
         job.settings,
         job.function(),
         start,
-        grey_level(job.net, start),
+        grey_level(job.net, start),  # the unit of a learning rate
         iterations=iterations,
         callback=callback,
         **job.search_options(),
@@ -147,23 +141,23 @@ def _run_stage(job, iterations, reached, callback):
 
 
 def halved_side(side, times):
-    """Return 1/2, 1/4, ... of a side in pixels."""
+    """Return a side in pixels halved so many times."""
     return max(1, round(side / 2**times))
 
 
 def halved(job, times):
-    """Return the job at 1/2, 1/4, ... of the size of its pictures."""
+    """Return the job with all its pictures halved so many times."""
     attrs = job.net.attrs["preprocess"]
     small = [fit(rgb, halved_side(max(rgb.shape[:2]), times)) for rgb in job.pictures.values()]
-    content, *styles = (preprocess(rgb, attrs) for rgb in small)
+    content, *styles = (preprocess(rgb, attrs) for rgb in small)  # in the order of `pictures`
+    # the smallest size alone starts there
     start = start_of(job.settings, job.net, content, to_host(job.start), job.row)
     content, start, *styles = (to_device(a, job.device) for a in (content, start, *styles))
     masks = {}
     for kind, owners in (("content_masks", [content] * len(styles)), ("style_masks", styles)):
         if (given := getattr(job, kind)) is not None:
             masks[kind] = [
-                style_masks.resized(mask, x.shape[2:])
-                for mask, x in zip(given, owners, strict=True)
+                resized(mask, x.shape[2:]) for mask, x in zip(given, owners, strict=True)
             ]
     return replace(job, content=content, styles=styles, start=start, **masks)
 
@@ -175,7 +169,7 @@ def start_of(settings, net, content, given, row):
     """
     if settings.init == "content":
         return content
-    if settings.init not in STARTS:
+    if settings.init not in STARTS:  # the file of a picture
         return resampled(given, content.shape[2:], net)
     levels = row.noise / grey_level(net, content) if row and row.noise else NOISE
     drawn = noise(net, content.shape, settings.seed, levels=levels)
