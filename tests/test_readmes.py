@@ -1,5 +1,6 @@
-"""Every code block of every README runs as it stands, and every link leads to a file."""
+"""Every code block of every README runs as it stands; every link and name leads somewhere."""
 
+import importlib
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ READMES = sorted(
     for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.rglob("*/README.md")]
     if not any(part.startswith(".") or part in ("build", "runs_out") for part in path.parts)
 )
+PROJECT = [ROOT / name for name in ("minicnn", "tests", "tools", "benchmarks", "setup.py")]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # a word of a block that cannot run here -> why
 NOT_HERE = {
@@ -108,6 +110,41 @@ def test_links_lead_somewhere(readme):
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if not target.startswith(("http:", "https:", "mailto:")):
             assert ((ROOT / readme).parent / target).exists(), target
+
+
+PAGES = [*READMES, Path("minicnn/ops/TRAINING.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_files_that_a_page_names_are_there(page):
+    folders = [(ROOT / page).parent, ROOT, ROOT / "minicnn", ROOT / "tests"]
+    for name in re.findall(r"`([\w./]+\.(?:py|cu|h))`", (ROOT / page).read_text()):
+        if "/" in name:
+            assert any((folder / name).exists() for folder in folders), name
+        else:
+            assert any(f.name == name or next(f.rglob(name), None) for f in PROJECT), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_functions_that_a_page_names_are_there(page):
+    rooms = "|".join(path.parent.name for path in (ROOT / "minicnn").glob("*/__init__.py"))
+    for name in re.findall(rf"`(?:minicnn\.)?((?:{rooms})\.[\w.]*\w)`", (ROOT / page).read_text()):
+        if not name.endswith(".py"):
+            assert found(name), name
+
+
+def found(name):
+    """Whether a dotted name below `minicnn` is a module, or is in one."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            value = importlib.import_module(".".join(["minicnn", *parts[:count]]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:]:
+            value = getattr(value, part, None)
+        return value is not None
+    return False
 
 
 def test_the_readme_is_short():
