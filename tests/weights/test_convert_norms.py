@@ -412,6 +412,36 @@ def test_matconvnet_stores_deviations(form, tmp_path):
         convert_file(tmp_path / "a.mat", "vgg19")
 
 
+@pytest.mark.parametrize("branch", [False, True])
+def test_a_dagnn_tells_which_parameters_are_a_normalisation(branch, tmp_path):
+    """As bnorm1_g, bnorm1_b, bnorm1_m; a branch takes the output of another layer than the last."""
+    from scipy.io import savemat
+
+    trained, layers, params, before = Trained(), [], [], "input"
+
+    def add(name, kind, source, arrays, names):
+        layers.append({"name": name, "type": f"dagnn.{kind}", "inputs": write.cell([source]),
+                       "outputs": write.cell([f"{name}_x"]), "params": write.cell(names)})  # fmt: skip
+        params.extend(zip(names, arrays, strict=True))
+        return f"{name}_x"
+
+    for i, (name, *arrays) in enumerate(
+        write.matlab_weights(trained.layers, {"fc6": (5, 6, 6)}), start=1
+    ):
+        before = source = add(name, "Conv", before, arrays, [f"w{i}", f"w{i}_b"])
+        if branch:
+            add(f"side{i}", "ReLU", source, [], [])
+        if name in trained.norms:
+            names = [f"bnorm{i}_{end}" for end in "gbm"]
+            before = add(f"bnorm{i}", "BatchNorm", source, moments(trained, name), names)
+    row = write.struct_row([{"name": name, "value": value} for name, value in params])
+    savemat(tmp_path / "a.mat", {"net": {"params": row, "layers": write.struct_row(layers)}})
+    found = convert_file(tmp_path / "a.mat", "vgg19", fold=True)
+    same(found, trained.expected(EPS))
+    with pytest.raises(MinicnnError, match=r"batch normalisations .*--fold"):
+        convert_file(tmp_path / "a.mat", "vgg19")
+
+
 # --- our own
 
 
