@@ -22,7 +22,7 @@ PREPROCESS = {
 }
 
 
-def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=None):
+def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=None, order=None):
     """Make a network of a foreign weight file.
 
     A file without the classifier, as those for style transfer are, gives the network up to the
@@ -42,6 +42,8 @@ def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=
         The last layer that is wanted; all behind it is left out.
     preprocess : {"caffe", "torchvision", "rgb-mean"}, optional
         How pictures are prepared; by default as the names of the layers tell.
+    order : {"theano", "tensorflow"}, optional
+        On which of the two Keras trained the weights, where the file does not say it.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=
     wanted = build.skeleton(network, last=until)
     if preprocess not in (None, *PREPROCESS):
         raise MinicnnError(f"no preprocessing {preprocess!r}; use {', '.join(PREPROCESS)}")
-    foreign, folded, notes = formats.read(path), {}, []
+    foreign, folded, notes = formats.read(path, order), {}, []
     if fold:
         foreign, folded = _folded(foreign, eps, path)
         notes += _about(folded, eps)

@@ -109,8 +109,11 @@ def channels_last(layers, maps):
     return found
 
 
-def keras2(path, layers, *, root="", old=False):
-    """`save_weights` of Keras 2, a whole model under "model_weights", or Keras Applications."""
+def keras2(path, layers, *, root="", old=False, scope="{}"):
+    """`save_weights` of Keras 2, a whole model under "model_weights", or Keras Applications.
+
+    Variables of the second model of a process have another `scope` than the layer's name.
+    """
     with h5py.File(path, "w") as file:
         group = file.create_group(root) if root else file
         group.attrs["layer_names"] = [name.encode() for name in layers]
@@ -120,11 +123,26 @@ def keras2(path, layers, *, root="", old=False):
             own = group.create_group(name)
             names = [f"{name}_W_1:0", f"{name}_b_1:0"]
             if not old:
-                names = [f"{name}/kernel:0", f"{name}/bias:0"]
+                names = [f"{scope.format(name)}/kernel:0", f"{scope.format(name)}/bias:0"]
             own.attrs["weight_names"] = [n.encode() for n in names]
             own[names[0]], own[names[1]] = hwio(weight), bias
         if root:
             file["optimizer_weights/iteration:0"] = 3
+
+
+def keras_theano(path, layers, version, turned):
+    """Keras 0 or 1 with maps C, H, W: kernels (K, C, R, S), `turned` by 180 degrees on Theano."""
+    with h5py.File(path, "w") as file:
+        if version:
+            file.attrs["layer_names"] = [name.encode() for name in layers]
+        else:
+            file.attrs["nb_layers"] = 2 * len(layers)
+        for name, (weight, bias) in layers.items():
+            full = weight.T if weight.ndim == 2 else weight[:, :, ::-1, ::-1] if turned else weight
+            names = [f"{name}_W", f"{name}_b"] if version else ["param_0", "param_1"]
+            own = file.create_group(name)
+            own.attrs["weight_names"] = [n.encode() for n in names]
+            own[names[0]], own[names[1]] = full, bias
 
 
 def keras3(target, layers, *, named=True):

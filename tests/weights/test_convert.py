@@ -13,6 +13,7 @@ from minicnn.network.folding import fold_batch_norm
 from minicnn.network.network import Network
 from minicnn.storage.limits import Budget
 from minicnn.weights import formats, norm_folding
+from minicnn.weights.conversion import convert_file
 from minicnn.weights.fit_arrays import parameters
 from minicnn.weights.formats import deep_compression, mat5
 from minicnn.weights.formats.names import Naming
@@ -24,12 +25,14 @@ SPEC.loader.exec_module(small_networks)
 
 FORMATS = {
     "caffemodel/cifar10_full_v1.caffemodel": ("caffe", 8),
+    "caffemodel/cifar10_quick_iter_4000": ("caffe", 10),
     "caffemodel/lenet_v2.caffemodel": ("caffe", 8),
     "caffemodel/mtcnn_det1.caffemodel": ("caffe", 13),
     "caffemodel_h5/cifar10_quick_iter_5000.caffemodel.h5": ("caffe-hdf5", 10),
     "keras/cifar10_keras224_full_model.h5": ("keras", 14),
     "keras/dncnn_sigma25_keras222_weights.h5": ("keras", 78),
     "keras/mnist_cnn_keras3.weights.h5": ("keras", 6),
+    "keras/squeezenet_notop_keras2.h5": ("keras", 50),
     "mat/digits_lenet_v5.mat": ("matlab5", 8),
     "mat/dncnn_sigma25_simplenn_v73.mat": ("matlab7.3", 34),
     "npy/mtcnn_det1.npy": ("npy", 13),
@@ -48,6 +51,22 @@ def test_a_real_file_is_told_by_its_content_and_read(name, shared_data):
     for array in foreign.arrays.values():
         assert array.dtype in (np.float32, np.float64)
         assert np.isfinite(array).all()
+
+
+def test_keras_names_are_those_of_the_layers_not_of_the_variables(shared_data):
+    """In this file fire2/expand1x1 holds fire2/expand1x1_3/kernel:0."""
+    found = convert_file(shared_data / "weights/keras/squeezenet_notop_keras2.h5", "squeezenet1_1")
+    assert (found.layers[-1], found.attrs["left_out"]) == ("fire9/concat", [])
+    assert found.attrs["preprocess"]["channel_order"] == "BGR"
+
+
+def test_a_real_file_in_theanos_order(shared_data):
+    path = shared_data / "weights/keras/sr_2x_keras1_theano.h5"
+    with pytest.raises(MinicnnError, match="give --order theano"):
+        formats.read(path)
+    kernel = formats.read(path, "theano").arrays["level1/kernel"]
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(kernel, file["level1/level1_W"][:][:, :, ::-1, ::-1])
 
 
 @pytest.mark.parametrize("name", small_networks.ROWS)

@@ -303,11 +303,18 @@ def test_object_references_in_a_circle(tmp_path):
     refused(path, "an empty reference")
 
 
-def test_kernels_of_theano_are_refused(tmp_path):
+def test_kernels_of_theano_are_not_turned_on_a_guess(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.attrs["keras_version"], file.attrs["backend"] = "2.0.8", "theano"
         file["conv1/kernel:0"] = np.zeros((3, 3, 2, 4), "f4")
-    refused(tmp_path / "a.h5", "Keras on Theano, whose kernels are turned")
+    refused(tmp_path / "a.h5", "may be turned by 180 degrees, .*give --order theano")
+    with pytest.raises(MinicnnError, match="comes from Keras on theano; leave out --order"):
+        formats.read(tmp_path / "a.h5", "tensorflow")
+    with pytest.raises(MinicnnError, match="no order 'torch'; use theano, tensorflow"):
+        formats.read(tmp_path / "a.h5", "torch")
+    np.savez(tmp_path / "a.npz", w=np.zeros(3))
+    with pytest.raises(MinicnnError, match="no file of Keras; leave out --order"):
+        formats.read(tmp_path / "a.npz", "theano")
 
 
 def test_a_heap_of_texts_on_which_libhdf5_hangs(tmp_path):
@@ -468,6 +475,8 @@ FILES = [
     "weights/keras/mnist_cnn_keras3.weights.h5",
     "weights/keras/cifar10_keras224_full_model.h5",
     "weights/keras/dncnn_sigma25_keras222_weights.h5",
+    "weights/keras/squeezenet_notop_keras2.h5",
+    "weights/keras/sr_2x_keras1_theano.h5",
     "weights/caffemodel_h5/cifar10_quick_iter_5000.caffemodel.h5",
     "weights/mat/digits_lenet_v5.mat",
     "weights/mat/dncnn_sigma25_simplenn_v73.mat",

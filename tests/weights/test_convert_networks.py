@@ -195,6 +195,11 @@ VGG_FILES = {
         lambda p, L, m: write.keras_archive(p, keras(L, m)),
         CAFFE,
     ),
+    "keras2-saved-second": (
+        "a.h5",
+        lambda p, L, m: write.keras2(p, keras(L, m), scope="{}_3"),
+        CAFFE,
+    ),
     "matconvnet-2014": ("a.mat", lambda p, L, m: write.matlab5(p, L, m, year=2014), RGB),
     "matconvnet": ("a.mat", lambda p, L, m: write.matlab5(p, L, m, compressed=False), RGB),
     "matconvnet-dag": ("a.mat", write.matlab_dag, RGB),
@@ -231,6 +236,20 @@ def test_vgg19_out_of_every_format_is_the_same(what, tmp_path):
     assert found.attrs["source_file"] == name
     checkpoint.save(found, tmp_path / "ours.h5")
     assert checkpoint.verify(tmp_path / "ours.h5")["outputs"] == 7
+
+
+@pytest.mark.parametrize("order", ["theano", "tensorflow"])
+@pytest.mark.parametrize("version", [0, 1])
+def test_kernels_in_theanos_order_are_turned_if_they_are_theanos(version, order, tmp_path):
+    layers, net, _ = random_layers("vgg19")
+    places = [1, 3, 6, 8, 11, 13, 15, 17, 20, 22, 24, 26, 29, 31, 33, 35, 38, 40, 42]
+    names = KERAS_VGG19 if version else [f"layer_{place}" for place in places]
+    write.keras_theano(tmp_path / "a.h5", renamed(layers, names), version, order == "theano")
+    with pytest.raises(MinicnnError, match="give --order theano"):
+        convert_file(tmp_path / "a.h5", "vgg19")
+    found = convert_file(tmp_path / "a.h5", "vgg19", order=order)
+    for key, expected in net.params.items():
+        np.testing.assert_array_equal(found.params[key], expected, err_msg=key)
 
 
 @pytest.mark.parametrize("packed", [True, False])

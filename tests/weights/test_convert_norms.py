@@ -420,8 +420,9 @@ def test_a_dagnn_tells_which_parameters_are_a_normalisation(branch, tmp_path):
     trained, layers, params, before = Trained(), [], [], "input"
 
     def add(name, kind, source, arrays, names):
-        layers.append({"name": name, "type": f"dagnn.{kind}", "inputs": write.cell([source]),
-                       "outputs": write.cell([f"{name}_x"]), "params": write.cell(names)})  # fmt: skip
+        ends = {"inputs": [source], "outputs": [f"{name}_x"], "params": names}
+        cells = {key: write.cell(texts) for key, texts in ends.items()}
+        layers.append({"name": name, "type": f"dagnn.{kind}", **cells})
         params.extend(zip(names, arrays, strict=True))
         return f"{name}_x"
 

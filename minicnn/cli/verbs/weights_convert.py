@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from minicnn.cli.weight_report import FileOptions, check_output, describe
 from minicnn.runs.options import add_settings
-from minicnn.runs.settings import FLAG, WEIGHT, setting, text
+from minicnn.runs.settings import FLAG, WEIGHT, choice, setting, text
 from minicnn.terminal import parser
 from minicnn.terminal.report import Report, table
+from minicnn.weights.formats.names import ORDERS
 
 SUMMARY = "make a weight file of one of PyTorch, Caffe, Keras, MatConvNet, NumPy or safetensors"
 EXAMPLE = """\
@@ -41,6 +42,12 @@ class ConvertOptions(FileOptions):
     preprocess: str | None = setting(
         text("HOW"), None, "caffe (BGR, 0 to 255), torchvision or rgb-mean", shown="as names tell"
     )
+    order: str | None = setting(
+        choice(ORDERS),
+        None,
+        "where Keras trained the weights: Theano's kernels are turned",
+        shown="as FILE tells",
+    )
 
 
 def add(actions) -> None:
@@ -59,7 +66,7 @@ def run(args) -> int:
 def _list(args):
     from minicnn.weights import formats
 
-    foreign = formats.read(_located(args.file))
+    foreign = formats.read(_located(args.file), args.order)
     rows = [
         {"array": name, "shape": " x ".join(map(str, array.shape)), "type": str(array.dtype)}
         for name, array in foreign.arrays.items()
@@ -89,6 +96,7 @@ def _convert(args):
         eps=args.eps,
         until=args.until,
         preprocess=args.preprocess,
+        order=args.order,
     )
     checkpoint.save(net, args.output, dtype=args.dtype)
     left_out = net.attrs["left_out"]

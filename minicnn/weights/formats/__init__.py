@@ -2,7 +2,7 @@
 
 Axes are ours: kernels (K, C, R, S), matrices (out, in). No framework is needed, nothing in a file
 is run, and no other file is opened. The format is told by what is in the file, not by its name,
-except for the formats without a signature: .caffemodel, .onnx and .net.
+except for the formats without a signature: .onnx and .net.
 """
 
 import io
@@ -29,6 +29,7 @@ from minicnn.weights.formats import (
     pth,
     safetensors,
 )
+from minicnn.weights.formats.names import ORDERS
 from minicnn.weights.formats.zips import open_zip, read_member
 
 FORMATS = (
@@ -65,8 +66,14 @@ class Foreign(NamedTuple):
     flatten: str = "CHW"
 
 
-def read(path) -> Foreign:
+def read(path, order: str | None = None) -> Foreign:
     """Read a weight file of any format in `FORMATS`.
+
+    Parameters
+    ----------
+    path : path
+    order : {"theano", "tensorflow"}, optional
+        On which of the two Keras trained the weights, where the file does not say it.
 
     Raises
     ------
@@ -74,26 +81,31 @@ def read(path) -> Foreign:
         If there is no such file, it is of no known format, is damaged, holds something else than
         arrays, or claims more than a file of its size can hold.
     """
+    if order not in (None, *ORDERS):
+        raise MinicnnError(f"no order {order!r}; use {', '.join(ORDERS)}")
     path = Path(path)
     size, head = regular_file(path)
     if size > MAX_BYTES:
         raise MinicnnError(f"{path} has {size} bytes; weight files have at most {MAX_BYTES}")
     if is_hdf5(head):
         with reading(path) as source:
-            return _complete(_from_hdf5(source))
+            return _complete(_from_hdf5(source, order), order)
     with damage_told(path):
-        return _complete(_from_bytes(path.read_bytes(), path.suffix, Budget(size)))
+        data = path.read_bytes()
+        return _complete(_from_bytes(data, path.suffix, Budget(size), order), order)
 
 
-def _complete(foreign):
+def _complete(foreign, order):
+    if order and foreign.format != "keras":
+        raise MinicnnError("no file of Keras; leave out --order")
     if not foreign.arrays:
         raise MinicnnError("it holds no arrays")
     return foreign._replace(arrays=code_books.look_up(foreign.arrays))
 
 
-def _from_bytes(data, suffix, budget):
+def _from_bytes(data, suffix, budget, order):
     if data[:4] == b"PK\x03\x04":
-        return _from_zip(open_zip(data, budget), budget)
+        return _from_zip(open_zip(data, budget), budget, order)
     if data[:6] == numpy_files.MAGIC:
         return Foreign("npy", numpy_files.read_npy(data, budget), flatten="HWC")
     if data[:15] == pth.SIGNATURE:
@@ -107,12 +119,12 @@ def _from_bytes(data, suffix, budget):
         return Foreign("onnx", onnx.read(data, budget))
     if data[8:9] == b"{":
         return Foreign("safetensors", safetensors.read(data, budget))
-    if suffix == ".caffemodel":
+    if suffix == ".caffemodel" or caffemodel.is_caffemodel(data, budget):
         return Foreign("caffe", *caffemodel.read(data, budget))
     raise MinicnnError(f"not a weight file of a known format; these are {', '.join(FORMATS)}")
 
 
-def _from_zip(archive, budget):
+def _from_zip(archive, budget, order):
     names = archive.namelist()
     if pth.is_zip(names):
         return Foreign("pytorch", pth.read_zip(archive, budget))
@@ -121,11 +133,11 @@ def _from_zip(archive, budget):
         longest = hdf5_screening.check_heaps(inner)
         config = read_member(archive, "config.json", budget) if "config.json" in names else None
         with h5py.File(io.BytesIO(inner), "r") as file:
-            return _from_hdf5(Hdf5Source(file, budget, longest), config)
+            return _from_hdf5(Hdf5Source(file, budget, longest), order, config)
     return Foreign("npz", numpy_files.read_npz(archive, budget))
 
 
-def _from_hdf5(source, config=None):
+def _from_hdf5(source, order, config=None):
     top = dict(source.members(source.file))
     if mat73.is_mat73(top):
         tree = mat73.read_tree(source, top)
@@ -133,7 +145,7 @@ def _from_hdf5(source, config=None):
     if set(top) <= {"data", "diff"} and isinstance(top.get("data"), h5py.Group):
         return Foreign("caffe-hdf5", _plain(source, top["data"]))  # LAYER/0, ..., axes as ours
     if keras.is_keras(source.file, top):
-        return Foreign("keras", *keras.read(source, top, config), flatten="HWC")
+        return Foreign("keras", *keras.read(source, top, config, order))
     return Foreign("hdf5", _plain(source, source.file))
 
 

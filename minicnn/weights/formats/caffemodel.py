@@ -27,10 +27,23 @@ from minicnn.weights.formats.protobuf import BYTES, FIXED32, FIXED64, VARINT, fi
 FULLY_CONNECTED = (14, "InnerProduct", "innerproduct")
 # {field of the network: (name, type, blobs of a layer)}
 LAYERS = {2: (4, 5, 6), 100: (1, 2, 7)}
+# name, input, input_dim (packed too), force_backward, state, debug_info, input_shape
+OTHERS = {(1, BYTES), (3, BYTES), (4, VARINT), (4, BYTES), (5, VARINT), (6, BYTES), (7, VARINT),
+          (8, BYTES)}  # fmt: skip
 V0, V0_FIELDS = 1, (1, 2, 50)
 V2 = LAYERS[100]
 BOTTOM, TOP, BATCH_NORM, EPS = 3, 4, 139, 3
 FLOATS, DOUBLES, SHAPE = 5, 8, 7
+
+
+def is_caffemodel(data: bytes, budget) -> bool:
+    """Tell by the outermost fields whether a file without a suffix can be one."""
+    try:
+        numbers = {(number, wire) for number, wire, _ in fields(data, budget)}
+    except MinicnnError:
+        return False
+    layers = {(number, BYTES) for number in LAYERS}
+    return bool(numbers & layers) and numbers <= {*layers, *OTHERS}
 
 
 def read(data: bytes, budget) -> tuple:

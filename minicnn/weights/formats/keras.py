@@ -1,15 +1,22 @@
 """Keras files: kernels (R, S, C, K) become (K, C, R, S), matrices (in, out) become (out, in).
 
+    .h5 of Keras 0         LAYER/param_0, param_1, ...
     .h5 of Keras 1 and 2   [model_weights/]LAYER/.../kernel:0, bias:0, ... ("LAYER_W_1:0" in the
                            files of Keras Applications)
     .weights.h5 of Keras 3 layers/TYPE_NUMBER/vars/0, 1, ...; the attribute "name" of vars is the
                            layer's own
     .keras                 a zip archive with the latter as model.weights.h5
 
-Arrays are called layer/kernel, layer/bias, layer/gamma, ... The state of the optimizer is left
-out. Keras flattens maps in the order H, W, C.
+Arrays are called layer/kernel, layer/bias, layer/gamma, ... The layer is the group in the file; a
+model that is a layer itself has its inner layers' scopes in its group, and they are the names. The
+state of the optimizer is left out. Keras flattens maps in the order H, W, C.
 
-Sources: keras/engine/saving.py (Keras 2.2), keras/src/saving/saving_lib.py (Keras 3).
+On Theano, Keras turned kernels by 180 degrees, and maps were usually C, H, W, flattened so; Keras 0
+and 1 stored the kernels of such maps as (K, C, R, S). The length of the bias tells those axes. No
+array tells whether it was turned: whoever has the file says so (`order`), unless it says that it
+comes from TensorFlow.
+
+Sources: keras/engine/topology.py (Keras 1.2), saving.py (2.2), keras/src/saving/saving_lib.py (3).
 """
 
 import itertools
@@ -22,6 +29,7 @@ from minicnn.errors import MinicnnError
 from minicnn.storage.hdf5_reading import is_plain
 from minicnn.storage.limits import MAX_DEPTH, parse_json
 from minicnn.weights.formats import norms
+from minicnn.weights.formats.names import ORDERS
 
 OLD_KINDS = {
     "W": "kernel", "b": "bias", "running_mean": "moving_mean",
@@ -33,12 +41,13 @@ COUNTED = {  # what the arrays of a layer are, in the order in which Keras 3 num
     2: ("kernel", "bias"),
     4: ("gamma", "beta", "moving_mean", "moving_variance"),
 }
+COUNTED_IN_KERAS_0 = re.compile(r"param_(\d+)")
 LEFT_OUT = ("optimizer", "optimizer_weights", "training_config", "top_level_model_weights")
 
 
 def is_keras(file, top: dict) -> bool:
     """Tell whether an HDF5 file with the members `top` comes from Keras."""
-    if "keras_version" in file.attrs or "model_weights" in top:
+    if {"keras_version", "nb_layers"} & set(file.attrs) or "model_weights" in top:
         return True
     if "layers" in top or "_layer_checkpoint_dependencies" in top:
         return "vars" in top or "optimizer" in top
@@ -46,39 +55,62 @@ def is_keras(file, top: dict) -> bool:
     return named and "layer_names" in file.attrs
 
 
-def read(source, top: dict, config: bytes | None = None) -> tuple:
-    """Return ({"conv1/kernel": array, ...}, layers) of an open file with the members `top`.
+def read(source, top: dict, config: bytes | None = None, order: str | None = None) -> tuple:
+    """Return ({"conv1/kernel": array, ...}, layers, flatten) of an open file with members `top`.
 
-    The layers are in order, as far as the file tells. `config` is the JSON of the model, where it
-    is not in the file: of a .keras archive.
+    The layers are in order, as far as the file tells; for flatten see `formats.Foreign`. `config`
+    is the JSON of the model, where it is not in the file: of a .keras archive.
+
+    Parameters
+    ----------
+    order : {"theano", "tensorflow"}, optional
+        On which of the two the weights were trained, where the file does not say it.
 
     Raises
     ------
     MinicnnError
-        If two layers come out under the same name, or Theano's kernels are in the file.
+        If two layers come out under the same name, or it cannot be told how kernels stand.
     """
     root = top.get("model_weights", source.file)
     if not isinstance(root, h5py.Group):
         raise MinicnnError("model_weights is no group")
-    if source.attribute(root, "backend") == "theano":
-        raise MinicnnError(
-            "saved with Keras on Theano, whose kernels are turned by 180 degrees; save the "
-            "weights with Keras on TensorFlow"
-        )
-    found, numbered = {}, {}
+    groups, numbered = {}, {}  # {layer's group: [(parts within, data)]}, {path: {number: data}}
+    names = set(source.texts(root, "layer_names"))
     for path, data in source.walk(root):
         parts = path.split("/")
         if parts[0] in LEFT_OUT or not is_plain(data):
             continue
-        if len(parts) > 1 and parts[-2] == "vars":
-            numbered.setdefault("/".join(parts[:-2]), {})[parts[-1]] = data
+        counted = COUNTED_IN_KERAS_0.fullmatch(parts[-1])
+        if counted or (len(parts) > 1 and parts[-2] == "vars"):
+            number = counted[1] if counted else parts[-1]
+            numbered.setdefault("/".join(parts[:-1]), {})[number] = data
         else:
-            layer, kind = _layer_and_kind(parts)
-            source.budget.put(found, f"{layer}/{kind}", _ours(source.values(data), kind))
+            at = _layer_group(parts, names)
+            groups.setdefault("/".join(parts[:at]), []).append((parts[at:], data))
+    found, old = {}, {}  # old: names of the kernels of Keras 0 and 1
+    for name, group in groups.items():
+        entries = [_layer_and_kind(parts) for parts, _ in group]
+        inner = name and len({scope for scope, _, _ in entries}) > 1
+        for (scope, kind, is_old), (_, data) in zip(entries, group, strict=True):
+            key = f"{scope if inner or not name else name}/{kind}"
+            source.budget.put(found, key, source.values(data))
+            old[key] = is_old
     for path, arrays in numbered.items():
-        for layer, kind, data in _by_number(source, root[f"{path}/vars"], path, arrays):
-            source.budget.put(found, f"{layer}/{kind}", _ours(source.values(data), kind))
-    return found, _layers(source, root, config)
+        for layer, kind, data in _by_number(source, root[path], path, arrays):
+            source.budget.put(found, f"{layer}/{kind}", source.values(data))
+            old[f"{layer}/{kind}"] = not path.endswith("/vars")
+    backend = source.attribute(root, "backend")
+    old = [name for name, is_old in old.items() if is_old and name.endswith("/kernel")]
+    found, flatten = _ours(found, old, backend, order)
+    return found, _layers(source, root, config), flatten
+
+
+def _layer_group(parts, names):
+    """Return how many parts of a path are the name of its layer; names may have slashes."""
+    for at in range(1, len(parts)):
+        if "/".join(parts[:at]) in names:
+            return at
+    return 0
 
 
 def _layers(source, root, config):
@@ -130,18 +162,19 @@ def _first_text(value, depth):
 
 
 def _layer_and_kind(parts):
-    """block1_conv1/block1_conv1/kernel:0, block1_conv1/block1_conv1_W_1:0 -> layer, kind."""
+    """block1_conv1/kernel:0, block1_conv1_W_1:0 -> scope, kind, whether that is of Keras 1."""
     kind = parts[-1].removesuffix(":0")
     match = OLD.fullmatch(kind)
     if match:
-        return match["layer"], OLD_KINDS.get(match["kind"], match["kind"])
-    return (parts[-2] if len(parts) > 1 else kind), kind
+        return match["layer"], OLD_KINDS.get(match["kind"], match["kind"]), True
+    return (parts[-2] if len(parts) > 1 else kind), kind, False
 
 
 def _by_number(source, group, path, arrays):
     """Yield (layer, kind, data set) of vars/0, 1, ..., named by their number in the layer."""
     name = source.attribute(group, "name", "")
-    layer = name if isinstance(name, str) and name else path.rpartition("/")[2]
+    own = path.removesuffix("/vars").rpartition("/")[2]
+    layer = name if isinstance(name, str) and name else own
     kinds = COUNTED.get(len(arrays), ())
     for number, data in arrays.items():
         known = number.isdigit() and int(number) < len(kinds)
@@ -149,9 +182,36 @@ def _by_number(source, group, path, arrays):
         yield layer, "alpha" if "prelu" in layer.lower() and len(arrays) == 1 else kind, data
 
 
-def _ours(array, kind):
-    if kind.endswith("kernel") and array.ndim == 4:
-        return np.ascontiguousarray(array.transpose(3, 2, 0, 1))
-    if kind.endswith("kernel") and array.ndim == 2:
-        return np.ascontiguousarray(array.T)
-    return array
+def _ours(arrays, old, backend, order):
+    """Return the arrays with our axes, kernels turned back if they are Theano's; and flatten."""
+    if order and backend in ORDERS and order != backend:
+        raise MinicnnError(f"it says that it comes from Keras on {backend}; leave out --order")
+    kernels = [name for name in old if arrays[name].ndim == 4]
+    votes = {_axes(arrays, name) for name in kernels} - {None}
+    if len(votes) > 1:
+        raise MinicnnError("kernels of some layers are (K, C, R, S), of others (R, S, C, K)")
+    axes = votes.pop() if votes else order if kernels else "tensorflow"
+    if order is None and (axes != "tensorflow" or backend not in (None, "tensorflow")):
+        raise MinicnnError(
+            "its kernels may be turned by 180 degrees, as Keras has them on Theano: give --order "
+            "theano if the weights were trained there, --order tensorflow if not"
+        )
+    found = {}
+    for name, array in arrays.items():
+        if name.endswith("kernel") and array.ndim == 4:
+            if not (name in kernels and axes == "theano"):
+                array = array.transpose(3, 2, 0, 1)
+            if order == "theano":
+                array = array[:, :, ::-1, ::-1]
+        elif name.endswith("kernel") and array.ndim == 2:
+            array = array.T
+        found[name] = np.ascontiguousarray(array)
+    return found, "CHW" if "theano" in (axes, order) else "HWC"
+
+
+def _axes(arrays, name):
+    """Return whose axes a kernel has, by the length of its bias; None if it may be both."""
+    bias, shape = arrays.get(name.removesuffix("kernel") + "bias"), arrays[name].shape
+    if bias is None or shape[0] == shape[3]:
+        return None
+    return {(shape[0],): "theano", (shape[3],): "tensorflow"}.get(bias.shape)

