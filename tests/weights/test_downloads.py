@@ -292,7 +292,7 @@ def test_a_wrong_file_is_refused_and_deleted(get, tmp_path, start):
 @pytest.mark.parametrize("status", [204, 401, 404, 410, 999])
 def test_a_file_that_is_not_there(get, server, status):
     words = f"answered {status} {http.client.responses.get(status, '')}".strip()
-    refused(lambda: get(Behaviour(status=status)), f"{words}; give another address with --url")
+    refused(lambda: get(Behaviour(status=status)), f"{words}; give another address with --from")
     assert len(server.seen) == 1
 
 
