@@ -1,5 +1,6 @@
 """Foreign weight files into networks: names by table, every shape checked, nothing in silence."""
 
+import contextlib
 from pathlib import Path
 
 from minicnn.errors import MinicnnError
@@ -85,7 +86,10 @@ def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=
     if last is None:
         outputs = _outputs(foreign.arrays, used, wanted)
     net = build.skeleton(network, classes=outputs, last=last)
-    net.params = parameters(net, foreign, naming, path, prefix)
+    try:
+        net.params = parameters(net, foreign, naming, path, prefix)
+    except MinicnnError as error:
+        raise MinicnnError(f"{error}{_fits_others(foreign, network, path)}") from None
     chosen = preprocess or naming.preprocess
     if chosen != "own":
         net.attrs["preprocess"] = dict(PREPROCESS[chosen])
@@ -143,6 +147,21 @@ def _refuse_larger(arrays, naming, prefix, network, path):
                 )
 
 
+def _fits_others(foreign, network, path):
+    """Say which known networks all the arrays of a file fit that does not fit `network`."""
+    fits = []
+    for other in build.names():
+        net = build.skeleton(other)
+        naming, prefix = _best(foreign, net) if other != network else (None, "")
+        if naming is not None and naming.family != "our own":
+            used = {key: prefix + naming.names[key] for key in net.params}
+            with contextlib.suppress(MinicnnError):
+                net = build.skeleton(other, classes=_outputs(foreign.arrays, used, net))
+                parameters(net, _in_our_axes(foreign, naming.layout), naming, path, prefix)
+                fits.append(other)
+    return f"; it fits --network {' or '.join(fits)}" if fits else ""
+
+
 def _missing_top(net, naming, prefix, arrays):
     """Return the layers of the classifier if the file has none of them but all others, else []."""
     owners = list(dict.fromkeys(key.rpartition(".")[0] for key in net.params))
@@ -158,21 +177,28 @@ def _missing_top(net, naming, prefix, arrays):
 
 def _fitting(foreign, net, path):
     """Return the naming of which the file has most names, and what stands before them there."""
-    best, most = None, 0
-    known = namings(net.attrs["name"], list(net.params))
-    for naming in known:
+    naming, prefix = _best(foreign, net)
+    if naming is None:
+        name = net.attrs["name"]
+        known = namings(name, list(net.params))
+        families = ", ".join(dict.fromkeys(naming.family for naming in known))
+        raise MinicnnError(
+            f"{path} ({foreign.format}) has no layer of {name} under any name known for it "
+            f"({families}); its arrays are {some(foreign.arrays)}"
+            f"{_fits_others(foreign, name, path)}"
+        )
+    return naming, prefix
+
+
+def _best(foreign, net):
+    best, most = (None, ""), 0
+    for naming in namings(net.attrs["name"], list(net.params)):
         if foreign.format not in naming.formats:
             continue
         for prefix in _prefixes(foreign.arrays, naming):
             hits = sum(prefix + name in foreign.arrays for name in naming.names.values())
             if hits > most:
                 best, most = (naming, prefix), hits
-    if best is None:
-        families = ", ".join(dict.fromkeys(naming.family for naming in known))
-        raise MinicnnError(
-            f"{path} ({foreign.format}) has no layer of {net.attrs['name']} under any name known "
-            f"for it ({families}); its arrays are {some(foreign.arrays)}"
-        )
     return best
 
 

@@ -74,10 +74,13 @@ def _fitted(array, shape, key, foreign, naming, source, path):
             with np.errstate(over="ignore"):
                 return np.ascontiguousarray(array.reshape(shape), np.float32)
     layer, _, kind = key.rpartition(".")
-    wrong = f"of the type {array.dtype}" if array.dtype.kind != "f" else f"{given}"
+    wrong, advice = f"{given}", ""
+    if array.dtype.kind != "f":
+        wrong = f"of the type {array.dtype}"
+        advice = "; codes without their scales are not read, convert weights that are no codes"
     raise MinicnnError(
         f"{path} does not fit: layer {layer} has a {kind} {wrong} in it "
-        f"({naming.names[key]}), the network wants {shape}"
+        f"({naming.names[key]}), the network wants {shape}{advice}"
     )
 
 

@@ -210,6 +210,23 @@ def test_a_checkpoint_of_a_module_with_its_optimizer(torch, legacy, tmp_path):
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_codes_of_one_byte_are_multiplied_by_their_scales(torch, legacy, tmp_path):
+    w = torch.randn(4, 3, 2, 2)
+    scales, zeros = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0, 1, 2, 0])
+    quantised = {
+        "whole": torch.quantize_per_tensor(w, 0.1, 3, torch.qint8),
+        "unsigned": torch.quantize_per_tensor(w, 0.1, 30, torch.quint8),
+        "by channel": torch.quantize_per_channel(w, scales, zeros, 0, torch.qint8),
+    }
+    path = tmp_path / "a.pth"
+    torch.save(quantised, path, _use_new_zipfile_serialization=not legacy)
+    found = formats.read(path).arrays
+    for name, tensor in quantised.items():
+        np.testing.assert_allclose(found[name], tensor.dequantize().numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 def test_tensors_that_were_on_a_gpu(torch, legacy, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.serialization.location_tag", lambda storage: "cuda:0")
     path = tmp_path / "cuda.pth"

@@ -472,7 +472,7 @@ def test_the_first_layer_that_differs_is_named(vgg, change, message):
 
 def test_another_network_is_refused(vgg, shared_data):
     path = vgg(lambda arrays: None)
-    with pytest.raises(MinicnnError, match=r"layer conv1 has a weight \(4, 3, 3, 3\)"):
+    with pytest.raises(MinicnnError, match=r"conv1 has a weight \(4, 3, 3, 3\).* it fits .*vgg19$"):
         convert_file(path, "squeezenet1_1")
     with pytest.raises(MinicnnError, match="no layer of vgg19 under any name known"):
         convert_file(shared_data / "weights" / "torch" / "cifar_net_zip.pth", "vgg19")
@@ -480,6 +480,16 @@ def test_another_network_is_refused(vgg, shared_data):
         convert_file(path, "vgg20")
     with pytest.raises(MinicnnError, match="no preprocessing 'bgr'; use caffe"):
         convert_file(path, "vgg19", preprocess="bgr")
+
+
+@pytest.mark.parametrize("wrong", ["squeezenet", "alexnet", "vgg19"])
+def test_the_network_that_the_shapes_fit_is_told(wrong, tmp_path):
+    layers, _, _ = random_layers("squeezenet1_1")
+    fires = [f"features.{i}.{part}" for i in (3, 4, 6, 7, 9, 10, 11, 12)
+             for part in ("squeeze", "expand1x1", "expand3x3")]  # fmt: skip
+    np.savez(tmp_path / "a.npz", **state_dict(layers, ["features.0", *fires, "classifier.1"]))
+    with pytest.raises(MinicnnError, match=r"fits --network squeezenet1_1$"):
+        convert_file(tmp_path / "a.npz", wrong)
 
 
 def test_what_is_left_out_is_stated_and_the_preprocessing_can_be_chosen(vgg):

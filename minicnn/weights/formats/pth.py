@@ -8,7 +8,8 @@
                               of its values (int64) and their bytes
 
 A tensor is a view of a storage: offset, shape and strides in values. The device that a storage was
-on plays no part. bfloat16 becomes float32, all else keeps its type.
+on plays no part. bfloat16 becomes float32; codes of one byte become (code - zero) * scale, the two
+for the whole tensor or along an axis; all else keeps its type.
 
 Source: `torch/serialization.py` and `torch/_utils.py` of PyTorch 2.
 """
@@ -28,7 +29,8 @@ SIGNATURE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 BFLOAT16 = "bfloat16"
 STORAGES = {
     "Double": "f8", "Float": "f4", "Half": "f2", "BFloat16": BFLOAT16, "Long": "i8", "Int": "i4",
-    "Short": "i2", "Char": "i1", "Byte": "u1", "Bool": "?",
+    "Short": "i2", "Char": "i1", "Byte": "u1", "Bool": "?", "QInt8": "i1", "QUInt8": "u1",
+    "QInt32": "i4",
 }  # fmt: skip
 ADVICE = (
     "only tensors are read. A whole pickled module cannot be read without running its code: where "
@@ -82,6 +84,7 @@ class _Content:
             ("torch._utils", "_rebuild_tensor"): self.tensor,
             ("torch._utils", "_rebuild_tensor_v2"): self.tensor,
             ("torch._utils", "_rebuild_tensor_v3"): self.typed_tensor,
+            ("torch._utils", "_rebuild_qtensor"): self.quantised,
             ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
             ("torch._utils", "_rebuild_parameter_with_state"): lambda data, *_: data,
             ("torch", "Size"): lambda sizes=(): sizes,
@@ -114,6 +117,10 @@ class _Content:
 
     def tensor(self, base, offset, shape, stride, *_):
         self.tensors.append(_Tensor(base, offset, shape, stride))
+        return self.tensors[-1]
+
+    def quantised(self, base, offset, shape, stride, scheme, *_):
+        self.tensors.append(_Quantised(base, offset, shape, stride, scheme))
         return self.tensors[-1]
 
     def typed_tensor(self, base, offset, shape, stride, grad, hooks, dtype, *_):
@@ -165,6 +172,28 @@ class _Tensor(Built):
             values[self.offset :], self.shape, strides, writeable=False
         )
         self.value = view.copy()  # in C order
+
+
+class _Quantised(_Tensor):
+    """Codes with (kind, scale, zero), numbers or, along an axis, tensors that were cut before."""
+
+    def __init__(self, base, offset, shape, stride, scheme):
+        super().__init__(base, offset, shape, stride)
+        kind = shown(scheme[0]) if isinstance(scheme, tuple) and scheme else ""
+        if kind not in ("torch.per_tensor_affine", "torch.per_channel_affine"):
+            raise MinicnnError(f"codes with the scheme {kind}, which is not read")
+        self.scheme = scheme[1:]
+
+    def cut(self, budget):
+        super().cut(budget)
+        scale, zero = (part.value if isinstance(part, Built) else part for part in self.scheme[:2])
+        if len(self.scheme) > 2:
+            axis = self.scheme[2]
+            shape = [1] * len(self.shape)
+            shape[axis] = self.shape[axis]
+            scale, zero = scale.reshape(shape), zero.reshape(shape)
+        budget.array(self.shape, 12)  # what is worked out, and the result
+        self.value = ((self.value - np.float64(zero)) * scale).astype(np.float32)
 
 
 def is_zip(names) -> bool:
