@@ -458,6 +458,34 @@ def test_files_that_are_no_weights(tmp_path):
         refused(tmp_path / name, message)
 
 
+STRANGERS = {
+    "pointer.h5": (b"version https://git-lfs.github.com/spec/v1\n", "pointer.* git lfs pull"),
+    "page.pth": (b"\n<!DOCTYPE html>\n<html>", "a web page .*fetch it once more"),
+    "a.caffemodel.gz": (b"\x1f\x8b\x08\0", "gzip.*unpack it"),
+    "a.tar": (b"a".ljust(257, b"\0") + b"ustar\0", "archive of tar.*unpack it"),
+    "a.tflite": (b"\x1c\0\0\0TFL3", "TensorFlow Lite.*numpy.savez"),
+    "a.joblib": (b"\x80\x04\x95\x9c\0\0\0\0\0\0\0\x8c\x12joblib.numpy", "joblib.*numpy.savez"),
+    "a.pdiparams": (bytes(20) + b"\x08\x05", "PaddlePaddle.*pdparams"),
+    "a.param": (b"7767517\n3 3\n", "ncnn network, without its weights"),
+    "net.pb": (b"\x0a\x20\x0a\x05input", "TensorFlow.*variables.index"),
+    "deploy.prototxt": (b'name: "VGG"', "without its weights.*the .caffemodel beside"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_files_of_others_are_called_by_their_names(name, tmp_path):
+    data, message = STRANGERS[name]
+    (tmp_path / name).write_bytes(data)
+    refused(tmp_path / name, message)
+
+
+def test_programs_and_folders_are_called_by_their_names(tmp_path):
+    torch_zip(tmp_path / "a.pt", b"", [("a/constants.pkl", b""), ("a/code/__torch__.py", b"")])
+    refused(tmp_path / "a.pt", "a TorchScript program.*torch.jit.load")
+    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01")
+    refused(tmp_path, r"a SavedModel of TensorFlow; give its checkpoint, .*variables.index")
+
+
 # --- damaged copies of real files
 
 

@@ -28,6 +28,7 @@ from minicnn.weights.formats import (
     onnx,
     pth,
     safetensors,
+    strangers,
 )
 from minicnn.weights.formats.names import ORDERS
 from minicnn.weights.formats.zips import open_zip, read_member
@@ -84,6 +85,7 @@ def read(path, order: str | None = None) -> Foreign:
     if order not in (None, *ORDERS):
         raise MinicnnError(f"no order {order!r}; use {', '.join(ORDERS)}")
     path = Path(path)
+    strangers.check_folder(path)
     size, head = regular_file(path)
     if size > MAX_BYTES:
         raise MinicnnError(f"{path} has {size} bytes; weight files have at most {MAX_BYTES}")
@@ -113,6 +115,7 @@ def _from_bytes(data, suffix, budget, order):
     if mat5.is_mat5(data):
         tree = mat5.read_tree(data, budget)
         return Foreign("matlab5", *matconvnet.read(tree, budget))
+    strangers.check(data, suffix)
     if suffix == ".net":
         return Foreign("deep-compression", deep_compression.read(data))
     if suffix == ".onnx":
@@ -126,6 +129,7 @@ def _from_bytes(data, suffix, budget, order):
 
 def _from_zip(archive, budget, order):
     names = archive.namelist()
+    strangers.check_zip(names)
     if pth.is_zip(names):
         return Foreign("pytorch", pth.read_zip(archive, budget))
     if "model.weights.h5" in names:
