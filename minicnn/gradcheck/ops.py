@@ -10,8 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.ops import (
+    add,
     avgpool2d,
     batchnorm,
+    clip,
     concat,
     conv2d,
     conv_transpose2d,
@@ -220,6 +222,20 @@ def _softmax(rng):
         )
 
 
+def _clip(rng):
+    yield _op("between -0.3 and 0.5", clip, distinct(rng, (2, 3, 5, 4)) + 1 / 240, -0.3, 0.5)
+
+
+def _add(rng):
+    yield Case(
+        "x and 2 x",
+        lambda x: add.forward([x, 2 * x])[0],
+        lambda dy, x: np.tensordot([1, 2], add.backward(dy, 2), 1),
+        rng.standard_normal((2, 3, 4, 5)),
+        linear=True,
+    )
+
+
 def _concat(rng):
     yield Case(
         "x behind 2 x",
@@ -251,6 +267,8 @@ CASES = {
     "batchnorm": _batchnorm,
     "dropout": _dropout,
     "softmax": _softmax,
+    "clip": _clip,
+    "add": _add,
     "concat": _concat,
     "replicate": _replicate,
 }

@@ -1,22 +1,20 @@
 """Networks by name: made with random weights, or described without any.
 
-`architectures` holds the tables of layers. Random weights are He-normal (He et al. 2015, arXiv
-1502.01852, equation 10): the variance of a weight is 2 / fan_in; biases are 0.
+`architectures` holds the tables of layers, `parameters` draws the weights.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.backend import seeded_rng
 from minicnn.errors import MinicnnError
 from minicnn.network.architectures import MODELS
 from minicnn.network.layers import AvgPool2d, Linear, MaxPool2d
 from minicnn.network.network import Network
+from minicnn.network.parameters import count_parameters, no_params, random_params
 from minicnn.ops.shapes import pair
 
 POOLS = {"max": MaxPool2d, "average": AvgPool2d}
-STATISTICS = ("mean", "var")  # of a batch normalisation: measured, not learned
 
 
 def names():
@@ -91,8 +89,7 @@ def skeleton(name, *, pool=None, classes=None, last=None):
         layers = layers[: names.index(last) + 1]
     attrs["last"] = None if last == whole else last
     net = Network(layers, {}, (3, model.size, model.size), attrs)
-    zero = np.zeros((), np.float32)
-    net.params = {key: np.broadcast_to(zero, shape) for key, shape in net.param_shapes().items()}
+    net.params = no_params(net)
     return net
 
 
@@ -101,20 +98,6 @@ def with_pool(layer, pool):
     if pool is None or not isinstance(layer, tuple(POOLS.values())):
         return layer
     return POOLS[pool](layer.kernel, layer.stride, layer.padding, layer.ceil)
-
-
-def random_params(shapes, seed, dtype="float32"):
-    """Return He-normal weights, drawn as float32 in the order of `shapes`; see `build`."""
-    rng, params = seeded_rng(seed), {}
-    for key, shape in shapes.items():
-        kind = key.rpartition(".")[2]
-        if kind == "weight":
-            array = rng.standard_normal(shape, dtype=np.float32)
-            array *= np.float32((2 / np.prod(shape[1:])) ** 0.5)
-        else:
-            array = np.full(shape, kind in ("gamma", "var"), np.float32)
-        params[key] = array.astype(dtype, copy=False)
-    return params
 
 
 class Row(NamedTuple):
@@ -130,11 +113,11 @@ class Row(NamedTuple):
 
 
 def describe(name, size=None):
-    """Return a `Row` for every layer of the network `name`.
+    """Return a `Row` for every layer of a network.
 
     Parameters
     ----------
-    name : str
+    name : str, or Network
     size : int or (int, int), optional
         (rows, columns) of the picture; the size that the network was made for by default. At
         another size, layers from the first fully connected one on are left out if it does not fit.
@@ -148,7 +131,7 @@ def describe(name, size=None):
     Row(layer='conv1', kind='Conv2d', shape=(96, 110, 110), parameters=14208, field_size=(7, 7), \
 field_stride=(2, 2), field_offset=(-1, -1))
     """
-    net = skeleton(name)
+    net = name if isinstance(name, Network) else skeleton(name)
     wanted = net.input_shape if size is None else (net.input_shape[0], *pair(size))
     try:
         shapes = net.shapes(wanted)
@@ -163,13 +146,3 @@ field_stride=(2, 2), field_offset=(-1, -1))
         Row(at, type(layer).__name__, shapes[at], counts[at], *fields[at])
         for at, layer, _ in net.nodes
     ]
-
-
-def count_parameters(net):
-    """Return {layer: number of its learned parameters}, running statistics not counted."""
-    counts = dict.fromkeys(net.layers, 0)
-    for key, array in net.params.items():
-        layer, _, kind = key.rpartition(".")
-        if layer in counts and kind not in STATISTICS:
-            counts[layer] += array.size
-    return counts

@@ -1,5 +1,6 @@
 """What a network tells about itself and its last pass, beside walking forward and backward."""
 
+import math
 from itertools import islice
 
 import numpy as np
@@ -8,6 +9,7 @@ from minicnn.errors import MinicnnError
 from minicnn.network import receptive_fields
 from minicnn.network.layers import BatchNorm2d, MaxPool2d, Rule
 from minicnn.network.nodes import INPUT
+from minicnn.network.parameters import random_params
 
 LRN_RULES = ("gradient", "identity")
 
@@ -24,6 +26,20 @@ class Facts:
     def dtype(self) -> np.dtype:
         """The dtype that the network computes in: that of its parameters."""
         return next(iter(self.params.values())).dtype if self.params else np.dtype("float32")
+
+    def __repr__(self) -> str:
+        """Return its table: the name, class, output and number of parameters of every layer."""
+        rows = [
+            f"{name:20} {type(node.layer).__name__:15} {' x '.join(map(str, out)):>15} "
+            f"{sum(map(math.prod, own.values())):>12,}"
+            for node, (name, own, out) in zip(self.nodes, self._walk(check=False), strict=True)
+        ]
+        shape = " x ".join(map(str, self.input_shape))
+        return "\n".join([f"{self.attrs.get('name', 'Network')} for pictures {shape}", *rows])
+
+    def initialise(self, seed: int = 0, dtype: str = "float32") -> None:
+        """Put random weights in the place of all parameters, see `parameters`."""
+        self.params = random_params(self.param_shapes(), seed, dtype)
 
     def layer(self, name: str):
         """Return the layer called `name`."""
@@ -122,11 +138,11 @@ class Facts:
     def own_params(self, node) -> dict:
         """Return a layer's parameters by their short names, {"weight": ..., "bias": ...}."""
         prefix = node.name + "."
-        return {
-            name: self.params[prefix + name]
+        return LayerParams(
+            (name, self.params[prefix + name])
             for name in ("weight", "bias", "gamma", "beta", "mean", "var")
             if prefix + name in self.params
-        }
+        )
 
     def nodes_until(self, taps: list) -> list:
         """Return the `Node`s that `forward` computes for `taps`."""
@@ -150,6 +166,16 @@ class Facts:
         if dy.shape != shape:
             raise MinicnnError(f"layer {name}: the gradient is {dy.shape}, its activation {shape}")
         return dy.astype(dtype, copy=False)
+
+
+class LayerParams(dict):
+    """The parameters of a layer; it says how to get one that is missing."""
+
+    def __missing__(self, name):
+        """Refuse the layer."""
+        raise MinicnnError(
+            f"it has no {name}; net.initialise(seed) draws random weights, net.params takes others"
+        )
 
 
 def check_picture(x):

@@ -9,7 +9,7 @@ normalize_activations  every channel c of a ReLU behind a convolution gets the m
                            w[c] -> w[c] / m[c],   b[c] -> b[c] / m[c]
                        and the layers that take channel c multiply their weights for it by m[c].
                        ReLU, pooling, dropout and concatenation commute with positive factors, so
-                       the factors pass through them.
+                       the factors pass through them; a sum of branches and a clipping do not.
                        Source: Gatys et al. 2015, arXiv 1505.07376, section 2.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from minicnn.backend import array_module, to_host
 from minicnn.errors import MinicnnError
-from minicnn.network.layers import LRN, BatchNorm2d, Conv2d, Linear, ReLU, Softmax
+from minicnn.network.layers import LRN, Add, BatchNorm2d, Clip, Conv2d, Linear, ReLU, Softmax
 from minicnn.network.network import INPUT, Network
 from minicnn.ops import batchnorm, conv2d
 
@@ -120,7 +120,7 @@ def _rescalable(net):
         behind = consumers[node.name]
         absorbed[node.name] = bool(behind) and all(
             isinstance(other.layer, (Conv2d, Linear))
-            or (not isinstance(other.layer, Softmax) and absorbed[other.name])
+            or (not isinstance(other.layer, (Softmax, Add, Clip)) and absorbed[other.name])
             for other in behind
         )
     return {
@@ -154,7 +154,9 @@ def _rescaled(net, factors):
     params = dict(net.params)
     carried = {INPUT: np.ones(net.input_shape[0])}  # {layer: factor (C,) of its output}
     for name, layer, inputs in net.nodes:
-        factor = np.concatenate([carried[source] for source in inputs])
+        # no factor comes to a sum of branches: its inputs are as they were
+        joined = inputs[:1] if isinstance(layer, Add) else inputs
+        factor = np.concatenate([carried[source] for source in joined])
         if isinstance(layer, Conv2d):
             own = factors.get(name, np.ones(layer.channels))
             # (K, C / groups): what the weight of output k for input c is multiplied by

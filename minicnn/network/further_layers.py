@@ -2,14 +2,17 @@
 # ruff: noqa: D102 - the methods of all layers are those that `layer` describes
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.network.layer import Layer
 from minicnn.ops import (
+    add,
     avgpool2d,
     batchnorm,
+    clip,
     concat,
     dropout,
     linear,
@@ -195,6 +198,20 @@ class PReLU(Layer):
 
 
 @dataclass(frozen=True)
+class Clip(Layer):
+    """`ops.clip`; its backward rule is chosen for the whole pass, as that of the ReLU."""
+
+    low: float = 0.0
+    high: float = 6.0
+
+    def forward(self, x, params, mode):
+        return clip.forward(x, self.low, self.high)
+
+    def backward(self, dy, cache, params, rule):
+        return clip.backward(dy, cache, rule.relu)
+
+
+@dataclass(frozen=True)
 class ReplicatePad2d(Layer):
     """`ops.replicate`; the convolution behind it then pads nothing itself."""
 
@@ -214,6 +231,8 @@ class ReplicatePad2d(Layer):
 class Concat(Layer):
     """`ops.concat` of several inputs along the channels."""
 
+    many: ClassVar = True
+
     def out_shape(self, *shapes):
         return concat.out_shape([(1, *shape) for shape in shapes])[1:]
 
@@ -222,3 +241,19 @@ class Concat(Layer):
 
     def backward(self, dy, cache, params, rule):
         return concat.backward(dy, cache)
+
+
+@dataclass(frozen=True)
+class Add(Layer):
+    """`ops.add` of several inputs; the deconvnet, too, passes on what comes down to each."""
+
+    many: ClassVar = True
+
+    def out_shape(self, *shapes):
+        return add.out_shape(shapes)
+
+    def forward(self, xs, params, mode):
+        return add.forward(xs)
+
+    def backward(self, dy, cache, params, rule):
+        return add.backward(dy, cache)

@@ -50,6 +50,7 @@ class Layer:
     kernel: ClassVar = 1
     stride: ClassVar = 1
     padding: ClassVar = 0
+    many: ClassVar = False  # takes a list of inputs, and gives back a list of dx
 
     def out_shape(self, shape):
         """Return the (C, H, W) of the output for an input of `shape` (C, H, W)."""

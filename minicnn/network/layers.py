@@ -16,8 +16,10 @@ from dataclasses import dataclass
 
 from minicnn.network.further_layers import (
     LRN,
+    Add,
     AvgPool2d,
     BatchNorm2d,
+    Clip,
     Concat,
     Dropout,
     GlobalAvgPool2d,

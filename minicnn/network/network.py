@@ -17,7 +17,7 @@ is dJ/dx, since the picture x is the output called "input". For a list of layers
 
 from minicnn.errors import MinicnnError
 from minicnn.network.facts import Facts, check_picture, rule_of
-from minicnn.network.layers import Concat, Mode
+from minicnn.network.layers import Mode
 from minicnn.network.nodes import INPUT, as_nodes
 from minicnn.ops import conv2d
 
@@ -105,7 +105,7 @@ class Network(Facts):
         outputs, acts = {INPUT: x}, {}
         for i, node in enumerate(self.nodes[: last + 1]):
             xs = [outputs[source] for source in node.inputs]
-            xs = xs if isinstance(node.layer, Concat) else xs[0]
+            xs = xs if node.layer.many else xs[0]
             try:
                 y, cache = node.layer.forward(xs, self.own_params(node), mode)
             except MinicnnError as error:
@@ -184,7 +184,7 @@ class Network(Facts):
             dx = step(node, dy, self._caches[node.name])
             if dx is None:
                 continue
-            parts = dx if isinstance(node.layer, Concat) else [dx]
+            parts = dx if node.layer.many else [dx]
             for source, part in zip(node.inputs, parts, strict=True):
                 pending[source] = part if source not in pending else pending[source] + part
         return pending.get(INPUT)

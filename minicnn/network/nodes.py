@@ -29,6 +29,8 @@ def as_nodes(layers):
         for source in inputs:
             if source not in known:
                 raise MinicnnError(f"layer {name!r} takes {source!r}, which does not come before")
+        if len(inputs) > 1 and not layer.many:
+            raise MinicnnError(f"layer {name!r} takes one input, not {', '.join(inputs)}")
         nodes.append(Node(name, layer, inputs))
         known.append(name)
     return nodes

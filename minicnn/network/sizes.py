@@ -39,17 +39,23 @@ def set_input(net, shape) -> None:
     MinicnnError
         If it is no such shape, or does not suit the layers.
     """
-    whole = isinstance(shape, (list, tuple)) and all(type(size) is int for size in shape)
-    if not whole or len(shape) != 3 or shape[0] != 3 or not 0 < shape[1] == shape[2] <= LARGEST:
-        raise MinicnnError(f"input {shape}; it must be [3, N, N], N at most {LARGEST}")
+    shape = checked_input(shape)
     last, name = net.layers[-1], net.attrs["name"]
     try:
-        before, after = (net.shapes(one)[last] for one in (net.input_shape, tuple(shape)))
+        before, after = (net.shapes(one)[last] for one in (net.input_shape, shape))
     except MinicnnError as error:
         raise MinicnnError(f"input {list(shape)} does not suit {name}: {error}") from None
     if before[1:] == (1, 1) != after[1:]:
         raise MinicnnError(f"input {list(shape)} does not suit {name}: it gives maps {after}")
-    net.input_shape = tuple(shape)
+    net.input_shape = shape
+
+
+def checked_input(shape) -> tuple:
+    """Return the shape (3, N, N) of an input; refuse any other."""
+    whole = isinstance(shape, (list, tuple)) and all(type(size) is int for size in shape)
+    if not whole or len(shape) != 3 or shape[0] != 3 or not 0 < shape[1] == shape[2] <= LARGEST:
+        raise MinicnnError(f"input {shape}; it must be [3, N, N], N at most {LARGEST}")
+    return tuple(shape)
 
 
 def _fits(net, layers, side):

@@ -31,7 +31,7 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
     Parameters
     ----------
     name : str, optional
-        That of an embedded or fetched network, or of the one that `weights` must hold.
+        That of an embedded or fetched network, or of the one that `weights` must hold; or a file.
     weights : path, or "random", optional
     pool : {"max", "average", "own"}, or name -> one of these, optional
         By default "own", what the network was trained with.
@@ -43,12 +43,15 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
     MinicnnError
         If there is no such network, no weights of it, or something is wrong with the file.
     """
-    if name is not None and name not in build.names():
-        raise MinicnnError(
-            f"no network named {name!r}; the networks are {', '.join(build.names())}"
-        )
+    if weights is None and name not in (None, *build.names()) and Path(name).is_file():
+        name, weights = None, name
     if weights in (None, RANDOM):
         actual = name or DEFAULT
+        if actual not in build.names():
+            raise MinicnnError(
+                f"no network named {actual!r}; the networks are {', '.join(build.names())}; one of "
+                "your own is given by --weights FILE"
+            )
     else:
         actual = checkpoint.info(weights)["architecture"]
         if name not in (None, actual):

@@ -6,6 +6,7 @@
     root attributes     format, format_version, architecture, outputs, input_shape, pool,
                         channel_order, mean, std, scale, class_names, weights_sha256,
                         last_layer of an architecture that is not there to its end,
+                        layers of a network that is none of ours, see `network.tables`,
                         and whatever else is in `net.attrs`: source, licence, training, ...
 
 float16 halves the file; networks compute in float32. `hdf5` says how files are read with
@@ -25,6 +26,7 @@ from minicnn.network.build import MODELS, skeleton
 from minicnn.network.layers import Dropout
 from minicnn.network.network import Network
 from minicnn.network.sizes import set_input
+from minicnn.network.tables import network_of, table_of
 from minicnn.storage.hdf5 import inspect, load_arrays, save_arrays
 from minicnn.weights import locations
 
@@ -33,7 +35,8 @@ PREPROCESS = ("channel_order", "mean", "std", "scale")
 # attribute of a network: of a file
 OPTIONAL = {"pool": "pool", "classes": "class_names", "last": "last_layer"}
 HEADER = ("format", "format_version", "architecture", "outputs", "input_shape", "weights_sha256")
-RESERVED = {*HEADER, *PREPROCESS, *OPTIONAL.values()}
+RESERVED = {*HEADER, *PREPROCESS, *OPTIONAL.values(), "layers"}
+UNNAMED = "own"  # a network without a name in its `attrs`
 
 
 def save(
@@ -44,8 +47,9 @@ def save(
     Parameters
     ----------
     net : Network
-        Of an architecture that `models.names()` lists, as `net.attrs["name"]`. All other `attrs`
-        are stored as well, as far as JSON can.
+        If `net.attrs["name"]` is one of `build.names()`, with the layers of that. Of any other, the
+        table of layers is stored too. `attrs["preprocess"]` says how pictures are prepared. All
+        other `attrs` are stored as well, as far as JSON can.
     path : path
     dtype : {"float32", "float16"}
     compression : bool
@@ -58,32 +62,37 @@ def save(
     """
     if dtype not in ("float32", "float16"):
         raise MinicnnError(f"no dtype {dtype!r} for weight files; use float32 or float16")
+    attrs = {**net.attrs, "name": net.attrs.get("name") or UNNAMED}
+    own = {} if attrs["name"] in MODELS else {"layers": table_of(net)}
     outputs = net.shapes()[net.layers[-1]][0]
-    wanted = _for_attrs(net.attrs, outputs)
+    wanted = _for_attrs(attrs, outputs, own.get("layers"), net.input_shape)
     if [_lasting(node) for node in wanted.nodes] != [_lasting(node) for node in net.nodes]:
-        raise MinicnnError(f"the layers are not those of {net.attrs['name']}; nothing was saved")
+        raise MinicnnError(
+            f"the layers are not those of {attrs['name']}; nothing was saved. Give a network of "
+            'your own another name: net.attrs["name"]'
+        )
     arrays = {key: to_host(array) for key, array in net.params.items()}
     _compare({key: (array.shape, array.dtype) for key, array in arrays.items()}, wanted)
     with np.errstate(over="ignore"):
         arrays = {key: arrays[key].astype(dtype) for key in wanted.params}
     _check_values(arrays)
-    attrs = {
+    stored = {
         "format": FORMAT,
         "format_version": VERSION,
-        "architecture": net.attrs["name"],
+        "architecture": attrs["name"],
         "outputs": outputs,
         "input_shape": list(net.input_shape),
         **wanted.attrs["preprocess"],
         **{new: net.attrs[old] for old, new in OPTIONAL.items() if net.attrs.get(old) is not None},
+        **own,
         "weights_sha256": _hash(arrays),
     }
     for key, value in net.attrs.items():
         if key in RESERVED - OPTIONAL.keys():
             raise MinicnnError(f"attribute {key!r} has another meaning in a weight file; rename it")
         if key not in ("name", "preprocess", *OPTIONAL):
-            attrs[key] = value
-    paths = {key: key.replace(".", "/") for key in arrays}
-    save_arrays(path, {paths[key]: arrays[key] for key in arrays}, attrs, compression=compression)
+            stored[key] = value
+    save_arrays(path, {_path(key): arrays[key] for key in arrays}, stored, compression=compression)
 
 
 def load(name_or_path: str | PathLike, *, pool: str | None = None, device: str = "cpu") -> Network:
@@ -111,7 +120,7 @@ def load(name_or_path: str | PathLike, *, pool: str | None = None, device: str =
     arrays, attrs = load_arrays(path, check=check)
     net = _for_file(attrs, pool)
     try:
-        arrays = {key: _as_float32(arrays[key.replace(".", "/")]) for key in net.params}
+        arrays = {key: _as_float32(arrays[_path(key)]) for key in net.params}
         _check_values(arrays)
     except MinicnnError as error:
         raise MinicnnError(f"{path}: {error}") from None
@@ -200,19 +209,23 @@ def _for_file(attrs, pool):
     own = {key: value for key, value in attrs.items() if key not in RESERVED}
     own |= {old: attrs.get(new) for old, new in OPTIONAL.items()}
     own |= {"name": attrs["architecture"], "preprocess": {key: attrs[key] for key in PREPROCESS}}
-    net = _for_attrs(own, attrs["outputs"], pool)
+    net = _for_attrs(own, attrs["outputs"], attrs.get("layers"), attrs["input_shape"], pool)
     if attrs["input_shape"] != list(net.input_shape):
         set_input(net, attrs["input_shape"])
     return net
 
 
-def _for_attrs(attrs, outputs, pool=None):
-    """Return the architecture `attrs["name"]` without weights, with these `attrs`, checked."""
+def _for_attrs(attrs, outputs, table=None, input_shape=None, pool=None):
+    """Return the network without weights with these `attrs`, checked: one of ours, or a table's."""
     name, classes = attrs.get("name"), attrs.get("classes")
-    if not isinstance(name, str) or name not in MODELS:
+    if not isinstance(name, str) or (name not in MODELS and table is None):
         raise MinicnnError(f"no architecture {name!r}; the architectures are {', '.join(MODELS)}")
     pool = pool or attrs.get("pool")
-    net = skeleton(name, pool=pool, classes=outputs, last=attrs.get("last"))
+    if name in MODELS:
+        net = skeleton(name, pool=pool, classes=outputs, last=attrs.get("last"))
+    else:
+        net = network_of(table, input_shape, pool)
+        outputs = net.shapes()[net.layers[-1]][0]
     if classes is not None and not (isinstance(classes, (list, tuple)) and len(classes) == outputs):
         raise MinicnnError(f"the class names are not a list of {outputs}")
     preprocess = _checked_preprocessing(attrs.get("preprocess"))
@@ -244,6 +257,11 @@ def _checked_preprocessing(found):
 def _lasting(node):
     """What a file must keep of a node: all but the probability of a dropout."""
     return node._replace(layer=Dropout) if isinstance(node.layer, Dropout) else node
+
+
+def _path(key):
+    """fire2/squeeze1x1.weight -> fire2/squeeze1x1/weight."""
+    return "/".join(key.rsplit(".", 1))
 
 
 def _key(where):

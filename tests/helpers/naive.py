@@ -335,6 +335,27 @@ def concat(xs):
     return y
 
 
+def add(xs):
+    y = np.zeros(xs[0].shape)
+    for where in ranges(*y.shape):
+        y[where] = sum(float(x[where]) for x in xs)
+    return y
+
+
+def clip(x, low, high):
+    y = np.zeros(x.shape)
+    for where in ranges(*x.shape):
+        y[where] = low if x[where] < low else high if x[where] > high else x[where]
+    return y
+
+
+def clip_backward(dy, x, low, high):
+    dx = np.zeros(x.shape)
+    for where in ranges(*x.shape):
+        dx[where] = dy[where] if low < x[where] < high else 0
+    return dx
+
+
 def replicate(x, padding):
     pad, pad2 = pair(padding)
     N, C, H, W = x.shape

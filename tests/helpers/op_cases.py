@@ -5,8 +5,10 @@ import numpy as np
 from minicnn.backend import array_module
 from minicnn.gradcheck.ops import distinct
 from minicnn.ops import (
+    add,
     avgpool2d,
     batchnorm,
+    clip,
     concat,
     conv2d,
     conv_transpose2d,
@@ -117,6 +119,16 @@ def _concat(draw):
     yield from (y, *concat.backward(y, sizes))
 
 
+def _clip(draw):
+    y, inside = clip.forward(draw(2, 3, 5, 4), -0.5, 0.5)
+    yield from (y, clip.backward(draw(2, 3, 5, 4), inside))
+
+
+def _add(draw):
+    y, count = add.forward([draw(2, 3, 4, 5), draw(2, 3, 4, 5)])
+    yield from (y, *add.backward(y, count))
+
+
 def _replicate(draw):
     y, cache = replicate.forward(draw(2, 3, 4, 5), (1, 2))
     yield from (y, replicate.backward(draw(*y.shape), cache))
@@ -126,7 +138,7 @@ OPS = {
     case.__name__[1:]: case
     for case in (
         _conv2d, _conv_transpose2d, _im2col, _maxpool2d, _avgpool2d, _relu, _prelu, _linear, _lrn,
-        _batchnorm, _dropout, _softmax, _concat, _replicate,
+        _batchnorm, _dropout, _softmax, _concat, _clip, _add, _replicate,
     )
 }  # fmt: skip
 

@@ -90,5 +90,7 @@ _RULES = {
     "Dropout": lambda F, layer, own, x: x,
     "Softmax": lambda F, layer, own, x: F.softmax(x, 1),
     "Concat": _concat,
+    "Add": lambda F, layer, own, *xs: sum(xs[1:], xs[0]),
+    "Clip": lambda F, layer, own, x: F.hardtanh(x, layer.low, layer.high),
     "ReplicatePad2d": _replicate,
 }

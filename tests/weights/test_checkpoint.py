@@ -248,7 +248,7 @@ UNSAVED = {
         lambda net: {"params": {**net.params, "conv11.bias": np.zeros(3, "f4")}},
         "conv11.bias is no parameter of squeezenet1_1",
     ),
-    "unnamed": (lambda net: {"attrs": {}}, "no architecture None; the architectures are vgg16"),
+    "unnamed": (lambda net: {"attrs": {}}, "preprocessing needs channel_order RGB or BGR"),
     "other-layers": (
         lambda net: {"attrs": {**net.attrs, "name": "squeezenet"}},
         "the layers are not those of squeezenet; nothing was saved",

@@ -24,7 +24,9 @@ class ModelsOptions(JsonOption):
 
 def add(verb) -> None:
     """Declare the options."""
-    verb.add_argument("name", metavar="NAME", nargs="?", help="show the layers of this network")
+    verb.add_argument(
+        "name", metavar="NAME", nargs="?", help="show the layers of this network, or file"
+    )
     add_settings(verb, ModelsOptions)
 
 
@@ -60,9 +62,14 @@ def _list(size, report):
 
 
 def _layers(name, size, report):
-    from minicnn.network import build
+    from pathlib import Path
 
-    described = build.describe(name, size and size[::-1])
+    from minicnn.network import build
+    from minicnn.weights import checkpoint
+
+    own = name not in build.names() and Path(name).is_file()
+    net = checkpoint.load(name) if own else build.skeleton(name)
+    described = build.describe(net, size and size[::-1])
     rows = []
     for row in described:
         report.event("layer", **row._asdict())
@@ -79,7 +86,7 @@ def _layers(name, size, report):
             }
         )
     total = sum(row.parameters for row in described)
-    left_out = build.skeleton(name).layers[len(described) :]
+    left_out = net.layers[len(described) :]
     report.event("total", name=name, parameters=total, left_out=left_out)
     report.tell(f"{table(rows)}\n\n{name}: {len(rows)} layers, {total:,} parameters")
     if left_out:

@@ -53,7 +53,7 @@ class Plain(Unit):
         self.node, self.params, self.cache = node, params, None
 
     def forward(self, xs):
-        x = xs if node_takes_many(self.node) else xs[0]
+        x = xs if self.node.layer.many else xs[0]
         mode = Mode(convolution=self.plan.convolution)
         try:
             y, self.cache = self.node.layer.forward(x, self.params, mode)
@@ -63,7 +63,7 @@ class Plain(Unit):
 
     def backward(self, g):
         dx = self.node.layer.backward(g, self.cache, self.params, Rule())
-        parts = dx if node_takes_many(self.node) else [dx]
+        parts = dx if self.node.layer.many else [dx]
         for source, part in zip(self.inputs, parts, strict=True):
             self.plan.contribute(source, part.transpose(0, 2, 3, 1))
 
@@ -164,8 +164,3 @@ def fits_winograd(node, net):
     """Return whether a convolution goes by Winograd's filtering."""
     w = net.own_params(node)["weight"]
     return winograd.suits(w.shape, node.layer.stride, 1, node.layer.groups)
-
-
-def node_takes_many(node):
-    """Return whether a layer takes a list of activations."""
-    return len(node.inputs) > 1

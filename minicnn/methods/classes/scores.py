@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn.backend import array_module, to_host
 from minicnn.errors import MinicnnError
-from minicnn.network.layers import Concat, MaxPool2d, ReLU, Softmax
+from minicnn.network.layers import Add, Clip, Concat, MaxPool2d, ReLU, Softmax
 
 TOP = 5
 
@@ -40,7 +40,7 @@ def scores_layer(net, size=None):
 
 
 def last_map_layer(net, scores_at, shape):
-    """Return the last layer of maps (ReLU, pooling, concatenation) that are not the classes' own.
+    """Return the last layer of maps that are not the classes' own: ReLU, pooling, ...
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def last_map_layer(net, scores_at, shape):
     found = [
         node.name
         for node in net.nodes
-        if isinstance(node.layer, (ReLU, MaxPool2d, Concat))
+        if isinstance(node.layer, (ReLU, Clip, MaxPool2d, Concat, Add))
         and shapes[node.name][1:] != (1, 1)
         and shapes[node.name][0] != shapes[scores_at][0]
     ]
