@@ -48,8 +48,8 @@ STYLE = {
         tv_weight=2.0,
         gram="gatys",
     ),
-    "vgg16": Style({"relu4_2": 1.0}, dict.fromkeys(FIVE_BLOCKS, 1.0), 5.0, 1e3, 1e3),
     # with a total variation of 1e3, that term ends at a hundred-thousandth of the loss
+    "vgg16": Style({"relu4_2": 1.0}, dict.fromkeys(FIVE_BLOCKS, 1.0), 20.0, 1e3, 1e6),
     "vgg19": Style({"relu4_2": 1.0}, dict.fromkeys(FIVE_BLOCKS, 1.0), 10.0, 1e3, 5e6),
     # its components are a quarter of VGG-19's activations, and so scaled that style losses agree
     "slimvgg": Style({"pc4_2": 1.0}, dict.fromkeys(COMPONENTS, 1.0), 20.0, 1e3, 1e3),
