@@ -132,7 +132,7 @@ def test_a_wrong_file_of_unknown_hash_is_not_kept(run, cache, server, content):
     server.serve("/unknown.npz", b"<html>Log in</html>")
     code, out, err = run("fetch", "unknown")
     assert (code, out) == (1, "")
-    assert "not a weight file of a known format" in err
+    assert "a web page in the place of the file" in err
     assert not any(path.is_file() for path in cache.rglob("*"))
     server.serve("/unknown.npz", content)
     assert run("fetch", "unknown")[0] == 0
