@@ -22,18 +22,10 @@ from minicnn.objectives.gram import mean_gram, style
 
 
 def scales(targets):
-    """Return {layer: (E, F)} of the mean over some targets.
-
-    Parameters
-    ----------
-    targets : list of {layer: t (N, d, H, W)}
-    """
-    found = {}
-    for layer in targets[0]:
-        energies = [np.square(part[layer]).sum(axis=1).mean() for part in targets]
-        grams = [np.square(mean_gram(part[layer])).sum(axis=(1, 2)).mean() for part in targets]
-        found[layer] = float(np.mean(energies)), float(np.mean(grams))
-    return found
+    """Return (E, F) of a layer, the means over some of its targets, arrays (N, d, H, W)."""
+    energies = [np.square(t).sum(axis=1).mean() for t in targets]
+    grams = [np.square(mean_gram(t)).sum(axis=(1, 2)).mean() for t in targets]
+    return float(np.mean(energies)), float(np.mean(grams))
 
 
 def distance(z, t, scale, gram_weight):

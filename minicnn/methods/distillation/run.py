@@ -23,18 +23,17 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn.backend import array_module, to_device, to_host
+from minicnn.backend import array_module, to_device
 from minicnn.data.picture_set import PictureSet
 from minicnn.engine.cpu.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
-from minicnn.methods.distillation import pictures
-from minicnn.methods.distillation.loss import distance, scales
+from minicnn.methods.distillation import pictures, state
+from minicnn.methods.distillation.loss import distance
 from minicnn.methods.distillation.settings import portable
 from minicnn.methods.distillation.start import begin, projected, stages
 from minicnn.methods.training.devices import place_of
 from minicnn.methods.training.history import write_log
 from minicnn.methods.training.schedules import rate
-from minicnn.methods.training.state import STATE_FILE
 from minicnn.methods.training.training import Interrupted
 from minicnn.network import build
 from minicnn.storage.interrupts import interrupts_noted
@@ -73,25 +72,29 @@ def run(settings, *, resume=False, log=None, progress=None):
         On Ctrl-C, once the state has been saved.
     """
     settings.check()
-    run_ = _Run(settings, log or (lambda record: None))
+    run_ = Run(settings, log or (lambda record: None))
     with one_blas_thread():
-        run_.restore() if resume else run_.begin()
+        if resume:
+            state.restore(run_)
+        else:
+            run_.begin()
+        run_.settle()
     with one_blas_thread(), ThreadPoolExecutor(run_.threads) as pool, interrupts_noted() as stops:
         while run_.step < settings.steps:
             run_.one_step(pool)
             if progress:
                 progress(run_.step, settings.steps, {"loss": run_.last})
             if stops or run_.step % settings.save_every == 0:
-                run_.save_state()
+                state.save(run_)
             if stops:
-                raise Interrupted(run_.folder / STATE_FILE)
+                raise Interrupted(run_.folder / state.STATE_FILE)
             if run_.step % settings.save_every == 0:
                 run_.save_student(f"step-{run_.step:06d}.h5")
-        run_.save_state()
+        state.save(run_)
         return run_.save_student("last.h5")
 
 
-class _Run:
+class Run:
     """The state of a distillation: student, projections, moments of Adam, step, history."""
 
     def __init__(self, settings, log):
@@ -106,8 +109,11 @@ class _Run:
         self.convolution = self.place.convolution
         self.frozen = self.place.frozen  # for the teacher
         self.threads = thread_count(settings.threads)
-        self.step, self.history, self.sums, self.since = 0, [], 0.0, time.perf_counter()
-        self.last = math.nan
+        self.params, self.step, self.history = self.student.params, 0, []
+        self.sums, self.since, self.last = self._nothing(), time.perf_counter(), math.nan
+
+    def _nothing(self):
+        return np.zeros(len(self.stages))  # the loss of each layer
 
     def _check_networks(self):
         """Refuse a student that is no such network, and a teacher that lacks its layers."""
@@ -126,7 +132,7 @@ class _Run:
     def begin(self):
         """Make the student from the teacher."""
         s = self.settings
-        if (self.folder / STATE_FILE).exists():
+        if (self.folder / state.STATE_FILE).exists():
             raise MinicnnError(
                 f"{self.folder} holds a run already; go on with it (--resume), or choose "
                 "another folder"
@@ -138,27 +144,24 @@ class _Run:
         def told(stage, missed):
             self.log({"start": stage.pc, "missed": missed})
 
-        self.projections = begin(self.student, self.teacher, pieces, self.frozen, told)
-        self.scales = scales([self._targets(x) for x in pieces])
-        params = self.student.params
+        self.projections, self.scales = begin(self.student, self.teacher, pieces, self.frozen, told)
         self.means, self.squares = (
-            {name: np.zeros_like(w) for name, w in params.items()} for _ in range(2)
+            {name: np.zeros_like(w) for name, w in self.params.items()} for _ in range(2)
         )
-        self.averages = {name: w.copy() for name, w in params.items()}
-        self._settle()
-        self.save_state()
+        self.averages = {name: w.copy() for name, w in self.params.items()}
+        state.save(self)
         self.save_student("start.h5")
 
     def _pieces(self, rng, size, count):
         return pictures.batch(rng, self.sets, size, count, self.student.attrs["preprocess"])
 
-    def _settle(self):
-        """Bring all arrays to the device."""
-        device = self.place.device
-        kinds = (self.means, self.squares, self.averages)
-        for arrays in (self.student.params, self.teacher.params, *kinds):
-            arrays.update({name: to_device(array, device) for name, array in arrays.items()})
-        self.projections = {pc: to_device(P, device) for pc, P in self.projections.items()}
+    def settle(self):
+        """Bring all arrays to the device, and make a student for each piece of a step."""
+        kinds = (self.params, self.teacher.params, self.means, self.squares, self.averages)
+        for arrays in (*kinds, self.projections):
+            for name, array in arrays.items():
+                arrays[name] = to_device(array, self.place.device)
+        self.student.params = self.params
         self.replicas = [self.student.replica() for _ in range(self.settings.batch)]
 
     def one_step(self, pool):
@@ -179,7 +182,7 @@ class _Run:
             )
         pace = rate(s.schedule, s.rate, self.step / s.steps)
         self.step += 1
-        for name, w in self.student.params.items():
+        for name, w in self.params.items():
             gradient = sum(found[name] for _, _, found in results) / s.batch
             adam_step(w, gradient, self.means[name], self.squares[name], pace, self.step)
             self.averages[name] += max(ALPHA, 1 / self.step) * (w - self.averages[name])
@@ -217,7 +220,7 @@ class _Run:
         record |= {stage.pc: float(v) for stage, v in zip(self.stages, mean, strict=True)}
         record["seconds"] = round(now - self.since, 1)
         self.history.append(record)
-        self.sums, self.since = 0.0, now
+        self.sums, self.since = self._nothing(), now
         write_log(self.history, self.folder / "log.csv")
         self.log(record)
 
@@ -236,52 +239,6 @@ class _Run:
         }
         checkpoint.save(student, self.folder / name)
         return student
-
-    def _arrays(self):
-        kinds = {"param": self.student.params, "mean": self.means, "square": self.squares}
-        kinds |= {"average": self.averages, "projection": self.projections}
-        return {
-            f"{kind}/{key}": to_host(array)
-            for kind, arrays in kinds.items()
-            for key, array in arrays.items()
-        }
-
-    def save_state(self):
-        """Write everything that `restore` needs."""
-        attrs = {
-            "settings": portable(self.settings),
-            "data": self.data,
-            "step": self.step,
-            "sums": np.atleast_1d(self.sums).tolist(),
-            "scales": {pc: list(pair) for pc, pair in self.scales.items()},
-            "history": self.history,
-        }
-        checkpoint.save_arrays(self.folder / STATE_FILE, self._arrays(), attrs)
-
-    def restore(self):
-        """Go back to the saved state; refuse one of other settings or of other data."""
-        path = self.folder / STATE_FILE
-        if not path.exists():
-            raise MinicnnError(f"{self.folder} holds no run; start one without --resume")
-        arrays, attrs = checkpoint.load_arrays(path)
-        theirs, ours = attrs["settings"], portable(self.settings)
-        differing = sorted(key for key in ours if theirs.get(key) != ours[key])
-        if differing:
-            raise MinicnnError(
-                f"{path} was made with other settings for {', '.join(differing)}; "
-                "resume with the same ones or start a new run in another folder"
-            )
-        kinds = {kind: {} for kind in ("param", "mean", "square", "average", "projection")}
-        for name, values in arrays.items():
-            kind, _, key = name.partition("/")
-            kinds[kind][key] = values
-        self.student.params = kinds["param"]
-        self.means, self.squares, self.averages = kinds["mean"], kinds["square"], kinds["average"]
-        self.projections = kinds["projection"]
-        self.step, self.history = int(attrs["step"]), list(attrs["history"])
-        self.sums = np.array(attrs["sums"])
-        self.scales = {pc: tuple(pair) for pc, pair in attrs["scales"].items()}
-        self._settle()
 
 
 def adam_step(w, g, mean, square, pace, t):

@@ -9,10 +9,13 @@ Not centred, since a Gram matrix is not. Of all projections to d numbers this on
 |a|², and of the Gram matrix. The factor makes style losses of the kind "mean", which divide by C⁴
 and d⁴, as large as the teacher's.
 
-Then stage by stage, from the picture up, with z what the student has below:
+Then stage by stage, from the picture up, with z what the student has below and y the output of the
+teacher's convolution:
 
     choose  of the teacher's C filters those from whose activations t can be guessed best
-    fit     their weights w, by least squares: w * z + b is to be the teacher's output there
+    fit     their weights w, by least squares: w * z + b is to be y
+    refit   them, as only relu(y) matters: again and again add to w what brings w * z + b nearer
+            to y where y > 0, and to 0 where it is positive though y is not
     fit     the 1x1 convolution, by least squares: B relu(w * z + b) + c is to be t
 
 Every stage sees what the ones before have made, with their errors (Zhang et al. 2015, arXiv
@@ -22,42 +25,47 @@ Every stage sees what the ones before have made, with their errors (Zhang et al.
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
-from minicnn.network.nodes import INPUT
+from minicnn.methods.distillation.loss import scales
+from minicnn.network.network import Network
 from minicnn.ops.im2col import im2col
 
 RIDGE = 1e-5  # of the mean of the squares, so that the equations have one solution
+REFITS, RELAXATION = 4, 1.7  # how often, and how much further than the least squares say
+ENOUGH = 400_000  # positions for a stage; a first layer has them in few pictures
 
 
 class Stage(NamedTuple):
-    """A convolution of the student, what lies below it, and what comes out."""
+    """A convolution of the student, and what follows up to the next."""
 
-    source: str  # the layer below, or "input"
     conv: str
     tap: str  # the activation or its pooling: of the student what `pc` reads, of the teacher a
     pc: str
+    between: Network  # from the convolution's output to the tap: ReLU, pooling
 
 
 def stages(student):
     """Return the `Stage`s of a student, from the picture up."""
-    found, conv = [], None
+    found, nodes = [], []
     for node in student.nodes:
-        if node.name.startswith("conv"):
-            conv = node
-        elif node.name.startswith("pc"):
-            found.append(Stage(conv.inputs[0], conv.name, node.inputs[0], node.name))
+        if node.name.startswith("pc"):
+            between = Network([(name, layer) for name, layer, _ in nodes[1:]], {}, (1, 1, 1))
+            found.append(Stage(nodes[0].name, nodes[-1].name, node.name, between))
+            nodes = []
+        else:
+            nodes.append(node)
     return found
 
 
-def second_moments(net, taps, pictures, convolution):
-    """Return {tap: mean of a aᵀ over positions and pictures, float64 (C, C)}."""
-    sums, positions = dict.fromkeys(taps, 0.0), dict.fromkeys(taps, 0)
-    for x in pictures:
-        for tap, a in net.forward(x, taps, keep=False, convolution=convolution).items():
-            A = a.transpose(1, 0, 2, 3).reshape(a.shape[1], -1)
-            sums[tap] = sums[tap] + (A @ A.T).astype(np.float64)
-            positions[tap] += A.shape[1]
-    return {tap: sums[tap] / positions[tap] for tap in taps}
+def second_moment(activations):
+    """Return the mean of a aᵀ over the positions of arrays (N, C, H, W), float64 (C, C)."""
+    total, positions = 0.0, 0
+    for a in activations:
+        A = a.transpose(1, 0, 2, 3).reshape(a.shape[1], -1)
+        total = total + (A @ A.T).astype(np.float64)
+        positions += A.shape[1]
+    return total / positions
 
 
 def components(moment, count):
@@ -88,67 +96,119 @@ def chosen(moment, P, count):
     return np.sort(found)
 
 
-def fit(pairs):
-    """Return (W, b) that make the sum of |W X + b - Y|² smallest.
+class LeastSquares:
+    """The W that makes the sum of |W X - Y|² smallest; the last row of X is 1.
 
     Parameters
     ----------
-    pairs : iterable of (X (N, n, M), Y (N, k, M))
-
-    Returns
-    -------
-    W : float32 (k, n)
-    b : float32 (k,)
+    inputs : callable, () -> iterator of X (N, n, M)
     """
-    XX, YX, count = 0.0, 0.0, 0
-    for X, Y in pairs:
-        ones = np.ones((len(X), 1, X.shape[2]), X.dtype)
-        X = np.concatenate([X, ones], axis=1)
-        XX = XX + (X @ X.transpose(0, 2, 1)).sum(axis=0, dtype=np.float64)
-        YX = YX + (Y @ X.transpose(0, 2, 1)).sum(axis=0, dtype=np.float64)
-        count += X.shape[0] * X.shape[2]
-    ridge = RIDGE * np.append(np.full(len(XX) - 1, XX.trace() / len(XX)), 0)
-    W = np.linalg.solve(XX + np.diag(ridge), YX.T).T.astype(np.float32)
-    return np.ascontiguousarray(W[:, :-1]), np.ascontiguousarray(W[:, -1])
+
+    def __init__(self, inputs):
+        self.inputs = inputs
+        XX = sum((X @ X.transpose(0, 2, 1)).sum(axis=0, dtype=np.float64) for X in inputs())
+        ridge = np.full(len(XX), RIDGE * XX.trace() / len(XX))
+        ridge[-1] = 0
+        self.factor = cho_factor(XX + np.diag(ridge))
+
+    def solve(self, wanted):
+        """Return W (k, n), float32.
+
+        Parameters
+        ----------
+        wanted : callable, (i, X) -> Y (N, k, M) for the i-th X
+        """
+        YX = sum(
+            (wanted(i, X) @ X.transpose(0, 2, 1)).sum(axis=0, dtype=np.float64)
+            for i, X in enumerate(self.inputs())
+        )
+        return cho_solve(self.factor, YX.T).T.astype(np.float32)
 
 
-def begin(student, teacher, pictures, convolution, report=lambda stage, error: None):
-    """Set the student's parameters, and return {pc: P}.
+def fit_filters(below, outputs):
+    """Return W (k, 9 C + 1) for which relu(W X) is near relu(Y); see `refit` above.
+
+    Parameters
+    ----------
+    below : list of arrays (N, C, H, W), whose windows are X
+    outputs : list of Y (N, k, H W)
+    """
+    problem = LeastSquares(lambda: (with_ones(_windows(z)) for z in below))
+    W = problem.solve(lambda i, X: outputs[i])
+
+    def lacking(i, X):
+        y, mine = outputs[i], W @ X
+        return np.where(y > 0, y - mine, np.minimum(-mine, 0))
+
+    for _ in range(REFITS):
+        W = W + np.float32(RELAXATION) * problem.solve(lacking)
+    return W
+
+
+def begin(student, teacher, pictures, convolution, report=lambda stage, missed: None):
+    """Set the student's parameters, and return ({pc: P}, {pc: (E, F)}), see `loss` for E and F.
 
     Parameters
     ----------
     student, teacher : Network
-        The teacher has the layers `conv` and `tap` of every stage.
+        The teacher has the layers `conv` of every stage.
     pictures : list of arrays (N, 3, H, W), preprocessed
     convolution : such as `engine.cpu.conv2d.FastConvolution`
-    report : callable, report(stage, error), optional
+    report : callable, report(stage, missed), optional
         Told after each stage: the share of |t|² that the student misses.
     """
-    path = stages(student)
-    moments = second_moments(teacher, [stage.tap for stage in path], pictures, convolution)
-    projections = {}
-    for stage in path:
-        moment = moments[stage.tap]
-        P = components(moment, len(student.params[f"{stage.pc}.weight"]))
-        projections[stage.pc] = P
-        kept = chosen(moment, P, len(student.params[f"{stage.conv}.weight"]))
-        below, outputs, targets = [], [], []
-        for x in pictures:
-            theirs = teacher.forward(x, stage[1:3], keep=False, convolution=convolution)
-            outputs.append(flat(theirs[stage.conv][:, kept]))
-            targets.append(P @ flat(theirs[stage.tap]))
-            below.append(output(student, stage.source, x, convolution))
-        w, b = fit(zip(map(_windows, below), outputs, strict=True))
-        _set(student, stage.conv, w, b)
-        mine = [flat(output(student, stage.tap, x, convolution)) for x in pictures]
-        B, c = fit(zip(mine, targets, strict=True))
-        _set(student, stage.pc, B, c)
-        missed = sum(
-            float(np.square(B @ X + c[:, None] - t).sum())
-            for X, t in zip(mine, targets, strict=True)
-        )
-        report(stage, missed / sum(float(np.square(t).sum()) for t in targets))
-    return projections
+    below, projections, sizes = list(pictures), {}, {}
+    found = _teachers_outputs(teacher, stages(student), pictures, convolution)
+    for stage in stages(student):
+        outputs = [y.astype(np.float32) for y in found.pop(stage.conv)]
+        below, P, targets = _fit_stage(student, stage, below, outputs, convolution)
+        projections[stage.pc], sizes[stage.pc] = P, scales(targets)
+        lost = [np.square(z - t).sum(axis=1).mean() for z, t in zip(below, targets, strict=False)]
+        report(stage, float(np.mean(lost)) / sizes[stage.pc][0])
+    return projections, sizes
+
+
+def _fit_stage(student, stage, below, outputs, convolution):
+    """Set the parameters of a stage; return ([z of its pc], P, [t]).
+
+    `below` has what the student has below it for all pictures, `outputs` y for the first of them.
+    """
+    theirs = [_run(stage.between, y, stage.tap) for y in outputs]
+    moment = second_moment(theirs)
+    P = components(moment, len(student.params[f"{stage.pc}.weight"]))
+    kept = chosen(moment, P, len(student.params[f"{stage.conv}.weight"]))
+    used = slice(len(outputs))
+    _set(student, stage.conv, fit_filters(below[used], [flat(y[:, kept]) for y in outputs]))
+    mine = []
+    for z in below:
+        w, b = (student.params[f"{stage.conv}.{kind}"] for kind in ("weight", "bias"))
+        y = convolution.forward(z, w, b, padding=1)[0]
+        mine.append(_run(stage.between, y, stage.tap))
+    targets = [P @ flat(a) for a in theirs]
+    problem = LeastSquares(lambda: (with_ones(flat(a)) for a in mine[used]))
+    B = problem.solve(lambda i, _: targets[i])
+    _set(student, stage.pc, B)
+    z = [(B @ with_ones(flat(a))).reshape(len(a), -1, *a.shape[2:]) for a in mine]
+    return z, P, [t.reshape(to.shape) for t, to in zip(targets, z[used], strict=True)]
+
+
+def _teachers_outputs(teacher, path, pictures, convolution):
+    """Return {conv: [y (N, C, H, W), float16]} of the first pictures, with `ENOUGH` positions."""
+    found = {stage.conv: [] for stage in path}
+    counts = dict.fromkeys(found, 0)
+    for x in pictures:
+        wanted = [conv for conv in found if counts[conv] < ENOUGH]
+        if not wanted:
+            break
+        acts = teacher.forward(x, wanted, keep=False, convolution=convolution)
+        for conv, y in acts.items():
+            found[conv].append(np.clip(y, -6e4, 6e4).astype(np.float16))
+            counts[conv] += y[:, 0].size
+    return found
+
+
+def _run(net, x, tap):
+    return net.forward(x, [tap], keep=False)[tap]
 
 
 def projected(path, projections, acts):
@@ -161,16 +221,14 @@ def projected(path, projections, acts):
     return targets
 
 
-def output(net, name, x, convolution):
-    """Return the activation of one layer, or the picture for "input"."""
-    if name == INPUT:
-        return x
-    return net.forward(x, [name], keep=False, convolution=convolution)[name]
-
-
 def flat(a):
     """Return (N, C, H, W) as (N, C, H W)."""
     return a.reshape(*a.shape[:2], -1)
+
+
+def with_ones(X):
+    """Return X (N, n, M) with a row of ones below: (N, n + 1, M)."""
+    return np.concatenate([X, np.ones((len(X), 1, X.shape[2]), X.dtype)], axis=1)
 
 
 def _windows(x):
@@ -179,7 +237,8 @@ def _windows(x):
     return im2col(x, 3, padding=1).reshape(N, C * 9, H * W)
 
 
-def _set(net, layer, w, b):
+def _set(net, layer, W):
+    """Set a convolution's parameters; the last column of W is its bias."""
     weight = net.params[f"{layer}.weight"]
-    net.params[f"{layer}.weight"] = np.ascontiguousarray(w.reshape(weight.shape))
-    net.params[f"{layer}.bias"] = np.ascontiguousarray(b)
+    net.params[f"{layer}.weight"] = np.ascontiguousarray(W[:, :-1].reshape(weight.shape))
+    net.params[f"{layer}.bias"] = np.ascontiguousarray(W[:, -1])

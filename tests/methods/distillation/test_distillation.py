@@ -9,7 +9,7 @@ from PIL import Image
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
-from minicnn.methods.distillation import loss, pictures, run, start
+from minicnn.methods.distillation import loss, pictures, run, start, state
 from minicnn.methods.distillation.settings import DistillSettings
 from minicnn.methods.training.training import Interrupted
 from minicnn.network import architectures
@@ -67,9 +67,8 @@ def test_the_gradient_of_the_distance(rng):
 
 
 def test_a_layer_that_answers_0_costs_1_and_the_weight_of_the_gram(rng):
-    targets = {"pc1_1": rng.standard_normal((2, 3, 4, 5))}
-    scale = loss.scales([targets])["pc1_1"]
-    value, gram, _ = loss.distance(np.zeros((2, 3, 4, 5)), targets["pc1_1"], scale, 0.5)
+    t = rng.standard_normal((2, 3, 4, 5))
+    value, gram, _ = loss.distance(np.zeros_like(t), t, loss.scales([t]), 0.5)
     assert value == pytest.approx(1.5)
     assert gram == pytest.approx(0.5)
 
@@ -91,11 +90,23 @@ def test_filters_are_chosen_that_tell_about_the_others(rng):
     assert list(start.chosen(moment, np.eye(6), 6)) == list(range(6))
 
 
-def test_the_fit_finds_a_linear_map(rng):
-    W, b, X = rng.standard_normal((2, 4)), rng.standard_normal(2), rng.standard_normal((3, 4, 50))
-    found = start.fit((x[None], (W @ x + b[:, None])[None]) for x in X)
-    assert np.allclose(found[0], W, atol=1e-4)
-    assert np.allclose(found[1], b, atol=1e-4)
+def test_least_squares_find_a_linear_map(rng):
+    W = rng.standard_normal((2, 5))
+    inputs = [start.with_ones(X[None]) for X in rng.standard_normal((3, 4, 50))]
+    found = start.LeastSquares(lambda: iter(inputs)).solve(lambda i, X: W @ X)
+    assert np.allclose(found, W, atol=1e-4)
+
+
+def test_filters_are_fitted_where_the_teacher_is_positive(rng):
+    """A quadratic teacher is no linear map; where it is negative, nobody asks."""
+    z = rng.standard_normal((2, 1, 12, 12))
+    y = 2 * z + 1 - np.square(z + 0.5) * (2 * z + 1 < 0)
+    W = start.fit_filters([z], [start.flat(y)])
+    X = start.with_ones(start._windows(z))
+    plain = start.LeastSquares(lambda: iter([X])).solve(lambda i, X: start.flat(y))
+    positive = start.flat(y).clip(0)
+    refitted, fitted = (np.square((V @ X).clip(0) - positive).sum() for V in (W, plain))
+    assert refitted < 0.3 * fitted
 
 
 def test_a_student_with_all_filters_and_components_starts_as_the_teacher(monkeypatch, teacher, rng):
@@ -120,8 +131,9 @@ def test_it_learns(folder):
     found = {path.name for path in (folder / "run").glob("*.h5")}
     assert {"start.h5", "step-000004.h5", "state.h5", "last.h5"} < found
 
-    same_run = run._Run(chosen, records.append)
-    same_run.restore()
+    same_run = run.Run(chosen, records.append)
+    state.restore(same_run)
+    same_run.settle()
     x = same_run._pieces(np.random.default_rng(9), 16, 16)
     before, after = (
         same_run.loss_and_gradients(net, x)[0]
@@ -133,17 +145,17 @@ def test_it_learns(folder):
 def test_neither_threads_nor_an_interruption_change_a_bit(folder, monkeypatch):
     straight = run.run(settings(folder, "straight", threads=1))
     assert same(straight, run.run(settings(folder, "threads", threads=2)))
-    one_step = run._Run.one_step
+    one_step = run.Run.one_step
 
     def interrupted_once(self, pool):
         one_step(self, pool)
         if self.step == 3:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(run._Run, "one_step", interrupted_once)
+    monkeypatch.setattr(run.Run, "one_step", interrupted_once)
     with pytest.raises(Interrupted):
         run.run(settings(folder))
-    monkeypatch.setattr(run._Run, "one_step", one_step)
+    monkeypatch.setattr(run.Run, "one_step", one_step)
     assert same(straight, run.run(settings(folder), resume=True))
     rows = [
         [row.rpartition(",")[0] for row in (folder / name / "log.csv").read_text().splitlines()]
@@ -193,6 +205,22 @@ def test_a_run_is_neither_replaced_nor_resumed_with_other_settings(folder):
     with pytest.raises(MinicnnError, match="other settings for batch"):
         run.run(settings(folder, batch=1), resume=True)
     assert run.run(settings(folder, steps=7, rate=1e-4), resume=True)  # these may change
+    Image.new("RGB", (9, 9)).save(folder / "pictures" / "more.png")
+    with pytest.raises(MinicnnError, match="the pictures have changed"):
+        run.run(settings(folder), resume=True)
+
+
+@pytest.mark.parametrize("where", ["step", "scales", "sums", "history", "average/pc1_1.bias"])
+def test_a_damaged_state_is_refused(folder, where):
+    run.run(settings(folder, steps=1))
+    arrays, attrs = checkpoint.load_arrays(folder / "run" / "state.h5")
+    if where in attrs:
+        attrs[where] = -1
+    else:
+        del arrays[where]
+    checkpoint.save_arrays(folder / "run" / "state.h5", arrays, attrs)
+    with pytest.raises(MinicnnError, match="damaged, or not the state of such a distillation"):
+        run.run(settings(folder), resume=True)
 
 
 def test_the_verb(folder, capsys):
