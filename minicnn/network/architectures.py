@@ -49,7 +49,8 @@ TINY_IMAGENET = {
 }
 
 
-SLIM = ((48, 16, 2), (96, 32, 2), (224, 64, 4), (448, 96, 2))  # filters, components, layers
+# slimvgg, a row for each block: filters, and the components behind each of its layers
+SLIM = ((48, (16, 16)), (96, (32, 64)), (224, (64, 64, 64, 64)), (448, (96, 96)))
 
 
 def _block(i, channels, count, *, norm=False):
@@ -174,14 +175,14 @@ def _slimvgg(classes):
     The classifier is left out, `classes` too.
     """
     table = []
-    for i, (hidden, components, count) in enumerate(SLIM, 1):
-        for j in range(1, count + 1):
-            pool = [(f"pool{i}", AvgPool2d(2, 2))] if j == count and i < len(SLIM) else []
+    for i, (filters, components) in enumerate(SLIM, 1):
+        for j, count in enumerate(components, 1):
+            last = j == len(components) and i < len(SLIM)
             table += [
-                (f"conv{i}_{j}", Conv2d(hidden, 3, padding=1)),
+                (f"conv{i}_{j}", Conv2d(filters, 3, padding=1)),
                 (f"relu{i}_{j}", ReLU()),
-                *pool,
-                (f"pc{i}_{j}", Conv2d(components, 1)),
+                *([(f"pool{i}", AvgPool2d(2, 2))] if last else []),
+                (f"pc{i}_{j}", Conv2d(count, 1)),
             ]
     return table
 

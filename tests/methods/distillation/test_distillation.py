@@ -21,7 +21,7 @@ from minicnn.weights import checkpoint
 @pytest.fixture(autouse=True)
 def tiny_student(monkeypatch):
     """The student ends at conv2_1, with three components of eight filters."""
-    monkeypatch.setattr(architectures, "SLIM", ((8, 3, 2), (8, 3, 1)))
+    monkeypatch.setattr(architectures, "SLIM", ((8, (3, 3)), (8, (3,))))
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_filters_are_fitted_where_the_teacher_is_positive(rng):
 
 
 def test_a_student_with_all_filters_and_components_starts_as_the_teacher(monkeypatch, teacher, rng):
-    monkeypatch.setattr(architectures, "SLIM", ((64, 64, 2), (128, 128, 1)))
+    monkeypatch.setattr(architectures, "SLIM", ((64, (64, 64)), (128, (128,))))
     student = build("slimvgg")
     x = [rng.normal(0, 50, (2, 3, 32, 32)).astype(np.float32) for _ in range(3)]
     missed = {}
