@@ -204,12 +204,14 @@ def _best(foreign, net):
 
 def _in_our_axes(foreign, layout):
     """Return the file with kernels (K, C, R, S) and matrices (out, in), whatever it has."""
-    if layout == "ours":
-        return foreign
     turned = {
-        name: array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+        name: array.T if layout != "ours" and array.ndim == 2 else array
         for name, array in foreign.arrays.items()
     }
+    if layout != "HWIO":
+        return foreign._replace(arrays=turned)
+    for name, array in turned.items():
+        turned[name] = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
     return foreign._replace(arrays=turned, flatten="HWC")
 
 

@@ -253,6 +253,113 @@ def matlab73(path, layers, maps):
         cells(net, "layers", structs)
 
 
+# --- Torch7, MXNet and Lasagne
+
+
+class Torch7:
+    """Writes values as Torch7 does: binary, or numbers as text."""
+
+    def __init__(self, *, ascii=False):
+        self.ascii, self.out, self.count = ascii, b"", 0
+
+    def numbers(self, form, *values):
+        text = " ".join(f"{value:.17g}" for value in values).encode() + b"\n"
+        self.out += text if self.ascii else struct.pack(f"<{len(values)}{form}", *values)
+
+    def raw(self, text):
+        self.numbers("i", len(text))
+        self.out += text.encode() + b"\n" * self.ascii
+
+    def begin(self, kind, name=None):
+        self.count += 1
+        self.numbers("i", kind)
+        self.numbers("i", self.count)
+        if name:
+            self.raw("V 1")
+            self.raw(name)
+
+    def value(self, value):
+        """A number, text, a dictionary, an array, a function (of Lua), or (class, fields)."""
+        if isinstance(value, np.ndarray):
+            self.tensor(value)
+        elif isinstance(value, tuple):
+            self.begin(4, value[0])
+            self.value(value[1])
+        elif isinstance(value, dict):
+            self.begin(3)
+            self.numbers("i", len(value))
+            for item in value.items():
+                self.value(item[0])
+                self.value(item[1])
+        elif isinstance(value, str):
+            self.numbers("i", 2)
+            self.raw(value)
+        elif isinstance(value, bytes):
+            self.begin(8)
+            self.raw(value.decode())
+            self.numbers("i", 0)
+        else:
+            self.numbers("i", 1)
+            self.numbers("d", value)
+
+    def tensor(self, array):
+        name = {"<f4": "Float", "<f8": "Double"}[array.dtype.str]
+        self.begin(4, f"torch.{name}Tensor")
+        self.numbers("i", array.ndim)
+        self.numbers("q", *array.shape)
+        self.numbers("q", *(step // array.itemsize for step in array.strides))
+        self.numbers("q", 1)
+        self.begin(4, f"torch.{name}Storage")
+        self.numbers("q", array.size)
+        self.numbers(array.dtype.char, *array.ravel().tolist())
+
+
+def torch7(path, value, **options):
+    writer = Torch7(**options)
+    writer.value(value)
+    path.write_bytes(writer.out)
+
+
+def torch7_layers(layers):
+    """An nn.Sequential with the names of loadcaffe; convolutions in matrices, as those of MM."""
+    modules = {}
+    for i, (name, (weight, bias)) in enumerate(layers.items(), start=1):
+        fields = {
+            "name": name,
+            "weight": weight,
+            "bias": bias,
+            "gradWeight": weight,
+            "f": b"\x1bLua",
+        }
+        kind = "nn.Linear"
+        if weight.ndim == 4:
+            K, _, R, S = weight.shape
+            fields |= {"weight": weight.reshape(K, -1), "nOutputPlane": K, "kH": R, "kW": S}
+            kind = "nn.SpatialConvolutionMM"
+        modules[i] = (kind, fields)
+    return ("nn.Sequential", {"modules": modules, "output": np.zeros(3)})
+
+
+def mxnet(path, arrays, *, version=2):
+    """NDArrays of version 0 (of 2015), 1 or 2."""
+    out = struct.pack("<3Q", 0x112, 0, len(arrays))
+    for array in arrays.values():
+        start = {0: "", 1: "<I", 2: "<2I"}[version]
+        out += struct.pack(start, *(0xF993FAC7 + version, 0)[:version])
+        sizes = f"<I{array.ndim}{'Q' if version else 'I'}"
+        out += struct.pack(sizes, array.ndim, *array.shape) + struct.pack("<3I", 1, 0, 0)
+        out += array.astype("<f4").tobytes()
+    out += struct.pack("<Q", len(arrays))
+    for name in arrays:
+        out += struct.pack("<Q", len(name)) + name.encode()
+    path.write_bytes(out)
+
+
+def in_turn(layers):
+    """All weights and biases in a list, matrices (in, out), as Lasagne has them."""
+    return [a.T if a.ndim == 2 else a for arrays in layers.values() for a in arrays]
+
+
 # --- NumPy and safetensors
 
 

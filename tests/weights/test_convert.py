@@ -39,6 +39,9 @@ FORMATS = {
     "npz/weights_plain.npz": ("npz", 4),
     "onnx/opt-mnist.onnx": ("onnx", 6),
     "safetensors/mnist_cnn.safetensors": ("safetensors", 4),
+    "mxnet/mtcnn_det1-0001.params": ("mxnet", 13),
+    "pickle/deep_convnet_params.pkl": ("pickle", 16),
+    "t7/model.t7": ("torch7", 6),
     "torch/cifar_net_zip.pth": ("pytorch", 12),
     "torch/mtcnn_pnet.legacy.pt": ("pytorch-legacy", 13),
 }
@@ -83,6 +86,17 @@ def test_one_network_in_three_formats_is_the_same(shared_data):
         np.testing.assert_array_equal(nets["npy-pnet"][key], expected)
         turned = expected.swapaxes(2, 3) if expected.ndim == 4 else expected
         np.testing.assert_array_equal(nets["torch-legacy-pnet"][key], turned)
+
+
+def test_mxnet_has_the_same_network_for_rgb_and_turned(shared_data):
+    folder = shared_data / "weights"
+    mxnet = formats.read(folder / "mxnet/mtcnn_det1-0001.params").arrays
+    caffe = formats.read(folder / "caffemodel/mtcnn_det1.caffemodel").arrays
+    for name in ("conv1", "conv2", "conv3"):
+        turned = caffe[f"{name}/0"].swapaxes(2, 3)
+        turned = turned[:, ::-1] if name == "conv1" else turned
+        np.testing.assert_array_equal(mxnet[f"{name}_weight"], turned)
+        np.testing.assert_array_equal(mxnet[f"{name}_bias"], caffe[f"{name}/1"])
 
 
 def test_the_batch_normalisations_of_a_real_network_fold(shared_data):

@@ -508,7 +508,10 @@ FILES = [
     "weights/caffemodel_h5/cifar10_quick_iter_5000.caffemodel.h5",
     "weights/mat/digits_lenet_v5.mat",
     "weights/mat/dncnn_sigma25_simplenn_v73.mat",
+    "weights/mxnet/mtcnn_det1-0001.params",
     "weights/onnx/opt-mnist.onnx",
+    "weights/pickle/deep_convnet_params.pkl",
+    "weights/t7/model.t7",
     "squeezenet/compressed_SqueezeNet.net",
 ]
 

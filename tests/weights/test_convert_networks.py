@@ -1,5 +1,6 @@
 """VGG and AlexNet out of every format: narrow ones of the true names, equal to PyTorch's."""
 
+import pickle
 from itertools import pairwise
 
 import foreign_files as write
@@ -65,10 +66,11 @@ def renamed(layers, theirs):
     return dict(zip(theirs, layers.values(), strict=True))
 
 
-def state_dict(layers, theirs):
+def state_dict(layers, theirs, *forms):
+    ends = forms or ("{}.weight", "{}.bias")
     found = {}
-    for name, (weight, bias) in renamed(layers, theirs).items():
-        found |= {f"{name}.weight": weight, f"{name}.bias": bias}
+    for name, arrays in renamed(layers, theirs).items():
+        found |= {end.format(name): array for end, array in zip(ends, arrays, strict=True)}
     return found
 
 
@@ -214,6 +216,34 @@ VGG_FILES = {
         "a.npz",
         lambda p, L, m: write.npz_frossard(p, last(L, m)),
         RGB,
+    ),
+    "torch7": ("a.t7", lambda p, L, m: write.torch7(p, write.torch7_layers(L)), CAFFE),
+    "torch7-ascii": (
+        "a.t7",
+        lambda p, L, m: write.torch7(p, {"model": write.torch7_layers(L)}, ascii=True),
+        CAFFE,
+    ),
+    "mxnet": (
+        "a-0000.params",
+        lambda p, L, m: write.mxnet(p, state_dict(L, L, "arg:{}_weight", "arg:{}_bias")),
+        RGB,
+    ),
+    "mxnet-2015": (
+        "a.params",
+        lambda p, L, m: write.mxnet(p, state_dict(L, L, "{}_weight", "{}_bias"), version=0),
+        RGB,
+    ),
+    "lasagne": (
+        "vgg19.pkl",
+        lambda p, L, m: p.write_bytes(
+            pickle.dumps({"param values": write.in_turn(L), "model name": "VGG19"}, 2)
+        ),
+        CAFFE,
+    ),
+    "chainer": (
+        "vgg.npz",
+        lambda p, L, m: np.savez(p, **state_dict(L, L, "{}/W", "{}/b")),
+        CAFFE,
     ),
     "npz-own-names": (
         "a.npz",

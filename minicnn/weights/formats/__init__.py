@@ -24,11 +24,14 @@ from minicnn.weights.formats import (
     mat5,
     mat73,
     matconvnet,
+    mxnet,
     numpy_files,
+    numpy_pickles,
     onnx,
     pth,
     safetensors,
     strangers,
+    torch7,
 )
 from minicnn.weights.formats.names import ORDERS
 from minicnn.weights.formats.zips import open_zip, read_member
@@ -38,7 +41,9 @@ FORMATS = (
     "Caffe (.caffemodel, .caffemodel.h5)",
     "Keras (.h5, .weights.h5, .keras)",
     "MatConvNet (.mat)",
-    "NumPy (.npz, .npy)",
+    "NumPy (.npz, .npy, pickles of arrays)",
+    "Torch7 (.t7)",
+    "MXNet (.params)",
     "safetensors",
     "ONNX (.onnx)",
     "Deep Compression SqueezeNet (.net)",
@@ -53,7 +58,7 @@ class Foreign(NamedTuple):
     ----------
     format : str
         pytorch, pytorch-legacy, caffe, caffe-hdf5, keras, matlab5, matlab7.3, npz, npy, pickle,
-        safetensors, onnx, deep-compression or hdf5.
+        torch7, mxnet, safetensors, onnx, deep-compression or hdf5.
     arrays : {name: array}
     layers : list of norms.Layer
         In order, as far as the file tells; needed to fold batch normalisations.
@@ -115,7 +120,13 @@ def _from_bytes(data, suffix, budget, order):
     if mat5.is_mat5(data):
         tree = mat5.read_tree(data, budget)
         return Foreign("matlab5", *matconvnet.read(tree, budget))
+    if torch7.is_torch7(data):
+        return Foreign("torch7", *torch7.read(data, budget))
+    if data[:16] == mxnet.SIGNATURE:
+        return Foreign("mxnet", mxnet.read(data, budget))
     strangers.check(data, suffix)
+    if data[:2] in numpy_pickles.PROTOCOLS:
+        return Foreign("pickle", numpy_pickles.read(data, budget))
     if suffix == ".net":
         return Foreign("deep-compression", deep_compression.read(data))
     if suffix == ".onnx":

