@@ -5,12 +5,15 @@ from pathlib import Path
 
 from minicnn.errors import MinicnnError
 from minicnn.network import architectures, build
+from minicnn.network.folding import fold_batch_norm
 from minicnn.network.layers import Linear
+from minicnn.network.network import Network
 from minicnn.storage.atomic import file_hash
 from minicnn.weights import formats, manifest, norm_folding
 from minicnn.weights.fit_arrays import layer_before, parameters, some
 from minicnn.weights.formats import norms
 from minicnn.weights.formats.names import namings
+from minicnn.weights.onnx_graph import network_of_file
 
 PREPROCESS = {
     "caffe": architectures.CAFFE,
@@ -20,6 +23,8 @@ PREPROCESS = {
         "channel_order": "RGB",
         "mean": architectures.CAFFE["mean"][::-1],
     },
+    "tf": {"channel_order": "RGB", "mean": [1.0] * 3, "std": [1.0] * 3, "scale": 2 / 255},
+    "unit": {"channel_order": "RGB", "mean": [0.0] * 3, "std": [1.0] * 3, "scale": 1 / 255},
 }
 
 
@@ -41,7 +46,7 @@ def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=
         Their epsilon; by default what the file says, or else the default of who wrote it.
     until : str, optional
         The last layer that is wanted; all behind it is left out.
-    preprocess : {"caffe", "torchvision", "rgb-mean"}, optional
+    preprocess : str, one of `PREPROCESS`, optional
         How pictures are prepared; by default as the names of the layers tell.
     order : {"theano", "tensorflow"}, optional
         On which of the two Keras trained the weights, where the file does not say it.
@@ -106,6 +111,47 @@ def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=
     if notes:
         net.attrs["note"] = "; ".join(notes)
     return net
+
+
+def convert_graph(path, *, fold=False, until=None, preprocess=None):
+    """Make a network of an ONNX file with the layers of its graph, whatever they are.
+
+    Parameters
+    ----------
+    path : path
+    fold, until
+        See `convert_file`.
+    preprocess : str, one of `PREPROCESS`
+        How pictures are prepared: no ONNX file says it.
+
+    Returns
+    -------
+    Network
+        With the `attrs` that `convert_file` gives, and a name after the file.
+
+    Raises
+    ------
+    MinicnnError
+        If the file cannot be read, has an operator that is not, or `preprocess` is left out.
+    """
+    if preprocess not in PREPROCESS:
+        raise MinicnnError(
+            f"{path} does not say how its pictures are prepared: give --preprocess, one of "
+            f"{', '.join(PREPROCESS)}"
+        )
+    net = network_of_file(path, {"preprocess": dict(PREPROCESS[preprocess])})
+    if until is not None:
+        nodes = net.nodes_until([until])
+        net = Network(nodes, net.params, net.input_shape, net.attrs)
+        net.params = {key: net.params[key] for key in net.param_shapes()}
+    net.attrs |= {
+        "source_file": Path(path).name,
+        "source_sha256": file_hash(path),
+        "source_format": "onnx",
+        "left_out": [],
+        "classes": manifest.class_names(net.shapes()[net.layers[-1]][0]),
+    }
+    return fold_batch_norm(net) if fold else net
 
 
 def _folded(foreign, eps, path):

@@ -22,7 +22,12 @@ class ConvertOptions(FileOptions):
     """What is made of a file."""
 
     list: bool = setting(FLAG, False, "print the arrays in FILE and stop")
-    network: str | None = setting(text("NAME"), None, "whose weights these are, as vgg19")
+    network: str | None = setting(
+        text("NAME"),
+        None,
+        "whose weights these are, as vgg19",
+        shown="of an ONNX file, what its graph says",
+    )
     output: str | None = setting(text("OUT"), None, "HDF5 file to write", group="files")
     until: str | None = setting(
         text("LAYER"),
@@ -40,7 +45,10 @@ class ConvertOptions(FileOptions):
         shown="what FILE says, else 1e-3 for Keras and 1e-5 for others",
     )
     preprocess: str | None = setting(
-        text("HOW"), None, "caffe (BGR, 0 to 255), torchvision or rgb-mean", shown="as names tell"
+        text("HOW"),
+        None,
+        "caffe (BGR, 0 to 255), torchvision, rgb-mean, tf (-1 to 1) or unit (0 to 1)",
+        shown="as names tell; asked for with an ONNX graph",
     )
     order: str | None = setting(
         choice(ORDERS),
@@ -82,22 +90,21 @@ def _list(args):
 
 def _convert(args):
     from minicnn.weights import checkpoint
-    from minicnn.weights.conversion import convert_file
+    from minicnn.weights.conversion import convert_file, convert_graph
 
-    if args.network is None or args.output is None:
+    graph = args.network is None and str(args.file).endswith(".onnx")
+    if (args.network is None and not graph) or args.output is None:
         args.usage_error("give --network NAME and -o OUT, or --list to look into the file")
     if args.eps is not None and not args.fold:
         args.usage_error("--eps is the epsilon of the batch normalisations that --fold folds")
+    if graph and (args.eps is not None or args.order is not None):
+        args.usage_error("an ONNX graph says its epsilons and its order; leave out --eps, --order")
     check_output(args)
-    net = convert_file(
-        _located(args.file),
-        args.network,
-        fold=args.fold,
-        eps=args.eps,
-        until=args.until,
-        preprocess=args.preprocess,
-        order=args.order,
-    )
+    how = {"fold": args.fold, "until": args.until, "preprocess": args.preprocess}
+    if graph:
+        net = convert_graph(args.file, **how)
+    else:
+        net = convert_file(_located(args.file), args.network, eps=args.eps, order=args.order, **how)
     checkpoint.save(net, args.output, dtype=args.dtype)
     left_out = net.attrs["left_out"]
     report = Report(args.json)

@@ -49,13 +49,19 @@ def sizes(message, budget) -> tuple:
         if number == 1 and wire == VARINT:
             found.append(value)
         elif number == 1 and wire == BYTES:
-            packed = Cursor(value)
-            while packed.rest:
-                budget.step()
-                found.append(_varint(packed))
+            found += varints(value, budget)
     if len(found) > 8:
         raise MinicnnError(f"an array with {len(found)} axes")
     return tuple(found)
+
+
+def varints(data, budget) -> list:
+    """Return the numbers of a packed list, without sign."""
+    packed, found = Cursor(data), []
+    while packed.rest:
+        budget.step()
+        found.append(_varint(packed))
+    return found
 
 
 def _varint(cursor):
