@@ -13,6 +13,13 @@ example = "minicnn weights info minivgg"
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportOptions(FileOptions):
+    """Where the arrays go."""
+
+    output: str = setting(text("OUT"), help="file to write, .safetensors or .npz", group="files")
+
+
+@dataclass(frozen=True, kw_only=True)
 class NormalizeOptions(FileOptions):
     """Over which pictures activations have the mean 1."""
 
@@ -68,6 +75,18 @@ def normalize(args) -> int:
     return code
 
 
+def export(args) -> int:
+    """Write the arrays for others."""
+    from minicnn.storage import atomic
+    from minicnn.weights import checkpoint
+    from minicnn.weights.export import FORMATS, export
+
+    atomic.check_output(args.output, args.force, tuple(FORMATS))
+    net = checkpoint.load(args.file)
+    export(net, args.output, args.dtype)
+    return describe({"path": args.output, "arrays": len(net.params)}, args.json)
+
+
 def _save(net, args):
     from minicnn.weights import checkpoint
 
@@ -88,6 +107,12 @@ ACTIONS = (
         FileOptions,
         "fold the batch normalisations into the convolutions",
         "minicnn weights fold minivgg -o folded.h5",
+    ),
+    (
+        export,
+        ExportOptions,
+        "write the arrays as .safetensors or .npz, for other programs",
+        "minicnn weights export minivgg -o minivgg.safetensors",
     ),
     (
         normalize,
