@@ -45,7 +45,10 @@ def _run(argv):
             from minicnn.backend import limit_memory
 
             limit_memory(args.gpu_memory)
-        return args.run(args) or 0
+        from minicnn.engine.cpu.threads import one_blas_thread
+
+        with one_blas_thread():  # sums by several differ in the last digits
+            return args.run(args) or 0
     except SystemExit as end:  # argparse: --help, --version, wrong usage
         return end.code
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from threadpoolctl import ThreadpoolController
 
 from minicnn.backend import array_module
 from minicnn.engine.cpu.evaluator import FastEvaluator, Replay
-from minicnn.engine.cpu.threads import thread_count
+from minicnn.engine.cpu.threads import one_blas_thread, thread_count
 from minicnn.engine.gpu.compiled_objective import compile_objective, obstacle
 from minicnn.engine.gpu.cuda import PRECISIONS, Cuda
 from minicnn.engine.gpu.evaluator import DeviceEvaluator
@@ -126,6 +126,7 @@ def replaying(evaluator, only_grams=()):
     return evaluator.replay() if isinstance(evaluator, DeviceEvaluator) else evaluator
 
 
+@one_blas_thread()
 def mean_grams(evaluator, x, layers, guides=None):
     """Return {layer: mean Gram matrix (N, C, C)} of a picture x (N, C, H, W), or of a region of it.
 

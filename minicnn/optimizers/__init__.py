@@ -19,6 +19,8 @@ import inspect
 from collections.abc import Callable
 from numbers import Integral
 
+from threadpoolctl import threadpool_limits
+
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.optimizers.first_order import adagrad, adam, gradient_descent, momentum
@@ -58,7 +60,8 @@ def minimize(
     name : {"lbfgs", "lbfgs-device", "adam", "momentum", "gradient-descent", "adagrad"}
     fun : callable, fun(x) -> (value, gradient)
         value: a number; gradient: array like x, which fun may overwrite in its next call. fun
-        must not change x. NumPy's overflow warnings are off while it runs: what is not finite is
+        must not change x. BLAS uses one thread meanwhile, as sums by several differ: fun may give
+        itself more. NumPy's overflow warnings are off while it runs: what is not finite is
         told in the result. If it has an attribute `terms` (dict name -> value, as `ImageFunction`
         has), a copy goes with every iteration and with the result.
     x0 : array, float32 or float64, any shape, NumPy or CuPy
@@ -120,8 +123,11 @@ def minimize(
         raise MinicnnError("x0 has elements that are NaN or infinite; start from finite numbers")
     x0, bounds = _into_bounds(x0.copy(), bounds)
     record = Record(fun, x0, iterations, max_evaluations, callback, keep)
+    if name == "lbfgs":
+        import scipy.optimize  # noqa: F401 - brings a BLAS of its own, to be held as well
     try:
-        method(record, x0, bounds, **options)
+        with threadpool_limits(1, user_api="blas"):
+            method(record, x0, bounds, **options)
     except Stop as stop:
         return record.result(stop.status, stop.reason)
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ the same bytes: no times, no dates.
 
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, asdict, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +31,17 @@ def versions(device="cpu", threads=None):
     """Return {"minicnn": ..., "python": ..., "numpy": ..., ..., "blas": ..., "threads": ...}."""
     found = {"minicnn": minicnn.__version__, "python": platform.python_version()}
     found |= {name: version(name) for name in LIBRARIES}
-    return found | {"blas": blas(), "device": device, "threads": thread_count(threads)}
+    found |= {"blas": blas(), "processor": processor()}
+    return found | {"device": device, "threads": thread_count(threads)}
+
+
+def processor():
+    """Return the name of the processor, as far as the system tells it."""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def blas():

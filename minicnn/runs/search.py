@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.engine import memory
-from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.errors import MinicnnError
 from minicnn.optimizers import WITHOUT_RATE, minimize
 from minicnn.pictures.arrays import deprocess, to_uint8
@@ -158,8 +157,7 @@ def search(settings, fun, start, level, *, pairs=None, iterations=None, **option
         options["learning_rate"] = rate_of(settings, fun, start, level)
     if name in WITHOUT_RATE and pairs:
         options["maxcor"] = pairs
-    # between evaluations BLAS threads would only spin: an optimizer's sums are short
-    with warnings.catch_warnings(), one_blas_thread():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         return minimize(
             name,

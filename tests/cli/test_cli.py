@@ -140,9 +140,33 @@ def test_rerun_finds_the_pictures_beside_the_result_and_says_so(paint, folder, c
     other.mkdir()
     monkeypatch.chdir(other)
     assert main(["rerun", "../out.png", "-o", "new.png"]) == 0
-    assert "new.png has the same bytes as ../out.png" in capfd.readouterr().err
+    assert "new.png has the same bytes as ../out.png" in capfd.readouterr().out
     assert main(["rerun", "../out-0001.png", "-o", "one.png", "--quiet"]) == 0
     assert Path("one.png").read_bytes() == (folder / "out-0001.png").read_bytes()
+
+
+def test_rerun_says_what_differs_and_can_check_it(paint, folder, capfd):
+    paint("--init", "noise", "--quiet")
+
+    def rerun(*options):
+        code = main(["rerun", "out.png", "-o", "new.png", "--force", "--json", *options])
+        stdout, stderr = capfd.readouterr()
+        return code, stdout and json.loads(stdout.splitlines()[-1]), stderr
+
+    code, found, _ = rerun("--check", "--set", "threads=1")
+    kept = read_metadata("out.png")["settings"]["threads"]
+    assert (code, found["same_bytes"]) == (1, False)  # the number of threads is in the picture
+    assert found["differs"]["threads"] == [kept, 1]
+    code, found, _ = rerun("--check")
+    assert (code, found["same_bytes"], found["differs"]) == (0, True, {})
+    code, found, _ = rerun("--set", "seed=5", "--set", "style-layers=relu1_1", "--set", "init=mix")
+    assert (code, found["same_bytes"]) == (0, False)
+    assert found["differs"]["style_layers"][1] == {"relu1_1": 1.0}
+    made = read_metadata("new.png")["settings"]
+    assert (made["seed"], made["init"]) == (5, "mix")
+    for change, words in (("seed=x", "seed = 'x'; use a whole"), ("sed=1", "sed=1 sets nothing")):
+        assert rerun("--set", change)[0] == 1
+        assert words in rerun("--set", change)[2]
 
 
 def test_rerun_of_a_picture_that_is_older_than_some_settings(paint, folder, capfd):

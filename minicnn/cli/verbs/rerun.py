@@ -1,6 +1,6 @@
 """The verb `rerun`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minicnn.backend import resolve_device
@@ -8,8 +8,8 @@ from minicnn.cli.register import rerunnable, verb_of
 from minicnn.errors import MinicnnError
 from minicnn.pictures.writer import read_metadata
 from minicnn.runs import provenance
-from minicnn.runs.options import add_settings
-from minicnn.runs.settings import RunOptions, setting, settings_of, text
+from minicnn.runs.options import add_settings, option_of
+from minicnn.runs.settings import FLAG, RunOptions, refusal, setting, settings_of, text
 from minicnn.terminal.report import Report
 
 example = """
@@ -26,6 +26,32 @@ class RerunSettings(RunOptions):
     output: str | None = setting(
         text("NEW"), None, "picture to write", group="files", shown="OUT-rerun"
     )
+    changes: list | None = setting(
+        text("OPTION=VALUE"), None, "a setting that is to be another", option="--set", repeated=True
+    )
+    check: bool = setting(FLAG, False, "exit with 1 if other bytes come out", group="files")
+
+
+class Comparison(Report):
+    """A report whose result says whether the new picture has the bytes of the old one.
+
+    `differs` is {what: [then, now]}, `same` None until there is a result.
+    """
+
+    def __init__(self, own, old, new):
+        super().__init__(own.json, own.quiet)
+        self.old, self.new, self.before = old, new, old.read_bytes()
+        self.same, self.differs = None, {}
+
+    def result(self, text, /, **values):
+        """Write the result and the comparison."""
+        self.same = self.new.read_bytes() == self.before
+        told = f"the same bytes as {self.old}"
+        if not self.same:
+            why = ", ".join(f"{name} {a} -> {b}" for name, (a, b) in self.differs.items())
+            told = f"other bytes than {self.old}; what differs: {why or 'nothing that is recorded'}"
+        compared = {"same_bytes": self.same, "differs": self.differs}
+        super().result(f"{text}\n{self.new} has {told}", **values, **compared)
 
 
 def add(parser) -> None:
@@ -36,23 +62,23 @@ def add(parser) -> None:
 def run(args) -> int:
     """Read the settings out of the picture and run them."""
     own = settings_of(RerunSettings, args)
-    report = Report(own.json, own.quiet)
     old = Path(own.picture)
     new = own.output or str(old.with_name(f"{old.stem}-rerun{old.suffix}"))
-    verb, settings, files, weights = _read(old, report)
+    metadata = read_metadata(old)
+    report = Comparison(own, old, Path(new))
+    verb, settings, files, weights = _read(old, metadata, report)
+    for change in own.changes or ():
+        settings = _changed(settings, change, report)
+    files = {role: file for role, file in files.items() if role in settings.inputs()}
+    if report.differs.keys() & {"network", "weights", "seed"}:
+        weights = None
     outputs = verb.outputs(output=new, force=own.force)
     code = verb.make(settings, outputs, report, files, weights)
-    if code == 0:
-        same = Path(new).read_bytes() == old.read_bytes()
-        report.note(
-            f"{new} has {'the same' if same else 'other'} bytes {'as' if same else 'than'} {old}"
-        )
-    return code
+    return code or int(own.check and not report.same)
 
 
-def _read(old, report):
+def _read(old, metadata, report):
     """Return (verb, settings, files, SHA-256 of the weights) of a picture, and say what differs."""
-    metadata = read_metadata(old)
     try:
         name = metadata["verb"]
         if name not in rerunnable():
@@ -78,7 +104,35 @@ def _read(old, report):
         report.note(f"{old} is older than some settings, which are as they were then: {taken}")
     now = provenance.versions(resolve_device(settings.device), settings.threads)
     for name in sorted(name for name in now if now[name] != then.get(name)):
+        report.differs[name] = [then.get(name), now[name]]
         report.note(f"{name} is {now[name]} here, was {then.get(name)}: other bytes may come out")
     if status == "interrupted":
         report.note(f"{old} was interrupted; this run goes on to the end")
     return verb, settings, files, weights
+
+
+def _changed(settings, change, report):
+    """Return the settings with OPTION=VALUE done."""
+    known = {
+        option_of(field, declared).removeprefix("--"): (field.name, declared)
+        for field, declared in settings.declared()
+        if not (declared.argument or declared.several or declared.kind is FLAG)
+    }
+    option, equals, written = change.partition("=")
+    name, declared = known.get(option.strip().removeprefix("--"), (None, None))
+    if not (name and equals):
+        raise MinicnnError(
+            f"--set {change} sets nothing; write OPTION=VALUE with one of {', '.join(known)}"
+        )
+    try:
+        value = declared.kind.read(written)
+        if not declared.kind.fits(value):
+            raise ValueError
+    except ValueError:
+        raise MinicnnError(refusal(option, repr(written), declared.kind)) from None
+    values = (
+        dict(zip((name, declared.pair), value, strict=True)) if declared.pair else {name: value}
+    )
+    for name, value in values.items():
+        report.differs[name] = [getattr(settings, name), value]
+    return replace(settings, **values)

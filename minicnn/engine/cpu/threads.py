@@ -31,9 +31,11 @@ def thread_count(wanted=None):
     return int(wanted)
 
 
+@contextmanager
 def one_blas_thread():
-    """Context in which every BLAS call runs on the thread that makes it; undone afterwards."""
-    return _blas().limit(limits=1, user_api="blas")
+    """Context, or decorator: every BLAS call of NumPy runs on the thread that makes it."""
+    with _blas().limit(limits=1, user_api="blas"):
+        yield
 
 
 class Crew:

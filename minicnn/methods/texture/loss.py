@@ -27,6 +27,7 @@ import math
 from dataclasses import replace
 
 from minicnn.backend import array_module
+from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.engine.select import (
     Evaluation,
     device_function,
@@ -44,6 +45,7 @@ from minicnn.objectives.weighted_sum import WeightedSum
 from minicnn.pictures.arrays import grey_level
 
 
+@one_blas_thread()
 def texture_objective(
     net,
     source,
