@@ -33,6 +33,11 @@ class Budget:
         self.bytes = min(MAX_BYTES, ALLOWANCE + RATIO * file_bytes)
         self.steps = min(MAX_STEPS, FREE_STEPS + file_bytes)
 
+    def more(self, file_bytes: int) -> None:
+        """Add what another file of the same weights may take."""
+        self.bytes = min(MAX_BYTES, self.bytes + RATIO * file_bytes)
+        self.steps = min(MAX_STEPS, self.steps + file_bytes)
+
     def step(self, count: int = 1) -> None:
         """Count entries or instructions in, of whatever kind: some microseconds each."""
         self.steps -= count

@@ -17,6 +17,7 @@ from minicnn.weights.formats.norms import find
 
 IN_ORDER = ("pytorch", "pytorch-legacy", "npz", *MATLAB)
 CONVOLUTIONS = {"caffe": ("caffe",), "caffe-hdf5": ("caffe",), "keras": ("keras",),
+                "tensorflow": ("slim", "keras"), "tfjs": ("keras",),
                 "mxnet": ("mxnet", "torch"),
                 "npy": ("dict", "list", "torch", "hdf5"),
                 **dict.fromkeys(MATLAB, ("caffe", "dag", "dag-long"))}  # fmt: skip

@@ -360,6 +360,90 @@ def in_turn(layers):
     return [a.T if a.ndim == 2 else a for arrays in layers.values() for a in arrays]
 
 
+# --- TensorFlow and TensorFlow.js
+
+
+def block(entries, *, step=16):
+    """A block of sorted entries; every `step`th key is whole."""
+    out, places, before = b"", [], b""
+    for i, (key, value) in enumerate(entries):
+        shared = 0
+        if i % step:
+            shared = next((n for n, (a, b) in enumerate(zip(key, before, strict=False)) if a != b),
+                          min(len(key), len(before)))  # fmt: skip
+        else:
+            places.append(len(out))
+        out += varint(shared) + varint(len(key) - shared) + varint(len(value))
+        out, before = out + key[shared:] + value, key
+    return out + struct.pack(f"<{len(places) + 1}I", *places, len(places))
+
+
+def tensorflow_table(path, entries, per_block=5):
+    items, out, handles = sorted(entries.items()), b"", []
+
+    def add(part):
+        nonlocal out
+        handle = varint(len(out)) + varint(len(part))
+        out += block_with_trailer(part)
+        return handle
+
+    for i in range(0, len(items), per_block):
+        part = items[i : i + per_block]
+        handles.append((part[-1][0], add(block(part))))
+    footer = add(block([])) + add(block(handles, step=1))
+    path.write_bytes(out + footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57))
+
+
+def block_with_trailer(part):
+    return part + b"\0" + bytes(4)  # not compressed; the checksum is not looked at
+
+
+def tensorflow_shape(array):
+    return b"".join(field(2, field(1, int(size))) for size in array.shape)
+
+
+def tensorflow_v2(path, arrays):
+    """PREFIX.index and its one file of values; `path` is the .index."""
+    entries, values = {b"": field(1, 1) + field(3, b"\x08\x01")}, b""
+    for name, array in arrays.items():
+        raw = array.tobytes()
+        kind = {"<f4": 1, "<i8": 9}[array.dtype.str]
+        entry = field(1, kind) + field(2, tensorflow_shape(array))
+        entries[name.encode()] = entry + field(4, len(values)) + field(5, len(raw))
+        values += raw
+    tensorflow_table(path, entries)
+    path.with_suffix(".data-00000-of-00001").write_bytes(values)
+
+
+def tensorflow_v1(path, arrays):
+    meta, entries = b"", {}
+    for name, array in arrays.items():
+        whole = b"".join(field(1, b"") for _ in array.shape)
+        meta += field(1, field(1, name) + field(2, tensorflow_shape(array)) + field(3, 1))
+        saved = field(1, name) + field(2, whole) + field(3, field(1, 1) + field(5, array.tobytes()))
+        entries[b"\0" + name.encode()] = field(2, saved)
+    tensorflow_table(path, {b"": field(1, meta), **entries})
+
+
+def tfjs(path, arrays, shard=1000, *, coded=False):
+    """`model.json` with the values in shards; `coded` in one byte."""
+    weights, values = [], b""
+    for name, array in arrays.items():
+        entry = {"name": name, "shape": list(array.shape), "dtype": "float32"}
+        if coded:
+            low, scale = float(array.min()), float(np.ptp(array)) / 255 or 1.0
+            array = np.round((array - low) / scale).astype("u1")
+            entry["quantization"] = {"dtype": "uint8", "scale": scale, "min": low}
+        weights.append(entry)
+        values += array.tobytes()
+    paths = []
+    for i in range(0, len(values), shard):
+        paths.append(f"group1-shard{len(paths) + 1}.bin")
+        path.with_name(paths[-1]).write_bytes(values[i : i + shard])
+    manifest = [{"paths": paths, "weights": weights}]
+    path.write_text(json.dumps({"format": "layers-model", "weightsManifest": manifest}))
+
+
 # --- NumPy and safetensors
 
 

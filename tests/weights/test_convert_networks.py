@@ -89,6 +89,16 @@ def keras(layers, maps):
     return renamed(last(layers, maps), KERAS_VGG19)
 
 
+def hwio(layers):
+    return {name: [np.ascontiguousarray(write.hwio(w)), b] for name, (w, b) in layers.items()}
+
+
+def slim(layers):
+    """Return {name: array} as slim has VGG-19."""
+    names = [f"vgg_19/{n.partition('_')[0]}/{n}" if n in CONVS else f"vgg_19/{n}" for n in layers]
+    return state_dict(hwio(layers), names, "{}/weights", "{}/biases")
+
+
 def save_torch(path, arrays, *, legacy=False, wrap=lambda state: state):
     torch = pytest.importorskip("torch")
     tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
@@ -216,6 +226,37 @@ VGG_FILES = {
         "a.npz",
         lambda p, L, m: write.npz_frossard(p, last(L, m)),
         RGB,
+    ),
+    "tensorflow-v2": (
+        "model.ckpt-7.index",
+        lambda p, L, m: write.tensorflow_v2(
+            p, {**slim(last(L, m)), "global_step": np.array(7, "<i8")}
+        ),
+        RGB,
+    ),
+    "tensorflow-v1": (
+        "vgg_19.ckpt",
+        lambda p, L, m: write.tensorflow_v1(p, slim(last(L, m))),
+        RGB,
+    ),
+    "tensorflow-keras": (
+        "variables.index",
+        lambda p, L, m: write.tensorflow_v2(
+            p,
+            state_dict(
+                hwio(last(L, m)),
+                [f"layer_with_weights-{i}" for i in range(19)],
+                *(f"{{}}/{kind}/.ATTRIBUTES/VARIABLE_VALUE" for kind in ("kernel", "bias")),
+            ),
+        ),
+        CAFFE,
+    ),
+    "tfjs": (
+        "model.json",
+        lambda p, L, m: write.tfjs(
+            p, state_dict(hwio(last(L, m)), KERAS_VGG19, "{}/kernel", "{}/bias"), 20_000
+        ),
+        CAFFE,
     ),
     "torch7": ("a.t7", lambda p, L, m: write.torch7(p, write.torch7_layers(L)), CAFFE),
     "torch7-ascii": (

@@ -1,8 +1,9 @@
 """Readers of foreign weight files: each returns plain arrays under the names in the file.
 
 Axes are ours: kernels (K, C, R, S), matrices (out, in). No framework is needed, nothing in a file
-is run, and no other file is opened. The format is told by what is in the file, not by its name,
-except for the formats without a signature: .onnx and .net.
+is run, and no other file is opened but the parts of a checkpoint or model.json beside it. The
+format is told by what is in the file, not by its name, except for the formats without a signature:
+.onnx and .net.
 """
 
 import io
@@ -31,6 +32,8 @@ from minicnn.weights.formats import (
     pth,
     safetensors,
     strangers,
+    tensorflow,
+    tfjs,
     torch7,
 )
 from minicnn.weights.formats.names import ORDERS
@@ -40,6 +43,7 @@ FORMATS = (
     "PyTorch (.pth, .pt)",
     "Caffe (.caffemodel, .caffemodel.h5)",
     "Keras (.h5, .weights.h5, .keras)",
+    "TensorFlow (.index of a checkpoint, .ckpt, model.json)",
     "MatConvNet (.mat)",
     "NumPy (.npz, .npy, pickles of arrays)",
     "Torch7 (.t7)",
@@ -58,7 +62,7 @@ class Foreign(NamedTuple):
     ----------
     format : str
         pytorch, pytorch-legacy, caffe, caffe-hdf5, keras, matlab5, matlab7.3, npz, npy, pickle,
-        torch7, mxnet, safetensors, onnx, deep-compression or hdf5.
+        tensorflow, tfjs, torch7, mxnet, safetensors, onnx, deep-compression or hdf5.
     arrays : {name: array}
     layers : list of norms.Layer
         In order, as far as the file tells; needed to fold batch normalisations.
@@ -90,7 +94,7 @@ def read(path, order: str | None = None) -> Foreign:
     if order not in (None, *ORDERS):
         raise MinicnnError(f"no order {order!r}; use {', '.join(ORDERS)}")
     path = Path(path)
-    strangers.check_folder(path)
+    strangers.check_path(path)
     size, head = regular_file(path)
     if size > MAX_BYTES:
         raise MinicnnError(f"{path} has {size} bytes; weight files have at most {MAX_BYTES}")
@@ -99,7 +103,7 @@ def read(path, order: str | None = None) -> Foreign:
             return _complete(_from_hdf5(source, order), order)
     with damage_told(path):
         data = path.read_bytes()
-        return _complete(_from_bytes(data, path.suffix, Budget(size), order), order)
+        return _complete(_from_bytes(data, path, Budget(size), order), order)
 
 
 def _complete(foreign, order):
@@ -110,7 +114,8 @@ def _complete(foreign, order):
     return foreign._replace(arrays=code_books.look_up(foreign.arrays))
 
 
-def _from_bytes(data, suffix, budget, order):
+def _from_bytes(data, path, budget, order):
+    suffix = path.suffix
     if data[:4] == b"PK\x03\x04":
         return _from_zip(open_zip(data, budget), budget, order)
     if data[:6] == numpy_files.MAGIC:
@@ -120,6 +125,10 @@ def _from_bytes(data, suffix, budget, order):
     if mat5.is_mat5(data):
         tree = mat5.read_tree(data, budget)
         return Foreign("matlab5", *matconvnet.read(tree, budget))
+    if data[-8:] == tensorflow.MAGIC:
+        return Foreign("tensorflow", tensorflow.read(data, path, budget), flatten="HWC")
+    if data[:64].lstrip()[:1] == b"{" and tfjs.MARK in data:
+        return Foreign("tfjs", tfjs.read(data, path, budget), flatten="HWC")
     if torch7.is_torch7(data):
         return Foreign("torch7", *torch7.read(data, budget))
     if data[:16] == mxnet.SIGNATURE:

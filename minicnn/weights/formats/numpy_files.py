@@ -13,11 +13,10 @@ Source: numpy/lib/format.py; kaffe/transformers.py of ethereon/caffe-tensorflow.
 
 import re
 
-import numpy as np
-
 from minicnn.errors import MinicnnError
 from minicnn.storage.limits import Cursor, array_from
 from minicnn.weights.formats import numpy_pickles
+from minicnn.weights.formats.axes import turned
 from minicnn.weights.formats.zips import read_member
 
 MAGIC = b"\x93NUMPY"
@@ -61,9 +60,7 @@ def read_npy(data: bytes, budget) -> dict:
 def _ours(name, array):
     if name.rpartition(".")[2] not in ("weights", "0"):
         return array
-    if array.ndim == 4:
-        return np.ascontiguousarray(array.transpose(3, 2, 0, 1))
-    return np.ascontiguousarray(array.T) if array.ndim == 2 else array
+    return turned(array)
 
 
 def _header(raw, where=""):

@@ -27,12 +27,12 @@ def fields(message, budget):
     while cursor.rest:
         budget.step(FIELD)
         start = cursor.rest
-        key = _varint(cursor)
+        key = varint(cursor)
         number, wire = key >> 3, key & 7
         if wire == VARINT:
-            value = _varint(cursor)
+            value = varint(cursor)
         elif wire == BYTES:
-            value = cursor.take(_varint(cursor))
+            value = cursor.take(varint(cursor))
         elif wire in (FIXED32, FIXED64):
             size = 4 if wire == FIXED32 else 8
             cursor.take(size)
@@ -60,11 +60,12 @@ def varints(data, budget) -> list:
     packed, found = Cursor(data), []
     while packed.rest:
         budget.step()
-        found.append(_varint(packed))
+        found.append(varint(packed))
     return found
 
 
-def _varint(cursor):
+def varint(cursor) -> int:
+    """Return the next number, seven bits a byte."""
     value = 0
     for i, byte in enumerate(cursor.rest[:10]):
         value |= (byte & 127) << (7 * i)

@@ -53,8 +53,13 @@ SUFFIXES = {
 }
 
 
-def check_folder(path) -> None:
-    """Refuse a folder that holds a network, with the file in it to give."""
+def check_path(path) -> None:
+    """Refuse a folder or the start of names that stands for a network, with the file to give."""
+    index = path.with_name(f"{path.name}.index")
+    if path.name and not path.exists() and index.is_file():
+        raise MinicnnError(f"{path} is the prefix of a checkpoint of TensorFlow; give {index}")
+    if re.fullmatch(r"\.data-\d+-of-\d+|\.meta", path.suffix):
+        raise MinicnnError(f"{path} is a part of a checkpoint of TensorFlow; give its .index file")
     if (path / "saved_model.pb").is_file():
         raise MinicnnError(
             f"{path} is a SavedModel of TensorFlow; give its checkpoint, "
