@@ -4,6 +4,7 @@ Every operation asks `array_module` for the library of the array that it was giv
 code runs on both. CuPy is never imported here unless a CuPy array or a CUDA device is asked for.
 """
 
+import math
 import os
 import re
 import sys
@@ -59,6 +60,18 @@ def to_device(x, device):
             return cupy.asarray(x)
         except cupy.cuda.memory.OutOfMemoryError:
             raise MinicnnError(f"{device} has no memory for an array of {x.nbytes} bytes") from None
+
+
+def all_finite(x):
+    """Return True if no element is NaN or infinite; no array of flags is made."""
+    xp = array_module(x)
+    return math.isfinite(float(xp.min(x))) and math.isfinite(float(xp.max(x)))
+
+
+def check_finite(x, what):
+    """Raise `MinicnnError` if an element of what a network gives is NaN or infinite."""
+    if not all_finite(x):
+        raise MinicnnError(f"the {what} are NaN or infinite: the weights are too large; use others")
 
 
 def resolve_device(name):

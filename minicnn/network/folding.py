@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from minicnn.backend import array_module, to_host
+from minicnn.backend import array_module, check_finite, to_host
 from minicnn.errors import MinicnnError
 from minicnn.network.layers import LRN, Add, BatchNorm2d, Clip, Conv2d, Linear, ReLU, Softmax
 from minicnn.network.network import INPUT, Network
@@ -144,8 +144,7 @@ def _means(net, relus, batches, convolution):
         raise MinicnnError("mean activations need at least one picture")
     means = {name: sums[name] / counts[name] for name in relus}
     for name, mean in means.items():
-        if not np.isfinite(mean).all():
-            raise MinicnnError(f"layer {name}: the activations are NaN or infinite")
+        check_finite(mean, f"activations of layer {name}")
     return pictures, means
 
 

@@ -21,11 +21,11 @@ from numbers import Integral
 
 from threadpoolctl import threadpool_limits
 
-from minicnn.backend import array_module
+from minicnn.backend import all_finite, array_module
 from minicnn.errors import MinicnnError
 from minicnn.optimizers.first_order import adagrad, adam, gradient_descent, momentum
 from minicnn.optimizers.lbfgs import Memory, lbfgs_device
-from minicnn.optimizers.record import Record, Result, Stop, all_finite
+from minicnn.optimizers.record import Record, Result, Stop
 from minicnn.optimizers.scipy_lbfgs import lbfgs
 
 __all__ = ["METHODS", "WITHOUT_RATE", "Memory", "Result", "minimize"]

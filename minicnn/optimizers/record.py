@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.backend import array_module
+from minicnn.backend import all_finite, array_module
 from minicnn.errors import MinicnnError
 
 NOTHING_LOWER = (
@@ -171,13 +171,6 @@ def stop_if_settled(record: Record) -> None:
     if len(values) > LAST and values[0] - values[-1] < SETTLED * abs(values[-1]):
         reason = f"the value has fallen by less than {SETTLED:g} of itself in {LAST} iterations"
         raise Stop("converged", reason)
-
-
-def all_finite(x) -> bool:
-    """Return True if no element is NaN or infinite; one pass, no array of flags."""
-    xp = array_module(x)
-    low, high = float(xp.min(x)), float(xp.max(x))
-    return math.isfinite(low) and math.isfinite(high)
 
 
 def _rms(x, before) -> float:

@@ -11,13 +11,18 @@ VERBS = {
     "classify a.png": "scores of minivgg are NaN or infinite",
     "saliency a.png -o out.png": "scores of minivgg are NaN or infinite",
     "occlusion a.png -o out.png --window 32 --step 32": "scores of minivgg are NaN or infinite",
-    "deconv a.png -o out.png --layer relu3_3": "layer relu3_3 has activations that are NaN",
-    "invert a.png -o out.png --layer relu3_3 --iterations 2": "layer relu3_3 has activations",
+    "deconv a.png -o out.png --layer relu3_3": "the activations of layer relu3_3 are NaN or infinite",
+    "deconv a.png -o out.png --layer relu1_2": "the projections of layer relu1_2 are NaN",
+    "invert a.png -o out.png --layer relu3_3 --iterations 2": "the activations of layer relu3_3 are NaN",
     "style a.png a.png -o out.png --iterations 2": "no picture: the value is not a number",
-    "texture a.png -o out.png --size 48 --iterations 2": "has activations that are NaN or infinite",
+    "texture a.png -o out.png --size 48 --iterations 2": "the Gram products of layer pool1 are NaN",
     "features data/val -o out --layers relu3_3": "relu3_3: unit 0 is nan on picture 0",
+    "features data/val -o out --layers relu1_2": "the projections of layer relu1_2 are NaN",
     "compare minivgg big.h5 --data data/val -o out --layers relu3_3": "unit 0 is nan on picture 0",
-    "weights normalize big.h5 data/val -o out.h5": "the activations are NaN or infinite",
+    "class-model -o out.png --class 1 --noise 30": "the scores of minivgg are NaN or infinite",
+    "evolution small.h5 big.h5 --data data -o out --layers relu3_3": "with big.h5: layer relu3_3",
+    "evolution big.h5 end.h5 --data data -o out --layers relu1_2": "with big.h5: the projections",
+    "weights normalize big.h5 data/val -o out.h5": "the activations of layer relu2_2 are NaN",
 }
 
 
@@ -26,8 +31,11 @@ def folder(tmp_path_factory):
     """A folder with a picture, a data set of two and weights that are far too large."""
     folder = tmp_path_factory.mktemp("big")
     net = minicnn.build("minivgg", seed=0)
-    net.params = {name: np.float32(1e12) * values for name, values in net.params.items()}
-    minicnn.save(net, folder / "big.h5")
+    start = net.params
+    for epoch, (name, factor) in enumerate({"small": 1, "big": 1e12, "end": 1}.items()):
+        net.params = {key: np.float32(factor) * values for key, values in start.items()}
+        net.attrs["training"] = {"epoch": epoch}
+        minicnn.save(net, folder / f"{name}.h5")
     (folder / "data" / "val" / "a").mkdir(parents=True)
     pixels = np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3), np.uint8)
     for number, rgb in enumerate(pixels):
@@ -40,7 +48,7 @@ def folder(tmp_path_factory):
 def test_weights_that_overflow_are_told_in_one_line(command, folder, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     arguments = command.split()
-    if command.partition(" ")[0] not in ("compare", "weights"):
+    if command.partition(" ")[0] not in ("compare", "evolution", "weights"):
         arguments += ["--weights", "big.h5", "--threads", "1"]
     assert main(arguments) == 1
     said = capfd.readouterr().err

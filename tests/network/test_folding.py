@@ -249,5 +249,5 @@ def test_what_cannot_be_normalised_gets_one_clear_line(layers, batches, message,
 def test_broken_activations_are_refused(rng):
     net = random_net(PLAIN, (3, 13, 14), rng)
     net.params["conv1.bias"][0] = np.nan
-    with pytest.raises(MinicnnError, match="layer relu1: the activations are NaN or infinite"):
+    with pytest.raises(MinicnnError, match="activations of layer relu1 are NaN or infinite"):
         normalize_activations(net, [rng.standard_normal((1, 3, 13, 14))])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.backend import array_module, to_host
+from minicnn.backend import array_module, check_finite, to_host
 from minicnn.errors import MinicnnError
 from minicnn.network.layers import Add, Clip, Concat, MaxPool2d, ReLU, Softmax
 
@@ -143,11 +143,7 @@ def ranking(net, scores, count=TOP):
     MinicnnError
         If a score is NaN or infinite.
     """
-    if not np.isfinite(to_host(scores)).all():
-        raise MinicnnError(
-            f"the scores of {net.attrs.get('name', 'the network')} are NaN or infinite: its "
-            "weights are too large; use others"
-        )
+    check_finite(scores, f"scores of {net.attrs.get('name', 'the network')}")
     p = softmax(scores)
     return [
         {

@@ -15,7 +15,7 @@ What the papers leave open is a `Policy`, which goes into the metadata of every 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from minicnn.backend import array_module
+from minicnn.backend import array_module, check_finite
 from minicnn.errors import MinicnnError
 from minicnn.network.facts import LRN_RULES
 from minicnn.ops.relu import RULES
@@ -81,13 +81,15 @@ class Policy(Declared):
 
     def backward(self, evaluator, dys):
         """Take {layer: seed} down to the picture by this policy."""
-        return evaluator.backward(
+        dx = evaluator.backward(
             dys,
             self.rule,
             lrn_rule=self.choices()["lrn"],
             overlap=self.overlap,
             rectify_first=self.order == "rectify-unpool",
         )
+        check_finite(dx, f"projections of layer {', '.join(dys)}")
+        return dx
 
 
 class Projection(NamedTuple):
@@ -161,8 +163,7 @@ def make_seed(y, layer, units, positions="max", start="activation"):
     """
     xp = array_module(y)
     N, K, P, Q = y.shape
-    if not bool(xp.isfinite(y).all()):
-        raise MinicnnError(f"layer {layer} has activations that are NaN or infinite")
+    check_finite(y, f"activations of layer {layer}")
     units = _integers(xp, units, (N,), f"one unit of layer {layer} for each of {N} pictures")
     _check_range(units, K, f"unit {{}} in layer {layer}")
     rows = xp.arange(N)

@@ -11,6 +11,7 @@ the distances of `distances`.
 Snapshots are read one after another, so memory holds two networks at most.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.engine.cpu.evaluator import FastEvaluator
+from minicnn.errors import MinicnnError
 from minicnn.methods.evolution import distances
 from minicnn.methods.features import reconstructions, scan
 from minicnn.network.chosen_layers import choose_layers, relus_of_convolutions, weights_below
@@ -84,15 +86,16 @@ def evolve(snapshots, pictures, settings, progress=None):
     layers = choose_layers(last, patterns) if patterns else relus_of_convolutions(last)
     rng, told = np.random.default_rng(settings.seed), len(pictures) * len(snapshots)
 
-    def look(net, turn):
+    def look(net, snapshot, turn):
         def tell(done, *_):
             if progress:
                 progress(turn * len(pictures) + done, told)
 
-        found = scan.scan_strongest(net, pictures, layers, size, settings.threads, tell)
+        with _named(snapshot):
+            found = scan.scan_strongest(net, pictures, layers, size, settings.threads, tell)
         return _State(net, FastEvaluator(net, settings.threads), found)
 
-    end = look(last, 0)
+    end = look(last, snapshots[-1], 0)
     dead = {layer: end.features.layers[layer].dead for layer in layers}
     chosen = {layer: scan.draw_units(rng, dead[layer], settings.units) for layer in layers}
     batch = _sample(rng, pictures, end.features.skipped, settings.sample, size)
@@ -110,7 +113,7 @@ def evolve(snapshots, pictures, settings, progress=None):
     for turn, snapshot in enumerate(snapshots, 1):
         state, now = end, final
         if snapshot is not snapshots[-1]:
-            state = look(checkpoint.load(snapshot.path), turn)
+            state = look(checkpoint.load(snapshot.path), snapshot, turn)
             now = distances.sampled(state.net, state.evaluator, batch, places)
         for layer in layers:
             keys, records = weights_below(last, layer), state.features.layers[layer]
@@ -126,9 +129,19 @@ def evolve(snapshots, pictures, settings, progress=None):
                     "dead": int(records.dead.sum()),
                 }
             )
-            _project(out, state, pictures, layer, jumped, settings)
+            with _named(snapshot):
+                _project(out, state, pictures, layer, jumped, settings)
         before = state.features.layers
     return out
+
+
+@contextmanager
+def _named(snapshot):
+    """Name the file of a snapshot in what goes wrong with it."""
+    try:
+        yield
+    except MinicnnError as error:
+        raise MinicnnError(f"with {snapshot.path}: {error}") from None
 
 
 def arrivals(evolution):

@@ -4,7 +4,6 @@ Several pictures from several seeds show what the layer does not determine (figu
 notes), several layers in a row what each of them keeps (figure 14). `energy` has the formulas.
 """
 
-import math
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,12 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.backend import to_device, to_host
+from minicnn.backend import check_finite, to_device, to_host
 from minicnn.engine.select import Evaluation, evaluator_of, replaying
 from minicnn.errors import MinicnnError
 from minicnn.methods.inversion import energy, findings
 from minicnn.methods.inversion.settings import resolve
-from minicnn.objectives.layer_losses import sum_squares
 from minicnn.optimizers import Result, minimize
 from minicnn.pictures.arrays import deprocess, grey_level, preprocess, resize, to_uint8
 from minicnn.runs.inputs import open_all
@@ -118,13 +116,8 @@ class Batch(NamedTuple):
 def _target(job, evaluator, layer):
     """Return the activation of the picture at a layer."""
     target = evaluator.forward(job.x, [layer], keep=False)[layer]
-    size = sum_squares(target)
-    if not math.isfinite(size):
-        raise MinicnnError(
-            f"layer {layer} has activations that are NaN or infinite: the weights are too large; "
-            "use others, or a layer before it"
-        )
-    if not size > 0:
+    check_finite(target, f"activations of layer {layer}")
+    if not target.any():
         raise MinicnnError(
             f"all activations of layer {layer} are 0 for this picture, there is nothing to "
             "invert; use another layer or another picture"

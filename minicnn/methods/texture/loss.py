@@ -23,10 +23,9 @@ Two ways to go on from a texture: `torus` makes it one that repeats without a se
 `pictures.histograms` gives it the tones of the source to the letter.
 """
 
-import math
 from dataclasses import replace
 
-from minicnn.backend import array_module
+from minicnn.backend import array_module, check_finite
 from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.engine.select import (
     Evaluation,
@@ -36,7 +35,6 @@ from minicnn.engine.select import (
     layer_weights,
     mean_grams,
 )
-from minicnn.errors import MinicnnError
 from minicnn.network.torus import tv_on_torus
 from minicnn.objectives import priors
 from minicnn.objectives.gram import STYLE, GramStyleLoss, style_targets
@@ -103,13 +101,8 @@ def texture_objective(
     if relative:
         factor = STYLE[gram]
         for name, target in targets.items():
-            size = sum_squares(target)
-            if not math.isfinite(size):
-                raise MinicnnError(
-                    f"layer {name} has activations that are NaN or infinite: the weights are too "
-                    "large; use others"
-                )
-            weights[name] /= factor(target.shape[-1]) * size or 1.0
+            check_finite(target, f"Gram products of layer {name}")
+            weights[name] /= factor(target.shape[-1]) * sum_squares(target) or 1.0
     terms = {"style": (weight, GramStyleLoss(targets, weights, gram))}
     variation = priors.PixelTV(grey_level(net, source), tv_on_torus if seamless else priors.tv)
     objective = WeightedSum(terms, {"tv": (tv_weight, variation)})

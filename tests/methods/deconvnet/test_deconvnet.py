@@ -257,7 +257,7 @@ def test_groups_do_not_mix(rng):
         (lambda n, x: project(n, x, "pool1", [0], "mean"), "no positions 'mean'; use max, all"),
         (lambda n, x: project(n, x, "pool1", [0.5]), "give one unit of layer pool1"),
         (lambda n, x: project(n, x, "pool1", [0], start="2"), "no start '2'; use activation, one"),
-        (lambda n, x: project(n, x * np.nan, "relu1", [0]), "relu1 has activations that are NaN"),
+        (lambda n, x: project(n, x * np.nan, "relu1", [0]), "activations of layer relu1 are NaN"),
         (
             lambda n, x: project(n, x, "relu1", [0], policy=Policy(rule="relu")),
             "no rule 'relu'; use gradient, deconvnet, guided",
