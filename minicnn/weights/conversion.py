@@ -96,6 +96,11 @@ def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=
     except MinicnnError as error:
         raise MinicnnError(f"{error}{_fits_others(foreign, network, path)}") from None
     chosen = preprocess or naming.preprocess
+    if chosen == "ask":
+        raise MinicnnError(
+            f"{path} ({naming.family}) does not tell how pictures are prepared; give --preprocess, "
+            f"one of {', '.join(PREPROCESS)}"
+        )
     if chosen != "own":
         net.attrs["preprocess"] = dict(PREPROCESS[chosen])
     net.attrs |= {

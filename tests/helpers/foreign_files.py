@@ -444,6 +444,33 @@ def tfjs(path, arrays, shard=1000, *, coded=False):
     path.write_text(json.dumps({"format": "layers-model", "weightsManifest": manifest}))
 
 
+# --- darknet
+
+
+def darknet(path, layers, pools, size, *, norms=(), old=False):
+    """A `.weights` and its `.cfg`: a pool behind the layers in `pools`, dropouts among the last.
+
+    `norms` are {layer: (gamma, beta, mean, var)}; `old` writes matrices (in, out), as version 1000.
+    """
+    cfg = [f"[net]\nchannels=3\nheight={size}\nwidth={size} # of a picture"]
+    out = struct.pack("<3i", 0, 1001 if old else 2, 0) + struct.pack("<i" if old else "<q", 64)
+    for name, (weight, bias) in layers.items():
+        if weight.ndim == 2:
+            cfg.append(f"[connected]\noutput={len(weight)}\n[dropout]\nprobability=.5")
+            parts = [bias, weight.T if old else weight]
+        else:
+            normed = "batch_normalize=1\n" if name in norms else ""
+            K, _, R, _ = weight.shape
+            cfg.append(f"[convolutional]\n{normed}filters = {K}\nsize={R}\nstride=1\npad=1")
+            gamma, beta, mean, var = norms[name] if normed else (None, bias, None, None)
+            parts = [beta, *((gamma, mean, var) if normed else ()), weight]
+        out += b"".join(np.ascontiguousarray(part, "<f4").tobytes() for part in parts)
+        if name in pools:
+            cfg.append("[maxpool]\nsize=2\nstride=2\n")
+    path.write_bytes(out)
+    path.with_suffix(".cfg").write_text("\n".join(cfg))
+
+
 # --- NumPy and safetensors
 
 

@@ -345,6 +345,18 @@ def test_weights_in_codes_of_one_byte_are_looked_up(tmp_path):
         np.testing.assert_allclose(array, np.round(want, 2) if want.ndim == 4 else want, rtol=1e-6)
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_darknet_asks_how_pictures_are_prepared(old, tmp_path):
+    layers, net, _ = random_layers("vgg19")
+    pools = [f"conv{i}_{n}" for i, n in enumerate(BLOCKS, 1)]
+    write.darknet(tmp_path / "a.weights", layers, pools, 64, old=old)
+    with pytest.raises(MinicnnError, match="does not tell how pictures are prepared; give --prep"):
+        convert_file(tmp_path / "a.weights", "vgg19")
+    found = convert_file(tmp_path / "a.weights", "vgg19", preprocess="caffe")
+    for key, expected in net.params.items():
+        np.testing.assert_array_equal(found.params[key], expected, err_msg=key)
+
+
 def torch_vgg(torch, channels, features, dense):
     """A torchvision VGG of other widths: features and classifier, as there."""
     nn, layers, before = torch.nn, [], 3

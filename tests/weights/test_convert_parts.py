@@ -9,7 +9,7 @@ import pytest
 from mutations import mutate
 
 from minicnn.errors import MinicnnError
-from minicnn.weights import formats
+from minicnn.weights import formats, norm_folding
 
 COPIES = max(40, int(os.environ.get("MINICNN_MUTATIONS", "0")))
 ARRAYS = {
@@ -17,14 +17,21 @@ ARRAYS = {
     "conv/bias": np.arange(3, dtype="<f4"),
     "fc/kernel": np.arange(12, dtype="<f4").reshape(4, 3),
 }
+LAYERS = {
+    "conv": (np.ones((3, 3, 3, 3), "f4"), np.arange(3, dtype="f4")),
+    "fc": (np.ones((4, 12), "f4"), np.arange(4, dtype="f4")),
+}
+NORMS = {"conv": np.arange(1, 13, dtype="f4").reshape(4, 3)}
 WRITERS = {
     "model.json": write.tfjs,
     "a.ckpt.index": write.tensorflow_v2,
     "a.ckpt": write.tensorflow_v1,
+    "a.weights": lambda path, arrays: write.darknet(path, LAYERS, ["conv"], 4, norms=NORMS),
 }
+TURNED = [name for name in WRITERS if name != "a.weights"]
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", TURNED)
 def test_axes_are_ours(name, tmp_path):
     WRITERS[name](tmp_path / name, ARRAYS)
     found = formats.read(tmp_path / name)
@@ -33,6 +40,33 @@ def test_axes_are_ours(name, tmp_path):
     for key, array in found.arrays.items():
         order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[array.ndim]
         np.testing.assert_array_equal(array, ARRAYS[key].transpose(order))
+
+
+def test_the_normalisations_of_darknet_fold(tmp_path):
+    WRITERS["a.weights"](tmp_path / "a.weights", ARRAYS)
+    found, folded = norm_folding.fold(formats.read(tmp_path / "a.weights"))
+    assert folded == {"0.norm": ("0", 1e-5)}
+    gamma, beta, mean, var = NORMS["conv"]
+    scale = gamma / np.sqrt(var + 1e-5)
+    np.testing.assert_allclose(found.arrays["0.weight"][:, 0, 0, 0], scale, rtol=1e-6)
+    np.testing.assert_allclose(found.arrays["0.bias"], beta - mean * scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("filters = 3", "filters = 4", "a.cfg does not fit|bytes are due"),
+        ("filters = 3", "filters = x", "a .cfg with filters = x"),
+        ("[maxpool]", "[lstm]", r"a layer \[lstm\], which is not read"),
+        ("height=4", "height=999999999", "bytes are due|more than a file"),
+    ],
+)
+def test_a_cfg_that_does_not_fit(old, new, message, tmp_path):
+    WRITERS["a.weights"](tmp_path / "a.weights", ARRAYS)
+    cfg = tmp_path / "a.cfg"
+    cfg.write_text(cfg.read_text().replace(old, new))
+    with pytest.raises(MinicnnError, match=message):
+        formats.read(tmp_path / "a.weights")
 
 
 def test_codes_of_tensorflow_js_are_multiplied_by_their_scales(tmp_path):

