@@ -18,7 +18,7 @@ from minicnn.errors import MinicnnError
 from minicnn.network.build import names
 from minicnn.network.network import INPUT, Network
 from minicnn.network.sizes import checked_input
-from minicnn.network.tables import LARGEST, MOST_LAYERS
+from minicnn.network.tables import LARGEST, MOST_LAYERS, PARAMETERS
 from minicnn.storage.limits import MAX_BYTES, Budget, damage_told, regular_file
 from minicnn.weights.formats import onnx
 from minicnn.weights.onnx_operators import OPERATORS
@@ -145,7 +145,8 @@ class Builder:
     def _name(self, node):
         """Return a layer's name: "/layer1/layer1.0/conv1/Conv" is layer1.0/conv1/Conv."""
         parts = re.sub(r"[^\w./-]+", "_", node.name or node.outputs[0]).split("/")
-        parts = [part for part in parts if part.strip(".")]
+        # a part named as a parameter would be where its layer's own are
+        parts = [part + "_" * (part in PARAMETERS) for part in parts if part.strip(".")]
         kept = [
             a for a, b in zip(parts, [*parts[1:], ""], strict=True) if not b.startswith(a + ".")
         ]

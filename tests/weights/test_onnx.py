@@ -239,14 +239,15 @@ def test_local_response_normalisation(tmp_path, rng):
 
 def test_clipping_by_attributes_and_names_that_agree(tmp_path, rng):
     nodes = [
-        write.node("Clip", ["x"], "a", name="/block/block.0/act", min=-1.0, max=0.5),
-        write.node("Sum", ["a", "x"], "y", name="block.0/act"),
+        write.node("Clip", ["x"], "a", name="/block/block.0/mean", min=-1.0, max=0.5),
+        write.node("Sum", ["a", "x"], "y", name="block.0/mean_"),
     ]
     net = built(tmp_path, nodes, {}, opset=7)
     x = rng.standard_normal((1, 3, 8, 8), dtype="float32")
     np.testing.assert_allclose(output(net, x), np.clip(x, -1, 0.5) + x, atol=1e-6)
-    assert net.layers == ["block.0/act", "block.0/act_2"]
-    assert net.layer("block.0/act") == Clip(-1.0, 0.5)
+    minicnn.save(net, tmp_path / "a.h5")
+    assert net.layers == ["block.0/mean_", "block.0/mean__2"]
+    assert net.layer("block.0/mean_") == Clip(-1.0, 0.5)
 
 
 W = {"w": np.zeros((4, 3, 3, 3), np.float32)}
