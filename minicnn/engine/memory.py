@@ -18,7 +18,9 @@ except ImportError:  # Windows
 
 ROOT = Path("/")
 SPARE = 0.9  # share of the available memory that a run is allowed
-HELD = 0.4  # share of all outputs that one walk holds at least: it was 0.41 to 0.46 for `deconv`
+# share of all outputs that one walk holds at least: by the formulas `deconv` held 0.53
+# (SqueezeNet), 0.75 (minivgg) and 0.81 to 0.96 (VGG-16); the fast engine holds more
+HELD = 0.4
 # pattern of a controller in /proc/self/cgroup, its folder, and its files: limit, used, what can go
 V2 = ("", "", "memory.max", "memory.current", "inactive_file")
 V1 = ("(?:[a-z_,]+,)?memory[^:]*", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
@@ -134,6 +136,11 @@ def outputs(net, shape, taps=None):
     """Return the bytes of the outputs of all layers up to `taps` for pictures of (N, C, H, W)."""
     found = net.shapes(tuple(shape[1:]), taps)
     return net.dtype.itemsize * shape[0] * sum(map(math.prod, found.values()))
+
+
+def refuse_walk(net, shape, taps, cure):
+    """Raise `MinicnnError` before a walk of pictures (N, C, H, W) that will not fit."""
+    refuse_lack(HELD * outputs(net, shape, taps), cure)
 
 
 def refuse_lack(need, cure):

@@ -146,7 +146,9 @@ def _check_memory(net, layer, rgb):
         outputs = memory.outputs(net, (1, 3, *rgb.shape[:2]), layer and [layer])
     except MinicnnError:
         return  # an unknown layer, a size that is not the network's: told where it is used
-    memory.refuse_lack(memory.HELD * outputs, f"use a --size below {max(rgb.shape[:2])}")
+    need, side = memory.HELD * outputs, max(rgb.shape[:2])
+    share = memory.SPARE * (memory.available() or 0) / need  # memory grows with the area
+    memory.refuse_lack(need, f"use a --size of {int(side * share**0.5)} or less")
 
 
 def fitted(rgb, size, how):

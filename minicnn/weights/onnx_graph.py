@@ -83,11 +83,12 @@ class Builder:
         self.values = {picture: Value(INPUT, self.shape)}
         nodes = _needed(graph)
         self.readers = Counter([name for node in nodes for name in node.inputs] + graph.outputs)
-        for node in nodes:
-            try:
-                self._take(node)
-            except MinicnnError as error:
-                raise MinicnnError(f"{node}: {error}") from None
+        with np.errstate(all="ignore"):  # what is not finite is refused where it is saved
+            for node in nodes:
+                try:
+                    self._take(node)
+                except MinicnnError as error:
+                    raise MinicnnError(f"{node}: {error}") from None
         if not self.layers:
             raise MinicnnError("a graph without any layer")
 
@@ -137,8 +138,7 @@ class Builder:
             if array.shape != due:
                 raise MinicnnError(f"its {kind} is {array.shape}, where {due} is due")
             self.budget.array(due, 4)
-            with np.errstate(over="ignore"):  # what is too large is refused where it is saved
-                self.params[f"{name}.{kind}"] = np.ascontiguousarray(array, np.float32)
+            self.params[f"{name}.{kind}"] = np.ascontiguousarray(array, np.float32)
         self.layers.append((name, layer, tuple(value.layer for value in inputs)))
         return Value(name, shape, first.flat)
 

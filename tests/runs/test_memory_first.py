@@ -60,9 +60,11 @@ def test_a_search_says_what_would_fit(folder, monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("command", "cure"),
     [
-        ("deconv a.png --layer relu2_2 -o out.png --size 512", "use a --size below 512"),
-        ("saliency a.png -o out.png", "use a --size below 64"),
-        ("occlusion a.png -o out.png", "use a --size below 64"),
+        ("deconv a.png --layer relu2_2 -o out.png --size 512", "use a --size of 54 or less"),
+        ("saliency a.png -o out.png", "use a --size of 46 or less"),
+        ("occlusion a.png -o out.png", "use a --size of 46 or less"),
+        ("classify a.png", "free some, or use a smaller network"),
+        ("weights normalize minivgg set -o out.h5", "use a smaller --size"),
         ("features set -o out --layers relu1_2", "use a smaller --size"),
         ("compare minivgg minivgg --data set -o out --layers relu1_2", "use a smaller --size"),
         ("train set -o out --size 64 --crop 64 --batch 4 --group 4", "use a smaller --group"),
@@ -72,7 +74,16 @@ def test_all_verbs_look_first(folder, monkeypatch, capfd, command, cure):
     monkeypatch.setattr(memory, "available", lambda: 1 << 20)
     monkeypatch.setattr(picture_walk, "looked_at", not_to_be_called)
     monkeypatch.setattr(training._Run, "one_epoch", not_to_be_called)
-    assert main([*command.split(), *SMALL]) == 1
+    takes_small = command.partition(" ")[0] not in ("classify", "weights")
+    assert main([*command.split(), *(SMALL if takes_small else [])]) == 1
     said = capfd.readouterr().err.splitlines()[-1]
     assert said.startswith("minicnn: error: this needs about ")
     assert f" of memory and there are 1 MiB; {cure}" in said
+
+
+def test_the_size_that_is_named_fits(folder, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 1 << 20)
+    assert (
+        main(["deconv", "a.png", "-o", "out.png", "--layer", "relu2_2", "--size", "54", *SMALL])
+        == 0
+    )

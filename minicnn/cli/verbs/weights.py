@@ -61,6 +61,7 @@ def normalize(args) -> int:
     from pathlib import Path
 
     from minicnn.data.picture_set import PictureSet
+    from minicnn.engine.memory import refuse_walk
     from minicnn.network import folding
     from minicnn.weights import checkpoint
 
@@ -68,8 +69,13 @@ def normalize(args) -> int:
     net = checkpoint.load(args.file)
     split = None if Path(args.pictures).is_dir() else args.split
     pictures = PictureSet(args.pictures, split, args.limit)
-    batches = pictures.batches(net.attrs["preprocess"], args.size)
-    code = _save(folding.normalize_activations(net, batches), args)
+
+    def batches():
+        for x in pictures.batches(net.attrs["preprocess"], args.size):
+            refuse_walk(net, x.shape, net.layers, "use a smaller --size")
+            yield x
+
+    code = _save(folding.normalize_activations(net, batches()), args)
     if pictures.left_out:
         Report().note(pictures.left_out)
     return code

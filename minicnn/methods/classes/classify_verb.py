@@ -1,5 +1,6 @@
 """The verb `classify`."""
 
+from minicnn.engine.memory import refuse_walk
 from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.methods.classes.classify import check_side, classify
@@ -26,9 +27,12 @@ def run(args) -> int:
     """Print the most probable classes of every picture."""
     settings, report = settings_of(ClassifySettings, args), Report(args.json)
     settings.check()
-    net = open_all(settings, pool=OWN).net
+    opened = open_all(settings, pool=OWN)
+    net = opened.net
     scores_layer(net)
     check_side(net, settings.side)
+    if opened.device == "cpu":
+        refuse_walk(net, (1, *net.input_shape), None, "free some, or use a smaller network")
     if not net.attrs.get("classes"):
         report.note(f"this {net.attrs['name']} has no class names: classes go by their numbers")
     if settings.weights == RANDOM:
