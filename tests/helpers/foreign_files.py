@@ -295,7 +295,7 @@ class Torch7:
             self.numbers("i", 2)
             self.raw(value)
         elif isinstance(value, bytes):
-            self.begin(8)
+            self.numbers("i", 6)  # a function, of the kind without an index
             self.raw(value.decode())
             self.numbers("i", 0)
         else:

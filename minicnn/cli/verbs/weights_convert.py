@@ -9,7 +9,7 @@ from minicnn.terminal import parser
 from minicnn.terminal.report import Report, table
 from minicnn.weights.formats.names import ORDERS
 
-SUMMARY = "make a weight file of one of PyTorch, Caffe, Keras, MatConvNet, NumPy or safetensors"
+SUMMARY = "make a weight file of one of PyTorch, Caffe, Keras, TensorFlow, MatConvNet and others"
 EXAMPLE = """\
 minicnn weights convert --list minivgg
 minicnn weights convert minivgg --network minivgg -o converted.h5

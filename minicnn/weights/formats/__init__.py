@@ -135,8 +135,8 @@ def _from_bytes(data, path, budget, order):
         return Foreign("torch7", *torch7.read(data, budget))
     if data[:16] == mxnet.SIGNATURE:
         return Foreign("mxnet", mxnet.read(data, budget))
-    if suffix == ".weights":
-        return Foreign("darknet", *darknet.read(data, path, budget))
+    if data[8:9] == b"{":
+        return Foreign("safetensors", safetensors.read(data, budget))
     strangers.check(data, suffix)
     if data[:2] in numpy_pickles.PROTOCOLS:
         return Foreign("pickle", numpy_pickles.read(data, budget))
@@ -144,8 +144,8 @@ def _from_bytes(data, path, budget, order):
         return Foreign("deep-compression", deep_compression.read(data))
     if suffix == ".onnx":
         return Foreign("onnx", onnx.read(data, budget))
-    if data[8:9] == b"{":
-        return Foreign("safetensors", safetensors.read(data, budget))
+    if suffix == ".weights":
+        return Foreign("darknet", *darknet.read(data, path, budget))
     if suffix == ".caffemodel" or caffemodel.is_caffemodel(data, budget):
         return Foreign("caffe", *caffemodel.read(data, budget))
     raise MinicnnError(f"not a weight file of a known format; these are {', '.join(FORMATS)}")

@@ -17,6 +17,7 @@ Source: File.lua, Tensor.c and Storage.c of torch/torch7; modules of torch/nn.
 """
 
 import re
+import warnings
 
 import numpy as np
 
@@ -30,6 +31,7 @@ ASCII_START = re.compile(rb"[34]\r?\n1\r?\n")
 NIL, NUMBER, TEXT, TABLE, OBJECT, BOOLEAN, FUNCTION = range(7)
 FUNCTIONS = (FUNCTION, 7, 8)
 ARRAY = re.compile(r"torch\.(Cuda)?(\w*)(Tensor|Storage)")
+SPACE, LINE = re.compile(rb"\s"), re.compile(rb"\n")
 LEARNED = ("weight", "bias", "running_mean", "running_var")
 NESTING = 4 * MAX_DEPTH  # a module in a module is four values deep
 STEPS = 4  # that a value costs
@@ -89,10 +91,10 @@ class _Ascii:
         return part
 
     def double(self):
-        return float(self.until(re.compile(rb"\s")))
+        return float(self.until(SPACE))
 
     def whole(self):
-        return int(self.until(re.compile(rb"\s"))[:20])
+        return int(self.until(SPACE)[:20])
 
     long = whole
 
@@ -106,10 +108,12 @@ class _Ascii:
     def values(self, count, dtype):
         if not count:
             return b""
-        words = self.until(re.compile(rb"\n")).split()
-        if len(words) != count or dtype.itemsize == 1:
-            raise MinicnnError(f"{len(words)} words for {count} values of {dtype}")
-        return np.array(words).astype(dtype).astype(dtype.newbyteorder("<")).tobytes()
+        if dtype.itemsize == 1:
+            raise MinicnnError("single bytes in ascii, which are not read")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # older NumPy warns where newer ones raise
+            found = np.fromstring(self.until(LINE), dtype, sep=" ")
+        return found.astype(dtype.newbyteorder("<")).tobytes()
 
 
 class _Object:
@@ -140,19 +144,18 @@ class _Reader:
             return self.text()
         if kind not in (TABLE, OBJECT, *FUNCTIONS):
             raise MinicnnError(f"a value of the type {kind}, which Torch7 has not")
-        index = None if kind == FUNCTION else self.cursor.whole()
+        index = object() if kind == FUNCTION else self.cursor.whole()
         if index in self.known:
             return self.known[index]
+        self.known[index] = found = {} if kind == TABLE else None
         if kind == OBJECT:
             return self.object(index, depth)
         if kind == TABLE:
-            table = self.known[index] = {}
-            self.pairs(table, depth)
-            return table
-        self.known[index] = None
-        self.text()
-        self.value(depth - 1)  # what the function refers to
-        return None
+            self.pairs(found, depth)
+        else:
+            self.text()
+            self.value(depth - 1)  # what the function refers to
+        return found
 
     def text(self):
         count = self.cursor.whole()
@@ -195,7 +198,6 @@ class _Reader:
         strides = tuple(self.cursor.long() for _ in range(axes))
         offset, storage = self.cursor.long() - 1, self.value(depth - 1)
         if not axes or storage is None:
-            self.known[index] = None
             return None
         found = self.known[index] = Tensor(storage, offset, shape, strides)
         self.tensors.append(found)
