@@ -17,6 +17,7 @@ NEEDS = {
     "evolution": {"deconvnet", "features", "training"},
     "comparison": {"deconvnet", "features", "classes", "training"},
     "classes": {"deconvnet"},
+    "attribution": {"classes", "deconvnet"},
     "distillation": {"training"},
 }
 
@@ -36,8 +37,8 @@ def test_the_tables_are_those_of_the_settings(method, tables):
     assert tables.filled(text) == text, "python tools/option_tables.py writes them anew"
 
 
-def test_there_are_ten_methods_with_a_verb_each():
-    assert len(METHODS) == 10
+def test_there_are_eleven_methods_with_a_verb_each():
+    assert len(METHODS) == 11
     folders = {place.split(".")[1] for place, _ in VERBS.values() if place.startswith("methods.")}
     assert folders == set(METHODS)
 

@@ -123,6 +123,24 @@ class Facts:
         self.walk_back(dys, step)
         return grads
 
+    def gradient_at(self, layer: str, dys: dict):
+        """Return dJ/dy (N, C, H, W) of a layer; None if J does not depend on it.
+
+        `dys` is {layer: gradient of its output}, as in `backward`; what is below is not computed.
+        """
+        self.find([layer])
+        found = []
+
+        def step(node, dy, cache):
+            """Stop at the layer."""
+            if node.name == layer:
+                found.append(dy)
+                return None
+            return node.layer.backward(dy, cache, self.own_params(node), Rule())
+
+        self.walk_back(dys, step)
+        return found[0] if found else None
+
     def batch_statistics(self) -> dict:
         """Return {layer: (mean, var)} of the batch normalisations in the last training pass."""
         if not self.trained:

@@ -49,6 +49,11 @@ class FastEvaluator:
         with self._crew.at_work():
             return self._frozen.net.backward(dys, relu_rule, **options)
 
+    def gradient_at(self, layer, dys):
+        """Return the gradient at a layer; see `Network.gradient_at`."""
+        with self._crew.at_work():
+            return self._frozen.net.gradient_at(layer, dys)
+
     def switches(self):
         """Return the switches of the last forward pass; see `Network.switches`."""
         return self._frozen.net.switches()

@@ -33,6 +33,11 @@ class DeviceEvaluator:
         with self._strips.in_use():
             return self._net.backward(dys, relu_rule, **options)
 
+    def gradient_at(self, layer, dys):
+        """Return the gradient at a layer; see `Network.gradient_at`."""
+        with self._strips.in_use():
+            return self._net.gradient_at(layer, dys)
+
     def __getattr__(self, name):
         """Return what the network has under this name."""
         return getattr(self._net, name)
