@@ -30,7 +30,6 @@ STATISTICS = {  # suffixes of gamma, beta, mean, var
     "own-hdf5": ("/gamma", "/beta", "/mean", "/var"),
     "keras": ("/gamma", "/beta", "/moving_mean", "/moving_variance"),
     "mxnet": ("_gamma", "_beta", "_moving_mean", "_moving_var"),
-    "gluon": (".gamma", ".beta", ".running_mean", ".running_var"),
     "caffe-tensorflow": (".scale", ".offset", ".mean", ".variance"),
 }
 MOMENTS = (("/0", "/1", "/2"), ("m", "b", "x"), ("_mult", "_bias", "_moments"))  # of MatConvNet
