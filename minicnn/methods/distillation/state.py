@@ -5,12 +5,13 @@ Attributes: the settings, hashes of the data, the step that comes next, E and F 
 the records so far, and the sums for the next one.
 """
 
+from functools import partial
+
 import numpy as np
 
 from minicnn.backend import to_host
-from minicnn.errors import MinicnnError
 from minicnn.methods.distillation.settings import portable
-from minicnn.methods.training.state import STATE_FILE
+from minicnn.methods.training.state import STATE_FILE, read
 from minicnn.weights import checkpoint
 
 KINDS = {"param": "params", "mean": "means", "square": "squares", "average": "averages"}
@@ -41,26 +42,8 @@ def restore(run):
     MinicnnError
         If there is none, it is damaged, or one of other settings or of other data.
     """
-    path = run.folder / STATE_FILE
-    if not path.exists():
-        raise MinicnnError(f"{run.folder} holds no run; start one without --resume")
-    arrays, attrs = checkpoint.load_arrays(path)
-    if not _sound(attrs, run) or {key: a.shape for key, a in arrays.items()} != _shapes(run):
-        raise MinicnnError(
-            f"{path} is damaged, or not the state of such a distillation; start one in another "
-            "folder"
-        )
-    if attrs["data"] != run.data:
-        raise MinicnnError(
-            f"the pictures have changed since {path} was written; start a new run in another folder"
-        )
-    theirs, ours = attrs["settings"], portable(run.settings)
-    differing = sorted(key for key in ours if theirs.get(key) != ours[key])
-    if differing:
-        raise MinicnnError(
-            f"{path} was made with other settings for {', '.join(differing)}; "
-            "resume with the same ones or start a new run in another folder"
-        )
+    sound, ours = partial(_sound, run=run), portable(run.settings)
+    arrays, attrs = read(run.folder, sound, run.data, ours, _shapes(run))
     for kind, name in KINDS.items():
         setattr(run, name, {key: arrays[f"{kind}/{key}"] for key in run.params})
     run.projections = {stage.pc: arrays[f"projection/{stage.pc}"] for stage in run.stages}
@@ -79,15 +62,9 @@ def _shapes(run):
 
 def _sound(attrs, run):
     """Return whether the attributes are those of a state."""
-    step, history, pairs = (attrs.get(name) for name in ("step", "history", "scales"))
+    pairs = attrs.get("scales")
     return (
-        isinstance(attrs.get("settings"), dict)
-        and "data" in attrs
-        and isinstance(history, list)
-        and all(isinstance(record, dict) for record in history)
-        and type(step) is int
-        and step >= 0
-        and isinstance(pairs, dict)
+        isinstance(pairs, dict)
         and pairs.keys() == {stage.pc for stage in run.stages}
         and np.shape(list(pairs.values())) == (len(pairs), 2)
         and np.shape(attrs.get("sums")) == (len(pairs),)

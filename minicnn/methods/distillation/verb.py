@@ -1,12 +1,12 @@
 """The verb `distill`."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from minicnn.methods.distillation.settings import DistillSettings
+from minicnn.methods.training.verb import run_in_folder
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import FLAG, RunOptions, setting, settings_of
-from minicnn.storage.interrupts import INTERRUPTED
 from minicnn.terminal.report import Report
 
 example = """
@@ -30,36 +30,9 @@ def add(verb) -> None:
 
 def run(args) -> int:
     """Distil, or go on."""
-    from minicnn.backend import resolve_device
     from minicnn.methods.distillation import run as distillation
-    from minicnn.methods.training.training import Interrupted
 
     settings, options = settings_of(DistillSettings, args), settings_of(DistillOptions, args)
     report = Report(options.json, options.quiet)
-    resolve_device(settings.device)  # one that is not there is told before a folder is made
-    Path(settings.output).mkdir(parents=True, exist_ok=True)
-    progress = None
-
-    def show(done, total, losses):
-        nonlocal progress
-        if progress is None:
-            progress = report.progress(total, "step")
-        progress.update(done, losses)
-
-    def log(record):
-        report.event("log", **record)
-        report.note(
-            "  ".join(f"{k} {v if isinstance(v, str) else f'{v:.4g}'}" for k, v in record.items())
-        )
-
-    try:
-        distillation.run(settings, resume=options.resume, log=log, progress=show)
-    except Interrupted as stop:
-        report.note(f"interrupted; the state is in {stop.path}, go on with --resume")
-        return INTERRUPTED
-    finally:
-        if progress:
-            progress.__exit__()
-    weights = Path(settings.output) / "last.h5"
-    report.result(f"wrote {weights}", output=str(weights))
-    return 0
+    work = partial(distillation.run, settings, resume=options.resume)
+    return run_in_folder(work, settings, report, "log")

@@ -5,9 +5,11 @@ a hash of the data, the epoch and the step that come next, the sums of the epoch
 records of the epochs before.
 """
 
+from functools import partial
+
 import numpy as np
 
-from minicnn.backend import array_module, to_host
+from minicnn.backend import all_finite, array_module, to_host
 from minicnn.errors import MinicnnError
 from minicnn.methods.training.settings import BY_HAND, portable
 from minicnn.weights import checkpoint
@@ -37,48 +39,75 @@ def restore(run):
     MinicnnError
         If there is none, it is damaged, or one of other settings or of other data.
     """
-    path = run.folder / STATE_FILE
-    if not path.exists():
-        raise MinicnnError(f"{run.folder} holds no training run; start one without --resume")
-    arrays, attrs = checkpoint.load_arrays(path)
-    damaged = MinicnnError(
-        f"{path} is damaged, or not the state of a training run; start one in another folder"
-    )
-    if not _sound(attrs, run.steps):
-        raise damaged
-    if attrs["data"] != run.fingerprint:
-        raise MinicnnError(
-            f"the data set {run.settings.data} has changed since {path} was written; "
-            "start a new run in another folder"
-        )
-    theirs, ours = attrs["settings"], portable(run.settings)
-    differing = sorted(k for k in ours if theirs.get(k) != ours[k] and k not in BY_HAND)
-    if differing:
-        raise MinicnnError(
-            f"{path} was made with other settings for {', '.join(differing)}; "
-            "resume with the same ones or start a new run in another folder"
-        )
     own = _arrays(run)
-    shapes, wanted = ({k: a.shape for k, a in found.items()} for found in (arrays, own))
-    if shapes != wanted or not all(np.isfinite(array).all() for array in arrays.values()):
-        raise damaged
+    ours = {k: v for k, v in portable(run.settings).items() if k not in BY_HAND}
+    shapes = {name: array.shape for name, array in own.items()}
+    sound = partial(_sound, steps=run.steps)
+    arrays, attrs = read(run.folder, sound, run.fingerprint, ours, shapes)
     for name, target in own.items():
         target[...] = array_module(target).asarray(arrays[name])
     run.epoch, run.step = attrs["epoch"], attrs["step"]
     run.sums, run.history = np.array(attrs["sums"]), attrs["history"]
 
 
-def _sound(attrs, steps):
-    """Return whether the attributes are those of a state, with `steps` in an epoch."""
-    epoch, step, history = (attrs.get(name) for name in ("epoch", "step", "history"))
-    return (
-        isinstance(attrs.get("settings"), dict)
+def read(folder, sound, data, settings, shapes):
+    """Return (arrays, attributes) of the state in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    sound : callable, sound(attributes) -> bool
+        Whether they are those of such a run; "settings", "data", "step", "history" are looked at.
+    data, settings
+        What they must say of both.
+    shapes : {name: shape}, of the arrays
+
+    Raises
+    ------
+    MinicnnError
+        See `restore`.
+    """
+    path = folder / STATE_FILE
+    if not path.exists():
+        raise MinicnnError(f"{folder} holds no run; start one without --resume")
+    arrays, attrs = checkpoint.load_arrays(path)
+    damaged = MinicnnError(
+        f"{path} is damaged, or not the state of such a run; start one in another folder"
+    )
+    step, history, theirs = (attrs.get(name) for name in ("step", "history", "settings"))
+    if not (
+        isinstance(theirs, dict)
         and "data" in attrs
         and isinstance(history, list)
         and all(isinstance(record, dict) for record in history)
-        and type(epoch) is type(step) is int
-        and epoch == len(history)
-        and 0 <= step <= steps
+        and type(step) is int
+        and step >= 0
+        and sound(attrs)
+    ):
+        raise damaged
+    if attrs["data"] != data:
+        raise MinicnnError(
+            f"the pictures have changed since {path} was written; start a new run in another folder"
+        )
+    differing = sorted(key for key in settings if theirs.get(key) != settings[key])
+    if differing:
+        raise MinicnnError(
+            f"{path} was made with other settings for {', '.join(differing)}; "
+            "resume with the same ones or start a new run in another folder"
+        )
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != shapes or not all(map(all_finite, arrays.values())):
+        raise damaged
+    return arrays, attrs
+
+
+def _sound(attrs, steps):
+    """Return whether the attributes are those of a state, with `steps` in an epoch."""
+    epoch = attrs.get("epoch")
+    return (
+        type(epoch) is int
+        and epoch == len(attrs["history"])
+        and attrs["step"] <= steps
         and np.shape(attrs.get("sums")) == (3,)
     )
 

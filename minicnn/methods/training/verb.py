@@ -1,6 +1,7 @@
 """The verb `train`."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from minicnn.methods.training.settings import TrainSettings
@@ -37,7 +38,6 @@ def add(verb) -> None:
 
 def run(args) -> int:
     """Train, or go on training."""
-    from minicnn.backend import resolve_device
     from minicnn.methods.training import training
 
     settings, options = settings_of(TrainSettings, args), settings_of(TrainOptions, args)
@@ -47,6 +47,15 @@ def run(args) -> int:
         from minicnn.runs.estimate import option
 
         return option.repeated(measure, settings, "use a smaller --group and --batch", report)
+    told = {"resume": options.resume, "note": report.note}
+    return run_in_folder(partial(training.run, settings, **told), settings, report, "epoch")
+
+
+def run_in_folder(work, settings, report, event) -> int:
+    """Do work(log=, progress=), which fills a folder; `event` is a record. Return the exit code."""
+    from minicnn.backend import resolve_device
+    from minicnn.methods.training.training import Interrupted
+
     resolve_device(settings.device)  # one that is not there is told before a folder is made
     Path(settings.output).mkdir(parents=True, exist_ok=True)
     progress = None
@@ -58,13 +67,14 @@ def run(args) -> int:
         progress.update(done, losses)
 
     def log(record):
-        report.event("epoch", **record)
-        report.note("  ".join(f"{name} {value:.4g}" for name, value in record.items()))
+        report.event(event, **record)
+        report.note(
+            "  ".join(f"{k} {v if isinstance(v, str) else f'{v:.4g}'}" for k, v in record.items())
+        )
 
     try:
-        told = {"log": log, "progress": show, "note": report.note}
-        training.run(settings, resume=options.resume, **told)
-    except training.Interrupted as stop:
+        work(log=log, progress=show)
+    except Interrupted as stop:
         report.note(f"interrupted; the state is in {stop.path}, go on with --resume")
         return INTERRUPTED
     finally:

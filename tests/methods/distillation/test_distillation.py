@@ -219,7 +219,7 @@ def test_a_damaged_state_is_refused(folder, where):
     else:
         del arrays[where]
     checkpoint.save_arrays(folder / "run" / "state.h5", arrays, attrs)
-    with pytest.raises(MinicnnError, match="damaged, or not the state of such a distillation"):
+    with pytest.raises(MinicnnError, match="damaged, or not the state of such a run"):
         run.run(settings(folder), resume=True)
 
 

@@ -106,7 +106,7 @@ def test_resuming_refuses_other_settings_and_other_data(data, tmp_path, rng):
     training.run(settings(data, tmp_path / "run", epochs=1))
     with pytest.raises(MinicnnError, match="other settings for momentum"):
         training.run(settings(data, tmp_path / "run", momentum=0.1), resume=True)
-    with pytest.raises(MinicnnError, match="holds no training run; start one without --resume"):
+    with pytest.raises(MinicnnError, match="holds no run; start one without --resume"):
         training.run(settings(data, tmp_path / "new"), resume=True)
     with pytest.raises(MinicnnError, match="holds a training run already"):
         training.run(settings(data, tmp_path / "run"))
@@ -185,7 +185,7 @@ def test_a_weight_file_is_no_state(data, tmp_path):
     chosen = settings(data, tmp_path / "run", epochs=1, batch=32)
     begun = training._Run(chosen, training.open_dataset(data, "train"), None, None)
     begun.save_network("state.h5")
-    with pytest.raises(MinicnnError, match="not the state of a training run; start one in another"):
+    with pytest.raises(MinicnnError, match="not the state of such a run; start one in another"):
         state.restore(begun)
 
 
