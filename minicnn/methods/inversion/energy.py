@@ -27,7 +27,7 @@ ijcv16  Mahendran & Vedaldi 2016, arXiv 1512.02017
           layer / 4: 300 iterations; then from its middle 50 at a tenth of the rate, without moves
 
 lbfgs   the energy of cvpr15, minimised by L-BFGS: no rate. Which of the two ends lower depends on
-        network and layer; the chapter has figures
+        layer and pooling; the chapter has figures
 
 The λV of the papers are for pictures of 227 x 227. From pixel to pixel, a smaller picture of the
 same thing changes more, so that the same λV would leave a flat grey of it where it takes away the
