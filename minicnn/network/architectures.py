@@ -49,8 +49,13 @@ TINY_IMAGENET = {
 }
 
 
-# slimvgg, a row for each block: filters, and the components behind each of its layers
-SLIM = ((48, (16, 16)), (96, (32, 64)), (224, (64, 64, 64, 64)), (448, (96, 96)))
+# slimvgg: a row for each block, and for each of its layers (filters, components behind them)
+SLIM = (
+    ((32, 16), (40, 16)),
+    ((96, 32), (128, 64)),
+    ((224, 96), (224, 96), (224, 64), (224, 96)),
+    ((448, 96), (448, 96)),
+)
 
 
 def _block(i, channels, count, *, norm=False):
@@ -175,14 +180,14 @@ def _slimvgg(classes):
     The classifier is left out, `classes` too.
     """
     table = []
-    for i, (filters, components) in enumerate(SLIM, 1):
-        for j, count in enumerate(components, 1):
-            last = j == len(components) and i < len(SLIM)
+    for i, block in enumerate(SLIM, 1):
+        for j, (filters, components) in enumerate(block, 1):
+            last = j == len(block) and i < len(SLIM)
             table += [
                 (f"conv{i}_{j}", Conv2d(filters, 3, padding=1)),
                 (f"relu{i}_{j}", ReLU()),
                 *([(f"pool{i}", AvgPool2d(2, 2))] if last else []),
-                (f"pc{i}_{j}", Conv2d(count, 1)),
+                (f"pc{i}_{j}", Conv2d(components, 1)),
             ]
     return table
 

@@ -232,6 +232,7 @@ class Run:
             **self.student.attrs,
             "distillation": {
                 "settings": {**portable(self.settings), "steps": self.settings.steps},
+                "teacher": {key: self.teacher.attrs.get(key) for key in ("source", "licence")},
                 "teacher_sha256": checkpoint.weights_hash(self.teacher),
                 "data": self.data,
                 "history": self.history[-1:],

@@ -21,7 +21,7 @@ from minicnn.weights import checkpoint
 @pytest.fixture(autouse=True)
 def tiny_student(monkeypatch):
     """The student ends at conv2_1, with three components of eight filters."""
-    monkeypatch.setattr(architectures, "SLIM", ((8, (3, 3)), (8, (3,))))
+    monkeypatch.setattr(architectures, "SLIM", (((8, 3), (8, 3)), ((8, 3),)))
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def teacher():
 @pytest.fixture
 def folder(tmp_path, teacher):
     """Return a folder of four pictures and the teacher's weights."""
+    teacher.attrs["licence"] = "free"
     checkpoint.save(teacher, tmp_path / "teacher.h5")
     (tmp_path / "pictures").mkdir()
     (tmp_path / "run").mkdir()
@@ -110,7 +111,7 @@ def test_filters_are_fitted_where_the_teacher_is_positive(rng):
 
 
 def test_a_student_with_all_filters_and_components_starts_as_the_teacher(monkeypatch, teacher, rng):
-    monkeypatch.setattr(architectures, "SLIM", ((64, (64, 64)), (128, (128,))))
+    monkeypatch.setattr(architectures, "SLIM", (((64, 64), (64, 64)), ((128, 128),)))
     student = build("slimvgg")
     x = [rng.normal(0, 50, (2, 3, 32, 32)).astype(np.float32) for _ in range(3)]
     missed = {}
@@ -130,6 +131,10 @@ def test_it_learns(folder):
     assert len(rows) == 3
     found = {path.name for path in (folder / "run").glob("*.h5")}
     assert {"start.h5", "step-000004.h5", "state.h5", "last.h5"} < found
+
+    said = checkpoint.info(folder / "run" / "last.h5")["distillation"]
+    assert said["teacher"]["licence"] == "free"
+    assert said["settings"]["steps"] == 40
 
     same_run = run.Run(chosen, records.append)
     state.restore(same_run)
