@@ -15,6 +15,7 @@ from mutations import MEMORY, mutate
 from minicnn.errors import MinicnnError
 from minicnn.storage import hdf5
 from minicnn.weights import formats, norm_folding
+from minicnn.weights.conversion import convert_graph
 
 SECONDS = 60
 
@@ -50,6 +51,8 @@ def reads(target):
     """Read a copy; return whether it was not refused. Anything but one clear line is a failure."""
     if target.suffix == ".h5":
         accepted(lambda: hdf5.load_arrays(target))  # as a file of our own
+    if target.suffix == ".onnx":  # as a network
+        accepted(lambda: convert_graph(target, preprocess="unit"))
     found = accepted(lambda: formats.read(target))
     if found is None:
         return False

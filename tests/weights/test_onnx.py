@@ -216,6 +216,17 @@ def test_reshape_dropout_gemm_and_a_constant_node(typed, tmp_path, rng):
     assert net.layer("dropped") == Dropout(0.25)
 
 
+def test_weights_that_are_not_finite_are_read_in_silence_and_not_saved(tmp_path):
+    w = np.full((5, 192), np.inf, np.float32)
+    nodes = [
+        write.node("Flatten", ["x"], "flat"),
+        write.node("Gemm", ["flat", "w"], "y", transB=1, alpha=0.0),
+    ]
+    net = built(tmp_path, nodes, {"w": w})  # 0 times infinity
+    with pytest.raises(MinicnnError, match="layer y: weight has 960 values that are NaN"):
+        minicnn.save(net, tmp_path / "a.h5")
+
+
 def test_constants_by_channel(tmp_path, rng):
     c = np.float32([[[2]], [[3]], [[-1]]])
     nodes = [
