@@ -14,6 +14,7 @@ VERBS = {
     "saliency": ("methods.classes.verbs:SALIENCY", "show which pixels decide a class"),
     "class-model": ("methods.classes.verbs:CLASS_MODEL", "make the picture that scores highest"),
     "attribute": ("methods.attribution.verb:ATTRIBUTE", "share a score out among the pixels"),
+    "fool": ("methods.attribution.verb:FOOL", "change a picture least, so that its class turns"),
     "occlusion": ("methods.classes.verbs:OCCLUSION", "cover a picture, and map what is lost"),
     "classify": ("methods.classes.classify_verb", "say what is in pictures"),
     "features": ("methods.features.verb", "show what excites the units of a network in a data set"),

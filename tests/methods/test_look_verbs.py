@@ -17,6 +17,7 @@ VERBS = {
     "deconv": DECONV,
     "saliency": ("-o", "out.png"),
     "attribute": ("--method", "vargrad", "--samples", "2", "-o", "out.png"),
+    "fool": ("-o", "out.png"),
     "occlusion": QUICK,
     "class-model": MODEL,
 }
@@ -85,7 +86,7 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(command, options, message
     assert not (tmp_path / "out.png").exists()
 
 
-@pytest.mark.parametrize("verb", ["saliency", "attribute", "occlusion", "class-model"])
+@pytest.mark.parametrize("verb", ["saliency", "attribute", "fool", "occlusion", "class-model"])
 def test_a_network_without_classes(command, verb, tmp_path, capfd):
     cut = "weights convert minivgg --network minivgg --until relu1_2 -o cut.h5"
     assert main(cut.split()) == 0

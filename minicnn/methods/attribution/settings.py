@@ -1,4 +1,4 @@
-"""The settings of `attribute`."""
+"""The settings of `attribute` and `fool`."""
 
 from dataclasses import dataclass
 
@@ -78,3 +78,15 @@ class AttributionSettings(ClassSettings):
             raise MinicnnError(
                 f"say whose maps are weighed: --maps with a layer below {self.layer}"
             )
+
+
+@dataclass(frozen=True)
+class FoolSettings(LookSettings):
+    """Which picture is turned, and into what."""
+
+    wanted_class: str | None = as_in(
+        ClassSettings,
+        "wanted_class",
+        help="the class to reach: its number from 0, its name or a part of it",
+        shown="the nearest",
+    )
