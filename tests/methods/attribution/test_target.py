@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch_network
+from look_testing import classifier
 
 from minicnn.errors import MinicnnError
 from minicnn.methods.attribution.target import (
@@ -11,6 +12,7 @@ from minicnn.methods.attribution.target import (
     layer_gradient,
     value_and_gradient,
 )
+from minicnn.network.layers import Concat, Conv2d, Linear, ReLU, Softmax
 
 
 def places(target, y):
@@ -49,14 +51,36 @@ def test_a_unit_is_taken_where_it_is_largest(net, x):
     np.testing.assert_allclose(values, [y[0, 3].max(), y[1, 1].max()], rtol=1e-12)
 
 
-@pytest.mark.parametrize("layer", ["conv1", "relu1", "pool1", "relu2"])
-def test_the_gradient_at_a_layer_is_that_of_torch(net, x, target, layer):
+@pytest.fixture
+def branched():
+    """A network with two branches, as in a fire module."""
+    return classifier(
+        ("conv1", Conv2d(4, 3, padding=1)),
+        ("relu1", ReLU()),
+        ("left", Conv2d(2, 1), ["relu1"]),
+        ("right", Conv2d(3, 3, padding=1), ["relu1"]),
+        ("both", Concat(), ["left", "right"]),
+        ("relu2", ReLU()),
+        ("fc3", Linear(3)),
+        ("prob", Softmax()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer"),
+    [
+        *(("net", layer) for layer in ("conv1", "relu1", "pool1", "relu2")),
+        *(("branched", layer) for layer in ("relu1", "left", "right", "both")),
+    ],
+)
+def test_the_gradient_at_a_layer_is_that_of_torch(request, x, target, kind, layer):
+    net = request.getfixturevalue(kind)
     torch = pytest.importorskip("torch")
     outputs = torch_network.activations(net, x)
     scores = outputs["fc3"][0, 2, 0, 0] + outputs["fc3"][1, 0, 0, 0]
     (expected,) = torch.autograd.grad(scores, outputs[layer])
     A, dA = layer_gradient(net, x, target, layer)
-    np.testing.assert_allclose(A, outputs[layer].detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(A, outputs[layer].detach().numpy(), rtol=1e-10, atol=1e-14)
     np.testing.assert_allclose(dA, expected.numpy(), rtol=1e-10, atol=1e-14)
 
 
