@@ -68,7 +68,7 @@ def run(folder, kind, text):
 def demo(tmp_path_factory):
     """The demo's pictures, as `minicnn demo` leaves them."""
     made = tmp_path_factory.mktemp("demo")
-    small = "minicnn demo --size 64 --iterations 1 --coarse-iterations 1 --quiet"
+    small = "minicnn demo --size 64 --iterations 1 --quiet"
     done = run(made, "sh", small)
     assert done.returncode == 0, done.stderr
     return made / "minicnn-demo"

@@ -94,9 +94,9 @@ def main(argv=None):
     parser.add_argument("--styles", nargs="+", required=True)
     parser.add_argument("--size", type=int, default=512, help="long side in pixels")
     parser.add_argument("--output", "-o", required=True, metavar="FOLDER")
-    parser.add_argument("--iterations", type=int, default=150, help="at each size (default: 150)")
+    parser.add_argument("--iterations", type=int, help="in all (default: those of `style`)")
     args = parser.parse_args(argv)
-    budget = ["--iterations", str(args.iterations), "--coarse-iterations", str(args.iterations)]
+    budget = ["--iterations", str(args.iterations)] if args.iterations else []
     options = ["--size", str(args.size), *budget]
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ TEXTURE = "texture in/style.png -o out.png --size 64 --source-size 64 --iteratio
 INVERT = "invert in/content.png -o out.png --iterations 4 --layer"
 COMMANDS = {
     "style": f"{STYLE} --sheet sheet.png --plot loss.png",
-    "style-scales": f"{STYLE} --size 96 --scales 2 --coarse-iterations 2 --style-size 64",
+    "style-scales": f"{STYLE} --size 96 --scales 2 --iterations 5 --style-size 64",
     "style-blend": "style in/content.png in/style.png in/style2.png -o out.png --size 72 "
     "--iterations 3 --blend 3,1",
     "style-masks": "style in/content.png in/style.png in/style2.png -o out.png --size 72 "
@@ -36,7 +36,7 @@ COMMANDS = {
     "style-mix": f"{STYLE} --init mix --noise-ratio 0.3 --seed 7 --bits 16",
     "style-adam": f"{STYLE} --optimizer adam --iterations 6 --gif out.gif --every 2",
     "style-lbfgs-device": f"{STYLE} --optimizer lbfgs-device --size 96 --scales 2 "
-    "--coarse-iterations 2 --save-every 2",
+    "--iterations 5 --save-every 2",
     "style-momentum": f"{STYLE} --optimizer momentum --frames frames --every 1",
     "style-sweep": f"{STYLE} --iterations 2 --sweep style-weight=1,100",
     "style-pool": f"{STYLE} --network minizfnet --pool average --style-layers relu1,relu2=0.5 "

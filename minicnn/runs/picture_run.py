@@ -7,7 +7,6 @@ settings and `open_job(settings, files)`, which returns a `search.SearchJob`.
 """
 
 import time
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -224,9 +223,8 @@ class Watch:
             "reason": f"all {iteration} iterations are done",
             "course": course_of(self.runs.values()),
         }
-        settings = replace(self.job.settings, iterations=iteration - self.job.lead)
         path = self._snapshot_path(iteration)
-        metadata = provenance.metadata(self.job, self.weights, ended, settings)
+        metadata = provenance.metadata(self.job, self.weights, ended, self.job.until(iteration))
         pixels = _pixels(self.job, self.job.snapshot(x), x)
         save_image(path, pixels, metadata=metadata, force=self.outputs.force)
         self.report.event("snapshot", output=str(path), iteration=iteration)

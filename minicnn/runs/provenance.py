@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 import minicnn
 from minicnn.engine.cpu.threads import thread_count
 from minicnn.errors import MinicnnError
-from minicnn.runs.settings import allowed
+from minicnn.runs.settings import allowed, count
 from minicnn.storage.atomic import file_hash
 from minicnn.weights.checkpoint import weights_hash
 
@@ -110,6 +110,15 @@ def checked_weights(net, expected=None):
     return found
 
 
+def _at_each_size(values):
+    """Return settings of which older pictures had `iterations` at the full size alone."""
+    last, coarse, sizes = map(values.get, ("iterations", "coarse_iterations", "scales"))
+    if all(map(count().fits, (last, coarse, sizes))) and sizes < 32:
+        steps = [coarse] * (sizes - 1) + [last]
+        return {**values, "iterations": steps, "coarse_iterations": None}
+    return values
+
+
 def settings_from(kind, values, what):
     """Return the settings of class `kind` from a dict that came from a file.
 
@@ -136,7 +145,7 @@ def settings_from(kind, values, what):
     unfit = MinicnnError(f"the settings are not those of this version of minicnn's {what}")
     if not isinstance(values, Mapping):
         raise unfit
-    values, known = dict(values), kind.by_name()
+    values, known = _at_each_size(dict(values)), kind.by_name()
     for name in GONE.keys() & values.keys() - known.keys():
         if (value := values.pop(name)) != GONE[name]:
             raise MinicnnError(

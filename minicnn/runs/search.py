@@ -86,13 +86,28 @@ class SearchJob(Job):
     views(outcome)  {label: picture}, what `--sheet` puts side by side
     """
 
-    lead = 0  # iterations before those that `settings.iterations` counts
     pairs = 10  # that the L-BFGS methods remember
+
+    @property
+    def counts(self):
+        """Iterations at each size, the full one last."""
+        found = self.settings.iterations
+        return found if isinstance(found, list) else [found]
+
+    @property
+    def lead(self):
+        """Iterations before the full size."""
+        return sum(self.counts[:-1])
 
     @property
     def steps(self):
         """Iterations of the whole run."""
-        return self.lead + self.settings.iterations
+        return sum(self.counts)
+
+    def until(self, iteration):
+        """Return the settings of a run that ends with an iteration at the full size."""
+        counts = [*self.counts[:-1], iteration - self.lead]
+        return replace(self.settings, iterations=counts if self.lead else counts[0])
 
     @property
     def taps(self):

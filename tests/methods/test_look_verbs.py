@@ -30,8 +30,6 @@ def test_the_example_works_with_the_embedded_network(verb, tmp_path, monkeypatch
         words = line.split()
         if "--iterations" in words:
             words[words.index("--iterations") + 1] = "1"
-        if words[1] == "demo":
-            words += ["--coarse-iterations", "1"]
         assert main(words[1:]) == 0
     told = read_metadata(words[words.index("-o") + 1])
     assert told["weights"]["sha256"] == checkpoint.weights_hash(minicnn.load("minivgg"))

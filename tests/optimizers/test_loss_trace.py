@@ -124,7 +124,7 @@ def test_evaluations_are_a_budget_at_each_size(pictures, tmp_path, capsys, optim
 def test_a_picture_on_the_way_keeps_the_course_of_all_sizes_up_to_it(pictures, tmp_path):
     out = str(tmp_path / "out.png")
     arguments = ["style", *pictures, "-o", out, *SMALL, "--scales", "2", "--quiet"]
-    arguments += ["--iterations", "3", "--coarse-iterations", "2", "--save-every", "2"]
+    arguments += ["--iterations", "5", "--coarse-iterations", "2", "--save-every", "2"]
     assert main(arguments) == 0
     early, whole = (read_metadata(tmp_path / f"out{end}.png") for end in ("-0002", ""))
     early, whole = early["result"]["course"], whole["result"]["course"]

@@ -93,7 +93,7 @@ def told(s, verb=STYLE):
 
 def test_straight_lines_are_followed(pictures, machine):
     asked = machine(linear)
-    wanted = settings(pictures, size=2048, scales=3, iterations=100, coarse_iterations=10)
+    wanted = settings(pictures, size=2048, scales=3, iterations=120, coarse_iterations=10)
     found = told(wanted)
     areas = [(2048 >> k) * (1536 >> k) for k in (2, 1, 0)]
     per = estimate.PER_ITERATION["lbfgs"]

@@ -108,7 +108,7 @@ def test_what_is_said_of_the_network_is_said_once_and_not_with_quiet(folder, cap
 
 def test_frames_and_an_animation_of_the_search(folder):
     assert style("--frames", "way", "--gif", "way.gif", "--every", "1", "--coarse-iterations",
-                 "2", "--scales", "2", "--iterations", "3", "--style-layers", "relu1_1,relu2_1",
+                 "2", "--scales", "2", "--iterations", "5", "--style-layers", "relu1_1,relu2_1",
                  "--content-layers", "relu2_2") == 0  # fmt: skip
     files = sorted(path.name for path in (folder / "way").iterdir())
     assert files == [f"{i:04d}.png" for i in range(1, 6)]

@@ -12,6 +12,7 @@ from minicnn.methods.style.verb import STYLE
 from minicnn.runs.options import add_settings
 from minicnn.runs.outputs import Outputs
 from minicnn.runs.picture_run import check_files
+from minicnn.runs.search import SEARCH
 from minicnn.runs.settings import RunOptions, as_in, setting, settings_of, text
 from minicnn.storage.atomic import check_output, results_folder, write_whole
 from minicnn.terminal.report import Report
@@ -49,10 +50,21 @@ class DemoSettings(StyleSettings):
     init: str = "content"
     noise_ratio: None = None
     size: int = as_in(StyleSettings, "size", default=SIZE, shown=None)
-    iterations: int = as_in(StyleSettings, "iterations", default=ITERATIONS, shown=None)
-    coarse_iterations: int = as_in(
-        StyleSettings, "coarse_iterations", default=COARSE_ITERATIONS, shown=None
+    iterations: int | list | None = as_in(
+        StyleSettings,
+        "iterations",
+        shown=f"{ITERATIONS} at the full size, {COARSE_ITERATIONS} at each before",
     )
+    coarse_iterations: int | None = as_in(
+        StyleSettings, "coarse_iterations", shown="shares as these"
+    )
+
+    @property
+    def budget(self):
+        """See `StyleSettings`."""
+        return SEARCH[self.optimizer]._replace(
+            iterations=ITERATIONS, coarse_iterations=COARSE_ITERATIONS
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

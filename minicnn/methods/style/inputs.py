@@ -52,7 +52,9 @@ def open_job(settings, files=None):
     originals = {role: fitted(read[role], side) for role, side in sides.items()}
     masks = _masks(settings, reader, read, originals, net, style_layers)
     pictures = coloured(settings, originals)
-    settings = replace(settings, scales=_scales(settings, pictures, net, layers, style_layers))
+    scales = _scales(settings, pictures, net, layers, style_layers)
+    iterations = iterations_at(settings, scales)
+    settings = replace(settings, scales=scales, iterations=iterations, coarse_iterations=None)
     attrs = net.attrs["preprocess"]
     x, *painted = (preprocess(rgb, attrs) for rgb in pictures.values())
     given = preprocess(read["init"], attrs) if "init" in read else None
@@ -75,14 +77,14 @@ def open_job(settings, files=None):
 
 
 def resolve(settings, net, shape, style_shapes=()):
-    """Return the settings with every None replaced by what it stands for, but `scales`.
+    """Return the settings with every None replaced by what it stands for, but scales and steps.
 
     `shape` (H, W, 3) is that of the content picture as read, `style_shapes` are those of the
     styles; only presets need them.
     """
     name, row = net.attrs["name"], PRESETS.get(settings.preset)
     own = network_defaults.style_preset(name) or network_defaults.Style({}, {}, 1.0, 100.0, 1.0)
-    loss, search = row.loss_on(name, own) if row else own, SEARCH[settings.optimizer]
+    loss = row.loss_on(name, own) if row else own
     size = settings.size or (row.long_side(shape) if row else min(SIZE, max(shape[:2])))
     evaluations = settings.evaluations
     if row and not settings.iterations:
@@ -96,9 +98,7 @@ def resolve(settings, net, shape, style_shapes=()):
             "init": row.init if row else "content",
             "scales": 1 if row else None,
             "evaluations": evaluations,
-            "iterations": evaluations or search.iterations,
-            "coarse_iterations": evaluations or search.coarse_iterations,
-            "learning_rate": search.learning_rate,
+            "learning_rate": SEARCH[settings.optimizer].learning_rate,
             **{key: getattr(loss, key) for key in loss._fields if key != "pool"},
         }
     )
@@ -220,6 +220,8 @@ def coloured(settings, pictures):
 def _scales(settings, pictures, net, layers, style_layers):
     """Return the number of sizes: as set, else down to `COARSEST` as far as the layers allow.
 
+    There are no more than iterations, and as many as are listed.
+
     Raises
     ------
     MinicnnError
@@ -232,11 +234,43 @@ def _scales(settings, pictures, net, layers, style_layers):
     most = 1
     while all(halved_side(short[name], most) >= need[name] for name in short):
         most += 1
-    if settings.scales is None:
-        return max(1, min(most, 1 + int(math.log2(max(1.0, long / COARSEST)))))
-    if settings.scales > most:
+    asked, scales = settings.iterations, settings.scales
+    if scales is None and isinstance(asked, list):
+        scales = len(asked)
+    if scales is None:
+        scales = min(most, 1 + int(math.log2(max(1.0, long / COARSEST))), asked or most)
+        return max(1, scales)
+    if scales > most:
         raise MinicnnError(
-            f"scales = {settings.scales} starts with a picture too small for the layers; "
+            f"scales = {scales} starts with a picture too small for the layers; "
             f"use at most {most} at this size"
         )
-    return settings.scales
+    return scales
+
+
+def iterations_at(settings, sizes):
+    """Return the iterations at each of so many sizes, a list, or one number for one size.
+
+    What was asked for is the whole, shared out as the defaults of the settings are.
+    """
+    asked, coarse, smaller = settings.iterations, settings.coarse_iterations, sizes - 1
+    if isinstance(asked, list):
+        if len(asked) != sizes or coarse:
+            raise MinicnnError(
+                f"iterations = {','.join(map(str, asked))} are for {len(asked)} sizes, and there "
+                f"are {sizes}; give one number for all, or one a size and no coarse iterations"
+            )
+        return asked
+    last, before, *_ = [settings.evaluations] * 2 if settings.evaluations else settings.budget
+    if asked is None:
+        coarse = coarse or before
+    else:
+        coarse = coarse or asked * before // (last + smaller * before)
+        last = asked - smaller * coarse
+    if smaller and min(coarse, last) < 1:
+        coarse = max(1, coarse)
+        raise MinicnnError(
+            f"iterations = {asked} are the whole run, too few for {coarse} at each of {smaller} "
+            f"smaller sizes; use at least {smaller * coarse + 1}, or fewer --scales"
+        )
+    return [coarse] * smaller + [last] if smaller else last

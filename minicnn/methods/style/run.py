@@ -49,11 +49,6 @@ class StyleJob(SearchJob):
     verb = "style"
 
     @property
-    def lead(self):
-        """Iterations at the sizes before the last."""
-        return (self.settings.scales - 1) * self.settings.coarse_iterations
-
-    @property
     def size(self):
         """Rows and columns of the picture."""
         return self.content.shape[2:]
@@ -74,9 +69,9 @@ class StyleJob(SearchJob):
 
     def stages(self):
         """Return [(iterations, StyleJob)] from the smallest size to the full one."""
-        s = self.settings
-        small = [(s.coarse_iterations, halved(self, n)) for n in range(s.scales - 1, 0, -1)]
-        return [*small, (s.iterations, self)]
+        *small, last = self.counts
+        stages = [(n, halved(self, len(small) - i)) for i, n in enumerate(small)]
+        return [*stages, (last, self)]
 
     def function(self):
         """Return what is minimised, fun(x) -> (value, gradient)."""

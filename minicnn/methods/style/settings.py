@@ -10,6 +10,7 @@ from minicnn.objectives.gram import STYLE
 from minicnn.objectives.priors import TV
 from minicnn.pictures.colours import MATCHES
 from minicnn.runs.gram_settings import GramSettings
+from minicnn.runs.search import SEARCH
 from minicnn.runs.settings import (
     LARGEST,
     LAYERS,
@@ -114,11 +115,19 @@ class StyleSettings(GramSettings):
     noise_ratio: float | None = setting(
         SHARE, None, "share of noise in the start `mix`", group="picture", shown="0.5"
     )
-    iterations: int | None = as_in(
-        GramSettings, "iterations", help="steps of the optimizer at full size"
+    iterations: int | list | None = as_in(
+        GramSettings,
+        "iterations",
+        kind=one_or_list(count(), "N|N,N,..."),
+        help="steps of the optimizer in all, shared out among the sizes; or those at each size",
+        shown="150 at each size for lbfgs, else 250",
     )
-    coarse_iterations: int | None = as_in(
-        GramSettings, "iterations", help="steps at each size before the full one"
+    coarse_iterations: int | None = setting(
+        count(),
+        None,
+        "how many of them at each size before the full one",
+        group="search",
+        shown="equal shares",
     )
     content_layers: Mapping | None = _layers("content")
     style_layers: Mapping | None = _layers("style")
@@ -147,6 +156,11 @@ class StyleSettings(GramSettings):
     def roles(self):
         """What the style pictures are called: style, style1, ..."""
         return names("style", len(self.styles))
+
+    @property
+    def budget(self):
+        """The iterations at the full size and at the smaller ones, if none are asked for."""
+        return SEARCH[self.optimizer]
 
     def inputs(self):
         """Return {role: picture file}."""

@@ -98,7 +98,7 @@ def _one(verb, settings, files, budget, patience):
         sample_run.pictures, verb, s, files, pixels, budget, patience=patience
     )
     areas = [x["pixels"] for x in samples]
-    unfilled = [max(0, min(pairs, s.iterations) - x["iterations"]) for x in samples]
+    unfilled = [max(0, min(pairs, stages[-1][0]) - x["iterations"]) for x in samples]
     peaks = [x["peak"] + n * pair * x["pixels"] for x, n in zip(samples, unfilled, strict=True)]
 
     def worked(size):

@@ -7,7 +7,8 @@ from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods import network_defaults
 from minicnn.methods.style import loss
-from minicnn.methods.style.inputs import resolve
+from minicnn.methods.style.demo import DemoSettings
+from minicnn.methods.style.inputs import iterations_at, resolve
 from minicnn.methods.style.run import StyleJob
 from minicnn.methods.style.settings import StyleSettings
 from minicnn.methods.style.verb import STYLE
@@ -158,7 +159,6 @@ def job(rng, **changes):
         "content_loss": "mean",
         "tv": "mean",
         "scales": 1,
-        "coarse_iterations": 0,
     }
     settings = StyleSettings("c", "s", **{**fixed, **changes})
     return StyleJob(
@@ -270,7 +270,7 @@ SHALLOW = {"content_layers": {"relu1_2": 1.0}, "style_layers": {"relu1_1": 1.0}}
 
 
 def test_several_sizes_one_after_another(files):
-    made = STYLE.open_job(settings(files, **SHALLOW, scales=2, iterations=2, coarse_iterations=3))
+    made = STYLE.open_job(settings(files, **SHALLOW, scales=2, iterations=[3, 2]))
     (coarse, small), (fine, full) = made.stages()
     assert (coarse, fine, made.lead, made.steps) == (3, 2, 3, 5)
     assert small.content.shape == small.start.shape == (1, 3, 16, 24)
@@ -282,8 +282,47 @@ def test_several_sizes_one_after_another(files):
     assert outcome.result.iterations == 5
 
 
+SHARES = [
+    (StyleSettings, {}, [150, 150, 150]),
+    (StyleSettings, {"optimizer": "adam"}, [250, 250, 250]),
+    (StyleSettings, {"iterations": 40}, [13, 13, 14]),
+    (StyleSettings, {"iterations": 260, "coarse_iterations": 100}, [100, 100, 60]),
+    (StyleSettings, {"coarse_iterations": 7}, [7, 7, 150]),
+    (StyleSettings, {"evaluations": 9}, [9, 9, 9]),
+    (StyleSettings, {"iterations": [1, 2, 3]}, [1, 2, 3]),
+    (DemoSettings, {}, [100, 100, 60]),
+    (DemoSettings, {"iterations": 20}, [7, 7, 6]),
+]
+
+
+@pytest.mark.parametrize(("kind", "asked", "shares"), SHARES)
+def test_iterations_are_the_whole_run_shared_out_by_size(kind, asked, shares):
+    assert iterations_at(kind("c", "s", **asked), 3) == shares
+    if isinstance(asked.get("iterations"), int):
+        assert sum(shares) == asked["iterations"] == iterations_at(kind("c", "s", **asked), 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"iterations": 2}, "use at least 3, or fewer"),
+        ({"iterations": 20, "coarse_iterations": 10}, "use at least 21, or fewer"),
+        ({"iterations": [1, 2]}, "iterations = 1,2 are for 2 sizes, and there are 3"),
+        ({"iterations": [1, 2, 3], "coarse_iterations": 1}, "no coarse iterations"),
+    ],
+)
+def test_shares_that_cannot_be(asked, words):
+    with pytest.raises(MinicnnError, match=words):
+        iterations_at(StyleSettings("c", "s", **asked), 3)
+
+
+def test_there_are_no_more_sizes_than_iterations(files):
+    for asked, sizes in ((1, 1), (2, 2), (20, 3), ([2, 2], 2)):
+        assert STYLE.open_job(settings(files, size=400, iterations=asked)).settings.scales == sizes
+
+
 def test_the_full_size_starts_where_the_small_one_ended(files, monkeypatch):
-    made = STYLE.open_job(settings(files, **SHALLOW, scales=2, iterations=1, coarse_iterations=4))
+    made = STYLE.open_job(settings(files, **SHALLOW, scales=2, iterations=[4, 1]))
     starts = []
     original = search.minimize
     monkeypatch.setattr(
@@ -326,7 +365,7 @@ def test_ctrl_c_at_a_small_size_keeps_a_full_sized_picture(files):
         if iteration == 2:
             raise KeyboardInterrupt
 
-    made = STYLE.open_job(settings(files, **SHALLOW, scales=2, iterations=5, coarse_iterations=5))
+    made = STYLE.open_job(settings(files, **SHALLOW, scales=2, iterations=10))
     outcome = made.run(callback)
     assert outcome.result.interrupted
     assert outcome.picture.shape == (32, 48, 3)

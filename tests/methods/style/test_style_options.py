@@ -130,7 +130,7 @@ def test_the_alpha_of_a_mask_is_the_mask(files):
 
 def test_masks_at_every_size(files):
     masks = {**MASKS, "style_masks": ["s-mask.png", "t-mask.png"]}
-    job = STYLE.open_job(settings(**masks, scales=2, coarse_iterations=1, iterations=1))
+    job = STYLE.open_job(settings(**masks, scales=2, iterations=2))
     _, small = job.stages()[0]
     assert [mask.shape for mask in small.content_masks] == [(16, 24)] * 2
     assert [m.shape for m in small.style_masks] == [x.shape[2:] for x in small.styles]
