@@ -16,7 +16,7 @@ BOUNDS = {
     "saliency": 9,
     "class-model": 11,
     "occlusion": 10,
-    "train": 9,
+    "train": 10,
 }
 PACKAGE = {
     "cli/main.py": """

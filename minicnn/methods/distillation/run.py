@@ -32,8 +32,8 @@ from minicnn.methods.distillation.loss import distance
 from minicnn.methods.distillation.settings import portable
 from minicnn.methods.distillation.start import begin, projected, stages
 from minicnn.methods.training.devices import place_of
-from minicnn.methods.training.history import write_log
 from minicnn.methods.training.schedules import rate
+from minicnn.methods.training.state import write_log
 from minicnn.methods.training.training import Interrupted
 from minicnn.network import build
 from minicnn.storage.interrupts import interrupts_noted

@@ -6,15 +6,12 @@ a weight file                   the history in its attribute `training`
 """
 
 import csv
-import io
 import math
 from pathlib import Path
 
 from minicnn.errors import MinicnnError
-from minicnn.storage.atomic import write_whole
+from minicnn.methods.training.state import LOG
 from minicnn.weights import checkpoint
-
-LOG = "log.csv"
 
 
 def read_history(path):
@@ -45,16 +42,6 @@ def read_history(path):
     if not history:
         raise MinicnnError(f"{path} does not say how it was trained; `minicnn train` writes that")
     return history
-
-
-def write_log(history, path):
-    """Write the records of all epochs as a log."""
-    fields = list(dict.fromkeys(key for record in history for key in record))
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fields)
-    writer.writeheader()
-    writer.writerows(history)
-    write_whole(path, text.getvalue().encode())
 
 
 def _from_csv(path):

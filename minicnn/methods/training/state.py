@@ -1,10 +1,12 @@
-"""The state of a training run in a file: all that it takes to go on, bit for bit.
+"""What a training run leaves in its folder: the log, and a state to go on from, bit for bit.
 
-Arrays: param/NAME and velocity/NAME, the parameters and their momentum. Attributes: the settings,
-a hash of the data, the epoch and the step that come next, the sums of the epoch so far, and the
-records of the epochs before.
+The log has a row an epoch. The state has as arrays param/NAME and velocity/NAME, the parameters and
+their momentum; as attributes the settings, a hash of the data, the epoch and the step that come
+next, the sums of the epoch so far, and the records of the epochs before.
 """
 
+import csv
+import io
 from functools import partial
 
 import numpy as np
@@ -12,9 +14,20 @@ import numpy as np
 from minicnn.backend import all_finite, array_module, to_host
 from minicnn.errors import MinicnnError
 from minicnn.methods.training.settings import BY_HAND, portable
+from minicnn.storage.atomic import write_whole
 from minicnn.weights import checkpoint
 
-STATE_FILE = "state.h5"
+LOG, STATE_FILE = "log.csv", "state.h5"
+
+
+def write_log(history, path):
+    """Write the records of all epochs as a log."""
+    fields = list(dict.fromkeys(key for record in history for key in record))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fields)
+    writer.writeheader()
+    writer.writerows(history)
+    write_whole(path, text.getvalue().encode())
 
 
 def save(run):

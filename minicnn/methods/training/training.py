@@ -21,9 +21,9 @@ from minicnn.engine.cpu.threads import one_blas_thread, thread_count
 from minicnn.errors import MinicnnError
 from minicnn.methods.training import state
 from minicnn.methods.training.devices import place_of
-from minicnn.methods.training.history import LOG, write_log
 from minicnn.methods.training.schedules import rate
 from minicnn.methods.training.settings import portable
+from minicnn.methods.training.state import LOG, write_log
 from minicnn.methods.training.step import (
     augment,
     evaluate,

@@ -10,7 +10,8 @@ from PIL import Image
 import minicnn
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
-from minicnn.methods.training.history import read_history, write_log
+from minicnn.methods.training.history import read_history
+from minicnn.methods.training.state import write_log
 
 HISTORY = [
     {"epoch": 1, "rate": 0.1, "loss": 5.0, "accuracy": 0.1},
