@@ -77,8 +77,11 @@ class AttributionJob(LookJob):
         return target, place | {"name": f"{layer} unit {s.unit}", "score": value}
 
     def _maps(self):
-        at = scores_layer(self.net, self.x.shape[2:]) if self.settings.layer is None else None
-        return self.settings.maps or last_map_layer(self.net, at, self.x.shape[1:])
+        """Return the layer whose maps are weighed; that of a unit has been told."""
+        shape = self.x.shape[1:]
+        return self.settings.maps or last_map_layer(
+            self.net, scores_layer(self.net, shape[1:]), shape
+        )
 
     def _attribution(self, target, found, progress):
         """Return the attribution, array like x, and its power of 1 / unit of x; fill `found`."""
