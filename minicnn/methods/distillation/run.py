@@ -72,7 +72,7 @@ def run(settings, *, resume=False, log=None, progress=None):
         On Ctrl-C, once the state has been saved.
     """
     settings.check()
-    run_ = Run(settings, log or (lambda record: None))
+    run_ = Distillation(settings, log or (lambda record: None))
     with one_blas_thread():
         if resume:
             state.restore(run_)
@@ -94,7 +94,7 @@ def run(settings, *, resume=False, log=None, progress=None):
         return run_.save_student("last.h5")
 
 
-class Run:
+class Distillation:
     """The state of a distillation: student, projections, moments of Adam, step, history."""
 
     def __init__(self, settings, log):

@@ -18,7 +18,7 @@ KINDS = {"param": "params", "mean": "means", "square": "squares", "average": "av
 
 
 def save(run):
-    """Write the state of a `run.Run`."""
+    """Write the state of a `run.Distillation`."""
     attrs = {
         "settings": portable(run.settings),
         "data": run.data,
@@ -35,7 +35,7 @@ def save(run):
 
 
 def restore(run):
-    """Bring a `run.Run` to the saved state.
+    """Bring a `run.Distillation` to the saved state.
 
     Raises
     ------

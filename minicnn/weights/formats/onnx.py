@@ -30,7 +30,7 @@ WHOLE = (5, 7)  # fields of numbers of any length
 STANDARD = ("", "ai.onnx")
 
 
-class Node(NamedTuple):
+class GraphNode(NamedTuple):
     """An operator in its place."""
 
     name: str
@@ -142,7 +142,7 @@ def _node(message, budget):
             name, value = _attribute(value, budget)
             attributes[name] = value
     kind = texts[4][-1] if texts[7][-1] in STANDARD else f"{texts[7][-1]}.{texts[4][-1]}"
-    return Node(texts[3][-1], kind, texts[1], texts[2], attributes)
+    return GraphNode(texts[3][-1], kind, texts[1], texts[2], attributes)
 
 
 def _attribute(message, budget):

@@ -136,7 +136,7 @@ def test_it_learns(folder):
     assert said["teacher"]["licence"] == "free"
     assert said["settings"]["steps"] == 40
 
-    same_run = run.Run(chosen, records.append)
+    same_run = run.Distillation(chosen, records.append)
     state.restore(same_run)
     same_run.settle()
     x = same_run._pieces(np.random.default_rng(9), 16, 16)
@@ -150,17 +150,17 @@ def test_it_learns(folder):
 def test_neither_threads_nor_an_interruption_change_a_bit(folder, monkeypatch):
     straight = run.run(settings(folder, "straight", threads=1))
     assert same(straight, run.run(settings(folder, "threads", threads=2)))
-    one_step = run.Run.one_step
+    one_step = run.Distillation.one_step
 
     def interrupted_once(self, pool):
         one_step(self, pool)
         if self.step == 3:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(run.Run, "one_step", interrupted_once)
+    monkeypatch.setattr(run.Distillation, "one_step", interrupted_once)
     with pytest.raises(Interrupted):
         run.run(settings(folder))
-    monkeypatch.setattr(run.Run, "one_step", one_step)
+    monkeypatch.setattr(run.Distillation, "one_step", one_step)
     assert same(straight, run.run(settings(folder), resume=True))
     rows = [
         [row.rpartition(",")[0] for row in (folder / name / "log.csv").read_text().splitlines()]
