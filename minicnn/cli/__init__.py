@@ -1,7 +1,7 @@
 """The command line: `minicnn VERB`. Results go to stdout, progress and notes to stderr.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage; interrupted: 130 by Ctrl-C, 143 by SIGTERM, 129 by
-SIGHUP. Bad input ends in one line on stderr.
+SIGHUP. Bad input ends in one line on stderr; with --json as an object on stdout as well.
 `register` has the verbs; of these, the one that is asked for is imported.
 """
 
@@ -14,7 +14,7 @@ from minicnn.cli.register import VERBS, verb_of
 from minicnn.errors import MinicnnError
 from minicnn.storage.interrupts import INTERRUPTED, signals
 from minicnn.terminal.parser import Parser, add_verb
-from minicnn.terminal.report import say, streams
+from minicnn.terminal.report import Report, say, streams
 
 FAILED = 1
 
@@ -30,15 +30,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     with streams() as stdout, signals() as ending, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of an overflow, which a verb tells itself
-        code = _run(argv)
+        code, error = _run(argv)
+        if error and "--json" in argv:
+            Report(as_json=True).event("error", message=error)
         stdout.flush()
         if code == 0 and getattr(stdout.lost, "errno", errno.EPIPE) != errno.EPIPE:
-            code = _fail(f"cannot write to stdout: {stdout.lost.strerror}")
+            code, _ = _fail(f"cannot write to stdout: {stdout.lost.strerror}")
     return 128 + ending.numbers[0] if code == INTERRUPTED and ending.numbers else code
 
 
 def _run(argv):
-    """Run one command; return its exit code, whatever comes."""
+    """Run one command; return (exit code, error in words or None), whatever comes."""
     try:
         args = command_parser(argv).parse_args(argv)
         if getattr(args, "gpu_memory", None):
@@ -48,9 +50,9 @@ def _run(argv):
         from minicnn.engine.cpu.threads import one_blas_thread
 
         with one_blas_thread():  # sums by several differ in the last digits
-            return args.run(args) or 0
+            return args.run(args) or 0, None
     except SystemExit as end:  # argparse: --help, --version, wrong usage
-        return end.code
+        return end.code, getattr(end, "message", None)
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was saved", INTERRUPTED)
     except MinicnnError as error:
@@ -91,5 +93,6 @@ def command_parser(argv: Sequence[str] = ()) -> Parser:
 
 
 def _fail(message, code=FAILED):
-    say(f"minicnn: error: {' '.join(message.split())}", sys.stderr)
-    return code
+    message = " ".join(message.split())
+    say(f"minicnn: error: {message}", sys.stderr)
+    return code, message

@@ -57,9 +57,12 @@ class Parser(argparse.ArgumentParser):
         return f"no option {option}" + (f"; did you mean {near[0]}?" if near else "")
 
     def error(self, message):
-        """Exit with 2 after one line."""
-        message = " ".join(message.split())
-        self.exit(2, f"{self.prog}: error: {message}; {self.prog} --help lists the options\n")
+        """Exit with 2 after one line; the `SystemExit` has the message."""
+        message = f"{' '.join(message.split())}; {self.prog} --help lists the options"
+        say(f"{self.prog}: error: {message}", sys.stderr)
+        end = SystemExit(2)
+        end.message = message
+        raise end
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

@@ -1,5 +1,6 @@
 """Bad input of `minicnn style`: one clear line, exit code 1 or 2, nothing written, nothing lost."""
 
+import json
 import os
 import struct
 import zlib
@@ -359,3 +360,23 @@ def test_no_verb_and_unknown_verb(capfd):
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 2
     assert "invalid choice: 'paint'" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["rerun", "none.png"], 1, "no file 'none.png'"),
+        (["models", "--lines"], 2, "no option --lines"),
+        (["paint"], 2, "invalid choice"),
+    ],
+)
+def test_an_error_is_an_object_too(tmp_path, monkeypatch, capfd, arguments, code, words):
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, "--json"]) == code
+    stdout, stderr = capfd.readouterr()
+    found = json.loads(stdout)
+    assert found["event"] == "error"
+    assert words in found["message"]
+    assert stderr.endswith(f": error: {found['message']}\n")
+    assert main(arguments) == code
+    assert capfd.readouterr().out == ""
