@@ -130,7 +130,7 @@ def test_pooling_is_that_of_the_training(weights):
         ((), 2, "required: IMAGE"),
         (("a.png", "--top", "0"), 2, "at least 1"),
         (("a.png", "--side", "63"), 1, "a side of 63 is too small: the network's input has 64"),
-        (("a.png", "--network", "vgg20"), 1, "no network named 'vgg20'"),
+        (("a.png", "--network", "vgg20"), 1, "holds weights of minivgg, not of vgg20"),
         (("a.png", "--network", "vgg19"), 1, "holds weights of minivgg, not of vgg19"),
         (("a.png", "--engine", "slow"), 2, "invalid choice: 'slow'"),
     ],
