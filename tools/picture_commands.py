@@ -69,6 +69,10 @@ COMMANDS = {
     "--iterations 8 --tv-weight 0.1 --blur 0.5 --noise 5 --jitter 2 --seed 4",
     "occlusion": "occlusion in/content.png -o out.png --overlay overlay.png --sheet sheet.png "
     "--npz out.npz --step 12",
+    "attribute": "attribute in/content.png --method integrated --steps 8 -o out.png --npz out.npz",
+    "attribute-cam": "attribute in/content.png --method guided-grad-cam --maps relu3_3 -o out.png "
+    "--npz out.npz",
+    "fool": "fool in/content.png -o out.png --npz out.npz",
     "train": "train in/set -o made --network minizfnet --epochs 2 --batch 8 --group 4 "
     "--crop 64 --border 4 --dropout 0.2 --snapshots 1,2 --rate 0.02\n"
     "curves made -o curves.png\n"
@@ -92,8 +96,8 @@ COMMANDS = {
     "rerun": f"{STYLE} --seed 5 --init noise\nrerun out.png -o again.png",
     "demo": "demo -o made --size 64 --iterations 2",
 }
-THREADED = "style texture invert deconv saliency class-model occlusion features demo classify train"
-THREADED = {*THREADED.split(), "evolution", "compare"}
+THREADED = "style texture invert deconv saliency class-model occlusion attribute fool features demo"
+THREADED = {*THREADED.split(), "classify", "train", "evolution", "compare"}
 QUIET = THREADED - {"classify"} | {"rerun"}
 
 

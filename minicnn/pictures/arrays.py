@@ -215,8 +215,9 @@ def picture(x, net):
 def grey_level(net, like):
     """Return a grey level of 0..255 in the network's units, (1, 3, 1, 1), an array as `like`."""
     attrs = net.attrs["preprocess"]
-    _, _, std, scale = _preprocessing(attrs)
-    return array_module(like).asarray((scale / std).astype(like.dtype)).reshape(1, 3, 1, 1)
+    std = np.asarray(attrs.get("std", (1.0, 1.0, 1.0)), np.float64)
+    unit = (float(attrs.get("scale", 1.0)) / std).astype(like.dtype)
+    return array_module(like).asarray(unit).reshape(1, 3, 1, 1)
 
 
 def as_pixels(dx, net):
