@@ -148,7 +148,7 @@ def refuse_lack(need, cure):
     room = available()
     if room is not None and need > SPARE * room:
         raise MinicnnError(
-            f"this needs about {spelled(need)} of memory and there are {spelled(room)}; {cure}"
+            f"the run needs about {spelled(need)} of memory and there are {spelled(room)}; {cure}"
         )
 
 

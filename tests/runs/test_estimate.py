@@ -424,7 +424,7 @@ def test_a_real_limit_ends_in_one_line(pictures, tmp_path):
     assert done.returncode == 1
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("minicnn: error: this needs about ")
+    assert lines[0].startswith("minicnn: error: the run needs about ")
 
 
 # how much memory there is

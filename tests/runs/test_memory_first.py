@@ -77,7 +77,7 @@ def test_all_verbs_look_first(folder, monkeypatch, capfd, command, cure):
     takes_small = command.partition(" ")[0] not in ("classify", "weights")
     assert main([*command.split(), *(SMALL if takes_small else [])]) == 1
     said = capfd.readouterr().err.splitlines()[-1]
-    assert said.startswith("minicnn: error: this needs about ")
+    assert said.startswith("minicnn: error: the run needs about ")
     assert f" of memory and there are 1 MiB; {cure}" in said
 
 
