@@ -65,7 +65,7 @@ def command(line: str, folder: Path) -> list:
     os.chdir(folder)
     try:
         with contextlib.redirect_stdout(written):
-            code = main([*line.split(), "--device", "cpu", "--quiet", "--json"])
+            code = main([*line.split(), "--device", "cpu", "--json"])
     finally:
         os.chdir(before)
     if code:

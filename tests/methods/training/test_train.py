@@ -111,7 +111,7 @@ def test_resuming_refuses_other_settings_and_other_data(data, tmp_path, rng):
     with pytest.raises(MinicnnError, match="holds a training run already"):
         training.run(settings(data, tmp_path / "run"))
     write_folder(data, rng, {"train": {"more": 1}})
-    with pytest.raises(MinicnnError, match="has changed"):
+    with pytest.raises(MinicnnError, match="have changed"):
         training.run(settings(data, tmp_path / "run"), resume=True)
 
 
