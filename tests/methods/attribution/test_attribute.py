@@ -10,8 +10,6 @@ from minicnn.methods.attribution.integrated import complete
 from minicnn.methods.attribution.settings import METHODS
 from minicnn.pictures.reader import load_image
 
-pytest_plugins = ["attribution_fixtures"]
-
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_makes_its_map(command, method):

@@ -11,8 +11,6 @@ from minicnn.network.layers import Linear, Softmax
 from minicnn.pictures.arrays import preprocess
 from minicnn.pictures.reader import load_image
 
-pytest_plugins = ["attribution_fixtures"]
-
 
 @pytest.fixture
 def picture(rng):

@@ -9,8 +9,6 @@ from minicnn.methods.attribution.grad_cam import enlarged_evenly, grad_cam, guid
 from minicnn.methods.attribution.target import Target, layer_gradient, value_and_gradient
 from minicnn.network.layers import Conv2d, GlobalAvgPool2d, Linear, ReLU, Softmax
 
-pytest_plugins = ["attribution_fixtures"]
-
 
 @pytest.mark.parametrize("layer", ["conv1", "relu1", "pool1", "conv2", "relu2"])
 def test_grad_cam_is_that_of_captum(net, twin, x, target, layer):

@@ -8,8 +8,6 @@ from minicnn.methods.attribution import integrated
 from minicnn.methods.attribution.target import Target, value_and_gradient
 from minicnn.network.layers import Linear, Softmax
 
-pytest_plugins = ["attribution_fixtures"]
-
 
 @pytest.fixture
 def x0(rng, x):

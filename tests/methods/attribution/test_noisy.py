@@ -7,8 +7,6 @@ import torch_network
 from minicnn.methods.attribution.noisy import noisy_moments, smooth_squared, vargrad
 from minicnn.methods.attribution.target import Target
 
-pytest_plugins = ["attribution_fixtures"]
-
 SPREAD = np.array([0.1, 0.2, 0.4]).reshape(1, 3, 1, 1)
 
 

@@ -14,8 +14,6 @@ from minicnn.methods.attribution.target import (
 )
 from minicnn.network.layers import Concat, Conv2d, Linear, ReLU, Softmax
 
-pytest_plugins = ["attribution_fixtures"]
-
 
 def places(target, y):
     """Return the entries of y (N, K, P, Q) that are summed, as a mask."""
