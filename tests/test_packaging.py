@@ -16,7 +16,7 @@ import pytest
 
 import minicnn
 from minicnn.cli import launcher
-from minicnn.weights import checkpoint
+from minicnn.weights import locations
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = (".py", ".md")
@@ -158,13 +158,13 @@ def test_the_installed_command_works_from_another_folder(run):
     place = run("python", "-c", "import minicnn; print(minicnn.__file__)")
     assert str(ROOT) not in place
     assert f"package   {launcher.DISTRIBUTION} {minicnn.__version__}\n" in run("minicnn", "info")
-    code = "from minicnn.weights import checkpoint; print(*checkpoint.embedded())"
+    code = "from minicnn.weights import locations; print(*locations.embedded())"
     found = run("python", "-c", code)
-    assert found.split() == list(checkpoint.embedded())
+    assert found.split() == list(locations.embedded())
 
 
 def test_the_installed_demo_works_from_another_folder(run):
-    weights = () if "minivgg" in checkpoint.embedded() else ("--weights", "random")
+    weights = () if "minivgg" in locations.embedded() else ("--weights", "random")
     run("minicnn", "demo", "--size", "48", "--iterations", "1", *weights)
     names = {path.name for path in (run.folder / "minicnn-demo").iterdir()}
     assert {"content.jpg", "style.jpg", "result.png", "sheet.png"} == names

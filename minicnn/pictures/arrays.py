@@ -228,12 +228,14 @@ def as_pixels(dx, net):
     return deprocess(to_host(dx), {**net.attrs["preprocess"], "mean": (0.0, 0.0, 0.0)})
 
 
-def per_pixel(dx, net):
+def per_pixel(dx, net, power=1):
     """Return a derivative by the input (1, 3, H, W) as one by grey levels, float64 (H, W, 3), RGB.
 
-    dS/dp = dS/dx scale / std          zero stays exactly zero
+    dS/dp = dS/dx (scale / std)^power          zero stays exactly zero
+
+    The `power` is 2 for the square of a derivative, 0 for what has the unit of S.
     """
     attrs = net.attrs["preprocess"]
     _, mean, std, scale = _preprocessing(attrs)
-    inverse = {"mean": 0 * mean, "std": 1 / std, "scale": 1 / scale}
+    inverse = {"mean": 0 * mean, "std": std**-power, "scale": scale**-power}
     return deprocess(to_host(dx), {**attrs, **inverse})

@@ -17,7 +17,7 @@ from minicnn.pictures.arrays import grey_level
 from minicnn.pictures.reader import load_image
 from minicnn.runs.settings import Settings
 from minicnn.storage import atomic
-from minicnn.weights import checkpoint
+from minicnn.weights import checkpoint, locations
 
 DEFAULT = "minivgg"
 NOISE = 20.0  # grey levels, standard deviation of the noise to start from
@@ -62,7 +62,7 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
         net = build.build(actual, seed=seed, pool=pool)
         net.params = {key: to_device(value, device) for key, value in net.params.items()}
         return net
-    available = checkpoint.available()
+    available = locations.available()
     if weights is None and actual not in available:
         raise MinicnnError(
             f"minicnn comes without weights of {actual}; give --weights FILE, or --weights random "

@@ -21,19 +21,18 @@ GOES_ON = ("budget", "converged", "stalled", "stopped")  # ends after which the 
 
 
 class Search(NamedTuple):
-    """Iterations and learning rate (grey levels of 0..255) of an optimizer."""
+    """Iterations at a size and learning rate (grey levels of 0..255) of an optimizer."""
 
-    iterations: int  # at full size
-    coarse_iterations: int  # at each of the smaller sizes before
+    iterations: int
     learning_rate: float | None = None
 
 
 SEARCH = {
-    "lbfgs": Search(150, 150),
-    "lbfgs-device": Search(150, 150),
-    "adam": Search(250, 250, 4.0),
-    "momentum": Search(250, 250, 2.0),
-    "gradient-descent": Search(250, 250, 4.0),
+    "lbfgs": Search(150),
+    "lbfgs-device": Search(150),
+    "adam": Search(250, 4.0),
+    "momentum": Search(250, 2.0),
+    "gradient-descent": Search(250, 4.0),
 }
 
 

@@ -112,6 +112,14 @@ def regular_file(path) -> tuple:
     return size, head
 
 
+def weight_file(path) -> tuple:
+    """Return the same of a weight file; refuse one of more than `MAX_BYTES`."""
+    size, head = regular_file(path)
+    if size > MAX_BYTES:
+        raise MinicnnError(f"{path} has {size} bytes; weight files have at most {MAX_BYTES}")
+    return size, head
+
+
 @contextlib.contextmanager
 def damage_told(path):
     """Make one line that names the file of whatever is wrong with it."""

@@ -16,7 +16,6 @@ distrust; here, every array is checked against the architecture before it is rea
 import hashlib
 import math
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from minicnn.network.network import Network
 from minicnn.network.sizes import set_input
 from minicnn.network.tables import network_of, table_of
 from minicnn.storage.hdf5 import inspect, load_arrays, save_arrays
-from minicnn.weights import locations
+from minicnn.weights.locations import find
 
 FORMAT, VERSION = "minicnn", 1
 PREPROCESS = ("channel_order", "mean", "std", "scale")
@@ -101,7 +100,7 @@ def load(name_or_path: str | PathLike, *, pool: str | None = None, device: str =
     Parameters
     ----------
     name_or_path : str or path
-        One of `available()`, or a weight file.
+        One of `locations.available()`, or a weight file.
     pool : {"max", "average"}, optional
         What all spatial pooling layers are to be; as in the file by default.
     device : {"cpu", "cuda", "cuda:1", "auto"}
@@ -112,7 +111,7 @@ def load(name_or_path: str | PathLike, *, pool: str | None = None, device: str =
         If there is no such file, or it is damaged, or its arrays are not those of its network.
     """
     device = resolve_device(device)
-    path = _locate(name_or_path)
+    path = find(name_or_path)
 
     def check(found, attrs):
         _compare({_key(where): entry for where, entry in found.items()}, _for_file(attrs, pool))
@@ -130,7 +129,7 @@ def load(name_or_path: str | PathLike, *, pool: str | None = None, device: str =
 
 def info(name_or_path) -> dict:
     """Describe a weight file by its attributes and the shapes in it, without reading the arrays."""
-    path = _locate(name_or_path)
+    path = find(name_or_path)
     found, attrs = inspect(path)
     try:
         net = _for_file(attrs, None)
@@ -170,29 +169,6 @@ def weights_hash(net: Network) -> str:
     It depends on neither the device nor the order of the parameters.
     """
     return _hash({key: to_host(array) for key, array in net.params.items()})
-
-
-def embedded() -> dict:
-    """Return {name: path} of the weight files that are part of minicnn."""
-    return locations.networks(locations.installed())
-
-
-def available() -> dict:
-    """Return {name: path} of the networks that `load` knows by name: embedded, then fetched."""
-    return {**locations.cached(), **embedded()}
-
-
-def _locate(name_or_path):
-    known = available()
-    if isinstance(name_or_path, str) and name_or_path in known:
-        return known[name_or_path]
-    path = Path(name_or_path)
-    if not path.exists():
-        raise MinicnnError(
-            f"no weights {str(name_or_path)!r}: there is no such file, and the networks at hand "
-            f"are {', '.join(known) or 'none'}; `minicnn weights list` tells what can be fetched"
-        )
-    return path
 
 
 def _for_file(attrs, pool):

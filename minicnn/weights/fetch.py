@@ -128,7 +128,7 @@ def address(entry: manifest.Entry) -> str:
 
 def path_of(name: str) -> Path:
     """Return the file of a network that is at hand, or raise `MinicnnError`."""
-    known = checkpoint.available()
+    known = locations.available()
     if name not in known:
         hint = f"; get it by `minicnn weights fetch {name}`" if name in manifest.entries() else ""
         raise MinicnnError(

@@ -47,6 +47,36 @@ def cached() -> dict:
         return {}
 
 
+def embedded() -> dict:
+    """Return {name: path} of the weight files that are part of minicnn."""
+    return networks(installed())
+
+
+def available() -> dict:
+    """Return {name: path} of the networks that are known by name: embedded, then fetched."""
+    return {**cached(), **embedded()}
+
+
+def find(name_or_path) -> Path:
+    """Return the path of a network at hand, or of a weight file.
+
+    Raises
+    ------
+    MinicnnError
+        If there is neither.
+    """
+    known = available()
+    if isinstance(name_or_path, str) and name_or_path in known:
+        return known[name_or_path]
+    path = Path(name_or_path)
+    if not path.exists():
+        raise MinicnnError(
+            f"no weights {str(name_or_path)!r}: there is no such file, and the networks at hand "
+            f"are {', '.join(known) or 'none'}; `minicnn weights list` tells what can be fetched"
+        )
+    return path
+
+
 def _cache():
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE]).expanduser()

@@ -19,7 +19,7 @@ from minicnn.network.build import names
 from minicnn.network.network import INPUT, Network
 from minicnn.network.sizes import checked_input
 from minicnn.network.tables import LARGEST, MOST_LAYERS, PARAMETERS
-from minicnn.storage.limits import MAX_BYTES, Budget, damage_told, regular_file
+from minicnn.storage.limits import Budget, damage_told, weight_file
 from minicnn.weights.formats import onnx
 from minicnn.weights.onnx_operators import OPERATORS
 
@@ -55,9 +55,7 @@ def network_of_file(path, attrs: dict) -> Network:
         If the file is damaged, or an operator is none of those that are read: it is named.
     """
     path = Path(path)
-    size, _ = regular_file(path)
-    if size > MAX_BYTES:
-        raise MinicnnError(f"{path} has {size} bytes; weight files have at most {MAX_BYTES}")
+    size, _ = weight_file(path)
     with damage_told(path):
         budget = Budget(size)
         builder = Builder(onnx.read_graph(path.read_bytes(), budget), budget)

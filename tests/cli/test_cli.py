@@ -23,7 +23,7 @@ from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata, save_image
 from minicnn.runs.settings import LAYERS
 from minicnn.terminal import report
-from minicnn.weights import checkpoint
+from minicnn.weights import locations
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -484,7 +484,7 @@ NOT_HERE = {("curves",), ("distill",), ("weights", "fetch")}
 def test_the_example_works_as_written(names, tmp_path, weights, monkeypatch):
     """With small pictures and few iterations, and the weights of a test for the embedded ones."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoint, "embedded", lambda: {"minivgg": weights})
+    monkeypatch.setattr(locations, "embedded", lambda: {"minivgg": weights})
     monkeypatch.setattr("minicnn.methods.style.inputs.SIZE", 48)
     for line in example(VERBS[names]):
         program, *arguments = shlex.split(line)

@@ -17,7 +17,7 @@ from minicnn.network import build
 from minicnn.network.layers import AvgPool2d, MaxPool2d
 from minicnn.network.network import Network
 from minicnn.storage import hdf5
-from minicnn.weights import checkpoint
+from minicnn.weights import checkpoint, locations
 
 NAME = "squeezenet1_1"
 
@@ -575,7 +575,7 @@ def test_info_and_verify_describe_the_file(net, saved):
 
 
 def test_embedded_names_come_before_paths(net, saved, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "embedded", lambda: {"mine": saved})
+    monkeypatch.setattr(locations, "embedded", lambda: {"mine": saved})
     monkeypatch.chdir(tmp_path)
     Path("mine").write_text("a file of the same name")
     assert checkpoint.load("mine").attrs == net.attrs
@@ -585,7 +585,7 @@ def test_embedded_names_come_before_paths(net, saved, tmp_path, monkeypatch):
 
 
 def test_embedded_networks_are_whole():
-    for name, path in checkpoint.embedded().items():
+    for name, path in locations.embedded().items():
         found = checkpoint.verify(name)
         assert found["architecture"] in build.names()
         assert found["path"] == str(path)
@@ -599,8 +599,8 @@ def test_a_checkout_finds_its_folder_of_weights_from_anywhere(net, tmp_path):
     shutil.copytree(Path(minicnn.__file__).parent, root / "minicnn", ignore=installed_too)
     checkpoint.save(net, root / "weights" / "mine.h5")
     script = (
-        "from minicnn.weights import checkpoint\n"
-        "print(list(checkpoint.embedded()), checkpoint.load('mine').attrs['name'])"
+        "from minicnn.weights import checkpoint, locations\n"
+        "print(list(locations.embedded()), checkpoint.load('mine').attrs['name'])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -316,7 +316,7 @@ def test_without_a_home_embedded_networks_are_found_and_the_cache_is_asked_for(m
     for name in ("MINICNN_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(locations.Path, "home", homeless)
-    assert checkpoint.available() == checkpoint.embedded()
+    assert locations.available() == locations.embedded()
     with pytest.raises(minicnn.MinicnnError, match="no home folder; set MINICNN_CACHE"):
         locations.cache()
 

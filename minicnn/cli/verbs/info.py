@@ -23,7 +23,7 @@ def run(args) -> int:
     from minicnn import backend
     from minicnn.errors import MinicnnError
     from minicnn.runs import provenance
-    from minicnn.weights import checkpoint
+    from minicnn.weights import locations
 
     found = provenance.versions()
     del found["device"]
@@ -38,7 +38,7 @@ def run(args) -> int:
         found["devices"] = ", ".join(["cpu", *map(_card, range(len(cards)), cards)])
     except MinicnnError as error:
         found["cuda"] = f"none: {error}"
-    found["networks"] = ", ".join(checkpoint.available()) or "none embedded, none fetched"
+    found["networks"] = ", ".join(locations.available()) or "none embedded, none fetched"
     Report(args.json).result(
         "\n".join(f"{name:9} {value}" for name, value in found.items()), **found
     )

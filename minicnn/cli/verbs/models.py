@@ -38,13 +38,13 @@ def run(args) -> int:
 
 def _list(size, report):
     from minicnn.network import build
-    from minicnn.weights import checkpoint, manifest
+    from minicnn.weights import locations, manifest
 
     if size is not None:
         raise MinicnnError("--size is for one network: minicnn models NAME --size N")
     rows, public = [], manifest.entries()
-    at_hand = dict.fromkeys(checkpoint.available(), "fetched")
-    at_hand |= dict.fromkeys(checkpoint.embedded(), "embedded")
+    at_hand = dict.fromkeys(locations.available(), "fetched")
+    at_hand |= dict.fromkeys(locations.embedded(), "embedded")
     for name in build.names():
         net = build.skeleton(name)
         row = {

@@ -117,6 +117,6 @@ def _convert(args):
 
 def _located(file):
     """Return the path of an embedded network, or `file` as it is."""
-    from minicnn.weights import checkpoint
+    from minicnn.weights import locations
 
-    return checkpoint.embedded().get(file, file)
+    return locations.embedded().get(file, file)

@@ -89,10 +89,10 @@ def fetch(args) -> int:
 
 def list_(args) -> int:
     """Print the manifest, and what of it is there."""
-    from minicnn.weights import checkpoint, fetch, locations, manifest
+    from minicnn.weights import fetch, locations, manifest
 
     report, rows = Report(args.json), []
-    embedded, there = checkpoint.embedded(), checkpoint.available()
+    embedded, there = locations.embedded(), locations.available()
     entries = manifest.entries()
     for name in [*entries, *(name for name in there if name not in entries)]:
         entry = entries.get(name)

@@ -16,7 +16,7 @@ from minicnn.methods.attribution.target import Target, at_maximum, value_and_gra
 from minicnn.methods.classes.saliency import magnitude
 from minicnn.methods.classes.scores import last_map_layer, scores_layer, told, wanted_or_top
 from minicnn.methods.deconvnet.projection import read_position
-from minicnn.pictures.arrays import grey_level, preprocess, to_uint8
+from minicnn.pictures.arrays import grey_level, per_pixel, preprocess, to_uint8
 from minicnn.pictures.overlays import heat, over, peak
 from minicnn.pictures.sheets import signed_to_uint8
 from minicnn.runs.look_run import Look, LookJob, open_look
@@ -54,7 +54,8 @@ class AttributionJob(LookJob):
             L = to_host(grad_cam(self.evaluator, self.x, target, found["maps"]))
             signed, m = None, enlarged_evenly(L.astype(np.float64), self.x.shape[2:])[0]
         else:
-            signed = self._in_colours(*self._attribution(target, found, progress))
+            a, power = self._attribution(target, found, progress)
+            signed = per_pixel(a, self.net, power)
             m = np.abs(signed.sum(axis=-1)) if s.method in SHARES else magnitude(signed)
         return self._look(signed, m, found)
 
@@ -84,7 +85,7 @@ class AttributionJob(LookJob):
         )
 
     def _attribution(self, target, found, progress):
-        """Return the attribution, array like x, and its power of 1 / unit of x; fill `found`."""
+        """Return the attribution, array like x, and the power of `per_pixel`; fill `found`."""
         s, x, evaluator = self.settings, self.x, self.evaluator
         if s.method == "gradient":
             return value_and_gradient(evaluator, x, target)[1], 1
@@ -121,12 +122,6 @@ class AttributionJob(LookJob):
             level = np.full((1, 1, 3), self.settings.grey, np.uint8)
             x0 += to_device(preprocess(level, self.net.attrs["preprocess"]), self.device)
         return x0
-
-    def _in_colours(self, a, power):
-        """Return an attribution as float64 (H, W, 3), RGB; derivatives by grey levels."""
-        a = to_host(a).astype(np.float64) * to_host(grey_level(self.net, self.x)) ** power
-        order = -1 if self.net.attrs["preprocess"]["channel_order"] == "BGR" else 1
-        return a[0].transpose(1, 2, 0)[..., ::order]
 
     def _look(self, signed, m, found):
         s, method = self.settings, self.settings.method

@@ -12,7 +12,6 @@ from minicnn.methods.style.verb import STYLE
 from minicnn.runs.options import add_settings
 from minicnn.runs.outputs import Outputs
 from minicnn.runs.picture_run import check_files
-from minicnn.runs.search import SEARCH
 from minicnn.runs.settings import RunOptions, as_in, setting, settings_of, text
 from minicnn.storage.atomic import check_output, results_folder, write_whole
 from minicnn.terminal.report import Report
@@ -62,9 +61,7 @@ class DemoSettings(StyleSettings):
     @property
     def budget(self):
         """See `StyleSettings`."""
-        return SEARCH[self.optimizer]._replace(
-            iterations=ITERATIONS, coarse_iterations=COARSE_ITERATIONS
-        )
+        return ITERATIONS, COARSE_ITERATIONS
 
 
 @dataclass(frozen=True, kw_only=True)

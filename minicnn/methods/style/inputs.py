@@ -261,7 +261,7 @@ def iterations_at(settings, sizes):
                 f"are {sizes}; give one number for all, or one a size and no coarse iterations"
             )
         return asked
-    last, before, *_ = [settings.evaluations] * 2 if settings.evaluations else settings.budget
+    last, before = [settings.evaluations] * 2 if settings.evaluations else settings.budget
     if asked is None:
         coarse = coarse or before
     else:

@@ -160,7 +160,7 @@ class StyleSettings(GramSettings):
     @property
     def budget(self):
         """The iterations at the full size and at the smaller ones, if none are asked for."""
-        return SEARCH[self.optimizer]
+        return (SEARCH[self.optimizer].iterations,) * 2
 
     def inputs(self):
         """Return {role: picture file}."""

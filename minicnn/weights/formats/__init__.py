@@ -16,7 +16,7 @@ import h5py
 from minicnn.errors import MinicnnError
 from minicnn.storage import hdf5_screening
 from minicnn.storage.hdf5_reading import Hdf5Source, is_hdf5, is_plain, reading
-from minicnn.storage.limits import MAX_BYTES, Budget, damage_told, regular_file
+from minicnn.storage.limits import Budget, damage_told, weight_file
 from minicnn.weights.formats import (
     caffemodel,
     code_books,
@@ -97,9 +97,7 @@ def read(path, order: str | None = None) -> Foreign:
         raise MinicnnError(f"no order {order!r}; use {', '.join(ORDERS)}")
     path = Path(path)
     strangers.check_path(path)
-    size, head = regular_file(path)
-    if size > MAX_BYTES:
-        raise MinicnnError(f"{path} has {size} bytes; weight files have at most {MAX_BYTES}")
+    size, head = weight_file(path)
     if is_hdf5(head):
         with reading(path) as source:
             return _complete(_from_hdf5(source, order), order)

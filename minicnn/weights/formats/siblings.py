@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from minicnn.errors import MinicnnError
-from minicnn.storage.limits import MAX_BYTES, regular_file
+from minicnn.storage.limits import weight_file
 
 
 def read_beside(path: Path, name: str, budget) -> bytes:
@@ -16,8 +16,6 @@ def read_beside(path: Path, name: str, budget) -> bytes:
     """
     if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
         raise MinicnnError(f"it wants a file {str(name)[:60]!r}, which is no name beside it")
-    size, _ = regular_file(path.parent / name)
-    if size > MAX_BYTES:
-        raise MinicnnError(f"{name} has {size} bytes; weight files have at most {MAX_BYTES}")
+    size, _ = weight_file(path.parent / name)
     budget.more(size)
     return (path.parent / name).read_bytes()
