@@ -28,7 +28,9 @@ PREPROCESS = {
 }
 
 
-def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=None, order=None):
+def convert_file(
+    path, network, *, fold=False, eps=None, until=None, preprocess=None, order=None, prefix=None
+):
     """Make a network of a foreign weight file.
 
     A file without the classifier, as those for style transfer are, gives the network up to the
@@ -50,6 +52,9 @@ def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=
         How pictures are prepared; by default as the names of the layers tell.
     order : {"theano", "tensorflow"}, optional
         On which of the two Keras trained the weights, where the file does not say it.
+    prefix : str, optional
+        What stands before the names of the arrays to take, such as "ema.", where a file has several
+        sets of them.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def convert_file(path, network, *, fold=False, eps=None, until=None, preprocess=
     if fold:
         foreign, folded = _folded(foreign, eps, path)
         notes += _about(folded, eps)
-    naming, prefix = _fitting(foreign, build.skeleton(network), path)
+    naming, prefix = _fitting(foreign, build.skeleton(network), path, prefix)
     if naming.note:
         notes.append(naming.note)
     foreign = _in_our_axes(foreign, naming.layout)
@@ -226,30 +231,44 @@ def _missing_top(net, naming, prefix, arrays):
     return top if there == set(owners[:first]) else []
 
 
-def _fitting(foreign, net, path):
+def _fitting(foreign, net, path, prefix=None):
     """Return the naming of which the file has most names, and what stands before them there."""
-    naming, prefix = _best(foreign, net)
+    naming, prefixes = _best_of(foreign, net, prefix)
     if naming is None:
         name = net.attrs["name"]
         known = namings(name, list(net.params))
         families = ", ".join(dict.fromkeys(naming.family for naming in known))
+        behind = f" behind {prefix!r}" if prefix else ""
         raise MinicnnError(
-            f"{path} ({foreign.format}) has no layer of {name} under any name known for it "
+            f"{path} ({foreign.format}) has no layer of {name}{behind} under any name known for it "
             f"({families}); its arrays are {some(foreign.arrays)}"
             f"{_fits_others(foreign, name, path)}"
         )
-    return naming, prefix
+    if len(prefixes) > 1:
+        raise MinicnnError(
+            f"{path} has {len(prefixes)} sets of weights, whose names begin with "
+            f"{' and '.join(map(repr, prefixes))}; give --prefix, one of them"
+        )
+    return naming, prefixes[0]
 
 
 def _best(foreign, net):
-    best, most = (None, ""), 0
+    naming, prefixes = _best_of(foreign, net)
+    return naming, prefixes[0]
+
+
+def _best_of(foreign, net, prefix=None):
+    """Return the naming of which the file has most names, and behind which prefixes it has them."""
+    best, most = (None, [""]), 0
     for naming in namings(net.attrs["name"], list(net.params)):
         if foreign.format not in naming.formats:
             continue
-        for prefix in _prefixes(foreign.arrays, naming):
-            hits = sum(prefix + name in foreign.arrays for name in naming.names.values())
+        for before in _prefixes(foreign.arrays, naming) if prefix is None else [prefix]:
+            hits = sum(before + name in foreign.arrays for name in naming.names.values())
             if hits > most:
-                best, most = (naming, prefix), hits
+                best, most = (naming, [before]), hits
+            elif hits == most and best[0] is naming:
+                best[1].append(before)
     return best
 
 

@@ -1,9 +1,12 @@
 """Damaged copies of a file, and a child process that reads them within bounded memory and time."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import minicnn
 
 MEMORY = 3 << 30  # address space of the child: generous, since libraries reserve more than they use
 HUGE = (0xFF, 0x7F, 0x80, 0x00, 0x01)
@@ -61,7 +64,8 @@ def read_copies(paths, count, seed, folder, *, start=0):
     """
     options = json.dumps([[str(path) for path in paths], count, seed, str(folder), start])
     script = [sys.executable, "-W", "error", str(Path(__file__).with_name("read_mutations.py"))]
-    run = subprocess.run([*script, options], capture_output=True, text=True, check=False)
+    env = {**os.environ, "PYTHONPATH": str(Path(minicnn.__file__).parents[1])}
+    run = subprocess.run([*script, options], capture_output=True, text=True, env=env, check=False)
     reports = dict(json.loads(line) for line in run.stdout.splitlines())
     if run.returncode == 0:
         return reports, ""

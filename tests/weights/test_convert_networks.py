@@ -582,6 +582,21 @@ def test_what_is_left_out_is_stated_and_the_preprocessing_can_be_chosen(vgg):
     assert found.attrs["preprocess"] == CAFFE
 
 
+def test_of_several_sets_of_weights_one_is_asked_for(tmp_path):
+    """As training programs store them: the last weights, and the mean of the latest."""
+    path, last = tmp_path / "a.npz", state_dict(random_layers("vgg19")[0], TORCHVISION_VGG19)
+    sets = {"model.": last, "ema.": {name: array / 2 for name, array in last.items()}}
+    np.savez(path, **{before + name: a for before in sets for name, a in sets[before].items()})
+    with pytest.raises(MinicnnError, match=r"2 sets of weights.*'model\.' and 'ema\.'.*--prefix"):
+        convert_file(path, "vgg19")
+    for before, arrays in sets.items():
+        net = convert_file(path, "vgg19", prefix=before)
+        np.testing.assert_array_equal(net.params["conv1_1.weight"], arrays["features.0.weight"])
+        assert len(net.attrs["left_out"]) == len(last)
+    with pytest.raises(MinicnnError, match=r"no layer of vgg19 behind 'best\.'"):
+        convert_file(path, "vgg19", prefix="best.")
+
+
 def test_values_that_are_no_numbers_are_refused_when_saved(vgg, tmp_path):
     path = vgg(lambda a: a.update({"features.0.bias": np.full(4, np.nan, "f4")}))
     with pytest.raises(MinicnnError, match="layer conv1_1: bias has 4 values that are NaN"):

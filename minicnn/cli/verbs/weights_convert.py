@@ -56,6 +56,12 @@ class ConvertOptions(FileOptions):
         "where Keras trained the weights: Theano's kernels are turned",
         shown="as FILE tells",
     )
+    prefix: str | None = setting(
+        text("TEXT"),
+        None,
+        "what the names of the arrays to take begin with, as ema.",
+        shown="any; asked for where FILE has several sets of weights",
+    )
 
 
 def add(actions) -> None:
@@ -97,14 +103,17 @@ def _convert(args):
         args.usage_error("give --network NAME and -o OUT, or --list to look into the file")
     if args.eps is not None and not args.fold:
         args.usage_error("--eps is the epsilon of the batch normalisations that --fold folds")
-    if graph and (args.eps is not None or args.order is not None):
-        args.usage_error("an ONNX graph says its epsilons and its order; leave out --eps, --order")
+    if graph and {args.eps, args.order, args.prefix} != {None}:
+        args.usage_error(
+            "an ONNX graph says its epsilons, order and names; leave out --eps, --order, --prefix"
+        )
     check_output(args)
     how = {"fold": args.fold, "until": args.until, "preprocess": args.preprocess}
     if graph:
         net = convert_graph(args.file, **how)
     else:
-        net = convert_file(_located(args.file), args.network, eps=args.eps, order=args.order, **how)
+        how |= {"eps": args.eps, "order": args.order, "prefix": args.prefix}
+        net = convert_file(_located(args.file), args.network, **how)
     checkpoint.save(net, args.output, dtype=args.dtype)
     left_out = net.attrs["left_out"]
     report = Report(args.json)
