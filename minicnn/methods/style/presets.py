@@ -17,8 +17,8 @@ neural-style pools with `ceil` and adds the gradient of the total variation with
 value; a line search needs both. neural-style-pt is the one that multiplies pictures by 255, as what
 derives from its later versions does; commit e3a099a, for one, still has the 256 of neural-style.
 
-Sizes are cut off where the programs cut them off, and pictures resampled bilinearly as there;
-Torch's own way of shrinking, in neural-style, is not Pillow's.
+Sizes are cut off where the programs cut them off, and pictures resampled as there: bilinearly, in
+neural-style by Torch's own means (`torch_resize`).
 
 A preset fixes the formulas; weights, layers, sizes and budgets of what it has can be changed. All
 were made for VGG-19. Other networks get their own layers, and no total variation unless a weight is
@@ -31,15 +31,18 @@ variation and the noise to start from are measured in the network's own units, a
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from minicnn.methods.network_defaults import FIVE_BLOCKS, Style, texture_layers
+from minicnn.methods.style.torch_resize import torch_resize
 from minicnn.pictures.arrays import fitted_sides, resize
 
 VGG_CONTENT = {"relu4_2": 1.0}
 VGG_STYLE = dict.fromkeys(FIVE_BLOCKS, 1.0)
 VGG_TEXTURE = texture_layers("vgg19")
 VGG = ("vgg16", "vgg19")
+BILINEAR = partial(resize, bilinear=True)
 
 
 class Preset(NamedTuple):
@@ -56,7 +59,7 @@ class Preset(NamedTuple):
     bounds: bool = False  # between the least and largest value of the style picture
     pairs: int | None = None  # that L-BFGS remembers
     scaled: Callable | None = None  # (side, long side, its new length) -> new length; else rounded
-    bilinear: bool = False  # how pictures are resampled; else bicubically
+    resized: Callable = resize  # (picture, (rows, columns)) -> picture
 
     def long_side(self, shape):
         """Return the long side in pixels of a picture of `shape` (H, W, 3)."""
@@ -72,7 +75,7 @@ class Preset(NamedTuple):
             sides = fitted_sides(rgb.shape, size)
         else:
             sides = [max(1, int(self.scaled(side, long, size))) for side in rgb.shape[:2]]
-        return resize(rgb, sides, self.bilinear)
+        return self.resized(rgb, sides)
 
     def loss_on(self, network, own):
         """Return the loss on a network; `own` is the row that it has without a preset."""
@@ -98,7 +101,7 @@ PRESETS = {
         side="short",
         init="content",
         scaled=lambda side, long, size: -(-side * size // long),  # the long side is cut off
-        bilinear=True,
+        resized=BILINEAR,
     ),
     "neural-style": Preset(
         Style(
@@ -109,14 +112,14 @@ PRESETS = {
         pixels=256.0,
         ceil=True,
         scaled=lambda side, long, size: side / long * size,
-        bilinear=True,
+        resized=torch_resize,
     ),
     "neural-style-pt": Preset(
         Style(VGG_CONTENT, VGG_STYLE, 5.0, 100.0, 1e-3, pool="max", tv="absolute"),
         evaluations=1000,
         noise=1e-3,
         scaled=lambda side, long, size: size / long * side,
-        bilinear=True,
+        resized=BILINEAR,
     ),
     "deeptextures": Preset(
         Style({}, VGG_TEXTURE, 0.0, 1e9, 0.0, gram="gatys", pool="average"),

@@ -12,6 +12,7 @@ from minicnn.methods.style import inputs, presets
 from minicnn.methods.style.inputs import iterations_at, resolve
 from minicnn.methods.style.run import StyleJob
 from minicnn.methods.style.settings import StyleSettings
+from minicnn.methods.style.torch_resize import torch_resize
 from minicnn.methods.style.verb import STYLE
 from minicnn.network import build
 from minicnn.network.layers import Conv2d
@@ -280,9 +281,30 @@ def test_sizes_are_those_of_the_programs(name, shape, fitted):
 def test_pictures_are_resampled_as_by_the_programs(rng):
     rgb = rng.integers(0, 256, (60, 80, 3), np.uint8)
     there = Image.fromarray(rgb).resize((40, 30), Image.Resampling.BILINEAR)
-    for name in ("gatys", "neural-style-pt", "neural-style"):
+    for name in ("gatys", "neural-style-pt"):
         assert np.array_equal(presets.PRESETS[name].fitted(rgb, 40), np.array(there))
     assert np.array_equal(presets.PRESETS["seed"].fitted(rgb, 40), resize(rgb, (30, 40)))
+    blocks = rgb.reshape(30, 2, 40, 2, 3).mean((1, 3))  # neural-style: what a pixel covers
+    smaller = presets.PRESETS["neural-style"].fitted(rgb, 40)
+    assert abs(smaller - blocks).max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ([0, 10, 20], [3, 17]),  # (0 + 10 / 2) / 1.5, (10 / 2 + 20) / 1.5
+        ([0, 100, 50], [0, 50, 100, 75, 50]),
+        ([7], [7, 7]),
+        ([4, 8], [6]),
+        ([3, 9], [3, 9]),
+    ],
+)
+def test_a_side_is_resized_as_torch7_does(old, new):
+    row, column = np.array(old, np.uint8).reshape(1, -1), np.array(old, np.uint8).reshape(-1, 1)
+    for picture, size in ((row, (1, len(new))), (column, (len(new), 1))):
+        resized = torch_resize(np.repeat(picture[:, :, None], 3, 2), size)
+        assert resized.shape == (*size, 3)
+        assert resized[:, :, 1].ravel().tolist() == new
 
 
 def test_pixels_pooling_and_noise(files):
