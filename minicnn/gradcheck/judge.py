@@ -1,0 +1,295 @@
+"""A reader's forward and backward: are they right, and if not, what has been done.
+
+    central differences    <dy, J v> = <Jᵀ dy, v> of the reader's own forward and backward
+    adjoint                <A x, dy> = <x, Aᵀ dy>, where y is linear in x
+    as ours                y and the gradients beside those of our operation
+
+A gradient that is wrong is compared with the mistakes of the zoo, then with the patterns that any
+operation has. If the reader's y is ours but for a constant, the gradients must have the constant.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.gradcheck.checks import STEP, check_vjp, relative_error
+from minicnn.gradcheck.exercise import same
+from minicnn.gradcheck.patterns import recognised, where_it_differs
+
+DIFFERENCES, ADJOINT, OURS = "central differences", "adjoint", "as ours"
+ALIKE = 1e-4  # of y: then the gradients are compared with ours, whatever its digits
+TOLERANCE = {DIFFERENCES: 1e-6, ADJOINT: 1e-11, OURS: 1e-9}
+
+
+class Found(NamedTuple):
+    """One check at one point."""
+
+    point: str
+    check: str
+    of: str  # y, or the input whose gradient was checked
+    error: float
+    tolerance: float
+    ok: bool
+
+
+class Diagnosis(NamedTuple):
+    """What has been done."""
+
+    of: str
+    name: str
+    says: str
+
+
+class Verdict(NamedTuple):
+    """All checks, and what there is to say about those that failed."""
+
+    checks: list
+    diagnoses: list
+
+    @property
+    def ok(self):
+        """Whether all is right."""
+        return all(one.ok for one in self.checks) and not self.diagnoses
+
+
+class _Trial(NamedTuple):
+    """What came out at a point."""
+
+    point: object
+    dy: object
+    y: object
+    ours: object
+    found: dict  # {name: gradient}
+    right: dict
+    constant: float  # the reader's y over ours
+
+
+def judge(own, points, exercise=None):
+    """Check functions of the reader's.
+
+    Parameters
+    ----------
+    own : has forward(point) -> (y, cache) and backward(dy, point, cache) -> {name: gradient}
+    points : list of Point
+        With the inputs and options that `own` takes.
+    exercise : Exercise, optional
+        The operation of ours that it should be.
+
+    Returns
+    -------
+    Verdict
+    """
+    checks, diagnoses, trials = [], [], []
+    for number, point in enumerate(points):
+        trial, more, said = _try(own, point, exercise, np.random.default_rng(number))
+        checks += more
+        diagnoses += [one for one in said if one not in diagnoses]
+        trials.append(trial)
+        if said:  # what has overwritten its inputs cannot be judged any further
+            return Verdict(checks, diagnoses)
+    for name in trials[0].found:
+        if any(one.of == name and not one.ok for one in checks):
+            diagnoses.append(_diagnose(name, trials, exercise, own))
+    if any(one.of == "y" and not one.ok for one in checks):
+        diagnoses.insert(0, _of_y(trials))
+    return Verdict(checks, diagnoses)
+
+
+def _try(own, point, exercise, rng):
+    """Return the `_Trial` of a point, its checks, and what was overwritten on the way."""
+    kept = {name: value.copy() for name, value in point.inputs.items()}
+    y, cache = own.forward(point)
+    changed = [name for name in kept if not np.array_equal(kept[name], point.inputs[name])]
+    for name in changed:
+        point.inputs[name][...] = kept[name]
+    if changed:
+        said = (
+            f"forward writes into its input {', '.join(changed)}: who calls it loses the picture. "
+            "Work on a copy, or make a new array."
+        )
+        return None, [], [Diagnosis("forward", "input overwritten", said)]
+    checks, ours, constant, alike = [], None, 1.0, False
+    if exercise:
+        ours = np.asarray(exercise.forward(**point.inputs, **point.options))
+        constant, error = _constant(y, ours)
+        checks.append(_check(point, OURS, "y", error))
+        alike = error < ALIKE
+    dy = np.asarray(rng.standard_normal(np.shape(y)))
+    found = {name: np.asarray(g) for name, g in own.backward(dy.copy(), point, cache).items()}
+    said = _overwritten(own, dy, point, cache, found, kept)
+    if alike:
+        right = {n: constant * g for n, g in exercise.backward(dy, point).items() if n in found}
+    elif point.smooth:
+        right = {name: _differences(own, dy, point, name) for name in found}
+    else:  # at a kink there is nothing to compare with
+        right = found
+    for name, g in found.items():
+        checks += _checks_of(name, g, right[name], own, dy, point, exercise, alike)
+    return _Trial(point, dy, np.asarray(y), ours, found, right, constant), checks, said
+
+
+def _constant(y, ours):
+    """Return the reader's y over ours, and the relative error of y with it."""
+    y, ours = np.asarray(y, float), np.asarray(ours, float)
+    if y.shape != ours.shape:
+        return 1.0, 2.0
+    number = y.ndim == 0 and float(ours) != 0  # a loss may be a mean or a sum
+    constant = float(y / ours) if number and np.isfinite(y) and y != 0 else 1.0
+    largest = np.abs(ours).max(initial=0) or 1.0
+    error = float(np.abs(y - constant * ours).max(initial=0) / largest)
+    return constant, error if np.isfinite(error) else 2.0
+
+
+def _overwritten(own, dy, point, cache, found, kept):
+    """Return what a second and a third backward pass show."""
+    said = []
+    again = own.backward(dy.copy(), point, cache)
+    if not all(np.array_equal(found[name], again[name], equal_nan=True) for name in found):
+        said.append(
+            Diagnosis(
+                "backward", "cache overwritten",
+                "backward gives something else when it is called again with the same dy and cache: "
+                "it writes into its cache (or adds to an array that it keeps, or draws at random). "
+                "Read the cache, and make a new array for the result.",
+            )
+        )  # fmt: skip
+    if not all(np.array_equal(kept[name], point.inputs[name]) for name in kept):
+        said.append(
+            Diagnosis("backward", "input overwritten", "backward writes into an input of forward.")
+        )
+    handed = dy.copy()
+    own.backward(handed, point, cache)
+    if not np.array_equal(handed, dy):
+        said.append(
+            Diagnosis(
+                "backward", "dy overwritten",
+                "backward writes into dy, which is not its own: where a layer has two readers, the "
+                "other needs it too. Use dx = dy * ..., not dy *= ...",
+            )
+        )  # fmt: skip
+    other = point._replace(inputs={n: v[..., ::-1].copy() for n, v in point.inputs.items()})
+    _, cache = own.forward(point)
+    own.forward(other)
+    late = own.backward(dy.copy(), point, cache)
+    if not said and not all(np.array_equal(found[n], late[n], equal_nan=True) for n in found):
+        said.append(
+            Diagnosis(
+                "backward", "cache shared between calls",
+                "After a second forward pass the cache of the first has changed: it is kept in one "
+                "place (a global, a default argument). Return a new cache from each call.",
+            )
+        )  # fmt: skip
+    return said
+
+
+def _checks_of(name, g, right, own, dy, point, exercise, alike):
+    """Return the checks of one gradient at one point."""
+    if g.shape != right.shape or not np.isfinite(g).all():
+        return [_check(point, OURS if alike else DIFFERENCES, name, 2.0)]
+    checks = []
+    if point.smooth:
+        error = check_vjp(
+            lambda value: own.forward(_with(point, name, value))[0],
+            lambda dy, value: _gradient(own, dy, _with(point, name, value), name),
+            point.inputs[name],
+            np.random.default_rng(5),
+        )
+        checks.append(_check(point, DIFFERENCES, name, error))
+    if exercise and name in exercise.linear and alike:
+        v = np.random.default_rng(6).standard_normal(g.shape)
+        zero = own.forward(_with(point, name, 0 * v))[0]
+        ax = own.forward(_with(point, name, v))[0] - zero
+        error = relative_error((ax * dy).sum(), (v * g).sum())
+        checks.append(_check(point, ADJOINT, name, error))
+    if alike:
+        error = np.abs(g - right).max(initial=0) / (np.abs(right).max(initial=0) or 1.0)
+        checks.append(_check(point, OURS, name, float(error)))
+    return checks
+
+
+def _check(point, check, of, error):
+    return Found(point.name, check, of, error, TOLERANCE[check], error <= TOLERANCE[check])
+
+
+def _with(point, name, value):
+    return point._replace(inputs={**point.inputs, name: value})
+
+
+def _gradient(own, dy, point, name):
+    return np.asarray(own.backward(dy, point, own.forward(point)[1])[name], float)
+
+
+def _differences(own, dy, point, name):
+    """Return the gradient by central differences, entry by entry."""
+    x = point.inputs[name]
+    right = np.empty(x.shape)
+    for place in np.ndindex(*x.shape):
+        step = np.zeros(x.shape)
+        step[place] = STEP
+        up, down = (own.forward(_with(point, name, x + s))[0] for s in (step, -step))
+        right[place] = (dy * (np.asarray(up) - np.asarray(down))).sum() / (2 * STEP)
+    return right
+
+
+# what has been done
+
+
+def _diagnose(name, trials, exercise, own):
+    trials = [one for one in trials if name in one.found]
+    for mistake in exercise.mistakes if exercise else ():
+        if mistake.of == name and _made(mistake, name, trials):
+            return Diagnosis(name, mistake.name, mistake.says)
+    pairs = [(one.found[name], one.right[name]) for one in trials]
+    said = recognised(pairs, [_sizes(one) for one in trials])
+    if said:
+        return Diagnosis(name, *said)
+    if _dy_forgotten(name, trials, own):
+        return Diagnosis(
+            name, "dy forgotten",
+            "It is the same whatever dy is: the chain rule is missing. Multiply by dy (or pass it "
+            "through), dx = Σ dy ∂y/∂x.",
+        )  # fmt: skip
+    found, right = max(pairs, key=lambda pair: np.abs(pair[0] - pair[1]).max(initial=0))
+    return Diagnosis(name, "not recognised", where_it_differs(found, right))
+
+
+def _made(mistake, name, trials):
+    """Return whether the reader's gradient is this wrong one, wherever it can be seen."""
+    seen = False
+    for one in trials:
+        wrong = mistake.wrong(one.dy, one.point)
+        if wrong is None:
+            continue
+        wrong = one.constant * np.asarray(wrong)
+        if not same(one.found[name], wrong):
+            return False
+        seen = seen or not same(one.right[name], wrong)
+    return seen
+
+
+def _dy_forgotten(name, trials, own):
+    one = trials[0]
+    other = np.random.default_rng(99).standard_normal(one.dy.shape)
+    return same(_gradient(own, other, one.point, name), one.found[name])
+
+
+def _sizes(trial):
+    """Return what the sizes of a point mean."""
+    first = next(iter(trial.point.inputs.values()))
+    sizes = {"N, the pictures": first.shape[0]}
+    if first.ndim == 4:
+        sizes["H W, the positions"] = first.shape[2] * first.shape[3]
+        sizes["C, the channels"] = first.shape[1]
+    if trial.dy.ndim == 4 and trial.dy.shape != first.shape:
+        sizes["P Q, the positions of y"] = trial.dy.shape[2] * trial.dy.shape[3]
+    return {**sizes, "all values of the input": first.size}
+
+
+def _of_y(trials):
+    """Return what is wrong with y, beside ours."""
+    pairs = [(one.y, one.ours) for one in trials]
+    said = recognised(pairs, [_sizes(one) for one in trials])
+    if said:
+        return Diagnosis("y", *said)
+    y, ours = max(pairs, key=lambda pair: np.abs(pair[0] - pair[1]).max(initial=0))
+    return Diagnosis("y", "another forward", where_it_differs(y, ours))

@@ -1,0 +1,213 @@
+"""The reader's own functions, called by the names of their parameters.
+
+    forward(x, ...) -> y, or (y, cache)             also conv2d_forward, or conv2d of (value, dx)
+    backward(dy, ...) -> dx, or (dx, dw, db)        also backward_data and backward_params
+
+A parameter gets what its name says: an input (x, w, b), an option (stride, padding), x_shape, the
+cache. What a function does not take is not used: its point is left out if it matters there.
+"""
+
+from inspect import Parameter, signature
+
+import numpy as np
+
+from minicnn.errors import MinicnnError
+from minicnn.gradcheck.exercise import Point
+
+ALIASES = {
+    "X": "x", "inputs": "x", "input": "x", "logits": "x", "scores": "x", "W": "w", "weight": "w",
+    "weights": "w", "kernel_size": "kernel", "bias": "b", "pad": "padding", "strides": "stride",
+    "F": "f", "features": "f", "picture": "x", "labels_": "labels", "t": "target", "slope": "a",
+}  # fmt: skip
+CACHE = "cache"
+
+
+class Own:
+    """Functions of the reader's, called alike whatever their parameters.
+
+    Parameters
+    ----------
+    forward : callable
+    backwards : list of callable
+        Whose gradients are taken together: `backward` alone, or one for the data and one for the
+        parameters.
+    inputs : list of str
+        The names of what is differentiated by, in the order in which gradients are returned.
+    """
+
+    def __init__(self, forward, backwards, inputs):
+        self.forward_, self.backwards, self.inputs = forward, backwards, list(inputs)
+
+    def takes(self, options):
+        """Return the names of the inputs and options that forward takes."""
+        known = [*self.inputs, *options]
+        names = [_known(name, [*known, "xs"]) for name in _parameters(self.forward_)]
+        unknown = {_known(name, known) for name in required(self.forward_)} - {*known, "xs"}
+        if unknown:
+            raise MinicnnError(
+                f"{self.forward_.__name__} asks for {', '.join(sorted(unknown))}; what it can have "
+                f"is {', '.join(known)}"
+            )
+        return known if "xs" in names else names
+
+    def placed(self, verdict):
+        """Return a verdict in which every diagnosis says which function to look at."""
+        placed = []
+        for one in verdict.diagnoses:
+            function = self.forward_
+            if one.of not in ("y", "forward") and self.backwards:
+                function = self.backwards[0 if one.of == self.inputs[0] else -1]
+            where = f"Yours: {function.__name__}, from line {function.__code__.co_firstlineno}."
+            placed.append(one._replace(says=f"{one.says} {where}"))
+        return verdict._replace(diagnoses=placed)
+
+    def forward(self, point):
+        """Return (y, cache)."""
+        out = self.forward_(**_bound(self.forward_, _values(point, None)))
+        several = isinstance(out, (tuple, list)) and len(out) > 1
+        y, cache = (out[0], out[1]) if several else (out, None)
+        if not isinstance(y, (int, float, np.ndarray, np.number)):
+            raise MinicnnError(
+                f"{self.forward_.__name__} returns {type(y).__name__}; it should return an array "
+                "or a number, or that and a cache"
+            )
+        return y, cache
+
+    def backward(self, dy, point, cache):
+        """Return {name: gradient}."""
+        found, names = {}, [name for name in self.inputs if name in point.inputs]
+        for function in self.backwards:
+            values = _values(point, cache)
+            rest = list(_parameters(function))[1:]
+            out = function(dy, **_bound(function, values, rest))
+            wanted = names
+            if function.__name__.endswith("backward_data"):
+                wanted = names[:1]
+            elif function.__name__.endswith("backward_params"):
+                wanted = names[1:]
+            found |= _named(out, wanted, function.__name__)
+        return found
+
+
+class OfLoss(Own):
+    """One function that returns a value and its gradient, as objectives do."""
+
+    def backward(self, dy, point, cache):
+        """Return the gradient times dy."""
+        if cache is None:
+            raise MinicnnError(f"{self.forward_.__name__} returns no gradient beside its value")
+        return {name: dy * g for name, g in _named(cache, self.inputs, "it").items()}
+
+
+def required(function):
+    """Return the names of the parameters that a function cannot do without."""
+    return [n for n, one in _parameters(function).items() if one.default is Parameter.empty]
+
+
+def _parameters(function):
+    try:
+        return dict(signature(function).parameters)
+    except (TypeError, ValueError):
+        raise MinicnnError(f"{function!r} is no function that can be called") from None
+
+
+def _known(name, known):
+    return name if name in known else ALIASES.get(name, name)
+
+
+def _values(point, cache):
+    """Return all that a parameter may be called."""
+    values = {**point.options, **point.inputs, "xs": list(point.inputs.values())}
+    values |= {f"{name}_shape": value.shape for name, value in point.inputs.items()}
+    if "rng" in values:
+        values["rng"] = np.random.default_rng(values["rng"])
+    return {**values, CACHE: cache}
+
+
+def _bound(function, values, names=None):
+    """Return {parameter: value}; of a backward function, one name that says nothing is the cache.
+
+    `names` are the parameters of a backward function behind dy.
+    """
+    parameters, cache = _parameters(function), values[CACHE]
+    wanted = parameters if names is None else names
+    bound = {name: values[name] for name in wanted if name in values}
+    unknown = [n for n in wanted if n not in bound and parameters[n].default is Parameter.empty]
+    if len(unknown) == 1 and cache is not None and CACHE not in bound:
+        return {**bound, unknown[0]: cache}
+    bound |= {
+        name: values[_known(name, values)] for name in wanted if _known(name, values) in values
+    }
+    unknown = [name for name in unknown if name not in bound]
+    if not unknown:
+        return bound
+    told = ", ".join(name for name in values if name not in ("xs", CACHE))
+    more = (
+        ""
+        if names is None or cache is not None
+        else "; forward returns y alone, so there is no cache"
+    )
+    raise MinicnnError(
+        f"{function.__name__} asks for {', '.join(unknown)}; what it can have is {told}{more}"
+    )
+
+
+def _named(out, names, function):
+    """Return {name: array} of what a backward function returns."""
+    if isinstance(out, dict):
+        found = {
+            str(key).removeprefix("d") if key not in names else key: g for key, g in out.items()
+        }
+        out = [found.get(name) for name in names]
+    parts = list(out) if isinstance(out, (tuple, list)) else [out]
+    found = {n: np.asarray(g) for n, g in zip(names, parts, strict=False) if g is not None}
+    bad = [name for name, g in found.items() if g.dtype.kind not in "fiu"]
+    if bad or not found:
+        raise MinicnnError(
+            f"{function} returns no gradient; it should return that of {', '.join(names)}, arrays "
+            "of numbers in this order"
+        )
+    return found
+
+
+# points that suit
+
+
+def usable(own, exercise):
+    """Return the points that a function can be tried at, without what it does not take."""
+    every = list(exercise.points(np.random.default_rng(1)))
+    takes = own.takes(every[0].options)
+    points = []
+    for point in every:
+        left_out = [name for name in point.options if name not in takes]
+        if any(
+            name not in exercise.defaults or point.options[name] != exercise.defaults[name]
+            for name in left_out
+        ):
+            continue
+        inputs = {name: value for name, value in point.inputs.items() if name in takes}
+        points.append(point._replace(inputs=inputs))
+    if not points or not points[0].inputs:
+        raise MinicnnError(
+            f"forward takes {', '.join(takes) or 'nothing'}; it needs at least "
+            f"{', '.join(n for n in every[0].inputs)} of {', '.join(every[0].options) or 'x'}"
+        )
+    return points
+
+
+def points_of(own, shapes):
+    """Return two points of inputs that have such shapes."""
+    if len(shapes) != len(own.inputs):
+        raise MinicnnError(
+            f"forward takes {', '.join(own.inputs)}: give {len(own.inputs)} shapes, not "
+            f"{len(shapes)}"
+        )
+    rng = np.random.default_rng(1)
+    return [
+        Point(
+            f"drawn {n}",
+            {k: rng.standard_normal(s) for k, s in zip(own.inputs, shapes, strict=True)},
+            {},
+        )
+        for n in (1, 2)
+    ]

@@ -1,0 +1,27 @@
+"""The zoo: every operation as an exercise, with the wrong gradients that people write for it.
+
+A file is a family of operations. `EXERCISES` has them by the names of `gradcheck --op`.
+"""
+
+from minicnn.gradcheck.zoo import (
+    classification,
+    convolution,
+    losses,
+    normalisation,
+    pooling,
+    priors,
+    rectifiers,
+    wiring,
+)
+
+FAMILIES = (
+    convolution,
+    pooling,
+    rectifiers,
+    classification,
+    normalisation,
+    wiring,
+    losses,
+    priors,
+)
+EXERCISES = {name: one for family in FAMILIES for name, one in family.EXERCISES.items()}
