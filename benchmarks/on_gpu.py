@@ -6,12 +6,14 @@ Leaves FOLDER/tests.txt and FOLDER/gpu.json. Where there is no GPU it ends with 
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 TESTS = [
     "tests/kernels/test_kernels_gpu.py",
     "tests/ops/test_ops_gpu.py",
@@ -56,7 +58,12 @@ def _run(command, log, seconds):
     with open(log, "w") as file:
         try:
             result = subprocess.run(
-                command, cwd=ROOT, timeout=seconds, stdout=file, stderr=subprocess.STDOUT
+                command,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                timeout=seconds,
+                stdout=file,
+                stderr=subprocess.STDOUT,
             )
             failed = result.returncode != 0
         except subprocess.TimeoutExpired:

@@ -8,7 +8,8 @@ import math
 import os
 import re
 import sys
-from functools import partial
+from contextlib import suppress
+from functools import cache, partial
 
 import numpy as np
 
@@ -75,17 +76,15 @@ def check_finite(x, what):
 
 
 def resolve_device(name):
-    """Turn "auto" into "cuda" where CuPy finds a usable device, else "cpu"; check any other name.
+    """Turn "auto" into the best usable CUDA device, "cpu" if there is none; check any other name.
 
-    A CUDA device becomes the current one: that on which CuPy makes new arrays.
+    The best is the newest one, of equals that with most free memory. A CUDA device becomes the
+    current one: that on which CuPy makes new arrays.
     """
+    if name == "auto":
+        name = _best_device()
     if name == "cpu":
         return name
-    if name == "auto":
-        try:
-            return resolve_device("cuda")
-        except MinicnnError:
-            return "cpu"
     cupy, index = _cuda(name)
     cupy.cuda.Device(index).use()
     return name
@@ -119,28 +118,61 @@ def seeded_rng(seed):
     return np.random.default_rng(seed)
 
 
+def _best_device():
+    found = []
+    with suppress(MinicnnError):
+        cupy, count = _library("cuda")
+        for index in range(count):
+            with suppress(MinicnnError):  # this one cannot be used
+                _check(cupy, index)
+                about = _properties(cupy, index)
+                found.append((about["compute_capability"], about["free"], -index))
+    if not found:
+        return "cpu"
+    index = -max(found)[-1]
+    return f"cuda:{index}" if index else "cuda"
+
+
 def _cuda(device):
     """Return (cupy, index of the device), everything checked that can be before work begins."""
     kind, _, index = device.partition(":")
     if kind != "cuda" or not (index == "" or index.isdigit()):
         raise MinicnnError(f"no device {device!r}; use auto, cpu, cuda or cuda:0, cuda:1, ...")
+    cupy, count = _library(device)
+    index = int(index or 0)
+    if index >= count:
+        raise MinicnnError(f"no device {device!r}; this machine has {count} CUDA device(s)")
+    _check(cupy, index)
+    return cupy, index
+
+
+def _library(device):
+    """Return (cupy, number of devices)."""
     try:
         import cupy
     except ImportError as error:
         why = "" if isinstance(error, ModuleNotFoundError) else f", which does not load: {error}"
         raise MinicnnError(f"device {device!r} needs CuPy{why}; {TOOLKIT}, or {CPU}") from None
-    index, runtime = int(index or 0), cupy.cuda.runtime
+    return cupy, _count(cupy, device)
+
+
+@cache
+def _count(cupy, device):
+    """Return the number of devices, once the driver is known to suit."""
+    runtime = cupy.cuda.runtime
     _check_driver(runtime)
-    ask = partial(_ask, runtime, device)
-    count = ask(runtime.getDeviceCount)
-    if index >= count:
-        raise MinicnnError(f"no device {device!r}; this machine has {count} CUDA device(s)")
-    _check_age(runtime, device, ask(partial(_properties, cupy, index)))
+    return _ask(runtime, device, runtime.getDeviceCount)
+
+
+@cache  # arrays cross often; the answers do not change
+def _check(cupy, index):
+    """Refuse a device that cannot be used."""
+    runtime, device = cupy.cuda.runtime, f"cuda:{index}" if index else "cuda"
+    _check_age(runtime, device, _ask(runtime, device, partial(_properties, cupy, index)))
     try:
         cupy.cuda.nvrtc.getVersion()
     except Exception as error:  # of several kinds, from a loader inside CuPy
         raise MinicnnError(f"CuPy finds no CUDA libraries ({error}); {TOOLKIT}") from None
-    return cupy, index
 
 
 def _ask(runtime, device, question):

@@ -30,19 +30,20 @@ class Array(np.ndarray):
 
 
 class Device:
-    current = 0
+    current, compute_capability = 0, "90"
 
-    def __init__(self, index):
+    def __init__(self, index=0):
         self.index = index
 
     def use(self):
         Device.current = self.index
 
     def __enter__(self):
+        self.before, Device.current = Device.current, self.index
         return self
 
     def __exit__(self, *error):
-        pass
+        Device.current = self.before
 
 
 def fake_cupy(cards=(H200,), driver=13000, runtime=13020, raising=None, free=100 << 30):
@@ -173,6 +174,27 @@ def test_a_cupy_that_does_not_load_says_why(monkeypatch, machine):
         backend.resolve_device("cuda")
 
 
+def test_auto_takes_the_newest_device_that_can_be_used_and_has_most_room(machine):
+    a100 = {"name": b"A100", "major": 8, "minor": 0}
+    rooms = [9, 50, 7, 60]
+    cupy = machine(fake_cupy((KEPLER, a100, H200, H200)))
+    cupy.cuda.runtime.memGetInfo = lambda: (rooms[Device.current] << 30, 141 << 30)
+    assert backend.resolve_device("auto") == "cuda:3"
+    rooms[2] = 70
+    assert backend.resolve_device("auto") == "cuda:2"
+    with pytest.raises(MinicnnError, match="Tesla K40"):
+        backend.resolve_device("cuda:0")
+
+
+def test_a_device_is_checked_once_however_many_arrays_cross(machine):
+    cupy, asked = machine(fake_cupy()), []
+    look = cupy.cuda.runtime.getDeviceProperties
+    cupy.cuda.runtime.getDeviceProperties = lambda index: asked.append(index) or look(index)
+    for _ in range(3):
+        backend.to_device(np.zeros(3), "cuda")
+    assert asked == [0]
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", "cuda:2"])
 def test_there_is_no_such_device(machine, name):
@@ -188,11 +210,19 @@ def test_an_array_that_does_not_fit_gets_one_line(machine):
 
 
 def test_info_shows_devices_and_memory(machine, capsys):
-    machine(fake_cupy())
+    def not_here():
+        raise RuntimeError("not here")
+
+    cupy = machine(fake_cupy())
+    cupy.zeros = np.zeros
+    stream = {"begin_capture": lambda self: None, "end_capture": lambda self: not_here()}
+    stream |= {"__enter__": lambda self: self, "__exit__": lambda self, *error: None}
+    cupy.cuda.Stream = type("Stream", (), stream)
     assert main(["info"]) == 0
     shown = capsys.readouterr().out
     assert "arrays    numpy, cupy 14.2.0 (CUDA 13.2)\n" in shown
     assert "devices   cpu, cuda:0 (NVIDIA H200, 9.0, 100.0 of 141.0 GB free)\n" in shown
+    assert "graphs    no, steps are run one by one (RuntimeError: not here)\n" in shown
 
 
 @pytest.mark.parametrize(

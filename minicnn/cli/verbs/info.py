@@ -36,6 +36,7 @@ def run(args) -> int:
         cards = backend.devices()
         found["arrays"] = f"numpy, {_cupy()}"
         found["devices"] = ", ".join(["cpu", *map(_card, range(len(cards)), cards)])
+        found["graphs"] = _graphs()
     except MinicnnError as error:
         found["cuda"] = f"none: {error}"
     found["networks"] = ", ".join(locations.available()) or "none embedded, none fetched"
@@ -51,6 +52,17 @@ def _cupy():
 
     number = cupy.cuda.runtime.runtimeGetVersion()
     return f"cupy {cupy.__version__} (CUDA {number // 1000}.{number % 1000 // 10})"
+
+
+def _graphs():
+    """Return in words whether evaluations on a device become CUDA graphs; tries with a small one."""
+    import cupy
+
+    from minicnn.engine.gpu.cuda import captured
+
+    x = cupy.zeros(1)
+    graph, refusal = captured(cupy, lambda: x.fill(1))
+    return "yes" if graph else f"no, steps are run one by one ({refusal})"
 
 
 def _card(index, card):

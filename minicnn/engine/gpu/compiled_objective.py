@@ -57,7 +57,8 @@ class CompiledObjective:
 
     The weights of `net` must not change any more; `objective` has no `obstacle`; `shape` is (1, 3,
     H, W). The columns of a convolution take about `strip_bytes`. `terms` has the weighted value of
-    every term at the last picture, as `ImageFunction` has.
+    every term at the last picture, as `ImageFunction` has. `refusal` says why there is no graph
+    from the second call on, "" if there is.
     """
 
     def __init__(self, net, objective, shape, machine, strip_bytes=strips.LARGEST):
@@ -67,14 +68,14 @@ class CompiledObjective:
         self._run = run_of(machine, buffers, self._arrays.trunk)
         self._machine, self._parts = machine, _part_names(objective)
         self._graph, self._calls = None, 0
-        self.bytes, self.terms = buffers.bytes, {}
+        self.bytes, self.terms, self.refusal = buffers.bytes, {}, ""
 
     def __call__(self, x):
         """Return the value at x (1, 3, H, W), and the gradient, which the next call overwrites."""
         arrays = self._arrays
         arrays.trunk.x[...] = x
         if self._calls == 1:  # the first call has compiled everything
-            self._graph = self._machine.captured(self._step_by_step)
+            self._graph, self.refusal = self._machine.captured(self._step_by_step)
         self._calls += 1
         (self._graph or self._step_by_step)()
         totals = to_host(arrays.totals).tolist()  # this waits for the device

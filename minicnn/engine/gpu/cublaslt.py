@@ -18,12 +18,12 @@ from minicnn.errors import MinicnnError
 COMPUTE_32F, COMPUTE_32F_FAST_TF32 = 68, 77  # cublasComputeType_t
 R_32F, R_16F = 0, 2  # cudaDataType_t
 POINTER_MODE, TRANSA, TRANSB, EPILOGUE, BIAS_POINTER = 2, 3, 4, 7, 8  # MatmulDescAttributes_t
-POINTER_MODE_DEVICE = 1
+POINTER_MODE_HOST, POINTER_MODE_DEVICE = 0, 1
 EPILOGUE_DEFAULT, EPILOGUE_RELU_BIAS = 1, 2 | 4
 PREF_MAX_WORKSPACE_BYTES, PREF_MIN_ALIGNMENT = 1, (5, 6, 7, 8)  # the latter of A, B, C, D
 ALIGNMENT = 16  # bytes, that all three matrices begin at a multiple of, where they do
 WORKSPACE = 32 << 20  # bytes; what NVIDIA advises for Hopper, more than enough before it
-OK, NOT_SUPPORTED = 0, 15  # cublasStatus_t
+OK, INVALID_VALUE, NOT_SUPPORTED = 0, 7, 15  # cublasStatus_t
 POINTERS = ctypes.c_void_p
 
 
@@ -52,7 +52,7 @@ class Products:
         self._bias_relu = bias_relu
         self._float_compute = COMPUTE_32F_FAST_TF32 if tf32 else COMPUTE_32F
         self._workspace = buffers.new(WORKSPACE, np.uint8)
-        self._zero, self._one = buffers.filled([0.0]), buffers.filled([1.0])
+        self._factors = (buffers.filled([0.0]), buffers.filled([1.0]))  # 0 and 1, on the device
         self._handle = ctypes.c_void_p()
         self._call("Create", ctypes.byref(self._handle))
 
@@ -66,20 +66,27 @@ class Products:
         k = a.shape[0 if transpose[0] else 1]
         begins = address(a) | address(b) | address(out)  # a part of an array begins anywhere
         aligned = math.gcd(begins, ALIGNMENT)
-        key = (*out.shape, k, a.dtype.name, transpose, aligned, address(bias))
+        # a 0 that the library sees beforehand keeps it from reading `out`, which may hold NaN
+        host = alpha is None
+        given = (*out.shape, k, a.dtype.name, transpose, aligned, host)
+        key = (*given, address(bias))
         if key not in self._plans:
-            self._plans[key] = self._plan(*out.shape, k, a.dtype.name, transpose, aligned, bias)
+            self._plans[key] = self._plan(*given, bias)
         description, first, second, result, found, fused = self._plans[key]
+        if host:
+            factors = (ctypes.byref(ctypes.c_float(1)), ctypes.byref(ctypes.c_float(add)))
+        else:
+            factors = (POINTERS(address(alpha)), POINTERS(address(self._factors[add])))
         self._call(
             "Matmul",
             self._handle,
             description,
-            POINTERS(address(self._one if alpha is None else alpha)),
+            factors[0],
             POINTERS(address(b)),
             first,
             POINTERS(address(a)),
             second,
-            POINTERS(address(self._one if add else self._zero)),
+            factors[1],
             POINTERS(address(out)),
             result,
             POINTERS(address(out)),
@@ -92,13 +99,13 @@ class Products:
         if bias is not None and not fused:
             self._bias_relu(out, bias)
 
-    def _plan(self, m, n, k, dtype, transpose, aligned, bias):
+    def _plan(self, m, n, k, dtype, transpose, aligned, host, bias):
         """Return (description, layouts of b, a and out, algorithm, whether it adds the bias)."""
         compute = COMPUTE_32F if dtype == "float16" else self._float_compute
         description = ctypes.c_void_p()
         self._call("MatmulDescCreate", ctypes.byref(description), compute, R_32F)
         attributes = {
-            POINTER_MODE: ctypes.c_int32(POINTER_MODE_DEVICE),
+            POINTER_MODE: ctypes.c_int32(POINTER_MODE_HOST if host else POINTER_MODE_DEVICE),
             TRANSA: ctypes.c_int32(transpose[1]),
             TRANSB: ctypes.c_int32(transpose[0]),
             EPILOGUE: ctypes.c_uint32(EPILOGUE_DEFAULT if bias is None else EPILOGUE_RELU_BIAS),
@@ -112,9 +119,11 @@ class Products:
         first = self._layout(kind, *((n, k) if transpose[1] else (k, n)))
         second = self._layout(kind, *((k, m) if transpose[0] else (m, k)))
         layouts = (first, second, self._layout(R_32F, m, n))
-        found = self._algorithm(description, aligned, *layouts)
+        # some versions call an epilogue that they do not have an invalid value
+        none = (NOT_SUPPORTED,) if bias is None else (NOT_SUPPORTED, INVALID_VALUE)
+        found = self._algorithm(description, aligned, *layouts, none)
         if found is None and bias is not None:
-            return (*self._plan(m, n, k, dtype, transpose, aligned, None)[:-1], False)
+            return (*self._plan(m, n, k, dtype, transpose, aligned, host, None)[:-1], False)
         if found is None:
             raise MinicnnError("cuBLASLt has no algorithm for a product; use --engine explicit")
         return description, *layouts, found, bias is not None
@@ -126,8 +135,8 @@ class Products:
         self._call("MatrixLayoutCreate", ctypes.byref(layout), kind, *sizes)
         return layout
 
-    def _algorithm(self, description, aligned, first, second, result):
-        """Return what cuBLASLt thinks best, within our workspace; None if there is nothing."""
+    def _algorithm(self, description, aligned, first, second, result, none):
+        """Return what cuBLASLt thinks best, within our workspace; None if it says `none`."""
         preference = ctypes.c_void_p()
         self._call("MatmulPreferenceCreate", ctypes.byref(preference))
         wishes = {PREF_MAX_WORKSPACE_BYTES: ctypes.c_uint64(WORKSPACE)}
@@ -139,7 +148,7 @@ class Products:
         layouts = (first, second, result, result)
         outputs = (1, ctypes.byref(found), ctypes.byref(count))
         given = (self._handle, description, *layouts, preference, *outputs)
-        self._call("MatmulAlgoGetHeuristic", *given, allowed=(OK, NOT_SUPPORTED))
+        self._call("MatmulAlgoGetHeuristic", *given, allowed=(OK, *none))
         return found if count.value else None
 
     def _call(self, name, *arguments, allowed=(OK,)):

@@ -38,7 +38,7 @@ class Cuda:
         self.half = precision == "fp16"
         self.kernels = loader.module("float32", self.half)
         self.implicit = IMPLICIT if implicit is None else implicit
-        self._library, self._tf32 = cublaslt.load(), new and precision in ("auto", "tf32")
+        self._library, self._tf32 = cublaslt.load(), new and precision != "fp32"
         self.convolve = "convolve_by_tensor_cores" if self._tf32 or self.half else "convolve"
 
     def products(self, buffers):
@@ -54,27 +54,31 @@ class Cuda:
         return cublaslt.Products(self._library, buffers, **given)
 
     def captured(self, run):
-        """Return a function that does what run() does, as one CUDA graph; None if it cannot be had.
-
-        run() has been called before, so that everything in it is compiled. It must not allocate,
-        nor wait for the device.
-        """
-        # in order with the default stream, unlike a non-blocking one
-        stream = self.xp.cuda.Stream()
-        with stream:
-            stream.begin_capture()
-            try:
-                run()
-                graph = stream.end_capture()
-            except Exception:  # what cannot be captured is run step by step
-                with suppress(Exception):  # CuPy reports once more that the capture has failed
-                    stream.end_capture()
-                return None
-        return partial(graph.launch, stream)
+        """See the function `captured`."""
+        return captured(self.xp, run)
 
     def release(self):
         """Give memory that nothing uses back to the device."""
         self.xp.get_default_memory_pool().free_all_blocks()
+
+
+def captured(cupy, run):
+    """Return (a function that does what run() does, as one CUDA graph; "").
+
+    Where it cannot be had that is (None, why). run() has been called before, so that everything in
+    it is compiled. It must not allocate, nor wait for the device.
+    """
+    stream = cupy.cuda.Stream()  # in order with the default stream, unlike a non-blocking one
+    with stream:
+        stream.begin_capture()
+        try:
+            run()
+            graph = stream.end_capture()
+        except Exception as error:  # what cannot be captured is run step by step
+            with suppress(Exception):  # CuPy reports once more that the capture has failed
+                stream.end_capture()
+            return None, f"{type(error).__name__}: {error}"
+    return partial(graph.launch, stream), ""
 
 
 def count_bytes(build):

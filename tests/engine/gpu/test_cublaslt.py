@@ -36,7 +36,7 @@ def products_of(library, buffers=None, tf32=True, stream=0x57):
     return cublaslt.Products(library, buffers or Buffers(np), **given)
 
 
-@pytest.fixture(params=[1, 0], ids=["with-epilogues", "without"])
+@pytest.fixture(params=[1, 0, 2], ids=["with-epilogues", "without", "called-invalid"])
 def products(library, request):
     has = ctypes.c_int.in_dll(library, "has_epilogues")
     has.value = request.param

@@ -11,6 +11,7 @@ from test_train import settings
 from minicnn.backend import array_module, resolve_device, to_device, to_host
 from minicnn.data.picture_set import PictureSet
 from minicnn.engine.gpu import cuda
+from minicnn.engine.gpu.buffers import Buffers
 from minicnn.engine.gpu.compiled_objective import CompiledObjective, bytes_needed, compile_objective
 from minicnn.engine.gpu.cublaslt import WORKSPACE
 from minicnn.engine.gpu.cuda import Cuda
@@ -69,7 +70,25 @@ def test_capture_works(device, implicit, monkeypatch):
     monkeypatch.setattr(cuda, "IMPLICIT", implicit)
     fun, x = objective_on(device)
     fun(x)
-    assert Cuda("fp32").captured(fun._step_by_step), "CuPy has not captured the evaluation"
+    graph, refusal = Cuda("fp32").captured(fun._step_by_step)
+    assert graph, refusal
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto", "fp16"])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_products_do_not_read_what_their_output_holds(device, precision, scaled):
+    machine = Cuda(precision)
+    xp, dtype = machine.xp, cuda.column_dtype(machine.half)
+    multiply = machine.products(Buffers(xp))
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(shape).astype(dtype) for shape in ((24, 40), (40, 16)))
+    alpha = xp.full(1, 0.5, np.float32) if scaled else None
+    exact = a.astype("f8") @ b.astype("f8") * (0.5 if scaled else 1)
+    for bias in (None, xp.zeros(16, np.float32)):
+        out = xp.full((24, 16), np.nan, np.float32)
+        multiply(xp.asarray(a), xp.asarray(b), out, alpha=alpha, bias=bias)
+        expected = exact if bias is None else np.maximum(exact, 0)
+        np.testing.assert_allclose(to_host(out), expected, rtol=0, atol=2e-2)
 
 
 def test_the_same_picture_gives_the_same_bits(device):
@@ -151,7 +170,7 @@ def test_memory_that_is_short_is_answered_by_smaller_strips(device):
     form = Form(strip_bytes=strips.SMALLEST)
     needed = bytes_needed(net, explicit.objective, x.shape, form) + WORKSPACE
     before = pool.get_limit()
-    pool.set_limit(size=pool.used_bytes() + needed + (8 << 20))
+    pool.set_limit(size=pool.total_bytes() + needed + (8 << 20))  # blocks that are split stay
     try:
         fun = compile_objective(net, explicit.objective, x.shape, Cuda("fp32"))
         assert fun.bytes < bytes_needed(net, explicit.objective, x.shape, Form())

@@ -148,6 +148,7 @@ def test_capture_comes_after_the_first_evaluation():
     for _ in range(3):
         fun(x)
     assert machine.captures == 1
+    assert fun.refusal == "there are no graphs on a CPU"
 
 
 @needs_compiler
@@ -273,10 +274,12 @@ def test_capture_and_its_failure(fails):
         if fails:
             raise NotImplementedError("cuBLAS is called in a capture")
 
-    launch = machine.captured(run)
+    launch, refusal = machine.captured(run)
     assert stream.did == ["enter", "begin", "run", "end", "exit"]
     if fails:
         assert launch is None
+        assert refusal == "NotImplementedError: cuBLAS is called in a capture"
     else:
+        assert refusal == ""
         launch()
         assert stream.did[-1] == "launch"

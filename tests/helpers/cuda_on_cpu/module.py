@@ -18,7 +18,8 @@ HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no g++ to build the kernels with")
 THREADS, BLOCKS = 32, 5  # few, so that threads take several elements
-OPTIONS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-w")
+OPTIONS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-w")
+ROUNDED_TWICE, ROUNDED_ONCE = ("-ffp-contract=off",), ("-ffp-contract=fast", "-mfma")  # a b + c
 SANITIZER = ("-fsanitize=address", "-fsanitize-sections=cpu_shared", "-fno-omit-frame-pointer")
 
 
@@ -33,16 +34,26 @@ class CpuModule:
         Other kernels than ours.
     sanitize : bool
         Build with AddressSanitizer; the process must have its library preloaded.
+    fused : bool
+        Round a b + c once, as a GPU does.
     backward : bool
         Let the last thread and block run first: what depends on the order comes out differently.
     """
 
     def __init__(
-        self, dtype="float32", half_columns=False, *, source=None, sanitize=False, backward=False
+        self,
+        dtype="float32",
+        half_columns=False,
+        *,
+        source=None,
+        sanitize=False,
+        fused=False,
+        backward=False,
     ):
         text = loader.source() if source is None else source
         self._signatures = loader.signatures(text, dtype, half_columns)
-        options = (*OPTIONS, *loader.definitions(dtype, half_columns, THREADS))
+        options = (*OPTIONS, *(ROUNDED_ONCE if fused else ROUNDED_TWICE))
+        options += loader.definitions(dtype, half_columns, THREADS)
         self._library = ctypes.CDLL(str(build(text, options + SANITIZER * sanitize)))
         self._backward = backward
 
