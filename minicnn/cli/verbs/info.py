@@ -55,7 +55,7 @@ def _cupy():
 
 
 def _graphs():
-    """Return in words whether evaluations on a device become CUDA graphs; tries with a small one."""
+    """Return in words whether evaluations on a device become CUDA graphs, by trying one."""
     import cupy
 
     from minicnn.engine.gpu.cuda import captured
