@@ -56,7 +56,7 @@ def lbfgs(
     ftol, gtol : float
         SciPy's own stopping tests, on the scaled function (its first value is about 1); 0 is never.
     """
-    from scipy.optimize import Bounds, minimize
+    from minicnn.optimizers import setulb  # it loads scipy.optimize, which takes a while
 
     check_line_search(maxcor, first_step, maxls)
     if not (ftol >= 0 and gtol >= 0):
@@ -71,32 +71,44 @@ def lbfgs(
     def scaled(z):
         gradient = last.pop("gradient", None)  # SciPy begins at x0, which is already known
         if gradient is None:
-            last["x"] = crossing.picture(z * unit)
+            last["x"] = crossing.picture(z, unit)
             last["value"], raw = record.evaluate(last["x"])
-            gradient = crossing.vector(raw) * (factor * unit)
+            gradient = crossing.vector(raw, factor * unit)
         return last["value"] * factor, gradient
 
     def next_iteration(z):
         record.accept(last["x"], last["value"])  # a line search ends where it evaluated last
         stop_if_settled(record)
 
-    outcome = minimize(
-        scaled,
-        crossing.vector(x0) / unit,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds and Bounds(*(crossing.vector(side) / unit for side in bounds)),
-        callback=next_iteration,
-        options={
-            "maxcor": maxcor,
-            "maxls": maxls,
-            "ftol": ftol,
-            "gtol": gtol,
-            "maxiter": record.max_iterations + 1,  # the record stops first
-            "maxfun": 1 << 62,
-        },
-    )
-    raise _why(str(outcome.message), ftol, gtol)
+    z = crossing.vector(x0, 1 / unit)
+    bounds = bounds and [crossing.vector(side, 1 / unit) for side in bounds]
+    options = {"maxcor": maxcor, "maxls": maxls, "ftol": ftol, "gtol": gtol}
+    if not setulb.available():
+        raise _why(_by_minimize(scaled, z, bounds, next_iteration, options), ftol, gtol)
+    search = setulb.Setulb(z, bounds, **options)
+    z, evaluated = search.arrays["z"], None
+    while True:
+        search.advance()
+        if search.asks == setulb.VALUE:
+            if evaluated is None or (z != evaluated).any():  # it may ask twice at the same place
+                search.value, search.arrays["g"] = scaled(z)
+                evaluated = z.copy()
+        elif search.asks == setulb.ITERATION:
+            next_iteration(z)
+        else:
+            raise _why(search.asks, ftol, gtol)
+
+
+def _by_minimize(fun, z, bounds, next_iteration, options):
+    """Minimise by SciPy's public function; return the test that was met, "" if none."""
+    from scipy.optimize import Bounds, minimize
+
+    # the record stops first
+    options = {**options, "maxiter": 1 << 31, "maxfun": 1 << 62}
+    how = {"jac": True, "method": "L-BFGS-B", "bounds": bounds and Bounds(*bounds)}
+    outcome = minimize(fun, z, callback=next_iteration, options=options, **how)
+    tests = ("gradient", "reduction")
+    return next((test for test in tests if test in str(outcome.message).lower()), "")
 
 
 def _scales(value, gradient, first_step):
@@ -117,27 +129,30 @@ class _Crossing:
     def __init__(self, like):
         self.xp, self.buffer = array_module(like), host_buffer(like)
 
-    def picture(self, vector):
-        """Return a float64 vector of the host as a new picture."""
+    def picture(self, vector, scale):
+        """Return a float64 vector of the host times a number, as a new picture."""
+        shape, dtype = self.buffer.shape, self.buffer.dtype
+        out = np.empty(shape, dtype) if self.xp is np else self.buffer
         with np.errstate(over="ignore"):  # the record says it in words
-            if self.xp is np:
-                return vector.astype(self.buffer.dtype).reshape(self.buffer.shape)
-            self.buffer[...] = vector.reshape(self.buffer.shape)
-        x = self.xp.empty(self.buffer.shape, self.buffer.dtype)
-        x.set(self.buffer)  # both copies end before the call does
+            how = {"dtype": np.float64, "casting": "same_kind"}
+            np.multiply(vector.reshape(shape), scale, out=out, **how)
+        if self.xp is np:
+            return out
+        x = self.xp.empty(shape, dtype)
+        x.set(out)  # both copies end before the call does
         return x
 
-    def vector(self, x):
-        """Return a picture as a new float64 vector of the host."""
+    def vector(self, x, scale=1.0):
+        """Return a picture times a number as a new float64 vector of the host."""
         if self.xp is not np:
             x = x.get(out=self.buffer)
-        return x.astype(np.float64).ravel()
+        return np.multiply(x, scale, dtype=np.float64).ravel()
 
 
-def _why(message, ftol, gtol):
-    if "GRADIENT" in message.upper():
+def _why(end, ftol, gtol):
+    if end == "gradient":
         return Stop("converged", "the gradient is " + (f"below gtol = {gtol}" if gtol else "0"))
-    if "REDUCTION" in message.upper():
+    if end == "reduction":
         small = f"by less than ftol = {ftol}" if ftol else "in no digit"
         return Stop("stalled", f"stalled: the value changes {small} any more")
     return Stop("stalled", NOTHING_LOWER)

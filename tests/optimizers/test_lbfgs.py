@@ -9,7 +9,7 @@ from minimised import bowl, rosenbrock, small_style
 from pretended_cupy import COPIES, DeviceArray, plain, wrapped
 
 from minicnn.backend import array_module
-from minicnn.optimizers import Memory, minimize
+from minicnn.optimizers import Memory, minimize, setulb
 from minicnn.optimizers.line_search import C1, C2, cubic_minimum, strong_wolfe
 from minicnn.optimizers.vectors import HOST_STRIP, add_scaled, dot, step_to
 
@@ -240,3 +240,45 @@ def test_rosenbrock_in_few_evaluations():
     result = minimize("lbfgs-device", rosenbrock, x0, iterations=200)
     np.testing.assert_allclose(result.x, 1, atol=1e-6)
     assert result.evaluations < 150
+
+
+# SciPy's routine in our loop
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bounds", [None, (-1.0, 0.5), (-np.inf, 0.3), (-0.7, np.inf)])
+def test_reverse_communication_goes_where_scipys_own_loop_goes(monkeypatch, bounds, dtype):
+    fun, least = bowl(100, dtype, (60,))
+
+    def wavy(x):  # evaluated several times in some line searches, at the end twice at one place
+        value, gradient = fun(x)
+        waves = 9 * np.cos(3 * x.astype(float))
+        return value + 3 * float(np.sin(3 * x.astype(float)).sum()), gradient + waves.astype(dtype)
+
+    def run():
+        steps = []
+        start = (0 * least + np.linspace(-2, 2, 60)).astype(dtype)
+        result = minimize(
+            "lbfgs", wavy, start, iterations=200, bounds=bounds,
+            callback=lambda i, x, value, info: steps.append((x, value, info["evaluations"])),
+        )  # fmt: skip
+        return steps, result
+
+    assert setulb.available()
+    ours, ended = run()
+    monkeypatch.setattr(setulb, "available", lambda: False)
+    theirs, expected = run()
+    assert (ended.reason, ended.evaluations) == (expected.reason, expected.evaluations)
+    assert [step[1:] for step in ours] == [step[1:] for step in theirs]
+    for (x, *_), (y, *_) in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("said", [None, "setulb(m,x,l,u)"])
+def test_a_routine_with_other_arguments_is_left_alone(monkeypatch, said):
+    stranger = types.SimpleNamespace(__doc__=said) if said else None
+    monkeypatch.setattr(setulb, "_lbfgsb", types.SimpleNamespace(setulb=stranger))
+    assert not setulb.available()
+    fun, least = bowl(10, "float64")
+    result = minimize("lbfgs", fun, 0 * least, iterations=100)
+    np.testing.assert_allclose(result.x, least, rtol=1e-6)

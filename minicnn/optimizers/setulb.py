@@ -1,0 +1,88 @@
+"""SciPy's L-BFGS-B by reverse communication: it asks for values, and all that it knows is ours.
+
+`setulb`, which `scipy.optimize.minimize` calls in a loop as well, keeps its state in arrays of the
+caller: stored and given back, they lead to the same steps. The routine is private to SciPy. It has
+had two lists of arguments, until SciPy 1.14 and since 1.15; where it has another, `available` says
+so.
+"""
+
+import numpy as np
+from scipy.optimize import _lbfgsb
+
+SINCE_1_15 = "m,x,l,u,nbd,f,g,factr,pgtol,wa,iwa,task,lsave,isave,dsave,maxls,ln_task"
+UNTIL_1_14 = "m,x,l,u,nbd,f,g,factr,pgtol,wa,iwa,task,iprint,csave,lsave,isave,dsave,maxls,[n]"
+VALUE, ITERATION = "value", "iteration"  # what is asked for, or has just ended
+NUMBERS = {1: ITERATION, 3: VALUE, 401: "gradient", 402: "reduction"}  # since 1.15
+WORDS = {b"NEW_X": ITERATION, b"FG": VALUE, b"CONVERGENCE: NORM": "gradient",
+         b"CONVERGENCE: REL": "reduction"}  # until 1.14  # fmt: skip
+
+
+def _arguments():
+    """Return the list of arguments of SciPy's routine."""
+    found = getattr(getattr(_lbfgsb, "setulb", None), "__doc__", None) or ""
+    return found.partition("(")[2].partition(")")[0]
+
+
+def available() -> bool:
+    """Return whether this SciPy has a routine that is known here."""
+    return _arguments() in (SINCE_1_15, UNTIL_1_14)
+
+
+class Setulb:
+    """A minimisation under way, from z, a float64 vector.
+
+    Attributes
+    ----------
+    arrays : {name: array}
+        The state: "z", where a value is asked for or an iteration has ended, and "g", the gradient
+        there, among others.
+    """
+
+    def __init__(self, z, bounds, *, maxcor, maxls, ftol, gtol):
+        m, n, self.old = maxcor, z.size, _arguments() == UNTIL_1_14
+        self.settings, self.maxls = (ftol / np.finfo(float).eps, gtol), maxls
+        self.limits, self.maxcor = _limits(bounds, n), maxcor
+        self.value = 0.0
+        self.arrays = {
+            "z": np.array(z),
+            "g": np.zeros(n),
+            "wa": np.zeros(2 * m * n + 5 * n + 11 * m * m + 8 * m),
+            "iwa": np.zeros(3 * n, np.int32),
+            "lsave": np.zeros(4, np.int32),
+            "isave": np.zeros(44, np.int32),
+            "dsave": np.zeros(29),
+            "task": np.zeros(2, np.int32),
+            "within": np.zeros(2, np.int32),
+        }
+        if self.old:
+            self.arrays |= {name: np.zeros(1, "S60") for name in ("task", "within")}
+            self.arrays["task"][:] = b"START"
+
+    def advance(self):
+        """Go on to the next question or end."""
+        a = self.arrays
+        work = a["wa"], a["iwa"], a["task"]
+        if self.old:
+            rest = (-1, a["within"], a["lsave"], a["isave"], a["dsave"], self.maxls)
+        else:
+            rest = (a["lsave"], a["isave"], a["dsave"], self.maxls, a["within"])
+        where = (self.maxcor, a["z"], *self.limits, self.value, a["g"])
+        _lbfgsb.setulb(*where, *self.settings, *work, *rest)
+
+    @property
+    def asks(self) -> str:
+        """`VALUE`, `ITERATION`, "gradient" or "reduction" for tests that are met, else ""."""
+        task = self.arrays["task"]
+        if self.old:
+            return next((what for word, what in WORDS.items() if task[0].startswith(word)), "")
+        return NUMBERS.get(int(task[0]), NUMBERS.get(int(task[1]), ""))
+
+
+def _limits(bounds, n):
+    """Return the lower and upper bounds, 0 where there is none, and which there are."""
+    if bounds is None:
+        return np.zeros(n), np.zeros(n), np.zeros(n, np.int32)
+    kinds = np.array([[0, 3], [1, 2]], np.int32)  # none, upper; lower, both
+    known = [np.isfinite(side) for side in bounds]
+    low, high = (np.where(there, side, 0.0) for there, side in zip(known, bounds, strict=True))
+    return low, high, kinds[known[0].astype(int), known[1].astype(int)]
