@@ -25,10 +25,10 @@ from minicnn.backend import all_finite, array_module
 from minicnn.errors import MinicnnError
 from minicnn.optimizers.first_order import adagrad, adam, gradient_descent, momentum
 from minicnn.optimizers.lbfgs import Memory, lbfgs_device
-from minicnn.optimizers.record import Record, Result, Stop
+from minicnn.optimizers.record import Record, Result, State, Stop
 from minicnn.optimizers.scipy_lbfgs import lbfgs
 
-__all__ = ["METHODS", "WITHOUT_RATE", "Memory", "Result", "minimize"]
+__all__ = ["METHODS", "WITHOUT_RATE", "Memory", "Result", "State", "minimize"]
 
 METHODS = {
     "lbfgs": lbfgs,
@@ -51,6 +51,8 @@ def minimize(
     callback: Callable | None = None,
     bounds: tuple | None = None,
     keep: str = "best",
+    state: State | None = None,
+    on_state: Callable | None = None,
     **options,
 ) -> Result:
     """Minimise fun from x0 until the budget is used up or nothing lower is found.
@@ -78,6 +80,11 @@ def minimize(
     keep : {"best", "last"}
         Which picture to return: the lowest value evaluated, or the last one accepted (for a
         function that changes between calls, where values cannot be compared).
+    state : State, optional
+        Of a run with the same arguments: this one goes on there, and ends with the same bits.
+    on_state : callable, on_state(state), optional
+        Called with a `State` after each iteration but the last. Generators of random numbers that
+        fun draws from belong to it, if fun has them as the list `rngs`.
     **options
         Of the optimizer: lbfgs: maxcor, first_step, maxls, ftol, gtol; lbfgs-device: maxcor,
         first_step, maxls, memory; adam: learning_rate, beta1, beta2, epsilon; momentum:
@@ -122,7 +129,9 @@ def minimize(
     if not all_finite(x0):
         raise MinicnnError("x0 has elements that are NaN or infinite; start from finite numbers")
     x0, bounds = _into_bounds(x0.copy(), bounds)
-    record = Record(fun, x0, iterations, max_evaluations, callback, keep)
+    record = Record(fun, x0, iterations, max_evaluations, callback, keep, on_state)
+    if state is not None:
+        record.resume(state)
     if name == "lbfgs":
         import scipy.optimize  # noqa: F401 - brings a BLAS of its own, to be held as well
     try:

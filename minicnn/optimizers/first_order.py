@@ -16,12 +16,13 @@ bounds, x is clipped after each step.
 """
 
 import math
+from itertools import count
 
 import numpy as np
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
-from minicnn.optimizers.record import FLAT_START, Record, Stop
+from minicnn.optimizers.record import FLAT_START, Record, Stop, fill
 
 STALL = 20  # iterations in a row without any change of the value
 SETTLED = 10  # iterations whose values say what is large for this function
@@ -31,7 +32,7 @@ DIVERGED = 1e3  # times the largest of these, or the first value where no step h
 def gradient_descent(record: Record, x0, bounds, *, learning_rate=None):
     """Minimise by gradient descent; called by `minimize`."""
     rate = _schedule("gradient-descent", learning_rate)
-    _descend(record, x0, bounds, lambda g, t: -rate(t) * g)
+    _descend(record, x0, bounds, lambda g, t: -rate(t) * g, {})
 
 
 def momentum(
@@ -45,18 +46,15 @@ def momentum(
     rate = _schedule("momentum", learning_rate)
     _check_fraction("momentum", momentum)
     velocity = array_module(x0).zeros_like(x0)
-    previous = None
 
     def step(g, t):
-        nonlocal previous
         eta = rate(t)
-        if restart and eta != previous:
+        if restart and t > 1 and eta != rate(t - 1):
             velocity[...] = 0
-        previous = eta
         velocity[...] = momentum * velocity - eta * g
         return velocity
 
-    _descend(record, x0, bounds, step)
+    _descend(record, x0, bounds, step, {"velocity": velocity})
 
 
 def adam(
@@ -86,7 +84,7 @@ def adam(
         spread = xp.sqrt(square / (1 - beta2**t)) + epsilon
         return -rate(t) / (1 - beta1**t) * mean / spread
 
-    _descend(record, x0, bounds, step)
+    _descend(record, x0, bounds, step, {"mean": mean, "square": square})
 
 
 def adagrad(record: Record, x0, bounds, *, learning_rate=None, memory: float = 0.9, project=None):
@@ -107,19 +105,28 @@ def adagrad(record: Record, x0, bounds, *, learning_rate=None, memory: float = 0
         velocity[...] = memory * velocity - g / (1 / rate(t) + xp.sqrt(squares))
         return velocity
 
-    _descend(record, x0, bounds, step, project)
+    _descend(record, x0, bounds, step, {"squares": squares, "velocity": velocity}, project)
 
 
-def _descend(record, x, bounds, step, project=None):
-    """Take steps until the record, a stall or divergence ends the run."""
+def _descend(record, x, bounds, step, arrays, project=None):
+    """Take steps until the record, a stall or divergence ends the run.
+
+    `arrays` are those of which `step` makes use.
+    """
     xp = array_module(x)
-    value, gradient = record.evaluate(x)
-    record.accept(x, value)
-    if not gradient.any():
-        raise Stop("converged", FLAT_START)
-    first, lowest, large, unchanged, t = value, math.inf, abs(value), 0, 0
-    while True:
-        t += 1
+    with record.restoring() as state:
+        if state:
+            x, gradient = record.accepted, xp.asarray(state.arrays["gradient"]).reshape(x.shape)
+            fill(arrays, state.arrays)
+            lowest, large, unchanged = map(float, state.numbers["course"])
+    if not state:
+        value, gradient = record.evaluate(x)
+        record.accept(x, value)
+        if not gradient.any():
+            raise Stop("converged", FLAT_START)
+        lowest, large, unchanged = math.inf, abs(value), 0
+    first, value = record.trace[0]["value"], record.trace[-1]["value"]
+    for t in count(record.iterations + 1):
         with np.errstate(over="ignore", invalid="ignore"):  # the record says it in words
             x = xp.add(x, step(gradient, t), dtype=x.dtype)
         if bounds is not None:
@@ -150,6 +157,7 @@ def _descend(record, x, bounds, step, project=None):
         unchanged = unchanged + 1 if value == before else 0
         if unchanged == STALL:
             raise Stop("stalled", f"stalled: the value has not changed for {STALL} iterations")
+        record.pause({**arrays, "gradient": gradient}, course=[lowest, large, unchanged])
 
 
 def _schedule(name, rate):

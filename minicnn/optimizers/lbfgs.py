@@ -31,11 +31,13 @@ from minicnn.optimizers.record import (
     Record,
     Stop,
     check_line_search,
+    fill,
     first_length,
     stop_if_settled,
 )
 from minicnn.optimizers.vectors import add_scaled, dot, step_to
 
+SY = ((0, "s"), (1, "y"))  # their places in a pair
 CURVATURE = 1e-8  # cosine of the angle between s and y, below which a pair is not remembered
 
 
@@ -66,6 +68,18 @@ class Memory:
                 self._spare = self.pairs.pop(0)[:2]
         else:
             self._spare = (s, y)
+
+    def arrays(self) -> dict:
+        """Return what is remembered as {name: array}."""
+        return {f"{kind}{i}": pair[j] for i, pair in enumerate(self.pairs) for j, kind in SY}
+
+    def restore(self, arrays, like, sums, length) -> None:
+        """Remember such arrays, with [s·y, y·y] of each pair."""
+        self.pairs, self.length = [], length if length is None else float(length)
+        for i, (sy, yy) in enumerate(sums):
+            own = {f"{kind}{i}": array_module(like).empty_like(like) for _, kind in SY}
+            fill(own, arrays)
+            self.pairs.append((*own.values(), float(sy), float(yy)))
 
     def multiply(self, q) -> None:
         """Q <- H q, in place."""
@@ -107,8 +121,17 @@ def lbfgs_device(
     check_line_search(maxcor, first_step, maxls)
     memory = Memory() if memory is None else memory
     box = _Box(bounds, array_module(x0))
-    place = _Place(record, x0.reshape(-1), x0.shape)
-    record.accept(x0, place.value)
+    with record.restoring() as state:
+        if state:
+            place = _Place(
+                record.accepted, record.trace[-1]["value"], array_module(x0).empty_like(x0)
+            )
+            fill({"gradient": place.gradient}, state.arrays)
+            sums, length = state.numbers["sums"], state.numbers["length"]
+            memory.restore(state.arrays, place.x, sums, length)
+    if not state:
+        place = _evaluated(record, x0)
+        record.accept(x0, place.value)
     while True:
         direction = -place.gradient
         box.hold(direction, place.x, place.gradient)
@@ -139,15 +162,23 @@ def lbfgs_device(
         stop_if_settled(record)
         if settled:
             raise Stop("stalled", "stalled: the value changes in no digit any more")
+        sums = [pair[2:] for pair in memory.pairs]
+        arrays = {**memory.arrays(), "gradient": place.gradient}
+        record.pause(arrays, sums=sums, length=memory.length)
 
 
 class _Place:
-    """A picture, its value and a copy of its gradient, as flat vectors."""
+    """A picture, its value and its gradient, as flat vectors."""
 
-    def __init__(self, record, x, shape):
-        self.x, self.picture = x, x.reshape(shape)
-        self.value, gradient = record.evaluate(self.picture)
-        self.gradient = gradient.astype(x.dtype, order="C", copy=True).reshape(-1)
+    def __init__(self, picture, value, gradient):
+        self.picture, self.x = picture, picture.reshape(-1)
+        self.value, self.gradient = value, gradient.reshape(-1)
+
+
+def _evaluated(record, picture):
+    """Return the place of a picture, with a copy of the gradient."""
+    value, gradient = record.evaluate(picture)
+    return _Place(picture, value, gradient.astype(picture.dtype, order="C", copy=True))
 
 
 class _Box:
@@ -183,7 +214,7 @@ def _search(record, place, box, direction, slope, trial, maxls):
     def phi(t):
         last.clear()  # two places at a time are enough
         x = box.clip(step_to(place.x, t, direction))
-        last[t] = _Place(record, x, place.picture.shape)
+        last[t] = _evaluated(record, x.reshape(place.picture.shape))
         return last[t].value, box.slope(last[t].gradient, direction, x)
 
     step, _ = strong_wolfe(phi, place.value, slope, trial, maxls)

@@ -5,6 +5,7 @@ at the end of each iteration. Both raise `Stop` when the run is over; no optimiz
 """
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ NOTHING_LOWER = (
 FLAT_START = "the gradient is 0 at the start: nothing to improve"
 LAST = 20  # iterations in which the value of an L-BFGS that has not settled falls by more than
 SETTLED = 1e-5  # of itself
+COUNTED = ("iterations", "evaluations", "terms", "trace")  # what a `Record` counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,21 @@ class Result:
         return self.status == "interrupted"
 
 
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where a run stands at the end of an iteration: all that it takes to go on.
+
+    Attributes
+    ----------
+    arrays : dict, name -> array
+        They belong to the run, which changes them when it goes on.
+    numbers : dict, name -> numbers, lists and dicts as JSON has them; likewise
+    """
+
+    arrays: dict
+    numbers: dict
+
+
 class Stop(Exception):
     """The run is over."""
 
@@ -69,11 +86,14 @@ class Record:
     """Evaluate a function within a budget and remember what came of it.
 
     Neither x nor a gradient is copied: optimizers make a new x for every evaluation and use up
-    the gradient before the next one.
+    the gradient before the next one. `resumed` is the `State` to go on from, or None.
     """
 
-    def __init__(self, fun, x0, iterations, max_evaluations=None, callback=None, keep="best"):
-        self.fun, self.callback, self.keep = fun, callback, keep
+    def __init__(
+        self, fun, x0, iterations, max_evaluations=None, callback=None, keep="best", on_state=None
+    ):
+        self.fun, self.callback, self.keep, self.on_state = fun, callback, keep, on_state
+        self.resumed = None
         self.max_iterations, self.max_evaluations = iterations, max_evaluations
         self.iterations = self.evaluations = 0
         self.kept = (math.nan, x0, {})  # value, x, terms; replaced in one step, safe to interrupt
@@ -139,6 +159,44 @@ class Record:
         if self.iterations >= self.max_iterations:
             raise Stop("budget", f"all {self.iterations} iterations are done")
 
+    def pause(self, arrays, **numbers) -> None:
+        """Tell where the run stands, after an iteration; all of it is the optimizer's own state."""
+        if self.on_state is None:
+            return
+        counted = {name: getattr(self, name) for name in COUNTED}
+        draws = [rng.bit_generator.state for rng in getattr(self.fun, "rngs", ())]
+        value, best, terms = self.kept
+        more = {"best": [value, terms], "draws": draws}
+        arrays = {**arrays, "x": self.accepted, "best": best}
+        self.on_state(State(arrays, {**counted, **more, **numbers}))
+
+    def resume(self, state: State) -> None:
+        """Go back to where a run stood; its optimizer does the rest, from `resumed`."""
+        self.resumed = state
+        with self.restoring():
+            found = state.numbers
+            for name in COUNTED:
+                setattr(self, name, type(getattr(self, name))(found[name]))
+            for entry in self.trace:
+                entry["value"] + entry["step"] + entry["iteration"] + entry["evaluations"]
+                dict(entry["terms"])
+            if len(self.trace) != self.iterations + 1:
+                raise ValueError
+            self.accepted, best = self.kept[1].copy(), self.kept[1].copy()
+            fill({"x": self.accepted, "best": best}, state.arrays)
+            value, terms = found["best"]
+            self.kept = (float(value), best, dict(terms))
+            for rng, draws in zip(getattr(self.fun, "rngs", ()), found["draws"], strict=True):
+                rng.bit_generator.state = draws
+
+    @contextmanager
+    def restoring(self):
+        """Context in which what does not fit a state is one line; gives the `State`, or None."""
+        try:
+            yield self.resumed
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+            raise MinicnnError("the state is damaged, or not that of such a search") from None
+
     def result(self, status: str, reason: str) -> Result:
         """Return the result as it stands."""
         value, x, terms = self.kept
@@ -148,6 +206,14 @@ class Record:
 
     def _this(self):
         return f"evaluation {self.evaluations}, after {self.iterations} iterations"
+
+
+def fill(own, stored) -> None:
+    """Fill the arrays of a dict with those of another; raise ValueError if they differ in kind."""
+    for name, array in own.items():
+        if (array.shape, array.dtype) != (stored[name].shape, stored[name].dtype):
+            raise ValueError
+        array[...] = array_module(array).asarray(stored[name])
 
 
 def check_line_search(maxcor, first_step, maxls) -> None:

@@ -27,6 +27,7 @@ from minicnn.optimizers.record import (
     Record,
     Stop,
     check_line_search,
+    fill,
     first_length,
     stop_if_settled,
 )
@@ -62,11 +63,16 @@ def lbfgs(
     if not (ftol >= 0 and gtol >= 0):
         raise MinicnnError(f"ftol = {ftol}, gtol = {gtol}; use 0 or a positive number")
     crossing = _Crossing(x0)
-    value0, gradient0 = record.evaluate(x0)
-    record.accept(x0, value0)
-    gradient0 = crossing.vector(gradient0)
-    unit, factor = _scales(value0, gradient0, first_step)
-    last = {"x": x0, "value": value0, "gradient": gradient0 * (factor * unit)}
+    with record.restoring() as state:
+        if state:
+            unit, factor = map(float, state.numbers["scales"])
+            last = {"x": record.accepted, "value": record.trace[-1]["value"]}
+    if not state:
+        value, gradient = record.evaluate(x0)
+        record.accept(x0, value)
+        gradient = crossing.vector(gradient)
+        unit, factor = _scales(value, gradient, first_step)
+        last = {"x": x0, "value": value, "gradient": gradient * (factor * unit)}
 
     def scaled(z):
         gradient = last.pop("gradient", None)  # SciPy begins at x0, which is already known
@@ -84,9 +90,15 @@ def lbfgs(
     bounds = bounds and [crossing.vector(side, 1 / unit) for side in bounds]
     options = {"maxcor": maxcor, "maxls": maxls, "ftol": ftol, "gtol": gtol}
     if not setulb.available():
+        if state:
+            raise MinicnnError("with this SciPy no search by lbfgs goes on; use lbfgs-device")
         raise _why(_by_minimize(scaled, z, bounds, next_iteration, options), ftol, gtol)
     search = setulb.Setulb(z, bounds, **options)
     z, evaluated = search.arrays["z"], None
+    with record.restoring():
+        if state:
+            fill(search.arrays, state.arrays)
+            search.value, evaluated = last["value"] * factor, z.copy()
     while True:
         search.advance()
         if search.asks == setulb.VALUE:
@@ -95,6 +107,7 @@ def lbfgs(
                 evaluated = z.copy()
         elif search.asks == setulb.ITERATION:
             next_iteration(z)
+            record.pause(search.arrays, scales=[unit, factor])
         else:
             raise _why(search.asks, ftol, gtol)
 
