@@ -18,6 +18,7 @@ VERBS = {
     "occlusion": ("methods.classes.verbs:OCCLUSION", "cover a picture, and map what is lost"),
     "classify": ("methods.classes.classify_verb", "say what is in pictures"),
     "features": ("methods.features.verb", "show what excites the units of a network in a data set"),
+    "data": ("cli.verbs.data", "draw labelled pictures to train on"),
     "train": ("methods.training.verb", "train a classifier on labelled pictures"),
     "distill": ("methods.distillation.verb", "teach a small network to see as VGG-19 does"),
     "curves": ("methods.training.curves_verb", "draw loss and accuracy of training runs"),

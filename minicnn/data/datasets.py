@@ -8,7 +8,7 @@ HDF5 file       one group a split (train, val), each with
                     offset  (N + 1,) int64  picture i is bytes[offset[i] : offset[i + 1]]
                     label   (N,) int        its class, 0 .. classes - 1
                 root attribute class_names  (classes,) strings
-                `tools/pack_pictures.py` writes it.
+                `tools/pack_pictures.py` writes it, out of Tiny ImageNet, CIFAR and MNIST too.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from minicnn.data import packed
+from minicnn.data.foreign import refuse_foreign
 from minicnn.data.walk import left_out, pictures_below
 from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import centre
@@ -115,6 +116,8 @@ def open_dataset(path, split):
         If there is nothing there, the layout is another one, or the split is missing or empty.
     """
     path = Path(path)
+    if path.is_dir() or path.is_file():
+        refuse_foreign(path)
     if path.is_dir():
         data = _open_folder(path, split)
     elif path.is_file():
