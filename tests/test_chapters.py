@@ -19,6 +19,7 @@ NEEDS = {
     "classes": {"deconvnet"},
     "attribution": {"classes", "deconvnet"},
     "distillation": {"training"},
+    "explore": {"deconvnet", "features", "classes", "attribution", "style", "texture"},
 }
 
 
@@ -37,8 +38,8 @@ def test_the_tables_are_those_of_the_settings(method, tables):
     assert tables.filled(text) == text, "python tools/option_tables.py writes them anew"
 
 
-def test_there_are_eleven_methods_with_a_verb_each():
-    assert len(METHODS) == 11
+def test_there_are_twelve_methods_with_a_verb_each():
+    assert len(METHODS) == 12
     folders = {place.split(".")[1] for place, _ in VERBS.values() if place.startswith("methods.")}
     assert folders == set(METHODS)
 

@@ -26,6 +26,7 @@ NOT_HERE = {
     "tiny_imagenet.h5": "hours, and a data set that is not ours",
     "run/": "the result of hours of training",
     "weights fetch": "a download",
+    "minicnn explore": "serves until it is stopped",
     "town.jpg": "pictures of the reader's own",
     "vgg19.h5": "weights of the reader's own",
     "tcp://": "a cluster",

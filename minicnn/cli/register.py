@@ -16,6 +16,7 @@ VERBS = {
     "attribute": ("methods.attribution.verb:ATTRIBUTE", "share a score out among the pixels"),
     "fool": ("methods.attribution.verb:FOOL", "change a picture least, so that its class turns"),
     "occlusion": ("methods.classes.verbs:OCCLUSION", "cover a picture, and map what is lost"),
+    "explore": ("methods.explore.verb", "look through a network in a browser, unit by unit"),
     "classify": ("methods.classes.classify_verb", "say what is in pictures"),
     "features": ("methods.features.verb", "show what excites the units of a network in a data set"),
     "data": ("cli.verbs.data", "draw labelled pictures to train on"),

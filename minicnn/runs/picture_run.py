@@ -235,7 +235,8 @@ def _pixels(job, picture, x):
     return to_uint16(job.colours(x)) if getattr(job.settings, "bits", 8) == 16 else picture
 
 
-def _save(job, outputs, outcome, weights):
+def metadata_of(job, outcome, weights) -> dict:
+    """Return what the picture of an `Outcome` carries; `weights` is the network's SHA-256."""
     result = outcome.result
     ended = {
         "losses": outcome.losses,
@@ -243,7 +244,11 @@ def _save(job, outputs, outcome, weights):
         "course": course(result.trace),
         **outcome.findings,
     }
-    metadata = provenance.metadata(job, weights, ended)
+    return provenance.metadata(job, weights, ended)
+
+
+def _save(job, outputs, outcome, weights):
+    result, metadata = outcome.result, metadata_of(job, outcome, weights)
     pixels = _pixels(job, outcome.picture, result.x)
     save_image(outputs.output, pixels, metadata=metadata, force=outputs.force)
     if outputs.sheet:

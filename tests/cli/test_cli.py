@@ -476,8 +476,8 @@ def test_help_ends_with_an_example_of_the_verb(names, capfd):
     assert any(line.split()[1 : 1 + len(names)] == list(names) for line in example(VERBS[names]))
 
 
-# the history of an embedded network; a file from the network
-NOT_HERE = {("curves",), ("distill",), ("weights", "fetch")}
+# the history of an embedded network; a file from the network; a server until it is stopped
+NOT_HERE = {("curves",), ("distill",), ("explore",), ("weights", "fetch")}
 
 
 @pytest.mark.parametrize("names", [n for n in VERBS if n not in NOT_HERE], ids=" ".join)

@@ -53,7 +53,7 @@ class DeconvJob(LookJob):
                 at = positions[i].tolist()
                 box = self.net.receptive_fields()[s.layer].box(*at)
             delta = as_pixels(dx[i : i + 1], self.net)
-            _clear_outside(delta, box)
+            clear_outside(delta, box)
             activation = float(values[i])
             yield delta, {"unit": unit, "position": at, "activation": activation, "box": box}
 
@@ -129,8 +129,8 @@ def pool_shares(acts, switches):
     return found
 
 
-def _clear_outside(delta, box):
-    """Set what the unit cannot see to exactly 0: the fast convolution leaves rounding there."""
+def clear_outside(delta, box):
+    """Set what a unit cannot see to exactly 0: the fast convolution leaves rounding there."""
     if box:
         top, left, bottom, right = box
         delta[: max(0, top)] = delta[max(0, bottom) :] = 0

@@ -112,7 +112,7 @@ class _Drawing:
         for unit in alive:
             blocks[unit], scale = block(tiles[unit], self.features.settings.top, shared=shared)
             scales[unit] = scale[0] if shared else scale
-            self.keep(_unit_file(layer, unit), blocks[unit])
+            self.keep(unit_file(layer, unit), blocks[unit])
         sizes = {
             "tile": list(tiles[unit][0].patch.shape[1::-1]),
             "block": list(blocks[unit].shape[1::-1]),
@@ -125,7 +125,7 @@ class _Drawing:
     def sizes_of(self, layer, units):
         """Return what `draw` returned if the same sheet is there already, else None."""
         path, wanted = self.file(layer, units), self._metadata(layer, units)
-        files = [path, *(self.folder / _unit_file(layer, unit) for unit in wanted["units"])]
+        files = [path, *(self.folder / unit_file(layer, unit) for unit in wanted["units"])]
         if not all(file.exists() for file in files):
             return None
         try:
@@ -182,7 +182,8 @@ def _folder_name(layer):
     return re.sub(r"[^\w.-]", "-", layer)
 
 
-def _unit_file(layer, unit):
+def unit_file(layer, unit):
+    """Return where the drawing of a unit lies below the folder."""
     return f"report/{_folder_name(layer)}/{unit}.jpg"
 
 
