@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Sequence
 
 from minicnn.cli.register import VERBS, verb_of
-from minicnn.errors import MinicnnError
 from minicnn.storage.interrupts import INTERRUPTED, signals
 from minicnn.terminal.parser import Parser, add_verb
 from minicnn.terminal.report import Report, say, streams
@@ -55,18 +54,12 @@ def _run(argv):
         return end.code, getattr(end, "message", None)
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was saved", INTERRUPTED)
-    except MinicnnError as error:
-        return _fail(str(error))
-    except MemoryError as error:
-        from minicnn.runs.estimate import option
+    except Exception as error:
+        from minicnn.runs.failures import in_words
 
-        return _fail(f"{option.lack(str(error))}; use a smaller size")
-    except RuntimeError as error:
-        if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends"):
+        if (message := in_words(error)) is None:
             raise
-        return _fail(f"the GPU gave up: {error}; try again, or use --device cpu")
-    except OSError as error:
-        return _fail(f"{error.strerror or error}: {error.filename or 'input or output'}")
+        return _fail(message)
 
 
 def command_parser(argv: Sequence[str] = ()) -> Parser:

@@ -26,6 +26,7 @@ VERBS = {
     "evolution": ("methods.evolution.verb", "show how features come about during training"),
     "compare": ("methods.comparison.verb", "compare two networks: filters, dead units, aliasing"),
     "demo": ("methods.style.demo", "paint two pictures that come with minicnn"),
+    "batch": ("cli.verbs.batch", "make many pictures by one command"),
     "rerun": ("cli.verbs.rerun", "make a picture again from the settings in it"),
     "models": ("cli.verbs.models", "list the networks, or the layers of one"),
     "weights": ("cli.verbs.weights", "look into weight files, convert, fetch and change them"),

@@ -7,6 +7,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from minicnn.backend import array_module
+from minicnn.engine import kept
 from minicnn.engine.cpu.evaluator import FastEvaluator, Replay
 from minicnn.engine.cpu.threads import one_blas_thread, thread_count
 from minicnn.engine.gpu.compiled_objective import compile_objective, obstacle
@@ -48,6 +49,8 @@ class Evaluation:
     precision: str = "auto"
 
 
+BANKS = 6  # times the bytes of the weights: these, and the filters that an engine makes of them
+
 # name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
 ENGINES = {
     "explicit": lambda net, threads: net,
@@ -62,6 +65,20 @@ def evaluator_of(net, how=None, torus=False):
     On a `torus` the picture goes on at its opposite edge, see `network.torus`.
     """
     how = how or Evaluation()
+
+    def key():
+        return "evaluator", kept.network_key(net), how, thread_count(how.threads), torus
+
+    # with the network, whose arrays the key stands for
+    return kept.once(key, lambda: (net, _evaluator_of(net, how, torus)), _network_bytes)[1]
+
+
+def _network_bytes(made):
+    """Return about how many bytes (network, evaluator) keep."""
+    return BANKS * kept.arrays_bytes(made[0].params)
+
+
+def _evaluator_of(net, how, torus):
     if how.tile is not None:
         inner = evaluator_of(net, replace(how, tile=None))
         return TiledEvaluator(net, inner, how.tile, torus=torus)
@@ -73,6 +90,15 @@ def evaluator_of(net, how=None, torus=False):
     if name != "explicit" and not on_cpu:
         return DeviceEvaluator(net, partial(Cuda, how.precision))
     return ENGINES[name](net, how.threads)
+
+
+def activations(evaluator, x, layers):
+    """Return {layer: activation (1, C, H, W)} of a picture x, to be read alone."""
+    return kept.once(
+        lambda: ("activations", evaluator, kept.digest(x), tuple(layers)),
+        lambda: evaluator.forward(x, layers, keep=False),
+        kept.arrays_bytes,
+    )
 
 
 def device_function(objective, net, x, how):
@@ -132,6 +158,15 @@ def mean_grams(evaluator, x, layers, guides=None):
 
     `guides` is {layer: how much of each position lies in the region (P, Q)}, see `guidance`.
     """
+
+    def key():
+        guided = guides and tuple(map(kept.digest, guides.values()))
+        return "grams", evaluator, kept.digest(x), tuple(layers), guided
+
+    return kept.once(key, lambda: _mean_grams(evaluator, x, layers, guides), kept.arrays_bytes)
+
+
+def _mean_grams(evaluator, x, layers, guides):
     if isinstance(evaluator, TiledEvaluator):
         return evaluator.mean_grams(x, layers, guides)
     if guides is None and getattr(evaluator, "low_memory", False):

@@ -28,12 +28,13 @@ _WRITERS = {
     ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
     ".webp": ("WEBP", {"lossless": True}),
 }
+SUFFIXES = tuple(_WRITERS)
 _DESCRIPTION = 0x010E  # the EXIF tag ImageDescription
 
 
 def check_output(path, force=False):
     """Check that `save_image` can write to `path`, see `atomic.check_output`."""
-    atomic.check_output(path, force, tuple(_WRITERS))
+    atomic.check_output(path, force, SUFFIXES)
 
 
 def check_bits(path, bits):
@@ -111,6 +112,11 @@ def read_metadata(path):
             "or another program has saved it since"
         )
     return values
+
+
+def recorded(metadata):
+    """Return what `read_metadata` finds in a picture that is written with this metadata."""
+    return json.loads(json.dumps(_plain(metadata), allow_nan=False))
 
 
 def _encoded(path, rgb, metadata):

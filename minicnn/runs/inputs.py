@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.backend import resolve_device, seeded_rng, to_device
+from minicnn.engine import kept
 from minicnn.engine.cpu.threads import thread_count
 from minicnn.errors import MinicnnError
 from minicnn.network import build
@@ -59,9 +60,11 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
     pool = pool(actual) if callable(pool) else pool
     pool = None if pool == OWN else pool
     if weights == RANDOM:
-        net = build.build(actual, seed=seed, pool=pool)
-        net.params = {key: to_device(value, device) for key, value in net.params.items()}
-        return net
+        return kept.once(
+            lambda: ("random", actual, pool, seed, device),
+            lambda: _random_network(actual, pool, seed, device),
+            _bytes,
+        )
     available = locations.available()
     if weights is None and actual not in available:
         raise MinicnnError(
@@ -69,7 +72,22 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
             f"for untrained ones, or try `minicnn weights fetch {actual}` "
             f"(it has: {', '.join(available) or 'none'})"
         )
-    return checkpoint.load(weights or actual, pool=pool, device=device)
+    file = locations.find(weights or actual)
+    return kept.once(
+        lambda: ("network", pool, device, *kept.of_file(file)),
+        lambda: checkpoint.load(file, pool=pool, device=device),
+        _bytes,
+    )
+
+
+def _random_network(name, pool, seed, device):
+    net = build.build(name, seed=seed, pool=pool)
+    net.params = {key: to_device(value, device) for key, value in net.params.items()}
+    return net
+
+
+def _bytes(net):
+    return kept.arrays_bytes(net.params)
 
 
 class Reader:
@@ -91,12 +109,14 @@ class Reader:
 
     def read(self, role):
         """Return the picture uint8 (H, W, 3)."""
-        pixels, notes = load_image(self.path(role), mask="mask" in role)
-        self.notes += [f"{self.path(role)}: {note}" for note in notes]
-        self.inputs[role] = {
-            "path": str(self.named[role]),
-            "sha256": atomic.file_hash(self.path(role)),
-        }
+        path, mask = self.path(role), "mask" in role
+        (pixels, notes), sha256 = kept.once(
+            lambda: ("picture", mask, *kept.of_file(path)),
+            lambda: (load_image(path, mask=mask), atomic.file_hash(path)),
+            lambda read: read[0].pixels.nbytes,
+        )
+        self.notes += [f"{path}: {note}" for note in notes]
+        self.inputs[role] = {"path": str(self.named[role]), "sha256": sha256}
         return pixels
 
 

@@ -179,6 +179,11 @@ class LookVerb:
         """Declare the options."""
         add_settings(parser, self.settings, self.outputs)
 
+    def open_job(self, settings, files=None):
+        """Return the job of settings: checked, picture read."""
+        settings.check()
+        return import_module(self.opener).open_job(settings, files)
+
     def run(self, args) -> int:
         """Do what the arguments ask for."""
         settings, outputs = (settings_of(kind, args) for kind in (self.settings, self.outputs))
@@ -196,7 +201,7 @@ class LookVerb:
         """
         settings.check()
         _check_files(outputs, {**settings.inputs(), **(files or {})}.values())
-        job = import_module(self.opener).open_job(settings, files)
+        job = self.open_job(settings, files)
         weights = provenance.checked_weights(job.net, weights)
         for note in job.notes:
             report.note(note)

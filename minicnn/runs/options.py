@@ -61,6 +61,8 @@ def _add(section, field, setting):
             how["choices"] = kind.choices
         else:
             how |= {"type": _reader(setting), "metavar": kind.metavar}
+        if setting.argument and field.default is not MISSING:
+            how |= {"nargs": "?", "default": field.default}
         if setting.several:
             how["nargs"] = "+"
             if not setting.argument:

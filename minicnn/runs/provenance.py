@@ -14,6 +14,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_info
 
 import minicnn
+from minicnn.engine import kept
 from minicnn.engine.cpu.threads import thread_count
 from minicnn.errors import MinicnnError
 from minicnn.runs.settings import allowed, count
@@ -29,10 +30,14 @@ LIBRARIES = ("numpy", "scipy", "pillow", "h5py")
 
 def versions(device="cpu", threads=None):
     """Return {"minicnn": ..., "python": ..., "numpy": ..., ..., "blas": ..., "threads": ...}."""
+    found = kept.once(lambda: "versions", _software, len)
+    return found | {"device": device, "threads": thread_count(threads)}
+
+
+def _software():
     found = {"minicnn": minicnn.__version__, "python": platform.python_version()}
     found |= {name: version(name) for name in LIBRARIES}
-    found |= {"blas": blas(), "processor": processor()}
-    return found | {"device": device, "threads": thread_count(threads)}
+    return found | {"blas": blas(), "processor": processor()}
 
 
 def processor():
@@ -102,7 +107,12 @@ def metadata(job, weights, result, settings=None):
 
 def checked_weights(net, expected=None):
     """Return the SHA-256 of a network's parameters; refuse another one than expected, if any."""
-    if expected not in (None, found := weights_hash(net)):
+    found = kept.once(
+        lambda: ("hash", kept.network_key(net)),
+        lambda: (weights_hash(net), net),  # with the arrays that the key stands for
+        lambda made: kept.arrays_bytes(made[1].params),
+    )[0]
+    if expected not in (None, found):
         raise MinicnnError(
             f"the weights of {net.attrs['name']} are others now (SHA-256 {found}, then "
             f"{expected}); put the old file back"

@@ -7,9 +7,9 @@ from minicnn.backend import resolve_device
 from minicnn.cli.register import rerunnable, verb_of
 from minicnn.errors import MinicnnError
 from minicnn.pictures.writer import read_metadata
-from minicnn.runs import provenance
-from minicnn.runs.options import add_settings, option_of
-from minicnn.runs.settings import FLAG, RunOptions, refusal, setting, settings_of, text
+from minicnn.runs import by_name, provenance
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import FLAG, RunOptions, setting, settings_of, text
 from minicnn.terminal.report import Report
 
 example = """
@@ -114,25 +114,14 @@ def _read(old, metadata, report):
 def _changed(settings, change, report):
     """Return the settings with OPTION=VALUE done."""
     known = {
-        option_of(field, declared).removeprefix("--"): (field.name, declared)
-        for field, declared in settings.declared()
-        if not (declared.argument or declared.several or declared.kind is FLAG)
+        option: found
+        for option, found in by_name.named(type(settings)).items()
+        if not (found[1].argument or found[1].several)
     }
-    option, equals, written = change.partition("=")
-    name, declared = known.get(option.strip().removeprefix("--"), (None, None))
-    if not (name and equals):
-        raise MinicnnError(
-            f"--set {change} sets nothing; write OPTION=VALUE with one of {', '.join(known)}"
-        )
-    try:
-        value = declared.kind.read(written)
-        if not declared.kind.fits(value):
-            raise ValueError
-    except ValueError:
-        raise MinicnnError(refusal(option, repr(written), declared.kind)) from None
-    values = (
-        dict(zip((name, declared.pair), value, strict=True)) if declared.pair else {name: value}
-    )
+    name, value = by_name.assignment(change, known)
+    field, declared = known[name]
+    names = (field.name, declared.pair) if declared.pair else (field.name,)
+    values = dict(zip(names, value if declared.pair else (value,), strict=True))
     for name, value in values.items():
         report.differs[name] = [getattr(settings, name), value]
     return replace(settings, **values)

@@ -1,5 +1,6 @@
 """A network's forward and backward pass, fast, for weights that do not change any more."""
 
+from minicnn.engine import kept
 from minicnn.engine.cpu import gram
 from minicnn.engine.cpu.frozen import FrozenNetwork
 from minicnn.engine.cpu.plan import Plan
@@ -73,21 +74,31 @@ class Replay:
 
     def __init__(self, frozen, crew, low_memory=False, only_grams=()):
         self.plan = self._key = None
+        self._own = True  # else others may use the plan too
         self._frozen, self._crew = frozen, crew
         self._recompute = frozenset(only_grams) if low_memory else None
 
     def forward(self, x, taps, keep=True):
         """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
         key = (x.shape, tuple(taps), keep)
-        if key != self._key:
+        if key != self._key or not self.plan.units:
             self.dissolve()
-            with self._crew.at_work():
-                self._frozen.transform(taps)
-            how = {"keep": keep, "recompute": self._recompute}
-            self.plan = Plan(self._frozen.net, self._frozen.convolution, *key[:2], **how)
-            self._key = key
+            self.plan, self._key = self._compiled(key), key
+            self._own = not kept.is_kept(self.plan)
         with self._crew.at_work():
             return self.plan.forward(x)
+
+    def _compiled(self, key):
+        """Return the `Plan` of (shape, taps, keep), maybe one that another `Replay` has used."""
+
+        def make():
+            with self._crew.at_work():
+                self._frozen.transform(key[1])
+            how = {"keep": key[2], "recompute": self._recompute}
+            return Plan(self._frozen.net, self._frozen.convolution, *key[:2], **how)
+
+        whose = ("plan", self._frozen, self._crew, self._recompute, *key)
+        return kept.once(lambda: whose, make, lambda plan: plan.bytes, Plan.dissolve)
 
     def backward(self, dys):
         """Return the gradient (N, C, H, W) of the picture, for gradients of the taps."""
@@ -96,7 +107,7 @@ class Replay:
 
     def dissolve(self):
         """Let go of the plan: what it has returned stays, a next forward pass makes another."""
-        if self.plan:
+        if self.plan and self._own:
             self.plan.dissolve()
         self._key = self.plan = None
 

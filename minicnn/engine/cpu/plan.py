@@ -116,6 +116,11 @@ class Plan:
         parts = [part.array for part in self.pending.pop(INPUT, [])]
         return sum(parts[1:], parts[0].copy()).transpose(0, 3, 1, 2) if parts else None
 
+    @property
+    def bytes(self):
+        """The bytes of all activations, more than is ever kept of them."""
+        return sum(map(math.prod, self.shapes.values())) * self.dtype.itemsize
+
     def dissolve(self):
         """Let go of the units, which know the plan, so that its memory is free at once."""
         self.units, self.by_name, self.programs = [], {}, {}

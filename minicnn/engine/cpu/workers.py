@@ -77,10 +77,11 @@ def _begin(work):
         ends = number == signal.SIGTERM
         signal.signal(number, signal.SIG_DFL if ends else signal.SIG_IGN)
     parent = multiprocessing.parent_process()
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
 
 
-def _end_with(parent):
+def end_with(parent):
+    """Wait for the end of the parent process, and end this one."""
     parent.join()
     os._exit(1)
 

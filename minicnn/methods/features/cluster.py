@@ -6,7 +6,6 @@ network is kept by the scheduler, so that a lone worker may die and come back. A
 the data set under the same path.
 """
 
-import logging
 import time
 import warnings
 from contextlib import contextmanager
@@ -18,10 +17,9 @@ from minicnn.errors import MinicnnError
 from minicnn.methods.features import results_file
 from minicnn.methods.features import scan as features_scan
 from minicnn.network.network import Network
+from minicnn.runs.dask_client import RETRIES, connected, unfinished
 
 PICTURES_A_PART = 64
-RETRIES = 5  # of a part, where workers die
-TIMEOUT = 10  # seconds to find the scheduler
 
 
 def scan(
@@ -66,7 +64,7 @@ def scan(
     count, saved = 0, time.monotonic()
     # a relative path means another folder to a worker
     there = replace(settings, data=str(Path(settings.data).resolve()))
-    with _client(address) as client, _failures_told(address, lambda: save(features)):
+    with connected(address) as client, _failures_told(address, lambda: save(features)):
         from distributed import as_completed
 
         sent = _sent(client, net)
@@ -112,31 +110,7 @@ def _failures_told(address, save):
         raise
     except Exception as error:  # whatever a worker raises is raised here
         save()
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise MinicnnError(
-            f"the cluster at {address} did not finish: {reason}; see that it runs, with this "
-            "version of minicnn on its workers, then go on with --resume"
-        ) from None
-
-
-def _client(address):
-    try:
-        from distributed import Client
-    except ImportError:
-        raise MinicnnError(
-            "--scheduler needs Dask; install it with: pip install dask distributed"
-        ) from None
-    # pages of what it tried when the scheduler went away; `_failures_told` has the one line
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-    try:
-        client = Client(address, timeout=TIMEOUT)
-    except (OSError, ValueError, TimeoutError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise MinicnnError(f"no Dask scheduler at {address!r}: {reason}") from None
-    if not client.scheduler_info().get("workers"):
-        client.close()
-        raise MinicnnError(f"the scheduler at {address} has no workers; start some: dask worker")
-    return client
+        raise unfinished(address, error, "--resume") from None
 
 
 def _sent(client, net):

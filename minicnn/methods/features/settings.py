@@ -6,7 +6,6 @@ from minicnn.methods.deconvnet.projection import Policy
 from minicnn.runs.outputs import FolderOptions, Outputs
 from minicnn.runs.settings import (
     FLAG,
-    Kind,
     RunOptions,
     Settings,
     as_in,
@@ -16,21 +15,9 @@ from minicnn.runs.settings import (
     setting,
     text,
 )
+from minicnn.runs.shards import SHARD
 
 LARGEST_PATCH = 1024  # pixels a side
-
-
-def _read_shard(written):
-    i, n = map(int, written.split("/"))
-    return i, n
-
-
-SHARD = Kind(
-    _read_shard,
-    lambda shard: 1 <= shard[0] <= shard[1],
-    "a part; write 2/8 for the second of eight",
-    "I/N",
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.backend import check_finite, to_device, to_host
-from minicnn.engine.select import Evaluation, evaluator_of, replaying
+from minicnn.engine.select import Evaluation, activations, evaluator_of, replaying
 from minicnn.errors import MinicnnError
 from minicnn.methods.inversion import energy, findings
 from minicnn.methods.inversion.settings import resolve
@@ -115,7 +115,7 @@ class Batch(NamedTuple):
 
 def _target(job, evaluator, layer):
     """Return the activation of the picture at a layer."""
-    target = evaluator.forward(job.x, [layer], keep=False)[layer]
+    target = activations(evaluator, job.x, [layer])[layer]
     check_finite(target, f"activations of layer {layer}")
     if not target.any():
         raise MinicnnError(

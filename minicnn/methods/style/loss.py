@@ -106,7 +106,7 @@ def style_objective(
     objectives = {}  # name -> (weight, objective)
     if content_weight:
         weights = select.layer_weights(content_layers)  # {l: λ_l}
-        P = evaluator.forward(content, list(weights), keep=False)
+        P = select.activations(evaluator, content, list(weights))
         objectives["content"] = (content_weight, ContentLoss(P, weights, content_loss))
     if style_weight:
         masks = (content_masks, style_masks)

@@ -10,6 +10,7 @@ from minicnn.data.picture_set import PictureSet
 from minicnn.errors import MinicnnError
 from minicnn.methods.features import cluster as features_cluster
 from minicnn.methods.features import scan
+from minicnn.runs import dask_client
 
 distributed = pytest.importorskip("distributed")
 
@@ -118,6 +119,6 @@ def test_strict_stops_there_too(net, pictures, cluster):
 
 
 def test_no_scheduler(net, pictures, monkeypatch):
-    monkeypatch.setattr(features_cluster, "TIMEOUT", 1)
+    monkeypatch.setattr(dask_client, "TIMEOUT", 1)
     with pytest.raises(MinicnnError, match="no Dask scheduler at 'tcp:"):
         features_cluster.scan(begun(net, pictures), net, "tcp://127.0.0.1:9")

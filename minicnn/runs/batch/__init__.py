@@ -1,0 +1,1 @@
+"""Many pictures by one command."""

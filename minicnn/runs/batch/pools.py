@@ -1,0 +1,91 @@
+"""Who does the rows of a batch: this process, some processes of this machine, a Dask cluster.
+
+Each is a generator of records (see `work`), in the order in which rows are done. Ctrl-C or SIGTERM
+comes to the rows that are being made, which keep their best picture; then it ends.
+"""
+
+import multiprocessing
+import os
+import threading
+from contextlib import suppress
+from multiprocessing.connection import wait
+
+from minicnn.engine.cpu import threads, workers
+from minicnn.runs.batch import work
+from minicnn.storage.interrupts import signals
+
+
+def alone(rows, do):
+    """Do rows one after the other, here."""
+    for row in rows:
+        record = do(row)
+        yield record
+        if record["status"] == work.STOPPED:
+            return
+
+
+def processes(rows, do, count):
+    """Do rows in `count` processes at a time, which share out the threads of this one.
+
+    A row whose process is killed has failed; another process goes on with the rest.
+    """
+    method = "fork" if workers.can_fork() else "spawn"
+    context = multiprocessing.get_context(method)
+    share = max(1, threads.thread_count() // count)
+    todo, busy = list(rows)[::-1], {}  # connection -> (process, row)
+
+    def start():
+        here, there = context.Pipe()
+        process = context.Process(target=_serve, args=(there, do, share), daemon=True)
+        process.start()
+        there.close()
+        return here, process
+
+    def give(connection, process):
+        if not todo:
+            connection.send(None)  # closing is not enough: a forked sister has this end too
+            connection.close()
+            return
+        row = todo.pop()
+        busy[connection] = process, row
+        connection.send(row)
+
+    try:
+        for _ in range(min(count, len(todo))):
+            give(*start())
+        while busy:
+            try:
+                ready = wait(list(busy))
+            except KeyboardInterrupt:
+                todo.clear()
+                for process, _ in busy.values():
+                    process.terminate()  # SIGTERM, which it takes as this one
+                continue
+            for connection in ready:
+                process, row = busy.pop(connection)
+                try:
+                    record = connection.recv()
+                except (EOFError, OSError):
+                    process.join()
+                    record = work.killed(row)
+                    connection.close()
+                    if todo:
+                        connection, process = start()
+                yield record
+                if record["status"] == work.STOPPED:
+                    todo.clear()
+                give(connection, process)
+    finally:
+        for connection, (process, _) in busy.items():
+            process.kill()
+            connection.close()
+
+
+def _serve(connection, do, share):
+    """Do the rows that come through a connection, until it is closed."""
+    os.environ[threads.VARIABLE] = str(share)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=workers.end_with, args=(parent,), daemon=True).start()
+    with signals(), suppress(EOFError, OSError, KeyboardInterrupt):
+        for row in iter(connection.recv, None):
+            connection.send(do(row))
