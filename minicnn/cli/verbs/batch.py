@@ -8,7 +8,7 @@ from minicnn.runs.settings import settings_of
 
 example = """
 minicnn demo -o d --size 64 --iterations 4
-minicnn batch --contents d --styles d -o out --name {row}.png --set size=64 --set iterations=4
+minicnn batch --contents d --styles d -o out --name {row}.png --set size=100 --set iterations=2
 """
 
 
