@@ -16,7 +16,7 @@ OF_ALL = (*(field.name for field, _ in RunOptions.declared()), "estimate", "swee
 
 
 @dataclass(frozen=True)
-class Row:
+class BatchRow:
     """A job: `settings` and `outputs` of a verb; its number from 1 on, its place for messages."""
 
     number: int
@@ -32,7 +32,7 @@ class Row:
 
 
 def rows_of(written, settings, verb_of, verbs):
-    """Return the `Row`s of written ones.
+    """Return the `BatchRow`s of written ones.
 
     Parameters
     ----------
@@ -115,7 +115,9 @@ def _row(number, row, name, verb, options, common, settings):
             raise MinicnnError(f"output = {outputs.output!r}; use one of {', '.join(SUFFIXES)}")
     except MinicnnError as error:
         raise row.fault(error) from None
-    return Row(number, row.file + (f", line {row.line}" if row.line else ""), name, own, outputs)
+    return BatchRow(
+        number, row.file + (f", line {row.line}" if row.line else ""), name, own, outputs
+    )
 
 
 def _named(template, number, verb, values, options):

@@ -45,7 +45,7 @@ def do(row, verb_of, *, force=False, processes=1, folder=None):
 
     Parameters
     ----------
-    row : rows.Row
+    row : rows.BatchRow
     verb_of : callable, name -> verb
     force : bool
         Replace files that were made from something else.
