@@ -30,6 +30,7 @@ VERBS = {
     "rerun": ("cli.verbs.rerun", "make a picture again from the settings in it"),
     "models": ("cli.verbs.models", "list the networks, or the layers of one"),
     "weights": ("cli.verbs.weights", "look into weight files, convert, fetch and change them"),
+    "derive": ("cli.verbs.derive", "derive a gradient step by step, with its lines of code"),
     "gradcheck": ("cli.verbs.gradcheck", "check every gradient against central differences"),
     "info": ("cli.verbs.info", "print versions, processors, devices and networks"),
 }
