@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from minicnn.cli.register import VERBS, verb_of
 from minicnn.storage.interrupts import INTERRUPTED, signals
 from minicnn.terminal.parser import Parser, add_verb
-from minicnn.terminal.report import Report, say, streams
+from minicnn.terminal.report import Log, Report, say, streams
 
 FAILED = 1
+PICTURES = ("output", "sheet", "overlay", "plot")  # options that may be "-", stdout
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +43,7 @@ def _run(argv):
     """Run one command; return (exit code, error in words or None), whatever comes."""
     try:
         args = command_parser(argv).parse_args(argv)
+        _prepare(args, argv)
         if getattr(args, "gpu_memory", None):
             from minicnn.backend import limit_memory
 
@@ -81,8 +83,33 @@ def command_parser(argv: Sequence[str] = ()) -> Parser:
         found = verb_of(name)
         verb = add_verb(verbs, name, found.run, summary, found.example)
         found.add(verb)
+        if (file := _value_of("--config", argv)) and "--config" in verb._option_string_actions:
+            from minicnn.cli.config import preset
+
+            verb.take_preset(preset(file, name, verb.declared))
         verb.shorten_usage()
     return parser
+
+
+def _value_of(option, argv):
+    """Return the last value of an option, before the options are known."""
+    found = None
+    for word, following in zip(argv, [*argv[1:], None], strict=True):
+        if word == option:
+            found = following
+        elif word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+    return found
+
+
+def _prepare(args, argv):
+    """Open the log that is asked for; leave stdout to a picture that goes there."""
+    if getattr(args, "log_file", None):
+        log = Log(args.log_file)
+        log.add(f"minicnn {' '.join(argv)}")
+        sys.stdout.log = sys.stderr.log = log
+    if "-" in [getattr(args, name, None) for name in PICTURES]:
+        sys.stdout = sys.stderr
 
 
 def _fail(message, code=FAILED):

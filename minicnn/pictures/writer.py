@@ -29,12 +29,18 @@ _WRITERS = {
     ".webp": ("WEBP", {"lossless": True}),
 }
 SUFFIXES = tuple(_WRITERS)
+STDOUT = "-"  # in the place of a file: a PNG
 _DESCRIPTION = 0x010E  # the EXIF tag ImageDescription
 
 
 def check_output(path, force=False):
     """Check that `save_image` can write to `path`, see `atomic.check_output`."""
-    atomic.check_output(path, force, SUFFIXES)
+    if path != STDOUT:
+        atomic.check_output(path, force, SUFFIXES)
+    elif os.isatty(1):
+        raise MinicnnError(
+            "stdout is a terminal, no place for a picture; pipe it on, or name a file"
+        )
 
 
 def check_bits(path, bits):
@@ -47,7 +53,7 @@ def check_bits(path, bits):
     """
     if bits not in (8, 16):
         raise MinicnnError(f"no pictures of {bits} bits a channel; use 8 or 16")
-    if bits == 16 and Path(path).suffix.lower() != ".png":
+    if bits == 16 and _suffix(path) != ".png":
         raise MinicnnError(
             f"cannot write {quoted(path)} with 16 bits a channel: only .png holds them here"
         )
@@ -63,7 +69,7 @@ def save_image(path, rgb, *, metadata=None, force=False):
     Parameters
     ----------
     path : path-like
-        Ends in .png, .jpg, .jpeg, .tif, .tiff or .webp.
+        Ends in .png, .jpg, .jpeg, .tif, .tiff or .webp; or is "-": a PNG on stdout.
     rgb : uint8 (H, W, 3), or uint16 for a PNG of 16 bits a channel
         `images.to_uint8` and `images.to_uint16` make it from floating point.
     metadata : dict, optional
@@ -85,7 +91,12 @@ def save_image(path, rgb, *, metadata=None, force=False):
             f"{rgb.shape}; images.to_uint8 rounds floating point"
         )
     check_bits(path, 8 * rgb.itemsize)
-    write_whole(path, _encoded(path, rgb, metadata))
+    data = _encoded(path, rgb, metadata)
+    if path != STDOUT:
+        write_whole(path, data)
+        return
+    with open(1, "wb", closefd=False) as file:
+        file.write(data)
 
 
 def read_metadata(path):
@@ -114,6 +125,10 @@ def read_metadata(path):
     return values
 
 
+def _suffix(path):
+    return ".png" if path == STDOUT else Path(path).suffix.lower()
+
+
 def recorded(metadata):
     """Return what `read_metadata` finds in a picture that is written with this metadata."""
     return json.loads(json.dumps(_plain(metadata), allow_nan=False))
@@ -121,7 +136,7 @@ def recorded(metadata):
 
 def _encoded(path, rgb, metadata):
     """Return the bytes of the picture file."""
-    kind, options = _WRITERS[Path(path).suffix.lower()]
+    kind, options = _WRITERS[_suffix(path)]
     text = None
     if metadata is not None:
         text = json.dumps(_plain(metadata), sort_keys=True, allow_nan=False)

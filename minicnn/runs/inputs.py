@@ -1,6 +1,10 @@
 """What a run opens: its pictures, its network, its device; and the noise to start from."""
 
 import math
+import shutil
+import sys
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +26,7 @@ from minicnn.weights import checkpoint, locations
 
 DEFAULT = "minivgg"
 NOISE = 20.0  # grey levels, standard deviation of the noise to start from
+STDIN = "-"  # in the place of a picture file
 OWN = "own"  # pooling as in training, as in the file
 RANDOM = "random"  # in the place of a weight file: He weights drawn from the seed
 
@@ -88,6 +93,28 @@ def _random_network(name, pool, seed, device):
 
 def _bytes(net):
     return kept.arrays_bytes(net.params)
+
+
+@contextmanager
+def piped(settings, outputs):
+    """Context with {role: file} of the picture that is called "-" in the settings: from stdin."""
+    roles = [role for role, path in settings.inputs().items() if path == STDIN]
+    if not roles:
+        yield {}
+        return
+    if len(roles) > 1:
+        raise MinicnnError(f"stdin has one picture; {' and '.join(roles)} cannot both be -")
+    if getattr(outputs, "sweep", None) or getattr(outputs, "estimate", None):
+        raise MinicnnError("several runs read their pictures again; save the one on stdin first")
+    if sys.stdin is None or sys.stdin.isatty():
+        raise MinicnnError(
+            f"- is a picture on stdin, and there is none for {roles[0]}; pipe one in"
+        )
+    with tempfile.TemporaryDirectory(prefix="minicnn-") as folder:
+        file = Path(folder, "stdin")
+        with file.open("wb") as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        yield {roles[0]: file}
 
 
 class Reader:

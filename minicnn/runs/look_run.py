@@ -22,7 +22,7 @@ from minicnn.pictures.overlays import magnified
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_output, save_image
 from minicnn.runs import provenance
-from minicnn.runs.inputs import OWN, Job, open_all
+from minicnn.runs.inputs import OWN, Job, open_all, piped
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import (
     RunOptions,
@@ -187,7 +187,8 @@ class LookVerb:
     def run(self, args) -> int:
         """Do what the arguments ask for."""
         settings, outputs = (settings_of(kind, args) for kind in (self.settings, self.outputs))
-        return self.make(settings, outputs, Report(outputs.json, outputs.quiet))
+        with piped(settings, outputs) as files:
+            return self.make(settings, outputs, Report(outputs.json, outputs.quiet), files)
 
     def make(self, settings, outputs, report, files=None, weights=None) -> int:
         """Look, and write; return the exit code.

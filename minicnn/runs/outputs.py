@@ -13,6 +13,8 @@ class FolderOptions(Declared):
     force: bool = as_in(RunOptions, "force")
     quiet: bool = as_in(RunOptions, "quiet")
     json: bool = as_in(RunOptions, "json")
+    log_file: str | None = as_in(RunOptions, "log_file")
+    config: str | None = as_in(RunOptions, "config")
 
 
 @dataclass(frozen=True, kw_only=True)

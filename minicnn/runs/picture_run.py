@@ -16,6 +16,7 @@ from minicnn.pictures.arrays import to_uint16
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_bits, check_output, save_image
 from minicnn.runs import provenance
+from minicnn.runs.inputs import piped
 from minicnn.runs.options import add_settings
 from minicnn.runs.search import columns, course, course_of
 from minicnn.runs.settings import settings_of
@@ -56,7 +57,8 @@ class PictureVerb:
     def run(self, args) -> int:
         """Do what the arguments ask for: estimate, or make the picture."""
         settings, outputs = (settings_of(kind, args) for kind in (self.settings, self.outputs))
-        return self.make(settings, outputs, Report(outputs.json, outputs.quiet))
+        with piped(settings, outputs) as files:
+            return self.make(settings, outputs, Report(outputs.json, outputs.quiet), files)
 
     def make(self, settings, outputs, report, files=None, weights=None) -> int:
         """Make the picture of settings, or estimate it; return the exit code.

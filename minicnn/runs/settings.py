@@ -311,3 +311,13 @@ class RunOptions(Declared):
     force: bool = setting(FLAG, False, "replace files that exist", group="files")
     quiet: bool = setting(FLAG, False, "no progress", group="files")
     json: bool = setting(FLAG, False, "progress and result as JSON lines", group="files")
+    log_file: str | None = setting(
+        text("FILE"), None, "add what is said to a file, each line with its time", group="files"
+    )
+    config: str | None = setting(
+        text("FILE"),
+        None,
+        "a TOML file with a table for each verb, size = 256 in [style]: for options that are not "
+        "given here",
+        group="files",
+    )

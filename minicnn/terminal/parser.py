@@ -9,10 +9,24 @@ from minicnn.terminal.report import say
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what was wrong in one line."""
+    """A parser that says what was wrong in one line.
+
+    `preset` is what is taken for options that are not given, in the place of their defaults.
+    """
 
     def __init__(self, **options):
         super().__init__(allow_abbrev=False, formatter_class=_Help, **options)
+        self.preset = {}
+
+    def take_preset(self, values):
+        """Take {destination: value} for what is not given, which then need not be."""
+        self.preset.update(values)
+        for action in self._actions:
+            if action.dest in values:
+                action.default, action.required = argparse.SUPPRESS, False
+        for group in self._mutually_exclusive_groups:
+            if any(action.dest in values for action in group._group_actions):
+                group.required = False
 
     def parse_args(self, args=None, namespace=None):
         """Return the arguments; an unknown option is answered with the nearest one there is."""
@@ -32,7 +46,11 @@ class Parser(argparse.ArgumentParser):
                 if args[i] == option and args[i + 1 : i + 2] != [value]:
                     say(f"minicnn: {option} is called {option} {value} now", sys.stderr)
                     args.insert(i + 1, value)
-        return super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        for name, value in self.preset.items():
+            if not hasattr(found, name):
+                setattr(found, name, value)
+        return found, unknown
 
     def shorten_usage(self):
         """Show what must be given, and of the rest that there are options."""

@@ -22,7 +22,7 @@ class Stream:
     """
 
     def __init__(self, stream):
-        self.stream, self.lost = stream, None
+        self.stream, self.lost, self.log = stream, None, None
 
     def __getattr__(self, name):
         return getattr(self.stream, name)
@@ -64,16 +64,37 @@ def streams():
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, this one
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = map(Stream, before)
+    stdout, stderr = sys.stdout, sys.stderr = [Stream(stream) for stream in before]
     try:
-        yield sys.stdout
+        yield stdout
     finally:
         sys.stdout, sys.stderr = before
+        if stderr.log:
+            stderr.log.file.close()
 
 
 def say(text: str, stream) -> None:
-    """Write a line at once."""
+    """Write a line at once, and into the log of the stream if it has one."""
     print(safe(text), file=stream, flush=True)
+    if log := getattr(stream, "log", None):
+        log.add(safe(text))
+
+
+class Log:
+    """A file to which lines are added, each with its time; what it cannot take is left out.
+
+    Raises OSError if it cannot be opened.
+    """
+
+    def __init__(self, path):
+        self.file = Stream(open(path, "a", encoding="utf-8", errors="backslashreplace"))
+
+    def add(self, text):
+        """Add some lines."""
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        for line in text.splitlines():
+            self.file.write(f"{now} {line}\n")
+        self.file.flush()
 
 
 class Report:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -116,3 +117,46 @@ def test_a_stream_takes_no_more_once_it_has_failed(monkeypatch):
         print("three", file=sys.stderr, flush=True)
         assert not sys.stderr.isatty()
     assert sys.stderr is None
+
+
+def test_a_picture_goes_from_stdin_to_stdout(folder):
+    assert main("saliency a.png -o out.png --npz out.npz --quiet".split()) == 0
+    done = shell("minicnn saliency - -o - --json < a.png")
+    assert done.returncode == 0, done.stderr
+    Path("piped.png").write_bytes(done.stdout)
+    assert (load_image("piped.png").pixels == load_image("out.png").pixels).all()
+    found, wanted = (read_metadata(name)["inputs"]["image"] for name in ("piped.png", "out.png"))
+    assert (found["path"], found["sha256"]) == ("-", wanted["sha256"])
+    assert json.loads(done.stderr.splitlines()[-1])["output"] == "-"  # nothing else on stdout
+    assert shell("minicnn rerun piped.png -o again.png --check < a.png").returncode == 0
+    done = shell("minicnn rerun piped.png -o other.png < テスト.png")
+    assert (done.returncode, b"another SHA-256" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("saliency - -o out.png < /dev/null", "it is empty"),
+        ("saliency - -o out.png <&-", "pipe one in"),
+        ("style - - -o out.png < a.png", "stdin has one picture; content and style cannot both"),
+        ("style a.png - -o out.png --estimate < a.png", "save the one on stdin first"),
+        ("saliency a.png -o - --overlay - < a.png", "cannot write '-': it is already to be"),
+        ("rerun a.png -o -", "rerun compares the file that it writes; give -o FILE"),
+        ("saliency a.png -o out.png --log-file no/log.txt", "No such file or directory: no/log"),
+    ],
+)
+def test_what_cannot_be_piped(folder, command, said):
+    done = shell(f"minicnn {command}")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert said in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_the_log_has_what_is_said_with_its_time(folder):
+    for picture in ("a.png", "absent.png"):
+        main(["saliency", picture, "-o", "out.png", "--force", "--log-file", "log.txt"])
+    lines = Path("log.txt").read_text().splitlines()
+    told = [re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (.*)", line)[1] for line in lines]
+    assert told[0].startswith("minicnn saliency a.png -o out.png")
+    assert any("out.png: 64 x 64" in line for line in told)
+    assert told[-1] == "minicnn: error: there is no file 'absent.png'; check its name"

@@ -6,8 +6,9 @@ from pathlib import Path
 from minicnn.backend import resolve_device
 from minicnn.cli.register import rerunnable, verb_of
 from minicnn.errors import MinicnnError
-from minicnn.pictures.writer import read_metadata
+from minicnn.pictures.writer import STDOUT, read_metadata
 from minicnn.runs import by_name, provenance
+from minicnn.runs.inputs import STDIN, piped
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import FLAG, RunOptions, setting, settings_of, text
 from minicnn.terminal.report import Report
@@ -64,6 +65,8 @@ def run(args) -> int:
     own = settings_of(RerunSettings, args)
     old = Path(own.picture)
     new = own.output or str(old.with_name(f"{old.stem}-rerun{old.suffix}"))
+    if new == STDOUT:
+        raise MinicnnError("rerun compares the file that it writes; give -o FILE")
     metadata = read_metadata(old)
     report = Comparison(own, old, Path(new))
     verb, settings, files, weights = _read(old, metadata, report)
@@ -73,7 +76,10 @@ def run(args) -> int:
     if report.differs.keys() & {"network", "weights", "seed"}:
         weights = None
     outputs = verb.outputs(output=new, force=own.force)
-    code = verb.make(settings, outputs, report, files, weights)
+    with piped(settings, outputs) as read:
+        for role, file in read.items():
+            provenance.find_input(file, metadata["inputs"][role]["sha256"], old)
+        code = verb.make(settings, outputs, report, files | read, weights)
     return code or int(own.check and not report.same)
 
 
@@ -89,6 +95,7 @@ def _read(old, metadata, report):
         files = {
             role: provenance.find_input(found["path"], found["sha256"], old)
             for role, found in metadata["inputs"].items()
+            if found["path"] != STDIN
         }
         then, status = metadata["versions"], metadata["result"]["status"]
     except (KeyError, TypeError, AttributeError):
