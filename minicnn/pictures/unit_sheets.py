@@ -49,12 +49,11 @@ def _scale(projections):
     return 127.0 / peak if peak > 1e-30 else None
 
 
-def sheet(blocks, dead=(), columns=8):
-    """Return one sheet of {unit: block}, each with its unit's number above.
+def sheet(blocks, labels, title, columns=8):
+    """Return one sheet of {unit: block}, each below its label, all below the title.
 
-    Units that are `dead` have their place too, with nothing in it.
+    Units that have a label and no block have their place too, with nothing in it.
     """
     nothing = np.full_like(next(iter(blocks.values())), 255)
-    cells = {unit: labelled(picture, str(unit), size=14) for unit, picture in blocks.items()}
-    cells |= {unit: labelled(nothing, f"{unit} DEAD", size=14) for unit in dead}
-    return grid([cells[unit] for unit in sorted(cells)], columns, gap=14)
+    cells = [labelled(blocks.get(unit, nothing), labels[unit], size=14) for unit in sorted(labels)]
+    return labelled(grid(cells, columns, gap=14), title, size=20)

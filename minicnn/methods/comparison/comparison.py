@@ -141,6 +141,7 @@ def look(network, layers, pictures, labelled, settings, progress=None):
         [unit for unit in network.tiles if not dead[unit]],
         evaluator=evaluator,
         patch=min(size, max(field_.size or (size,))),
+        energy=None,
     )
     network.tiles |= {unit: tiles[0] for unit, tiles in found.items()}
     stride = network.findings["first"]["stride"]

@@ -173,6 +173,7 @@ def _project(out, state, pictures, layer, jumped, settings):
     records, chosen = state.features.layers[layer], out.units[layer]
     alive = [unit for unit in chosen if not records.dead[unit]]
     how = {"evaluator": state.evaluator, "policy": settings, "patch": settings.patch}
+    how["energy"] = reconstructions.energy_of(settings)
     tiles = reconstructions.projections(state.net, state.features, pictures, layer, alive, **how)
     for unit in chosen:
         found = tiles[unit][0] if unit in tiles else None

@@ -24,21 +24,22 @@ COLUMNS = ("layer", "epoch", *NAMES, "changed", "dead")
 
 def sheet(evolution):
     """Return the sheet, uint8 (H, W, 3), and {layer: {unit: [scale of each projection]}}."""
-    blocks, scales = [], {}
+    drawn, scales = {}, {}
     for layer, units in evolution.units.items():
         tiles = [t for unit in units for t in evolution.found[layer][unit] if t]
         shape = block(tiles[:1], 1)[0].shape if tiles else (64, 128, 3)
-        drawn, scales[layer] = {}, {}
+        drawn[layer], scales[layer] = {}, {}
         for unit in units:
             pairs = zip(evolution.found[layer][unit], evolution.changed[layer][unit], strict=True)
             cells = [cell(tile, jumped, shape) for tile, jumped in pairs]
-            drawn[unit] = [picture for picture, _ in cells]
+            drawn[layer][unit] = [picture for picture, _ in cells]
             scales[layer][unit] = [scale for _, scale in cells]
-        # all cells are as wide as the widest, so that the epochs stand above theirs
-        wide = max(one.shape[1] for cells in drawn.values() for one in cells)
-        heads = ["", *(f"epoch {epoch}" for epoch in evolution.epochs)]
+    # all cells are as wide as the widest, so that the epochs of all layers stand below each other
+    wide = max(one.shape[1] for rows in drawn.values() for cells in rows.values() for one in cells)
+    heads, blocks = ["", *(f"epoch {epoch}" for epoch in evolution.epochs)], []
+    for layer, units in evolution.units.items():
         rows = [[_words(text, wide) for text in heads]]
-        rows += [[_words(f"unit {unit}", wide), *cells] for unit, cells in drawn.items()]
+        rows += [[_words(f"unit {unit}", wide), *cells] for unit, cells in drawn[layer].items()]
         title = f"{layer}: {len(units)} of {evolution.layers[layer]} units"
         stacked = column([grid(row, len(row), gap=4) for row in rows], gap=2)
         blocks.append(labelled(stacked, title, size=18))
@@ -60,7 +61,7 @@ def cell(tile, jumped, shape):
         picture, scale, text = np.full(shape, 200, np.uint8), None, "never fires"
     else:
         picture, (scale,) = block([tile], 1, shared=False)
-        text = f"#{tile.picture}  {tile.value:.3g}"
+        text = f"picture {tile.picture}\n{tile.value:.3g}"
     height, width = picture.shape[:2]
     framed = np.empty((height + 2 * FRAME, width + 2 * FRAME, 3), np.uint8)
     framed[:] = JUMP if jumped else 255
@@ -116,7 +117,7 @@ def _found(evolution, layer, unit, i):
         "name": evolution.names[tile.picture],
         "position": [tile.row, tile.column],
         "value": tile.value,
-        "seen": list(tile.box.seen),
+        "seen": list(tile.box),
     }
 
 

@@ -29,4 +29,5 @@ class EvolutionSettings(Policy):
     seed: int = as_in(Settings, "seed", help="of the units and the sample", group="what")
     size: int | None = as_in(FeaturesSettings, "size")
     patch: int = as_in(DrawSettings, "patch")
+    field: str = as_in(DrawSettings, "field")
     threads: int | None = as_in(DrawSettings, "threads")

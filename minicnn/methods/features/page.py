@@ -23,7 +23,7 @@ from PIL import Image
 from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
 from minicnn.methods.features import strongest
-from minicnn.methods.features.reconstructions import box, projections
+from minicnn.methods.features.reconstructions import energy_of, projections
 from minicnn.pictures.unit_sheets import GAP, block, sheet
 from minicnn.pictures.writer import read_metadata, save_image
 from minicnn.storage.atomic import results_folder, write_whole
@@ -55,17 +55,18 @@ def draw(features, net, pictures, folder, settings, *, resume=False, progress=No
     resume, used, told, written = resume and not settings.single_file, set(), [], []
     count = 0
     for layer, records in features.layers.items():
-        everyone, sizes = range(len(records.dead)), {}
+        everyone, sizes, seen = range(len(records.dead)), {}, {}
         for first in everyone[::UNITS_A_SHEET]:
             units = everyone[first : first + UNITS_A_SHEET]
             there = (resume and drawing.sizes_of(layer, units)) or drawing.draw(layer, units)
             if there:
                 written.append(drawing.file(layer, units))
+                seen |= there.pop("seen")
                 sizes = there
             count += len(units)
             if progress:
                 progress(count)
-        entries = [_unit(drawing, layer, unit) for unit in everyone]
+        entries = [_unit(drawing, layer, unit, seen.get(str(unit), [])) for unit in everyone]
         used.update(hit[0] for entry in entries for hit in entry["hits"])
         told.append(_layer(features, layer, entries, sizes))
     for number in sorted(used):
@@ -99,25 +100,31 @@ class _Drawing:
     def draw(self, layer, units):
         """Draw one sheet, and its units one by one; dead ones have a place on it, nothing else.
 
-        Returns {"tile": [width, height], "block": [width, height]}, the pixels of a patch and of
-        all that is shown of a unit; empty if all units are dead: then no sheet is written.
+        Returns {"tile": [width, height], "block": [width, height], "seen": {unit: boxes}}, the
+        pixels of a patch and of all that is shown of a unit, and what of each picture is shown as
+        [top, left, bottom, right]; empty if all units are dead: then no sheet is written.
         """
         metadata, shared = self._metadata(layer, units), self.settings.contrast == "unit"
         alive = metadata["units"]
         if not alive:
             return {}
         how = {"evaluator": self.evaluator, "policy": self.settings, "patch": self.settings.patch}
+        how["energy"] = energy_of(self.settings)
         tiles = projections(self.net, self.features, self.pictures, layer, alive, **how)
-        blocks, scales = {}, {}
+        blocks, scales, seen, size = {}, {}, {}, self.features.settings.size
         for unit in alive:
+            boxes = np.clip([tile.box for tile in tiles[unit]], 0, size)
+            seen[str(unit)] = boxes.tolist()
             blocks[unit], scale = block(tiles[unit], self.features.settings.top, shared=shared)
             scales[unit] = scale[0] if shared else scale
             self.keep(unit_file(layer, unit), blocks[unit])
         sizes = {
             "tile": list(tiles[unit][0].patch.shape[1::-1]),
             "block": list(blocks[unit].shape[1::-1]),
+            "seen": seen,
         }
-        path, rgb = self.file(layer, units), sheet(blocks, metadata["dead"])
+        names = {unit: _told(self.features, layer, unit) for unit in units}
+        path, rgb = self.file(layer, units), sheet(blocks, names, self._title(layer, units))
         results_folder(path.parent, [])
         save_image(path, rgb, metadata={**metadata, "scale": scales, **sizes}, force=True)
         return sizes
@@ -134,25 +141,35 @@ class _Drawing:
             return None  # of another program
         wanted = json.loads(json.dumps(wanted))
         same = all(found.get(name) == value for name, value in wanted.items())
-        return {name: found.get(name) for name in ("tile", "block")} if same else None
+        return {name: found.get(name) for name in ("tile", "block", "seen")} if same else None
 
     def file(self, layer, units):
         """Return the path of the sheet of some units."""
         number = units[0] // UNITS_A_SHEET + 1
         return self.folder / "sheets" / f"{_folder_name(layer)}-{number:02d}.png"
 
+    def _title(self, layer, units):
+        """Return what a sheet shows, in words."""
+        features, settings = self.features, self.features.settings
+        seen = "it sees" if self.settings.field == "theoretical" else "they come from"
+        return (
+            f"{settings.network} {layer}, units {units[0]} to {units[-1]}; {features.seen} pictures "
+            f"of {Path(settings.data).name}\nof each unit, left: its {settings.top} strongest "
+            f"activations projected, rule {self.settings.rule}, zero is grey; right: what of the "
+            f"pictures {seen}; where there are fewer, it fires in no other picture; DEAD: in none"
+        )
+
     def hits(self, layer, unit):
-        """Return [(picture, row, column, value, what of the picture is seen)] of a unit."""
-        records, field = self.features.layers[layer], self.net.receptive_fields()[layer]
-        size = (self.features.settings.size,) * 2
+        """Return [(picture, row, column, value)] of a unit."""
+        records = self.features.layers[layer]
         ranked = (records.picture, records.row, records.column, records.value)
         rows = zip(*(array[unit].tolist() for array in ranked), strict=True)
-        return [(*row, box(field, *row[1:3], size).seen) for row in rows if row[0] >= 0]
+        return [row for row in rows if row[0] >= 0]
 
     def _metadata(self, layer, units):
         features, settings = self.features, self.features.settings
         alive = [unit for unit in units if not features.layers[layer].dead[unit]]
-        keys = ("picture", "position", "value", "seen")
+        keys = ("picture", "position", "value")
         return {
             "verb": "features",
             "layer": layer,
@@ -160,8 +177,8 @@ class _Drawing:
             "dead": [unit for unit in units if unit not in alive],
             "activations": {
                 unit: [
-                    dict(zip(keys, (features.names.get(n, n), at, value, seen), strict=True))
-                    for n, *at, value, seen in self.hits(layer, unit)
+                    dict(zip(keys, (features.names.get(n, n), at, value), strict=True))
+                    for n, *at, value in self.hits(layer, unit)
                 ]
                 for unit in alive
             },
@@ -174,6 +191,7 @@ class _Drawing:
             "side": self.settings.patch,
             "policy": self.settings.choices(),
             "contrast": self.settings.contrast,
+            "field": self.settings.field,
         }
 
 
@@ -185,6 +203,15 @@ def _folder_name(layer):
 def unit_file(layer, unit):
     """Return where the drawing of a unit lies below the folder."""
     return f"report/{_folder_name(layer)}/{unit}.jpg"
+
+
+def _told(features, layer, unit):
+    """Return a unit's number, and how many tiles it has if not all."""
+    records, top = features.layers[layer], features.settings.top
+    there = int((records.picture[unit] != strongest.EMPTY).sum())
+    if records.dead[unit]:
+        return f"{unit} DEAD"
+    return f"{unit}" if there == top else f"{unit}: {there} of {top}"
 
 
 def html(data):
@@ -202,16 +229,16 @@ def _trimmed(counts):
     return {"first": first, "counts": counts[first : last + 1].tolist()}
 
 
-def _unit(drawing, layer, unit):
+def _unit(drawing, layer, unit, seen):
     features = drawing.features
     records, (rows, columns) = features.layers[layer], features.maps[layer]
-    seen = max(1, features.seen)
+    pictures, hits = max(1, features.seen), drawing.hits(layer, unit)
     return {
         "unit": unit,
         "peak": float(records.value[unit, 0]),
-        "share": int(records.positive[unit]) / (seen * rows * columns),
-        "fired": int(records.fired[unit]) / seen,
-        "hits": drawing.hits(layer, unit),
+        "share": int(records.positive[unit]) / (pictures * rows * columns),
+        "fired": int(records.fired[unit]) / pictures,
+        "hits": [(*hit, box) for hit, box in zip(hits, seen, strict=True)],
         **_trimmed(records.histogram[unit]),
     }
 

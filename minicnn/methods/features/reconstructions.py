@@ -1,4 +1,9 @@
-"""The strongest activations projected, and the patches that they see, cut by the same field.
+"""The strongest activations projected, and the patches that they see, cut by the same box.
+
+The box is the unit's effective field: the least square, at one place of the receptive field, that
+holds `ENERGY` of the energy of its projections (the sum of their squares). The theoretical field is
+several times as wide, and next to nothing comes down to most of it (Luo et al. 2016, arXiv
+1701.04128).
 
 Every activation is projected by itself (`methods.deconvnet.projection`). What it sees and what its
 projection can reach lies in its receptive field, so a window of the picture around it goes up and
@@ -20,28 +25,28 @@ from minicnn.methods.features.strongest import EMPTY
 from minicnn.pictures import overlays
 from minicnn.pictures.arrays import deprocess, preprocess, resize
 
-PATCH = 64
+PATCH = 80
+ENERGY = 0.95
+LEAST_SIDE = 5  # pixels of an effective field
+HELD_BYTES = 64 << 20  # of cuts before they are made smaller
 BATCH_PIXELS = 2**15  # of the windows that go up together: more leave the processor's caches
 LEAST_WINDOWS, MOST_WINDOWS = 2, 64
 GREY = 128
 TOLERANCE = 1e-4  # of an activation: more, and what is projected is not what was found
 
 
-class Box(NamedTuple):
-    """What a tile shows, both as (top, left, bottom, right) with the ends excluded."""
-
-    shown: tuple  # the receptive field, or all of the picture where that is smaller
-    seen: tuple  # what of it is in the field and in the picture; the rest of a tile is grey
-
-
 class Tile(NamedTuple):
-    """One activation: its numbers, `patch` uint8 and `projection` float32, both (h, w, 3) RGB."""
+    """One activation: its numbers, `patch` uint8 and `projection` float32, both (h, w, 3) RGB.
+
+    `box` is what they show of the picture, (top, left, bottom, right) with the ends excluded; what
+    of it lies outside is grey.
+    """
 
     picture: int
     row: int
     column: int
     value: float
-    box: Box
+    box: tuple
     patch: np.ndarray
     projection: np.ndarray
 
@@ -49,12 +54,30 @@ class Tile(NamedTuple):
 def scaled(rgb, side):
     """Return a cut with its longest side so long: few pixels are repeated, many resized."""
     factor = side / max(rgb.shape[:2])
+    sides = [max(1, round(length * factor)) for length in rgb.shape[:2]]
     if factor < 2:
-        return resize(rgb, [max(1, round(length * factor)) for length in rgb.shape[:2]])
-    return rgb.repeat(int(factor), axis=0).repeat(int(factor), axis=1)
+        return resize(rgb, sides)
+    rows, columns = (np.arange(n) * old // n for n, old in zip(sides, rgb.shape, strict=False))
+    return rgb[rows][:, columns]
 
 
-def projections(net, features, pictures, layer, units, *, evaluator=None, policy=None, patch=PATCH):
+def energy_of(settings):
+    """Return the `energy` of `projections` that `DrawSettings` stand for."""
+    return ENERGY if settings.field == "effective" else None
+
+
+def projections(
+    net,
+    features,
+    pictures,
+    layer,
+    units,
+    *,
+    evaluator=None,
+    policy=None,
+    patch=PATCH,
+    energy=ENERGY,
+):
     """Project the strongest activations of some units of a layer.
 
     Parameters
@@ -69,6 +92,8 @@ def projections(net, features, pictures, layer, units, *, evaluator=None, policy
     policy : projection.Policy, optional
     patch : int
         Longest side of the cuts, as `scaled` makes them.
+    energy : float or None
+        Of a unit's projections, that its box holds; None for the theoretical field.
 
     Returns
     -------
@@ -81,6 +106,24 @@ def projections(net, features, pictures, layer, units, *, evaluator=None, policy
         If a picture can no longer be read, or an activation is not the one that was recorded.
     """
     evaluator, policy = evaluator or FastEvaluator(net), policy or Policy()
+    field, size = net.receptive_fields()[layer], (features.settings.size,) * 2
+    slots, found = features.layers[layer].picture.shape[1], {}
+    tall, wide = field.size or size
+    together = max(1, HELD_BYTES // (15 * slots * tall * wide))  # float32 and uint8, three colours
+    for first in range(0, len(units), together):
+        some = units[first : first + together]
+        whole = _whole_fields(net, features, pictures, layer, some, evaluator, policy)
+        for unit, cuts in whole.items():
+            cuts = [cuts[slot] for slot in sorted(cuts)]
+            place = None
+            if energy and field.size:
+                place = least_square(sum((c.projection**2).sum(axis=2) for c in cuts), energy)
+            found[unit] = [_narrowed(cut, place, size, patch) for cut in cuts]
+    return found
+
+
+def _whole_fields(net, features, pictures, layer, units, evaluator, policy):
+    """Return {unit: {slot: `Tile` of the whole receptive field, not scaled}}."""
     records, field = features.layers[layer], net.receptive_fields()[layer]
     size = (features.settings.size,) * 2
     side = tuple(window_side(field, axis, size[axis]) for axis in (0, 1))
@@ -110,17 +153,59 @@ def projections(net, features, pictures, layer, units, *, evaluator=None, policy
             dx = _down(evaluator, policy, layer, y, jobs, where, records)
             for i, unit, slot, at in jobs:
                 number, origin = keys[i]
-                around = box(field, *at, size)
-                projection = cut(_signed(dx[i : i + 1], net), moved(around, origin), 0)
+                around = tuple(field.box(*at) or (0, 0, *size))
                 found[unit][slot] = Tile(
                     number,
                     *at,
                     float(records.value[unit, slot]),
                     around,
-                    scaled(cut(rgb[number], around, GREY), patch),
-                    scaled(projection, patch),
+                    overlays.cut(rgb[number], around, GREY),
+                    overlays.cut(_signed(dx[i : i + 1], net), _moved(around, origin), 0),
                 )
-    return {unit: [tiles[slot] for slot in sorted(tiles)] for unit, tiles in found.items()}
+    return found
+
+
+def least_square(energy, share):
+    """Return (top, left, bottom, right) of the least square that holds a share of a map's sum.
+
+    Cut to the map, and `LEAST_SIDE` long at least; of several the first that holds most.
+
+    >>> energy = np.zeros((9, 9))
+    >>> energy[4:6, 3:9] = 1
+    >>> least_square(energy, 0.95)
+    (0, 3, 6, 9)
+    """
+    if not energy.any():
+        return 0, 0, *energy.shape
+    sums = np.pad(energy.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+    def held(side):
+        down, right = (min(side, length) for length in energy.shape)
+        below = sums[down:] - sums[:-down]
+        return below[:, right:] - below[:, :-right]  # of each place of the square
+
+    low, high = min(LEAST_SIDE, *energy.shape), max(energy.shape)
+    while low < high:  # the most that a square holds grows with its side
+        side = (low + high) // 2
+        low, high = (low, side) if held(side).max() >= share * sums[-1, -1] else (side + 1, high)
+    places = held(low)
+    top, left = (int(i) for i in np.unravel_index(places.argmax(), places.shape))
+    return top, left, *(min(at + low, n) for at, n in zip((top, left), energy.shape, strict=True))
+
+
+def _narrowed(whole, place, size, patch):
+    """Return the `Tile` of a part of the receptive field, or of all of it that fits a picture."""
+    if place is None:
+        box = theoretical(whole.box, size)
+    else:
+        top, left = whole.box[:2]
+        box = (top + place[0], left + place[1], top + place[2], left + place[3])
+    part = _moved(box, whole.box[:2])
+    return whole._replace(
+        box=box,
+        patch=scaled(overlays.cut(whole.patch, part, GREY), patch),
+        projection=scaled(overlays.cut(whole.projection, part, 0), patch),
+    )
 
 
 def _down(evaluator, policy, layer, y, jobs, where, records):
@@ -149,31 +234,15 @@ def _signed(dx, net):
 # windows
 
 
-def box(field, row, column, size):
-    """Return the `Box` of the entry at (row, column) of a layer's map, in a picture of `size`.
+def theoretical(field, size):
+    """Return what is shown of a receptive field: along an axis on which it is larger than the
+    picture, the picture.
 
-    >>> from minicnn.network.receptive_fields import Field
-    >>> box(Field((7, 7), (2, 2), (-1, -1)), 0, 3, (20, 20))
-    Box(shown=(-1, 5, 6, 12), seen=(0, 5, 6, 12))
+    >>> theoretical((-5, 7, 25, 17), (20, 20))
+    (0, 7, 20, 17)
     """
-    whole = (0, 0, *size)
-    found = tuple(field.box(row, column) or whole)
-    seen = *(max(i, 0) for i in found[:2]), *map(min, found[2:], size)
-    fits = [found[i + 2] - found[i] <= size[i] for i in (0, 1)] * 2
-    shown = tuple(f if fit else w for f, w, fit in zip(found, whole, fits, strict=True))
-    return Box(shown, seen)
-
-
-def cut(rgb, where, fill):
-    """Return the part of `rgb` (H, W, 3) that a `Box` shows, with `fill` where it sees nothing."""
-    return overlays.cut(
-        overlays.cut(rgb, where.seen, fill), _moved(where.shown, where.seen[:2]), fill
-    )
-
-
-def moved(where, origin):
-    """Return a `Box` in the coordinates of a window with its first pixel at `origin`."""
-    return Box(*(_moved(edges, origin) for edges in where))
+    fits = [field[i + 2] - field[i] <= size[i] for i in (0, 1)] * 2
+    return tuple(f if fit else w for f, w, fit in zip(field, (0, 0, *size), fits, strict=True))
 
 
 def _moved(edges, origin):

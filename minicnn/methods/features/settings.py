@@ -26,10 +26,16 @@ class DrawSettings(Policy):
 
     patch: int = setting(
         count(LARGEST_PATCH),
-        64,
+        80,
         "longest side of a patch in pixels",
         group="picture",
         old=("--tile",),
+    )
+    field: str = setting(
+        choice(("effective", "theoretical")),
+        "effective",
+        "what is cut out: where 95 % of a unit's projections lie, or all that it could see",
+        group="picture",
     )
     contrast: str = setting(
         choice(("unit", "picture")),

@@ -10,7 +10,7 @@ from minicnn.errors import MinicnnError
 from minicnn.methods.deconvnet.projection import Policy, project
 from minicnn.methods.features import reconstructions, scan
 from minicnn.network.receptive_fields import Field
-from minicnn.pictures import unit_sheets
+from minicnn.pictures import overlays, unit_sheets
 from minicnn.pictures.arrays import preprocess
 
 
@@ -43,7 +43,7 @@ def test_a_tile_is_the_projection_of_the_whole_picture_cut_out(
     net, features, pictures, layer, rule
 ):
     policy = Policy(rule=rule)
-    found = tiles_of(net, features, pictures, layer, policy=policy, patch=SIZE)
+    found = tiles_of(net, features, pictures, layer, policy=policy, patch=SIZE, energy=None)
     records, count = features.layers[layer], 0
     for unit, tiles in found.items():
         assert [t.picture for t in tiles] == [n for n in records.picture[unit] if n >= 0]
@@ -54,13 +54,13 @@ def test_a_tile_is_the_projection_of_the_whole_picture_cut_out(
             whole = project(net, x, layer, [unit], at, policy=policy)
             np.testing.assert_allclose(whole.values[0], records.value[unit, slot], rtol=1e-4)
             pixels = whole.dx[0, ::-1].transpose(1, 2, 0) * 50.0
-            cut = reconstructions.cut(pixels, tile.box, 0)
+            cut = overlays.cut(pixels, tile.box, 0)
             wanted = reconstructions.scaled(cut, SIZE)
             size = abs(wanted).max() + 1e-12
             np.testing.assert_allclose(tile.projection / size, wanted / size, rtol=0, atol=1e-4)
             # all of it lies in the box: nothing of the projection is lost
-            top, left, bottom, right = tile.box.seen
-            pixels[top:bottom, left:right] = 0
+            top, left, bottom, right = tile.box
+            pixels[max(0, top) : bottom, max(0, left) : right] = 0
             assert not pixels.any()
             count += 1
     assert count > 10
@@ -88,7 +88,7 @@ def test_the_windows_of_many_units_go_as_one_batch(net, features, pictures):
 
 
 def test_patches_come_from_the_same_box(net, features, pictures):
-    for tiles in tiles_of(net, features, pictures, "relu1", patch=5).values():
+    for tiles in tiles_of(net, features, pictures, "relu1", patch=5, energy=None).values():
         for tile in tiles:
             rgb = np.pad(
                 pictures.picture(tile.picture, SIZE), ((1, 1), (1, 1), (0, 0)), constant_values=128
@@ -118,21 +118,47 @@ def test_windows_are_small_where_fields_are():
     assert reconstructions.window_side(Field(None, (0, 0), (0, 0)), 0, 227) == 227
 
 
-@pytest.mark.parametrize(
-    ("at", "top", "seen"), [(0, -2, (0, 3)), (4, 6, (6, 11)), (10, 18, (18, 20))]
-)
-def test_boxes_at_corner_middle_and_edge(at, top, seen):
-    box = reconstructions.box(Field((5, 5), (2, 2), (-2, -2)), at, at, (20, 20))
-    assert box.shown == (top, top, top + 5, top + 5)
-    assert box.seen == (seen[0], seen[0], seen[1], seen[1])
-    patch = reconstructions.cut(np.zeros((20, 20, 3), np.uint8), box, 128)
-    assert patch.shape == (5, 5, 3)
-    assert (patch == 128).sum() == 3 * (25 - (seen[1] - seen[0]) ** 2)
+def test_the_effective_field_holds_the_energy_of_all_tiles_and_no_more(net, features, pictures):
+    layer = "both"
+    whole = tiles_of(net, features, pictures, layer, patch=64, energy=None)
+    part = tiles_of(net, features, pictures, layer, patch=64, energy=0.9)
+    narrower = 0
+    for unit, tiles in part.items():
+        held = total = 0.0
+        for tile, around in zip(tiles, whole[unit], strict=True):
+            rgb = pictures.picture(tile.picture, SIZE)
+            patch = reconstructions.scaled(overlays.cut(rgb, tile.box, 128), 64)
+            assert np.array_equal(tile.patch, patch)
+            policy = Policy()
+            x, at = preprocess(rgb, net.attrs["preprocess"]), np.array([[tile.row, tile.column]])
+            dx = project(net, x, layer, [unit], at, policy=policy).dx[0].transpose(1, 2, 0)
+            total += (dx**2).sum()
+            held += (overlays.cut(dx, tile.box, 0) ** 2).sum()
+            narrower += tile.box[2] - tile.box[0] < around.box[2] - around.box[0]
+        assert held >= (0.9 - 1e-5) * total
+    assert narrower
 
 
-def test_a_field_larger_than_the_picture_shows_the_picture_as_far_as_it_sees():
-    box = reconstructions.box(Field((50, 50), (4, 4), (-30, -30)), 0, 4, (40, 40))
-    assert box == reconstructions.Box((0, 0, 40, 40), (0, 0, 20, 36))
+@pytest.mark.parametrize("share", [0.5, 0.95, 1.0])
+def test_no_smaller_square_holds_as_much(rng, share):
+    energy = rng.random((17, 17)) ** 8
+    top, left, bottom, right = reconstructions.least_square(energy, share)
+    side = bottom - top
+    assert right - left == side
+    assert energy[top:bottom, left:right].sum() >= share * energy.sum() * (1 - 1e-12)
+    smaller = [
+        energy[i : i + side - 1, j : j + side - 1].sum() for i in range(18) for j in range(18)
+    ]
+    assert max(smaller) < share * energy.sum()
+
+
+def test_where_nothing_comes_down_all_of_the_field_is_shown():
+    assert reconstructions.least_square(np.zeros((9, 9)), 0.95) == (0, 0, 9, 9)
+
+
+def test_a_field_larger_than_the_picture_shows_the_picture():
+    assert reconstructions.theoretical((-30, -14, 20, 36), (40, 40)) == (0, 0, 40, 40)
+    assert reconstructions.theoretical((-2, 6, 3, 11), (40, 40)) == (-2, 6, 3, 11)
 
 
 def test_other_pictures_or_weights_are_noticed(features, pictures):
@@ -161,19 +187,20 @@ def replace_projection(tile, projection):
 def test_dead_units_keep_their_place_in_a_sheet():
     """Unit 1 is dead; below its words there is nothing."""
     block = np.zeros((20, 160, 3), np.uint8)
-    sheet = unit_sheets.sheet({0: block, 2: block}, dead=[1], columns=3)
+    labels = {0: "0", 1: "1 DEAD", 2: "2"}
+    sheet = unit_sheets.sheet({0: block, 2: block}, labels, "relu1", columns=3)
     width, gap = 160, 14
     shown = [sheet[-20:, i * (width + gap) : i * (width + gap) + width] for i in range(3)]
     assert [part.max() == 0 for part in shown] == [True, False, True]
     assert (shown[1] == 255).all()
-    label = sheet[:-20, width + gap : 2 * width + gap]
-    assert (label < 128).sum() > (sheet[:-20, :width] < 128).sum()  # "1 DEAD", not "1"
+    label = sheet[-40:-20, width + gap : 2 * width + gap]
+    assert (label < 128).sum() > (sheet[-40:-20, :width] < 128).sum()  # "1 DEAD", not "1"
 
 
-def test_tiles_keep_whole_pixels():
+def test_tiles_have_the_side_and_repeat_pixels():
     rgb = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
-    assert reconstructions.scaled(rgb, 64).shape == (63, 63, 3)
-    assert (reconstructions.scaled(rgb, 64)[:21, 21:42] == rgb[0, 1]).all()
+    assert reconstructions.scaled(rgb, 64).shape == (64, 64, 3)
+    assert (reconstructions.scaled(rgb, 64)[:22, 22:43] == rgb[0, 1]).all()
     assert reconstructions.scaled(np.zeros((50, 50, 3), np.float32), 64).shape == (64, 64, 3)
 
 
