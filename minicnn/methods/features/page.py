@@ -153,8 +153,8 @@ class _Drawing:
         features, settings = self.features, self.features.settings
         seen = "it sees" if self.settings.field == "theoretical" else "they come from"
         return (
-            f"{settings.network} {layer}, units {units[0]} to {units[-1]}; {features.seen} pictures "
-            f"of {Path(settings.data).name}\nof each unit, left: its {settings.top} strongest "
+            f"{settings.network} {layer}, units {units[0]} to {units[-1]}; {features.seen} "
+            f"pictures of {Path(settings.data).name}\nof each unit, left: its {settings.top} strongest "
             f"activations projected, rule {self.settings.rule}, zero is grey; right: what of the "
             f"pictures {seen}; where there are fewer, it fires in no other picture; DEAD: in none"
         )
