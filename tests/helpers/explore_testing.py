@@ -88,6 +88,10 @@ class Client:
         status, _, body = self.raw(f"/{self.server.token}/{what}?{asked}")
         return status, json.loads(body)
 
+    def raw_json(self, what, **values):
+        """Return the answer to a question that takes no picture."""
+        return json.loads(self.raw(f"/{self.server.token}/{what}?{urlencode(values)}")[2])
+
     def post(self, what, body, **values):
         """Return (status, answer) of what changes something."""
         body = json.dumps(body) if isinstance(body, dict) else body

@@ -148,6 +148,7 @@ class Pane {
   go(to) {
     say("");
     state.active = this.number;
+    if (to.unit === null) to.unit = this.overview ? this.overview.layers[to.layer].units[0] : 0;
     this.together((pane) => pane.set(to));
     remember();
   }
@@ -156,7 +157,6 @@ class Pane {
     const layer = to.layer !== undefined && to.layer !== this.layer;
     if (layer) this.page = 0;
     Object.assign(this, to);
-    if (this.unit === null || this.unit === undefined) this.unit = this.overview ? this.overview.layers[this.layer].units[0] : 0;
     const pageOf = this.order === "number" ? Math.floor(this.unit / state.page) : this.page;
     if (layer || pageOf !== this.page || !this.shown) {
       this.page = pageOf;
@@ -186,7 +186,7 @@ class Pane {
     const overview = await ask("overview", { net: this.number, picture });
     if (!overview || picture !== state.picture) return;
     this.overview = overview;
-    if (this.unit === null) this.set({});
+    if (this.unit === null) this.go({ layer: this.layer, unit: linked ? panes[0].unit : null });
     this.net.layers.forEach((layer, i) => {
       const strip = this.rows[i].querySelector("img");
       strip.src = overview.strips[layer.name];
@@ -299,9 +299,9 @@ class Pane {
   frames() {
     const size = this.net.size, box = this.told && this.told.box;
     for (const frame of [this.find(".seen"), this.find(".patch"), ...this.views.map((view) => view.frame)]) {
-      const inner = frame.querySelector(".inner"), zoomed = state.zoom && box && !frame.classList.contains("seen");
-      const side = zoomed ? Math.max(box[2] - box[0], box[3] - box[1]) : size;
-      inner.style.width = inner.style.height = `${(100 * size) / side}%`;
+      const inner = frame.querySelector(".inner"), side = box ? Math.max(box[2] - box[0], box[3] - box[1]) : size;
+      const zoomed = state.zoom && side < size && !frame.classList.contains("seen"), shown = zoomed ? side : size;
+      inner.style.width = inner.style.height = `${(100 * size) / shown}%`;
       inner.style.left = zoomed ? `${(-100 * box[1]) / side}%` : "0";
       inner.style.top = zoomed ? `${(-100 * box[0]) / side}%` : "0";
       mark(frame.querySelector(".box"), zoomed ? null : box, size, size);
@@ -380,7 +380,7 @@ async function show({ id, name, size, notes }) {
   state.name = $("name").textContent = name ? [`${name}, ${size.join(" x ")}`, ...notes].join("; ") : "";
   $("name").title = state.name;
   remember();
-  await Promise.all(panes.map((pane) => pane.refresh()));
+  for (const pane of panes) await pane.refresh(); // the first chooses a unit for both
 }
 
 function choose(then) {

@@ -1,6 +1,5 @@
 """What the server of `explore` answers, and to whom."""
 
-import json
 import socket
 
 import numpy as np
@@ -55,8 +54,7 @@ def test_the_page_loads_nothing_from_elsewhere(client, server):
 def test_every_question_is_answered(client):
     status, told = client.ask("networks")
     assert status == 400  # it takes no picture
-    status, _, body = client.raw(f"/{client.server.token}/networks")
-    told = json.loads(body)
+    told = client.raw_json("networks")
     assert [layer["name"] for layer in told["networks"][0]["layers"]] == tiny().layers
     status, overview = client.ask("overview")
     assert (status, len(overview["layers"])) == (200, len(tiny().layers))
