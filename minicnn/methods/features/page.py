@@ -154,9 +154,10 @@ class _Drawing:
         seen = "it sees" if self.settings.field == "theoretical" else "they come from"
         return (
             f"{settings.network} {layer}, units {units[0]} to {units[-1]}; {features.seen} "
-            f"pictures of {Path(settings.data).name}\nof each unit, left: its {settings.top} strongest "
-            f"activations projected, rule {self.settings.rule}, zero is grey; right: what of the "
-            f"pictures {seen}; where there are fewer, it fires in no other picture; DEAD: in none"
+            f"pictures of {Path(settings.data).name}\n"
+            f"of each unit, left: its {settings.top} strongest activations projected, rule "
+            f"{self.settings.rule}, zero is grey; right: what of the pictures {seen}; where there "
+            "are fewer, it fires in no other picture; DEAD: in none"
         )
 
     def hits(self, layer, unit):

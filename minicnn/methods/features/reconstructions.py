@@ -235,8 +235,7 @@ def _signed(dx, net):
 
 
 def theoretical(field, size):
-    """Return what is shown of a receptive field: along an axis on which it is larger than the
-    picture, the picture.
+    """Return what is shown of a field: where it is longer than the picture, the picture.
 
     >>> theoretical((-5, 7, 25, 17), (20, 20))
     (0, 7, 20, 17)
