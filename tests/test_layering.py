@@ -23,6 +23,7 @@ ORDER = """
     engine | weights
     gradcheck | runs
     methods
+    figures
     cli __main__
 """
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "onnxruntime", "caffe"}

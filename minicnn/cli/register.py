@@ -19,6 +19,7 @@ VERBS = {
     "explore": ("methods.explore.verb", "look through a network in a browser, unit by unit"),
     "classify": ("methods.classes.classify_verb", "say what is in pictures"),
     "features": ("methods.features.verb", "show what excites the units of a network in a data set"),
+    "figures": ("figures.verb", "draw the figures of the lecture notes, with a page"),
     "data": ("cli.verbs.data", "draw labelled pictures to train on"),
     "train": ("methods.training.verb", "train a classifier on labelled pictures"),
     "distill": ("methods.distillation.verb", "teach a small network to see as VGG-19 does"),

@@ -75,6 +75,24 @@ def labelled(image, text, *, size=None, below=False):
     return _stacked(image, strip) if below else _stacked(strip, image)
 
 
+def figure(image, title, caption, *, width=720, margin=18):
+    """Return a picture as a figure: its title above, its caption below, white around.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3) or (H, W)
+    title, caption : str
+        The caption stands in lines as wide as the picture, and `width` at least.
+    width, margin : int
+        Pixels.
+    """
+    image = _rgb(image)
+    wide = max(width, image.shape[1])
+    above, below = _strip(title, wide, 22, left=True), _strip(caption, wide, 16, left=True)
+    sheet = column([_stacked(above, image), below], gap=margin // 2)
+    return np.pad(sheet, ((margin, margin), (margin, margin), (0, 0)), constant_values=255)
+
+
 def side_by_side(images, labels=None, *, height=None, gap=8):
     """Scale pictures to one height and put them in a row, each with its label above.
 
@@ -209,29 +227,32 @@ def _stacked(above, under):
     return _sheet(above.shape[0] + under.shape[0], width, places)
 
 
-def _strip(text, width, size):
-    """Return text on a strip at least `width` wide, centred, with a little space around."""
+def _strip(text, width, size, *, left=False):
+    """Return text on a strip at least `width` wide, with a little space around.
+
+    The lines are centred, or begin at the `left`.
+    """
     font = ImageFont.load_default(size)
     margin = max(2, size // 4)
-    lines = _wrapped(_ascii(text), font, width - 2 * margin)
+    lines = text_lines(plain_text(text), font, width - 2 * margin)
     ascent, descent = font.getmetrics()
     width = max([width, *(int(np.ceil(font.getlength(line))) + 2 * margin for line in lines)])
     picture = Image.fromarray(_sheet(len(lines) * (ascent + descent) + 2 * margin, width))
     draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
-        left = round((width - font.getlength(line)) / 2)
-        draw.text((left, margin + number * (ascent + descent)), line, fill="black", font=font)
+        start = margin if left else round((width - font.getlength(line)) / 2)
+        draw.text((start, margin + number * (ascent + descent)), line, fill="black", font=font)
     return np.array(picture)
 
 
-def _ascii(text):
+def plain_text(text):
     """Return `text` in the letters of the font, which draws an empty box for any other."""
     text = unicodedata.normalize("NFKD", text.translate(_LOOKALIKES))
     plain = "".join(letter for letter in text if not unicodedata.combining(letter))
     return plain.encode("ascii", "replace").decode()
 
 
-def _wrapped(text, font, width):
+def text_lines(text, font, width=np.inf):
     """Return the lines of `text`, broken at spaces where they are longer than `width` pixels."""
     lines = []
     for paragraph in text.split("\n"):

@@ -1,0 +1,121 @@
+"""What figures are drawn from: pictures and networks; and what a figure is."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from minicnn.data import drawn
+from minicnn.data.picture_set import PictureSet
+from minicnn.methods.style import demo
+from minicnn.pictures.arrays import fit
+from minicnn.pictures.reader import load_image
+from minicnn.pictures.writer import save_image
+from minicnn.runs.inputs import load_network
+from minicnn.storage.atomic import results_folder, write_whole
+from minicnn.weights import checkpoint
+
+DEEP_NETWORK = "minizfnet"  # five convolutions as in the notes, and its snapshots are at hand
+COARSE_NETWORK = "minialexnet"
+TILE = 64  # pixels a side, of the pictures that units are looked for in
+TEXTURES = ("waves", "grain")  # drawn ones, as further styles and textures
+DRAWN = 20  # pictures a class
+
+
+class Figure(NamedTuple):
+    """A figure of the notes, and how to make one like it by hand."""
+
+    title: str
+    picture: np.ndarray
+    caption: str
+    command: str
+
+
+class Material:
+    """Settings, and what they name, opened when it is asked for; a folder for what is drawn."""
+
+    def __init__(self, settings, folder):
+        self.settings, self.folder = settings, Path(folder)
+
+    def check(self):
+        """Raise `MinicnnError` for a picture, data set or network that cannot be opened."""
+        content, styles = self.files
+        for path in (content, *styles):
+            load_image(path)
+        if self.settings.data:
+            len(self.pictures)
+        self.painter()
+
+    @cached_property
+    def files(self):
+        """Paths (content, [styles])."""
+        s, own = self.settings, []
+        if s.picture is None or s.style is None:
+            content, style = demo.unpack(self.folder)
+            own = [style]
+        if s.style is None:
+            classes = drawn.CLASSES["shapes"]
+            for name in TEXTURES:
+                data = drawn.png("shapes", "train", classes.index(name), 1, s.seed, side=256)
+                own.append(self.folder / f"{name}.png")
+                rgb = load_image(own[-1], encoded=data).pixels
+                save_image(own[-1], rgb[:192], force=True)  # as wide for its height as the others
+        return Path(s.picture or content), [Path(path) for path in s.style or own]
+
+    @cached_property
+    def content(self):
+        """The content, uint8 (H, W, 3)."""
+        return load_image(self.files[0]).pixels
+
+    @cached_property
+    def style(self):
+        """The first style, uint8 (H, W, 3)."""
+        return load_image(self.files[1][0]).pixels
+
+    @cached_property
+    def pictures(self):
+        """The `PictureSet` that units are looked for in."""
+        if self.settings.data:
+            return PictureSet(self.settings.data)
+        place = results_folder(self.folder / "set", ())
+        for label, name in enumerate(drawn.CLASSES["shapes"]):
+            for number in range(DRAWN):
+                data = drawn.png("shapes", "val", label, number, self.settings.seed)
+                write_whole(place / f"{name}-{number:02}.png", data)
+        for path in (self.files[0], *self.files[1][:1]):
+            for number, tile in enumerate(tiles(load_image(path).pixels)):
+                save_image(place / f"{path.stem}-{number:02}.png", tile, force=True)
+        return PictureSet(place)
+
+    @property
+    def told_data(self):
+        """Where units are looked for, in words."""
+        if self.settings.data:
+            return f"{len(self.pictures)} pictures of {Path(self.settings.data).name}"
+        return f"{len(self.pictures)} pictures, drawn shapes and textures and tiles of two others"
+
+    @property
+    def network(self):
+        """The settings of the network that paints, as those of every method."""
+        s = self.settings
+        names = ("network", "weights", "seed", "threads")
+        return {name: getattr(s, name) for name in names}
+
+    def painter(self):
+        """Return the network that paints."""
+        s = self.settings
+        return load_network(s.network, s.weights, None, seed=s.seed)
+
+    def net(self, name):
+        """Return a network at hand."""
+        return checkpoint.load(name)
+
+
+def tiles(rgb):
+    """Return the square tiles of a picture whose shorter side is brought to 6 of them."""
+    short = min(rgb.shape[:2])
+    rgb = fit(rgb, round(max(rgb.shape[:2]) * 6 * TILE / short))
+    rows, columns = (length // TILE for length in rgb.shape[:2])
+    places = np.ndindex(rows, columns)
+    return [rgb[i * TILE : (i + 1) * TILE, j * TILE : (j + 1) * TILE] for i, j in places]

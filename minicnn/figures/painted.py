@@ -1,0 +1,147 @@
+"""Figures 9, 12, 13 and 14: pictures that are searched for, by the methods behind the verbs."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from minicnn.figures.material import Figure
+from minicnn.methods.inversion import findings
+from minicnn.methods.inversion.settings import InvertSettings
+from minicnn.methods.inversion.verb import INVERT
+from minicnn.methods.style.settings import StyleSettings
+from minicnn.methods.style.verb import STYLE
+from minicnn.methods.texture.run import steps_of_sweep
+from minicnn.methods.texture.settings import TextureSettings
+from minicnn.methods.texture.verb import TEXTURE
+from minicnn.network.layers import Dropout, ReLU, Softmax
+from minicnn.pictures.arrays import fit
+from minicnn.pictures.reader import load_image
+from minicnn.pictures.sheets import column, grid, labelled, table
+
+RESTARTS = 5
+SHOWN = 200  # pixels to which the pictures of figure 9 are enlarged
+SHARES = (0.02, 1.0)  # of the style's usual weight
+
+
+def figure_9(material):
+    """One layer from several seeds."""
+    s, deep = material.settings, _last_before_classes(material.painter())
+    made, told, cells = [], [], []
+    for seed in range(s.seed, s.seed + RESTARTS):
+        settings = InvertSettings(
+            str(material.files[0]),
+            layers=[deep],
+            iterations=s.iterations,
+            **{**material.network, "seed": seed},
+        )
+        job = INVERT.open_job(settings)
+        outcome = job.run()
+        made.append(outcome.picture)
+        told.append(outcome.findings["layers"][0]["picture_errors"][0])
+        cells.append(labelled(fit(outcome.picture, SHOWN), f"seed {seed}, error {told[-1]:.2g}"))
+    return Figure(
+        "Figure 9. Five inversions of one code",
+        grid([labelled(fit(job.picture, SHOWN), "the picture"), *cells], 3, gap=10),
+        f"What {deep} keeps of a picture: {RESTARTS} others, searched for from noise by "
+        f"{s.iterations} iterations, so that the layer gets nearly the same activations. The error "
+        "is the squared distance of the activations over the square of the picture's. Two of them "
+        f"differ by {findings.diversity(made):.0f} grey levels (RMS), which it does not see.",
+        f"minicnn invert PICTURE --layer {deep} --restarts {RESTARTS} -o figure-9.png",
+    )
+
+
+def figure_12(material):
+    """Textures from more and more layers."""
+    s = material.settings
+    sources = [*material.files[1][:2], material.files[0]]
+    settings = TextureSettings(
+        list(map(str, sources)),
+        source_size=s.size,
+        sweep=True,
+        iterations=s.iterations,
+        **material.network,
+    )
+    job = TEXTURE.open_job(settings)
+    return Figure(
+        "Figure 12. Textures from more and more layers",
+        job.run().picture,
+        f"By {job.net.attrs['name']}, {s.iterations} iterations each. Downwards the Gram matrices "
+        f"of one more layer are matched: {', '.join(job.settings.layers)}. The sources stand in the "
+        "last row; the last column is of a picture that is no texture.",
+        "minicnn texture STYLE PICTURE --sweep layers -o figure-12.png",
+    )
+
+
+def figure_13(material):
+    """One content in several styles, by two weights."""
+    s = material.settings
+    content, styles = material.files
+    shown = []
+    for style in styles:
+        settings = StyleSettings(
+            str(content), str(style), size=s.size, iterations=s.iterations, **material.network
+        )
+        known = STYLE.open_job(settings).settings
+        shown.append(fit(load_image(style).pixels, s.size))
+        for share in SHARES:
+            one = replace(settings, style_weight=known.style_weight * share)
+            shown.append(STYLE.open_job(one).run().picture)
+    weights = [f"style weight {known.style_weight * share:g}" for share in SHARES]
+    rows = [f"{letter}: {style.stem}" for letter, style in zip("BCDEFGHI", styles, strict=False)]
+    above = labelled(fit(material.content, s.size), "A: the content", size=14)
+    return Figure(
+        "Figure 13. One content in several styles",
+        column([above, table(shown, rows, ["", *weights], gap=8)], gap=12),
+        f"Neural style transfer (equation 8) by {known.network or 'minivgg'}, {s.size} pixels, "
+        f"{s.iterations} iterations: content by {', '.join(known.content_layers)} with the weight "
+        f"{known.content_weight:g}, style by {', '.join(known.style_layers)}. The more weight the "
+        "style has, the less is left of the content.",
+        "minicnn style PICTURE STYLE -o figure-13.png",
+    )
+
+
+def figure_14(material):
+    """Each layer's reconstruction, and under it the texture of the layers up to there."""
+    s = material.settings
+    texture = TextureSettings(
+        [str(material.files[1][0])],
+        source_size=s.size,
+        iterations=s.iterations,
+        **material.network,
+    )
+    layers = TEXTURE.open_job(texture).settings.layers
+    inversion = InvertSettings(
+        str(material.files[0]), layers=list(layers), iterations=s.iterations, **material.network
+    )
+    whole = INVERT.open_job(inversion).picture
+    cells = [labelled(_shown(whole, s.size), "content")]
+    for layer in layers:
+        made = INVERT.open_job(replace(inversion, layers=[layer])).run().picture
+        cells.append(labelled(_shown(made, s.size), layer))
+    cells.append(labelled(_shown(material.style, s.size), "style"))
+    for some in steps_of_sweep(layers):
+        made = TEXTURE.open_job(replace(texture, layers=some)).run().picture
+        cells.append(labelled(_shown(made, s.size), f"up to {list(some)[-1]}"))
+    return Figure(
+        "Figure 14. Content and style, layer by layer",
+        grid(cells, len(layers) + 1),
+        "Above: the picture as each layer keeps it (equations 1 to 3). Below: the style, searched "
+        "for from noise by the Gram matrices of the layers up to there (equation 7). "
+        f"{s.iterations} iterations each.",
+        "minicnn invert PICTURE --layer relu2_1 -o kept.png",
+    )
+
+
+def _last_before_classes(net):
+    """Return the layer that stands below the softmax, or the last one."""
+    passed = (Softmax, Dropout, ReLU)
+    return [node.name for node in net.nodes if not isinstance(node.layer, passed)][-1]
+
+
+def _shown(rgb, side):
+    """Return a picture enlarged or shrunk, in the middle of a white square."""
+    small = fit(rgb, side)
+    square = np.full((side, side, 3), 255, np.uint8)
+    top, left = ((side - length) // 2 for length in small.shape[:2])
+    square[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return square
