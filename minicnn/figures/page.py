@@ -10,9 +10,9 @@ SECTIONS = (
         "1.1 Architecture",
         "A convolutional network alternates convolutions, rectification and max pooling. To see "
         "what excites a unit, the deconvnet goes the same way back: every value returns to where "
-        "its maximum was, what is negative is left out, and the transposed filters paint it into the "
-        "layer below, down to the pixels. Nothing is inverted: it is backpropagation, with another "
-        "rule at the rectifications.",
+        "its maximum was, what is negative is left out, and the transposed filters paint it into "
+        "the layer below, down to the pixels. Nothing is inverted: it is backpropagation, with "
+        "another rule at the rectifications.",
         ("y = max(x, 0)        gradient dx = dy (x > 0)        deconvnet dx = max(dy, 0)",),
         (2, 3),
     ),

@@ -66,8 +66,8 @@ def figure_12(material):
         "Figure 12. Textures from more and more layers",
         job.run().picture,
         f"By {job.net.attrs['name']}, {s.iterations} iterations each. Downwards the Gram matrices "
-        f"of one more layer are matched: {', '.join(job.settings.layers)}. The sources stand in the "
-        "last row; the last column is of a picture that is no texture.",
+        f"of one more layer are matched: {', '.join(job.settings.layers)}. The sources stand in "
+        "the last row; the last column is of a picture that is no texture.",
         "minicnn texture STYLE PICTURE --sweep layers -o figure-12.png",
     )
 

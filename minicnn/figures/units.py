@@ -41,11 +41,12 @@ def _features(material, number, layers):
         units = scan.draw_units(rng, records.dead, UNITS)
         tiles = projections(net, features, material.pictures, layer, units, patch=PATCH)
         blocks = {unit: block(tiles[unit], TOP)[0] for unit in units if tiles[unit]}
-        name = (
-            f"l = {layer[-1]}: {layer}, {len(records.dead)} units, of which {records.dead.sum()} "
+        title = (
+            f"l = {layer[-1]}: {layer}, {len(records.dead)} units, {records.dead.sum()} never fire"
         )
-        parts.append(labelled(sheet(blocks, columns=COLUMNS), name + "never fire", size=18))
-        largest = max(tiles[unit][0].value for unit in blocks)
+        labels = {unit: str(unit) for unit in units}
+        parts.append(sheet(blocks, labels, title, columns=COLUMNS))
+        largest = records.value.max()
         told.append(f"{layer} sees {field.size[0]} pixels, its largest activation is {largest:.3g}")
     span = "layers 1 to 3" if number == 4 else "layers 4 and 5"
     return Figure(
@@ -53,8 +54,8 @@ def _features(material, number, layers):
         column(parts, gap=14),
         f"{UNITS} units of each layer of {DEEP_NETWORK}, drawn at random, on "
         f"{material.told_data}. Each has its {TOP} strongest activations, one a picture: left what "
-        "the deconvnet projects of them (128 is zero, one scale a unit), right the patch of the picture "
-        "that the unit sees. "
+        "the deconvnet projects of them (128 is zero, one scale a unit), right the patch of the "
+        "picture that the unit sees. "
         + "; ".join(told) + ".",
         f"minicnn features DATA --network {DEEP_NETWORK} --layers {','.join(layers)} -o features",
     )  # fmt: skip
