@@ -290,7 +290,8 @@ class Pane {
     const [, P, Q] = this.here.shape;
     mark(this.find(".map .box"), [row, column, row + 1, column + 1], P, Q);
     const box = answer.box;
-    this.find(".field").textContent = box ? `sees rows ${box[0]} to ${box[2] - 1}, columns ${box[1]} to ${box[3] - 1}` : "sees all of the picture";
+    const [top, left, bottom, right] = box ? box.map((edge) => Math.min(this.net.size, Math.max(0, edge))) : [];
+    this.find(".field").textContent = box ? `sees rows ${top} to ${bottom - 1}, columns ${left} to ${right - 1}` : "sees all of the picture";
     this.frames();
     await Promise.all([...this.views.map((view) => view.show()), this.top(named)]);
   }
@@ -469,6 +470,7 @@ async function follow(number) {
 
 function progress({ iteration, iterations, losses, terms, ended, failed, notes }) {
   Object.assign($("progress"), { max: iterations, value: iteration });
+  if (losses.length) $("span").textContent = `total loss, logarithmic, from ${short(Math.max(...losses))} down to ${short(Math.min(...losses))}; it jumps where a larger size begins`;
   const logs = losses.map((value) => Math.log(Math.max(value, 1e-30)));
   const low = Math.min(...logs), span = Math.max(...logs) - low || 1;
   const points = logs.map((v, i) => `${(300 * i) / Math.max(1, iterations - 1)},${96 - (92 * (v - low)) / span}`);
