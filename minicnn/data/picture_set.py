@@ -1,4 +1,4 @@
-"""Numbered pictures to scan: all those below a folder, or one split of an HDF5 file."""
+"""Numbered pictures to scan: below a folder, in tar files, or one split of an HDF5 file."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn.data import packed
+from minicnn.data import packed, tars
 from minicnn.data.datasets import Dataset, open_dataset, spread
 from minicnn.data.walk import left_out, pictures_below
 from minicnn.errors import MinicnnError
@@ -23,7 +23,8 @@ class PictureSet:
     ----------
     path : path
         A folder, which is searched with all its folders (pictures in the order of their relative
-        names), or an HDF5 file in the layout of `datasets`.
+        names), tar files (see `tars`; those below a folder without pictures too), or an HDF5
+        file in the layout of `datasets`.
     split : str, optional
         A folder in the folder, or a split of the file. By default the whole folder; the split
         "val" of a file, or the only one it has.
@@ -43,11 +44,14 @@ class PictureSet:
 
     def __init__(self, path, split=None, limit=None):
         self.path, self.split = Path(path), split
+        self._names = self._sizes = None
         if self.path.is_dir():
-            self._names, self._data = _open_folder(self.path, split)
+            self._names, self._data, self._sizes = _open_folder(self.path, split)
+        elif self.path.suffix == ".tar":
+            self._names, self._data, self._sizes = _open_tars(str(path), tars.shards(str(path)))
         else:
             self.split = split or _only_split(self.path)
-            self._names, self._data = None, open_dataset(self.path, self.split)
+            self._data = open_dataset(self.path, self.split)
         self.left_out = self._data.left_out
         if not len(self._data):
             raise MinicnnError(
@@ -95,20 +99,31 @@ class PictureSet:
             return self._data.thinned(len(self)).fingerprint()
         digest = hashlib.sha256()
         for at in self._chosen:
-            size = self._data.files[at].stat().st_size
-            digest.update(os.fsencode(self._names[at]) + f" {size}\n".encode())
+            digest.update(os.fsencode(self._names[at]) + f" {self._sizes(at)}\n".encode())
         return digest.hexdigest()
 
 
 def _open_folder(path, split):
-    """Return (names, `Dataset` without labels) of all pictures below a folder."""
+    """Return (names, `Dataset` without labels, bytes of picture i) of all below a folder."""
     root = path / (split or "")
     if not root.is_dir():
         found = ", ".join(sorted(p.name for p in path.iterdir() if p.is_dir())) or "none"
         raise MinicnnError(f"{str(path)!r} has no folder {split!r}; its folders: {found}")
     names, others = pictures_below(root)
+    if not names and others[".tar"]:
+        return _open_tars(root, sorted(root.rglob("*.tar")))
     files, labels = [root / name for name in names], np.zeros(len(names), np.int64)
-    return names, Dataset(labels, [], None, str(root), files, left_out(root, others))
+    data = Dataset(labels, [], None, str(root), files, left_out(root, others))
+    return names, data, lambda i: files[i].stat().st_size
+
+
+def _open_tars(path, files):
+    """Return the same of tar files; a picture is called by that of its file and its own name."""
+    members, others = tars.pictures_in(files)
+    names = [f"{Path(member.file).name}/{member.name}" for member in members]
+    labels, told = np.zeros(len(members), np.int64), left_out(path, others)
+    data = Dataset(labels, [], lambda i: members[i].read(), str(path), None, told)
+    return names, data, lambda i: members[i].size
 
 
 def _at_most(rgb, size):
@@ -118,6 +133,8 @@ def _at_most(rgb, size):
 def _only_split(path):
     """Return the split of an HDF5 file that is meant where none is named."""
     if not path.is_file():
-        raise MinicnnError(f"no data set at {str(path)!r}; give a folder or an HDF5 file")
+        raise MinicnnError(
+            f"no data set at {str(path)!r}; give a folder, tar files or an HDF5 file"
+        )
     found = packed.splits(path)
     return "val" if "val" in found or len(found) != 1 else found[0]

@@ -27,9 +27,7 @@ def pictures_below(root):
     others : Counter
         What else was found, {".txt": 3, "no regular file": 1}.
     """
-    Image.init()
-    kinds = set(Image.OPEN) - {*DRAWINGS, *STUBS}
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in kinds}
+    suffixes = picture_suffixes()
     names, others, entered = [], Counter(), set()
     folders, links = [""], []
     while folders or links:
@@ -60,6 +58,13 @@ def pictures_below(root):
             else:
                 others[suffix or "no suffix"] += 1
     return sorted(names), others
+
+
+def picture_suffixes():
+    """Return the suffixes, as ".png", of what Pillow reads as pictures."""
+    Image.init()
+    kinds = set(Image.OPEN) - {*DRAWINGS, *STUBS}
+    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in kinds}
 
 
 def left_out(root, others):

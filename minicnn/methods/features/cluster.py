@@ -10,6 +10,7 @@ import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from minicnn.data.picture_set import PictureSet
@@ -127,8 +128,14 @@ def scan_part(packed, settings, blocks, strict):
     net = Network(*packed)
     features = features_scan.begin(net, settings)
     try:
-        pictures = PictureSet(settings.data, settings.split, settings.pictures)
+        pictures = _opened(settings.data, settings.split, settings.pictures, settings.fingerprint)
     except MinicnnError as error:
         raise MinicnnError(f"{error}; all workers need the data set under this path") from None
     features_scan.scan(features, net, pictures, blocks=blocks, strict=strict, threads=1)
     return features
+
+
+@lru_cache(1)
+def _opened(data, split, limit, fingerprint):
+    """Return the pictures, which a worker looks for once; the fingerprint tells a changed set."""
+    return PictureSet(data, split, limit)

@@ -53,7 +53,8 @@ class FeaturesSettings(DrawSettings):
 
     data: list = setting(
         text("DATASET"),
-        help="folder of pictures or HDF5 file; or the word merge and the files of all shards",
+        help="folder of pictures, tar files as a.tar or a-{000..146}.tar, or HDF5 file; or the "
+        "word merge and the files of all shards",
         option="DATASET",
         argument=True,
         several=True,

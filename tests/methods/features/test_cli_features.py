@@ -11,8 +11,9 @@ from features_testing import encoded, equal, write_set
 import minicnn
 from minicnn.cli import main
 from minicnn.engine.cpu.workers import WorkerKilledError
-from minicnn.methods.features import cluster, results_file, scan
+from minicnn.methods.features import results_file, scan
 from minicnn.pictures.writer import read_metadata
+from minicnn.runs import dask_client
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -272,7 +273,7 @@ def test_bad_input_ends_in_one_line(features, done, home, arguments, layers, cod
 
 def test_a_scan_that_cannot_begin_leaves_no_results(features, home, done, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(cluster, "TIMEOUT", 1)
+    monkeypatch.setattr(dask_client, "TIMEOUT", 1)
     before = (done / "features.h5").read_bytes()
     nobody = ["--scheduler", "tcp://127.0.0.1:9"]
     for options in (["-o", "nothing"], ["-o", "done", "--force"]):
