@@ -32,6 +32,7 @@ VERBS = {
     "models": ("cli.verbs.models", "list the networks, or the layers of one"),
     "weights": ("cli.verbs.weights", "look into weight files, convert, fetch and change them"),
     "derive": ("cli.verbs.derive", "derive a gradient step by step, with its lines of code"),
+    "completion": ("cli.verbs.completion", "print a script that completes options in a shell"),
     "gradcheck": ("cli.verbs.gradcheck", "check every gradient against central differences"),
     "info": ("cli.verbs.info", "print versions, processors, devices and networks"),
 }
