@@ -7,6 +7,8 @@ from minicnn.errors import MinicnnError
 # black, violet, red, orange, pale yellow: lightness grows evenly, also in grey print
 HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 OPACITY = 0.6
+ENERGY = 0.95  # of a projection, that its effective field holds
+LEAST_SIDE = 5  # pixels of an effective field
 # easily told apart and easily named, for regions; what is behind the last is grey
 COLOURS = {
     "blue": (70, 140, 230),
@@ -73,6 +75,34 @@ def cut(rgb, box, fill):
             rows, cols
         ]
     return out
+
+
+def least_square(energy, share=ENERGY):
+    """Return (top, left, bottom, right) of the least square that holds a share of a map's sum.
+
+    Cut to the map, and `LEAST_SIDE` long at least; of several the first that holds most.
+
+    >>> energy = np.zeros((9, 9))
+    >>> energy[4:6, 3:9] = 1
+    >>> least_square(energy, 0.95)
+    (0, 3, 6, 9)
+    """
+    if not energy.any():
+        return 0, 0, *energy.shape
+    sums = np.pad(energy.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+    def held(side):
+        down, right = (min(side, length) for length in energy.shape)
+        below = sums[down:] - sums[:-down]
+        return below[:, right:] - below[:, :-right]  # of each place of the square
+
+    low, high = min(LEAST_SIDE, *energy.shape), max(energy.shape)
+    while low < high:  # the most that a square holds grows with its side
+        side = (low + high) // 2
+        low, high = (low, side) if held(side).max() >= share * sums[-1, -1] else (side + 1, high)
+    places = held(low)
+    top, left = (int(i) for i in np.unravel_index(places.argmax(), places.shape))
+    return top, left, *(min(at + low, n) for at, n in zip((top, left), energy.shape, strict=True))
 
 
 def enlarged(values, step, shape):

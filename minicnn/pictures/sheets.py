@@ -5,6 +5,8 @@ gaps are pixels between pictures. There is none around a sheet, so that sheets c
 """
 
 import unicodedata
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -93,7 +95,23 @@ def figure(image, title, caption, *, width=720, margin=18):
     return np.pad(sheet, ((margin, margin), (margin, margin), (0, 0)), constant_values=255)
 
 
-def side_by_side(images, labels=None, *, height=None, gap=8):
+class Scale(NamedTuple):
+    """What the colours of a map mean, for the bar below it.
+
+    `colours` turns values in 0..1, (H, W), into uint8 (H, W, 3); they stand for `low` to `high`.
+    """
+
+    colours: Callable
+    low: float
+    high: float
+
+
+def greys(values):
+    """Turn values (H, W), clipped to 0..1, into uint8 (H, W, 3), black to white."""
+    return np.repeat(to_uint8(255 * np.clip(values, 0, 1))[..., np.newaxis], 3, axis=2)
+
+
+def side_by_side(images, labels=None, *, scales=(), height=None, gap=8):
     """Scale pictures to one height and put them in a row, each with its label above.
 
     Parameters
@@ -101,6 +119,8 @@ def side_by_side(images, labels=None, *, height=None, gap=8):
     images : list of pictures
     labels : list of str, optional
         One for each picture.
+    scales : list of Scale or None, optional
+        One for each picture: it gets a bar of its colours below, with both ends in numbers.
     height : int, optional
         By default that of the first picture.
     gap : int
@@ -129,6 +149,10 @@ def side_by_side(images, labels=None, *, height=None, gap=8):
         for number, strip in enumerate(strips):
             above = _sheet(tallest - strip.shape[0], strip.shape[1])
             scaled[number] = _stacked(np.concatenate([above, strip]), scaled[number])
+    if any(scales):
+        size = min(_text_size(image) for image in images)
+        for number, (scale, image) in enumerate(zip(scales, scaled, strict=True)):
+            scaled[number] = _stacked(image, _bar(scale, image.shape[1], size))
     places, left = [], 0
     for image in scaled:
         places.append((0, left, image))
@@ -242,6 +266,20 @@ def _strip(text, width, size, *, left=False):
     for number, line in enumerate(lines):
         start = margin if left else round((width - font.getlength(line)) / 2)
         draw.text((start, margin + number * (ascent + descent)), line, fill="black", font=font)
+    return np.array(picture)
+
+
+def _bar(scale, width, size):
+    """Return the colours of a `Scale` above the numbers at both ends; white without a scale."""
+    font, margin = ImageFont.load_default(size), max(2, size // 4)
+    picture = _sheet(2 * size + 3 * margin, width)
+    if scale is None:
+        return picture
+    picture[margin : margin + size] = scale.colours(np.linspace(0, 1, width)[np.newaxis])
+    picture = Image.fromarray(picture)
+    draw = ImageDraw.Draw(picture)
+    for x, anchor, value in ((0, "la", scale.low), (width, "ra", scale.high)):
+        draw.text((x, size + 2 * margin), f"{value:.4g}", fill="black", font=font, anchor=anchor)
     return np.array(picture)
 
 

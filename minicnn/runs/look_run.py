@@ -106,6 +106,7 @@ class Look:
     picture : uint8 (H, W, 3), the main picture
     overlay : uint8 (H, W, 3), the finding on the picture looked at
     row : dict, label -> picture, what `--sheet` puts side by side
+    scales : dict, label -> `sheets.Scale` of those that are maps
     arrays : dict, name -> array, the raw numbers for `--npz`
     findings : dict, plain values for `--json` and the metadata
     text : str, the same for people, in a line or a few
@@ -119,6 +120,7 @@ class Look:
     findings: dict
     text: str
     notes: list = field(default_factory=list)
+    scales: dict = field(default_factory=dict)
 
 
 def open_look(settings, kind, files=None):
@@ -248,7 +250,9 @@ def _save(job, outputs, found, weights):
     if outputs.overlay:
         save_image(outputs.overlay, found.overlay, metadata=metadata, force=outputs.force)
     if outputs.sheet:
-        sheet = side_by_side([magnified(view) for view in found.row.values()], list(found.row))
+        views = [magnified(view) for view in found.row.values()]
+        scales = [found.scales.get(label) for label in found.row]
+        sheet = side_by_side(views, list(found.row), scales=scales)
         save_image(outputs.sheet, sheet, metadata=metadata, force=outputs.force)
     if outputs.npz:
         save_npz(outputs.npz, found.arrays, metadata, force=outputs.force)

@@ -142,6 +142,24 @@ def test_side_by_side_lines_the_pictures_up_under_labels():
     assert not ink(above[:half, :90]).any()
 
 
+def test_a_map_has_a_bar_of_its_colours_with_both_ends():
+    def colours(values):
+        return np.stack([255 * values, 0 * values, 255 - 255 * values], axis=-1).astype(np.uint8)
+
+    scale = sheets.Scale(colours, -0.5, 12.25)
+    row = sheets.side_by_side([flat(60, 90, 50)] * 2, ["a", "b"], scales=[None, scale], gap=8)
+    height = len(sheets.side_by_side([flat(60, 90, 50)] * 2, ["a", "b"]))
+    left, right = row[height:, :90], row[height:, 98:]
+    assert (left == 255).all()
+    bar = right[len(right) // 4]
+    assert bar[0].tolist() == [0, 0, 255]
+    assert bar[-1].tolist() == [255, 0, 0]
+    numbers = right[len(right) // 2 :] < 128
+    assert numbers[:, :30].any()
+    assert numbers[:, -30:].any()
+    assert not numbers[:, 35:55].any()
+
+
 def test_side_by_side_refuses_what_does_not_match():
     with pytest.raises(MinicnnError, match="1 labels for 2 pictures"):
         sheets.side_by_side([flat(2, 2, 0)] * 2, ["one"])

@@ -14,11 +14,11 @@ from minicnn.methods.attribution.integrated import (
 from minicnn.methods.attribution.noisy import noisy_moments, smooth_squared, vargrad
 from minicnn.methods.attribution.target import Target, at_maximum, value_and_gradient
 from minicnn.methods.classes.saliency import magnitude
-from minicnn.methods.classes.scores import last_map_layer, scores_layer, told, wanted_or_top
+from minicnn.methods.classes.scores import last_map_layer, scores_layer, short, told, wanted_or_top
 from minicnn.methods.deconvnet.projection import read_position
-from minicnn.pictures.arrays import grey_level, per_pixel, preprocess, to_uint8
+from minicnn.pictures.arrays import grey_level, per_pixel, preprocess
 from minicnn.pictures.overlays import heat, over, peak
-from minicnn.pictures.sheets import signed_to_uint8
+from minicnn.pictures.sheets import Scale, greys, signed_to_uint8
 from minicnn.runs.look_run import Look, LookJob, open_look
 
 NOISY = {"smooth-squared": smooth_squared, "vargrad": vargrad}
@@ -127,33 +127,27 @@ class AttributionJob(LookJob):
         s, method = self.settings, self.settings.method
         brightest = peak(m, s.clip)
         shown = np.clip(m / brightest, 0, 1)
-        grey = np.repeat(to_uint8(255 * shown)[..., np.newaxis], 3, axis=2)
-        overlay = over(self.picture, shown)
-        row = {"picture": self.picture, f"{method}, white {brightest:.3g}": grey}
+        grey, overlay = greys(shown), over(self.picture, shown)
+        row, scales = {"picture": self.picture, method: grey}, {method: Scale(greys, 0, brightest)}
         arrays, picture = {"map": np.float32(m)}, grey
         found |= {"white": brightest}
         if signed is not None:
             found["scale"] = 127 / peak(signed, s.clip)
             colour = signed_to_uint8(signed, found["scale"])[0]
-            row[f"signed, grey 0, black and white {127 / found['scale']:.3g}"] = colour
+            row["signed"] = colour
+            scales["signed"] = Scale(greys, -127 / found["scale"], 127 / found["scale"])
             arrays["attribution"] = np.float32(signed)
             picture = colour if s.signed else grey
-        row[found["name"]] = overlay
-        row[f"heat 0 to {brightest:.3g}"] = scale_of_heat(*m.shape)
-        notes = [] if m.any() else [f"nothing of {found['name']} comes down to the picture"]
+        name = short(found["name"])
+        row[name], scales[name] = overlay, Scale(heat, 0, brightest)
+        notes = [] if m.any() else [f"nothing of {name} comes down to the picture"]
         text, more = _told(found)
-        return Look(picture, overlay, row, arrays, found, text, notes + more)
-
-
-def scale_of_heat(height, width):
-    """Return the colours of heat from 1, above, to 0 as a bar uint8 (height, width // 8, 3)."""
-    values = np.linspace(1, 0, height)[:, np.newaxis]
-    return heat(np.repeat(values, max(1, width // 8), axis=1))
+        return Look(picture, overlay, row, arrays, found, text, notes + more, scales)
 
 
 def _told(found):
     """Return a line on what was attributed, and notes."""
-    text = f"{found['name']}: score {found['score']:.4g}"
+    text = f"{short(found['name'])}: score {found['score']:.4g}"
     if "probability" in found:
         text += f", probability {found['probability']:.2%}"
     if "maps" in found:

@@ -21,6 +21,7 @@ from minicnn.methods.classes.scores import (
     class_name,
     last_map_layer,
     scores_layer,
+    short,
     softmax,
     told,
     wanted_or_top,
@@ -38,7 +39,7 @@ from minicnn.pictures.overlays import (
     strength,
     unit_range,
 )
-from minicnn.pictures.sheets import side_by_side
+from minicnn.pictures.sheets import Scale, side_by_side
 from minicnn.runs.look_run import Look, LookJob, open_look
 
 WINDOW, STEP = 5, 15  # of a side: the square is a fifth of it, the step a fifteenth
@@ -120,7 +121,7 @@ class OcclusionJob(LookJob):
 
     def _look(self, maps, base, delta):
         activation, probability, label = maps
-        step, shape, name = self.step, self.picture.shape[:2], base["name"]
+        step, shape, name = self.step, self.picture.shape[:2], short(base["name"])
         wide = [enlarged(m, (step, step), shape) for m in maps]
         lost = {
             what: unit_range(np.maximum(base[what] - values, 0), low=0)
@@ -132,16 +133,14 @@ class OcclusionJob(LookJob):
         mixed = np.rint(mixed).astype(np.uint8)
         middle = square([side // 2 for side in label.shape], step, self.window)
         title = f"{base['layer']} unit {base['unit']}"
+        most = max(1e-9, probability.max())
         panels = {
             f"picture, square {self.window} x {self.window}": boxed(self.picture, middle),
-            f"activation of {title}: {activation.min():.4g} to {activation.max():.4g}": heat(
-                unit_range(wide[0])
-            ),
-            f"probability of {name}: {probability.min():.3f} to {probability.max():.3f}": heat(
-                unit_range(wide[1], 0.0, max(1e-9, probability.max()))
-            ),
+            f"activation of {title}": heat(unit_range(wide[0])),
+            f"probability of {name}": heat(unit_range(wide[1], 0.0, most)),
             f"most probable: {labels}": mixed,
         }
+        bars = [None, Scale(heat, activation.min(), activation.max()), Scale(heat, 0, most), None]
         overlay = over(self.picture, lost["probability"])
         row = {
             "picture": self.picture,
@@ -149,6 +148,12 @@ class OcclusionJob(LookJob):
             "activation lost": over(self.picture, lost["activation"]),
             f"probability of {name} lost": overlay,
             f"most probable: {labels}": mixed,
+        }
+        scales = {
+            "activation lost": Scale(heat, 0, max(0, base["activation"] - activation.min())),
+            f"probability of {name} lost": Scale(
+                heat, 0, max(0, base["probability"] - probability.min())
+            ),
         }
         rows, columns = (np.arange(count) * step + step // 2 for count in label.shape)
         worst = np.unravel_index(probability.argmin(), probability.shape)
@@ -174,8 +179,9 @@ class OcclusionJob(LookJob):
             f"column {findings['least_at'][1]}\n{title}: activation {base['activation']:.4g}, "
             f"covered {activation.min():.4g} to {activation.max():.4g}\nmost probable: {labels}"
         )
-        picture = side_by_side([magnified(panel) for panel in panels.values()], list(panels))
-        return Look(picture, overlay, row, arrays, findings, text)
+        views = [magnified(panel) for panel in panels.values()]
+        picture = side_by_side(views, list(panels), scales=bars)
+        return Look(picture, overlay, row, arrays, findings, text, scales=scales)
 
 
 def _legend(label, net):
@@ -186,7 +192,7 @@ def _legend(label, net):
     colours, words, shares = {}, [], {}
     for rank, i in enumerate(order):
         word, colour = palette[min(rank, len(palette) - 1)]
-        name, share = class_name(net, numbers[i]), float(counts[i] / label.size)
+        name, share = short(class_name(net, numbers[i])), float(counts[i] / label.size)
         colours[int(numbers[i])] = colour
         if rank < len(palette) - 1:
             words.append(f"{name} {share:.0%} ({word})")

@@ -18,11 +18,11 @@ import numpy as np
 
 from minicnn.backend import array_module, seeded_rng, to_host
 from minicnn.errors import MinicnnError
-from minicnn.methods.classes.scores import class_scores, scores_layer, told, wanted_or_top
+from minicnn.methods.classes.scores import class_scores, scores_layer, short, told, wanted_or_top
 from minicnn.methods.deconvnet.projection import Policy
 from minicnn.pictures.arrays import as_pixels, per_pixel
-from minicnn.pictures.overlays import over, peak
-from minicnn.pictures.sheets import signed_to_uint8
+from minicnn.pictures.overlays import heat, over, peak
+from minicnn.pictures.sheets import Scale, greys, signed_to_uint8
 from minicnn.runs.look_run import Look, LookJob, open_look
 
 BATCH = 8  # copies that go up and down together
@@ -72,10 +72,10 @@ class SaliencyJob(LookJob):
         return s.noise * (picture.max() - picture.min()) / unit[::order]
 
     def _look(self, w, m, scores, found):
-        s, name = self.settings, found["name"]
+        s, name = self.settings, short(found["name"])
         brightest = peak(m, s.clip)
         shown = np.clip(m / brightest, 0, 1)
-        grey = np.repeat(np.floor(shown * 255 + 0.5).astype(np.uint8)[..., np.newaxis], 3, axis=2)
+        grey = greys(shown)
         scale = 127 / peak(w, s.clip)
         colour = signed_to_uint8(w, scale)[0]
         overlay = over(self.picture, shown)
@@ -92,12 +92,17 @@ class SaliencyJob(LookJob):
         text += f"probability {found['probability']:.2%}"
         best = found["top"][0]
         if best["class"] != found["class"]:
-            text += f"; most probable is {best['name']}"
+            text += f"; most probable is {short(best['name'])}"
         shown_as = {"rule": s.rule, "average": s.average, "white": brightest, "scale": scale}
         return Look(
             picture=colour if s.signed else grey,
             overlay=overlay,
             row={"picture": self.picture, "map": grey, "signed": colour, name: overlay},
+            scales={
+                "map": Scale(greys, 0, brightest),
+                "signed": Scale(greys, -127 / scale, 127 / scale),
+                name: Scale(heat, 0, brightest),
+            },
             arrays={"gradient": np.float32(w), "map": np.float32(m), "scores": scores},
             findings=found | shown_as,
             text=text,

@@ -67,6 +67,11 @@ def class_name(net, index):
     return str(names[index]) if names else f"class {index}"
 
 
+def short(name):
+    """Return the first of the names that a class has: "goldfish, Carassius auratus" has two."""
+    return name.partition(",")[0]
+
+
 def find_class(net, wanted, count):
     """Return the number of the class that is meant.
 

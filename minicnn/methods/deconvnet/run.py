@@ -7,8 +7,17 @@ from minicnn.methods.deconvnet.projection import project, read_position, read_un
 from minicnn.network.chosen_layers import pools_below
 from minicnn.ops import unpool
 from minicnn.pictures.arrays import as_pixels
-from minicnn.pictures.overlays import boxed, cut, magnified, over, peak, strength
-from minicnn.pictures.sheets import grid, labelled, signed_to_uint8
+from minicnn.pictures.overlays import (
+    boxed,
+    cut,
+    heat,
+    least_square,
+    magnified,
+    over,
+    peak,
+    strength,
+)
+from minicnn.pictures.sheets import Scale, greys, grid, labelled, signed_to_uint8
 from minicnn.runs.look_run import Look, LookJob, open_look
 
 GREY = 128
@@ -72,7 +81,11 @@ class DeconvJob(LookJob):
         return Look(
             picture=_together(pictures, titles),
             overlay=_together(heats, titles),
-            row=self._row(found, pictures, heats),
+            row=self._row(found, deltas[0], pictures, heats),
+            scales={
+                "reconstruction": Scale(greys, -127 / scale, 127 / scale),
+                "where": Scale(heat, 0, peak(np.abs(deltas[0]).sum(axis=-1), s.clip)),
+            },
             arrays={
                 "reconstruction": deltas.astype(np.float32),
                 "activation": y[units],
@@ -91,14 +104,17 @@ class DeconvJob(LookJob):
             notes=_notes(found, deltas, s),
         )
 
-    def _row(self, found, pictures, heats):
-        """Return {label: picture}: of one unit all views, of several the reconstructions alone."""
+    def _row(self, found, delta, pictures, heats):
+        """Return {label: picture}: of one unit all views, of several the reconstructions alone.
+
+        The patch is the least square of the field that holds nearly all of the reconstruction.
+        """
         if len(found) > 1:
             many = {f"unit {one['unit']}": p for one, p in zip(found, pictures, strict=True)}
             return {"picture": self.picture, **many}
         row = {"picture": self.picture, "reconstruction": pictures[0], "where": heats[0]}
-        box = found[0]["box"]
-        if box and (box[2] - box[0], box[3] - box[1]) < self.picture.shape[:2]:
+        if found[0]["box"]:
+            box = least_square((delta**2).sum(axis=-1))
             row["patch"] = cut(self.picture, box, GREY)
             row["patch reconstructed"] = cut(pictures[0], box, GREY)
         return row

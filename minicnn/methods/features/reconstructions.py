@@ -1,8 +1,8 @@
 """The strongest activations projected, and the patches that they see, cut by the same box.
 
 The box is the unit's effective field: the least square, at one place of the receptive field, that
-holds `ENERGY` of the energy of its projections (the sum of their squares). The theoretical field is
-several times as wide, and next to nothing comes down to most of it (Luo et al. 2016, arXiv
+holds `overlays.ENERGY` of the energy of its projections (the sum of their squares). The theoretical
+field is several times as wide, and next to nothing comes down to most of it (Luo et al. 2016, arXiv
 1701.04128).
 
 Every activation is projected by itself (`methods.deconvnet.projection`). What it sees and what its
@@ -26,8 +26,6 @@ from minicnn.pictures import overlays
 from minicnn.pictures.arrays import deprocess, preprocess, resize
 
 PATCH = 80
-ENERGY = 0.95
-LEAST_SIDE = 5  # pixels of an effective field
 HELD_BYTES = 64 << 20  # of cuts before they are made smaller
 BATCH_PIXELS = 2**15  # of the windows that go up together: more leave the processor's caches
 LEAST_WINDOWS, MOST_WINDOWS = 2, 64
@@ -63,7 +61,7 @@ def scaled(rgb, side):
 
 def energy_of(settings):
     """Return the `energy` of `projections` that `DrawSettings` stand for."""
-    return ENERGY if settings.field == "effective" else None
+    return overlays.ENERGY if settings.field == "effective" else None
 
 
 def projections(
@@ -76,7 +74,7 @@ def projections(
     evaluator=None,
     policy=None,
     patch=PATCH,
-    energy=ENERGY,
+    energy=overlays.ENERGY,
 ):
     """Project the strongest activations of some units of a layer.
 
@@ -117,7 +115,9 @@ def projections(
             cuts = [cuts[slot] for slot in sorted(cuts)]
             place = None
             if energy and field.size:
-                place = least_square(sum((c.projection**2).sum(axis=2) for c in cuts), energy)
+                place = overlays.least_square(
+                    sum((c.projection**2).sum(axis=2) for c in cuts), energy
+                )
             found[unit] = [_narrowed(cut, place, size, patch) for cut in cuts]
     return found
 
@@ -163,34 +163,6 @@ def _whole_fields(net, features, pictures, layer, units, evaluator, policy):
                     overlays.cut(_signed(dx[i : i + 1], net), _moved(around, origin), 0),
                 )
     return found
-
-
-def least_square(energy, share):
-    """Return (top, left, bottom, right) of the least square that holds a share of a map's sum.
-
-    Cut to the map, and `LEAST_SIDE` long at least; of several the first that holds most.
-
-    >>> energy = np.zeros((9, 9))
-    >>> energy[4:6, 3:9] = 1
-    >>> least_square(energy, 0.95)
-    (0, 3, 6, 9)
-    """
-    if not energy.any():
-        return 0, 0, *energy.shape
-    sums = np.pad(energy.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-
-    def held(side):
-        down, right = (min(side, length) for length in energy.shape)
-        below = sums[down:] - sums[:-down]
-        return below[:, right:] - below[:, :-right]  # of each place of the square
-
-    low, high = min(LEAST_SIDE, *energy.shape), max(energy.shape)
-    while low < high:  # the most that a square holds grows with its side
-        side = (low + high) // 2
-        low, high = (low, side) if held(side).max() >= share * sums[-1, -1] else (side + 1, high)
-    places = held(low)
-    top, left = (int(i) for i in np.unravel_index(places.argmax(), places.shape))
-    return top, left, *(min(at + low, n) for at, n in zip((top, left), energy.shape, strict=True))
 
 
 def _narrowed(whole, place, size, patch):

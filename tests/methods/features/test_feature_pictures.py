@@ -142,7 +142,7 @@ def test_the_effective_field_holds_the_energy_of_all_tiles_and_no_more(net, feat
 @pytest.mark.parametrize("share", [0.5, 0.95, 1.0])
 def test_no_smaller_square_holds_as_much(rng, share):
     energy = rng.random((17, 17)) ** 8
-    top, left, bottom, right = reconstructions.least_square(energy, share)
+    top, left, bottom, right = overlays.least_square(energy, share)
     side = bottom - top
     assert right - left == side
     assert energy[top:bottom, left:right].sum() >= share * energy.sum() * (1 - 1e-12)
@@ -153,7 +153,7 @@ def test_no_smaller_square_holds_as_much(rng, share):
 
 
 def test_where_nothing_comes_down_all_of_the_field_is_shown():
-    assert reconstructions.least_square(np.zeros((9, 9)), 0.95) == (0, 0, 9, 9)
+    assert overlays.least_square(np.zeros((9, 9)), 0.95) == (0, 0, 9, 9)
 
 
 def test_a_field_larger_than_the_picture_shows_the_picture():
