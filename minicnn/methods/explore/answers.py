@@ -10,6 +10,8 @@ from collections import OrderedDict
 from pathlib import Path
 from threading import RLock
 
+import numpy as np
+
 from minicnn.errors import MinicnnError, one_line
 from minicnn.methods.explore.mosaic import mosaic
 from minicnn.methods.explore.seen import RULES
@@ -139,8 +141,8 @@ class Answers:
         except MinicnnError as error:
             return told | {"classes": [], "without": str(error)}
 
-    def units(self, net, picture, layer, page="0", order="number"):
-        """Draw a page of the units of a layer."""
+    def units(self, net, picture, layer, page="0", order="number", scale="layer"):
+        """Draw a page of the units of a layer, in one scale of colours or each in its own."""
         seen = self._look(net, picture)
         y, number = seen.maps(layer), whole(page, "page")
         order = seen.strongest(layer) if order == "strength" else range(len(y))
@@ -148,14 +150,17 @@ class Answers:
         if number >= pages:
             raise MinicnnError(f"no page {number} of layer {layer}; it has {pages}")
         units = list(order[number * PAGE : (number + 1) * PAGE])
-        low, high = seen.range(layer)
+        low, high = bounds = seen.range(layer)
+        if scale == "unit":
+            own = y[units].min(axis=(1, 2)), y[units].max(axis=(1, 2))
+            low, high = (each[:, None, None] for each in (np.minimum(own[0], 0), own[1]))
         names = seen.explored.names(layer)
         return {
             "units": units,
             "peaks": [float(y[unit].max()) for unit in units],
             "names": names and [names[unit] for unit in units],
             "pages": pages,
-            "range": [low, high],
+            "range": bounds,
             "columns": COLUMNS,
             "rows": -(-len(units) // COLUMNS),
             "image": data_uri(mosaic(y[units], COLUMNS, SIDE, low, high), **QUICK),
@@ -198,7 +203,7 @@ class Answers:
             raise MinicnnError(f"no unit {number} in layer {layer}; it has {len(records.dead)}")
         ranked = zip(records.picture[number].tolist(), records.value[number].tolist(), strict=True)
         hits = [[features.names.get(n, str(n)), value] for n, value in ranked if n >= 0]
-        told = {"hits": hits, "pictures": features.seen, "data": features.settings.data}
+        told = {"hits": hits, "pictures": features.seen, "data": Path(features.settings.data).name}
         file = folder / unit_file(layer, number)
         if hits and file.is_file():
             return told | {"image": data_uri(load_image(file).pixels, "JPEG", quality=90)}

@@ -59,10 +59,10 @@ class Pane {
   constructor(number, net) {
     const relus = net.layers.flatMap(({ kind, shape }, i) => (kind === "ReLU" && shape[1] > 1 ? [i] : []));
     const layer = relus.length ? relus[relus.length >> 1] : 0; // in the middle
-    Object.assign(this, { number, net, layer, unit: null, at: null, page: 0, order: "number", wanted: null });
+    Object.assign(this, { number, net, layer, unit: null, at: null, page: 0, order: "number", bright: "layer", wanted: null });
     this.root = $("pane").content.firstElementChild.cloneNode(true);
     $("panes").append(this.root);
-    this.find("h2").textContent = `${net.name}, ${net.layers.length} layers, pictures of ${net.size} x ${net.size}`;
+    this.find("h2").textContent = `${net.name}: ${net.layers.length} layers, ${net.size} x ${net.size} pixels`;
     this.showUnits = latest(() => this.units());
     this.showUnit = latest(() => this.one());
     this.showCam = latest(() => this.cam());
@@ -117,6 +117,7 @@ class Pane {
   listen() {
     this.root.addEventListener("pointerdown", () => (state.active = this.number));
     this.find(".order").onchange = (event) => this.together((pane) => pane.sort(event.target.value));
+    this.find(".bright").onchange = (event) => this.together((pane) => pane.light(event.target.value));
     this.find(".before").onclick = () => this.together((pane) => pane.turn(-1));
     this.find(".after").onclick = () => this.together((pane) => pane.turn(1));
     this.find(".map").onclick = (event) => this.point(event, (x, y, [, P, Q]) => [Math.floor(y * P), Math.floor(x * Q)]);
@@ -169,6 +170,11 @@ class Pane {
   sort(order) {
     Object.assign(this, { order, page: 0 });
     this.find(".order").value = order;
+    this.showUnits();
+  }
+
+  light(bright) {
+    this.bright = this.find(".bright").value = bright;
     this.showUnits();
   }
 
@@ -235,7 +241,7 @@ class Pane {
   }
 
   async units() {
-    const asked = this.named({ page: this.page, order: this.order });
+    const asked = this.named({ page: this.page, order: this.order, scale: this.bright });
     const answer = await ask("units", asked);
     if (!answer || asked.layer !== this.here.name || asked.picture !== state.picture) return;
     this.shown = answer;
@@ -254,7 +260,7 @@ class Pane {
     }));
     const { shape, name } = this.here;
     this.find(".where").textContent = `${name}: ${shape[0]} units, maps of ${shape[1]} x ${shape[2]}`;
-    scale(this.find(".layer .scale"), answer.range);
+    scale(this.find(".layer .scale"), this.bright === "layer" ? answer.range.map(short) : ["0 or less", "its largest"]);
     this.find(".pages").hidden = answer.pages < 2;
     this.find(".pages output").textContent = `page ${this.page + 1} of ${answer.pages}`;
     this.mark(focused);
@@ -286,7 +292,7 @@ class Pane {
     const [row, column] = answer.at, names = this.net.layers[this.layer].names;
     this.find(".who").textContent = `${named.layer} unit ${named.unit}: ${short(answer.value)} at row ${row}, column ${column}` + (String(answer.at) === String(answer.peak) ? ", its largest" : `; its largest is ${short(answer.most)} at ${answer.peak.join(", ")}`);
     this.find(".map img").src = answer.image;
-    scale(this.find(".map + figcaption .scale"), answer.range);
+    scale(this.find(".map + figcaption .scale"), answer.range.map(short));
     const [, P, Q] = this.here.shape;
     mark(this.find(".map .box"), [row, column, row + 1, column + 1], P, Q);
     const box = answer.box;
@@ -330,7 +336,7 @@ function mark(node, box, rows, columns) {
 }
 
 function scale(node, [low, high]) {
-  node.replaceChildren(short(low), make("i"), short(high));
+  node.replaceChildren(low, make("i"), high);
 }
 
 // scroll the list that a node is in, not the page
@@ -505,6 +511,7 @@ const KEYS = [
   [["["], "the page of units before", (pane) => pane.together((one) => one.turn(-1))],
   [["]"], "the next page of units", (pane) => pane.together((one) => one.turn(1))],
   [["s"], "units by number, or strongest first", (pane) => pane.together((one) => one.sort(one.order === "number" ? "strength" : "number"))],
+  [["b"], "brightness of the layer, or of each unit", (pane) => pane.together((one) => one.light(one.bright === "layer" ? "unit" : "layer"))],
   [["m"], "the position where the unit is largest", (pane) => pane.go({ at: null })],
   [["z"], "only what the unit sees, or the whole picture", () => zoom()],
   [["g"], "Grad-CAM of the first class, or the picture", (pane) => pane.classOf(pane.wanted || !pane.overview.classes.length ? null : String(pane.overview.classes[0].class))],

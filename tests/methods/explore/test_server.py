@@ -62,6 +62,8 @@ def test_every_question_is_answered(client):
     status, units = client.ask("units", layer="relu2", order="strength")
     assert units["peaks"] == sorted(units["peaks"], reverse=True)
     assert sorted(units["units"]) == list(range(6))
+    own = image(client.ask("units", layer="relu2", scale="unit")[1])
+    assert own.sum() > image(units).sum()  # nobody is darker than in the scale of the layer
     status, unit = client.ask("unit", layer="relu2", unit=units["units"][0])
     assert unit["value"] == unit["most"] == units["peaks"][0]
     status, view = client.ask("view", layer="relu2", unit=3, at="2,1", rule="guided")
