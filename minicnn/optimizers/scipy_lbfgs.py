@@ -91,7 +91,7 @@ def lbfgs(
     options = {"maxcor": maxcor, "maxls": maxls, "ftol": ftol, "gtol": gtol}
     if not setulb.available():
         if state:
-            raise MinicnnError("with this SciPy no search by lbfgs goes on; use lbfgs-device")
+            check_resumable()
         raise _why(_by_minimize(scaled, z, bounds, next_iteration, options), ftol, gtol)
     search = setulb.Setulb(z, bounds, **options)
     z, evaluated = search.arrays["z"], None
@@ -110,6 +110,17 @@ def lbfgs(
             record.pause(search.arrays, scales=[unit, factor])
         else:
             raise _why(search.asks, ftol, gtol)
+
+
+def check_resumable() -> None:
+    """Raise `MinicnnError` where SciPy's routine is unknown, so that no search can go on."""
+    from minicnn.optimizers import setulb
+
+    if not setulb.available():
+        raise MinicnnError(
+            "no checkpoint of lbfgs with this version of SciPy; use the optimizer lbfgs-device, or "
+            "SciPy 1.13 to 1.17"
+        )
 
 
 def _by_minimize(fun, z, bounds, next_iteration, options):

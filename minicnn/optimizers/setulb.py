@@ -55,26 +55,26 @@ class Setulb:
             "within": np.zeros(2, np.int32),
         }
         if self.old:
-            self.arrays |= {name: np.zeros(1, "S60") for name in ("task", "within")}
-            self.arrays["task"][:] = b"START"
+            self.arrays |= {name: np.zeros(60, np.uint8) for name in ("task", "within")}
+            self.arrays["task"].view("S60")[:] = b"START"
 
     def advance(self):
         """Go on to the next question or end."""
-        a = self.arrays
-        work = a["wa"], a["iwa"], a["task"]
-        if self.old:
-            rest = (-1, a["within"], a["lsave"], a["isave"], a["dsave"], self.maxls)
-        else:
-            rest = (a["lsave"], a["isave"], a["dsave"], self.maxls, a["within"])
+        a, task, within = self.arrays, self.arrays["task"], self.arrays["within"]
+        saved = a["lsave"], a["isave"], a["dsave"], self.maxls
+        if self.old:  # both are texts
+            task, within = task.view("S60"), within.view("S60")
+        rest = (-1, within, *saved) if self.old else (*saved, within)
         where = (self.maxcor, a["z"], *self.limits, self.value, a["g"])
-        _lbfgsb.setulb(*where, *self.settings, *work, *rest)
+        _lbfgsb.setulb(*where, *self.settings, a["wa"], a["iwa"], task, *rest)
 
     @property
     def asks(self) -> str:
         """`VALUE`, `ITERATION`, "gradient" or "reduction" for tests that are met, else ""."""
         task = self.arrays["task"]
         if self.old:
-            return next((what for word, what in WORDS.items() if task[0].startswith(word)), "")
+            told = task.tobytes()
+            return next((what for word, what in WORDS.items() if told.startswith(word)), "")
         return NUMBERS.get(int(task[0]), NUMBERS.get(int(task[1]), ""))
 
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import resize
 from minicnn.pictures.gif import check_gif, colours_of, save_gif
@@ -78,6 +81,18 @@ class Frames:
             shrink = min(1.0, LONGEST / max(size))
             small = [max(1, round(side * shrink)) for side in size]
             self.kept.append(colours_of(rgb, small))
+
+    def arrays(self) -> dict:
+        """Return the pictures of the animation so far as {name: array}, for `restore`."""
+        found = {f"pixels{i}": np.asarray(image) for i, image in enumerate(self.kept)}
+        colours = {f"colours{i}": image.getpalette() for i, image in enumerate(self.kept)}
+        return found | {name: np.array(table, np.uint8) for name, table in colours.items()}
+
+    def restore(self, arrays) -> None:
+        """Take back what `arrays` has returned, once `begin` was called."""
+        for i in range(len(arrays) // 2):
+            self.kept.append(Image.fromarray(arrays[f"pixels{i}"], "P"))
+            self.kept[-1].putpalette(arrays[f"colours{i}"].tobytes())
 
     def finish(self) -> None:
         """Write the animation."""

@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass
 
-from minicnn.runs.settings import FLAG, Declared, Kind, RunOptions, as_in, count, setting, text
+from minicnn.runs.settings import (
+    FLAG,
+    Declared,
+    Kind,
+    RunOptions,
+    as_in,
+    count,
+    number,
+    setting,
+    text,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +37,26 @@ class Outputs(RunOptions):
     )
     plot: str | None = setting(
         text("LOSS.png"), None, "also draw every term of the loss (extra `plot`)", group="files"
+    )
+    checkpoint: str | None = setting(
+        text("FILE"),
+        None,
+        "file for where the search is, to go on from; gone at the end",
+        group="files",
+        shown="OUT.checkpoint",
+    )
+    checkpoint_every: float = setting(
+        number(float, 0, wanted="seconds, 0 for after every iteration", metavar="S"),
+        30.0,
+        "seconds from one writing of it to the next; a shorter run writes none",
+        group="files",
+    )
+    resume: bool = setting(
+        FLAG,
+        False,
+        "go on from the checkpoint of the same command, interrupted or killed; what has been made "
+        "is not made again",
+        group="files",
     )
     estimate: bool = setting(
         FLAG,

@@ -7,11 +7,13 @@ settings and `open_job(settings, files)`, which returns a `search.SearchJob`.
 """
 
 import time
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from minicnn.engine import memory
 from minicnn.errors import MinicnnError
+from minicnn.optimizers.resumable import SUFFIX, Resumable
 from minicnn.pictures.arrays import to_uint16
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_bits, check_output, save_image
@@ -28,6 +30,7 @@ from minicnn.terminal.report import Report, duration
 FAILED = 1
 LARGE = 0.2  # share of the available memory: a run takes up to three times its layers' outputs
 BROKEN = ("not-finite", "diverged")  # ends of a run whose picture is saved but not what was wanted
+UNFINISHED = ("interrupted", *BROKEN)  # ends after which `--resume` makes the picture again
 
 
 class PictureVerb:
@@ -91,22 +94,42 @@ class PictureVerb:
 def _make(verb, settings, outputs, report, files, weights):
     settings.check()
     inputs = [*{**settings.inputs(), **(files or {})}.values()]
-    check_files(outputs, inputs)
+    if not outputs.resume:
+        check_files(outputs, inputs)
     check_bits(outputs.output, getattr(settings, "bits", 8))
     job = verb.open_job(settings, files)
-    watch = Watch(job, outputs, report, provenance.checked_weights(job.net, weights))
+    weights = provenance.checked_weights(job.net, weights)
+    about = provenance.metadata(job, weights, {})
+    kept = outputs.checkpoint or f"{outputs.output}{SUFFIX}"
+    needed, stored = bool(outputs.checkpoint or outputs.resume), None
+    searches = Resumable(kept, about, outputs.checkpoint_every, needed, report.note)
+    if outputs.resume:
+        status = provenance.made(outputs.output, about)
+        if status and status not in UNFINISHED:
+            searches.remove()
+            told = f"{outputs.output} is there, made by the same settings: {status}"
+            report.result(told, output=str(outputs.output), status=status, made="before")
+            return 0
+        stored = provenance.checkpoint(kept, about, report)
+        outputs = replace(outputs, force=outputs.force or bool(stored or status))
+    watch = Watch(job, outputs, report, weights)
     check_files(outputs, inputs, watch.files())
     check_memory(verb, job, settings, files)
     for note in job.notes:
         report.note(note, once=True)
     with report.progress(job.steps) as progress:
-        outcome = job.run(watch.begun(progress))
+        watch.begun(progress, searches, stored)
+        outcome = job.run(watch, searches.minimize)
     if outcome.result.value != outcome.result.value:
         raise MinicnnError(f"no picture: {outcome.result.reason}; nothing was written")
     with interrupts_noted() as interrupts:
         watch.finish(outcome)
         _save(job, outputs, outcome, watch.weights)
         code = _tell(job, outputs, outcome, report, watch.seconds())
+        if not outcome.result.interrupted:
+            searches.remove()
+        elif searches.written:
+            report.note(f"the same with --resume goes on from iteration {searches.written}")
     return INTERRUPTED if interrupts else code
 
 
@@ -175,12 +198,17 @@ class Watch:
             *(self.frames.paths(self.job.steps) if self.frames else []),
         ]
 
-    def begun(self, progress) -> "Watch":
-        """Start the clock."""
+    def begun(self, progress, searches, stored=None) -> None:
+        """Start the clock, or go on from a checkpoint: what `resumable.read` has `stored`."""
         if self.frames:
             self.frames.begin()
+            searches.more = self.frames.arrays
+        if stored:
+            searches.resume(stored)
+            self.runs = searches.courses()
+            if self.frames:
+                self.frames.restore(stored.more)
         self.started, self.progress = time.monotonic(), progress
-        return self
 
     def seconds(self) -> float:
         """Return how long the run has taken."""
@@ -252,7 +280,6 @@ def metadata_of(job, outcome, weights) -> dict:
 def _save(job, outputs, outcome, weights):
     result, metadata = outcome.result, metadata_of(job, outcome, weights)
     pixels = _pixels(job, outcome.picture, result.x)
-    save_image(outputs.output, pixels, metadata=metadata, force=outputs.force)
     if outputs.sheet:
         row = job.views(outcome)
         sheet = side_by_side(list(row.values()), list(row))
@@ -266,6 +293,8 @@ def _save(job, outputs, outcome, weights):
         save_image(outputs.plot, drawing, metadata=told, force=outputs.force)
     if getattr(outputs, "npz", None):
         save_npz(outputs.npz, outcome.arrays, metadata, force=outputs.force)
+    # the last, as `--resume` takes it for a sign that all is there
+    save_image(outputs.output, pixels, metadata=metadata, force=outputs.force)
 
 
 def _tell(job, outputs, outcome, report, seconds):

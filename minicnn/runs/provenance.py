@@ -4,6 +4,7 @@ Nothing here changes from one run to the next on the same machine, so that the s
 the same bytes: no times, no dates.
 """
 
+import json
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,8 @@ import minicnn
 from minicnn.engine import kept
 from minicnn.engine.cpu.threads import thread_count
 from minicnn.errors import MinicnnError
+from minicnn.optimizers.resumable import read
+from minicnn.pictures.writer import read_metadata
 from minicnn.runs.settings import allowed, count
 from minicnn.storage.atomic import file_hash
 from minicnn.weights.checkpoint import weights_hash
@@ -103,6 +106,60 @@ def metadata(job, weights, result, settings=None):
         "versions": versions(job.device, job.settings.threads),
         "result": result,
     }
+
+
+def differing(then, now):
+    """Return what differs of two runs, as `metadata` tells of them: [text], empty if nothing.
+
+    Versions, and where the pictures lie, do not count; `then` may come from a file of anybody.
+    """
+    now = json.loads(json.dumps(now))
+    try:
+        if then["verb"] != now["verb"]:
+            return [f"the verb, {then['verb']}"]
+        names = then["settings"].keys() | now["settings"].keys()
+        pairs = {n: (then["settings"].get(n), now["settings"].get(n)) for n in sorted(names)}
+        found = [f"{n} = {old!r}, now {new!r}" for n, (old, new) in pairs.items() if old != new]
+        hashes = [{role: one["sha256"] for role, one in d["inputs"].items()} for d in (then, now)]
+        roles = sorted(hashes[0].keys() | hashes[1].keys())
+        found += [f"the picture {r}" for r in roles if hashes[0].get(r) != hashes[1].get(r)]
+        return found + ["the weights"] * (then["weights"]["sha256"] != now["weights"]["sha256"])
+    except (LookupError, TypeError, AttributeError):
+        return ["all that it is of"]
+
+
+def made(path, about):
+    """Return how the run ended that has made a picture; None if it is of others, or none is there.
+
+    `about` is the `metadata` of the run that would make it now.
+    """
+    try:
+        found = read_metadata(path)
+        return None if differing(found, about) else found["result"]["status"]
+    except (MinicnnError, LookupError, TypeError):
+        return None
+
+
+def checkpoint(path, about, report):
+    """Return what a checkpoint of such a run holds (`resumable.Stored`), None if there is none.
+
+    Raises
+    ------
+    MinicnnError
+        If it is of another run, or damaged.
+    """
+    if not Path(path).exists():
+        report.note(f"there is no {path} to go on from: the run starts from the beginning")
+        return None
+    found = read(path)
+    if other := differing(found.about, about):
+        raise MinicnnError(
+            f"{path} is of another run: {', '.join(other)}; give the same, or leave --resume out"
+        )
+    then, now = found.about["versions"], about["versions"]
+    for name in [name for name in now if now[name] != then.get(name)]:
+        report.note(f"{name} is {now[name]} here, was {then.get(name)}: other bytes may come out")
+    return found
 
 
 def checked_weights(net, expected=None):

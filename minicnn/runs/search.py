@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn import optimizers
 from minicnn.engine import memory
 from minicnn.errors import MinicnnError
-from minicnn.optimizers import WITHOUT_RATE, minimize
+from minicnn.optimizers import WITHOUT_RATE
 from minicnn.pictures.arrays import deprocess, to_uint8
 from minicnn.runs.inputs import Job
 from minicnn.runs.settings import POSITIVE, Settings, choice, count, setting
@@ -79,8 +80,9 @@ class SearchJob(Job):
 
     A method adds
 
-    run(callback)   search, calling back as `optimizers.minimize` does; return an `Outcome`, also
-                    after Ctrl-C, a stall or a NaN: the best picture so far, and why it ended
+    run(callback, minimize)   search, calling back as `optimizers.minimize` does; return an
+                    `Outcome`, also after Ctrl-C, a stall or a NaN: the best picture so far, and why
+                    it ended. Another `minimize` may take its place: `Resumable.minimize`
     size            rows and columns of the picture
     views(outcome)  {label: picture}, what `--sheet` puts side by side
     """
@@ -159,12 +161,13 @@ class Outcome:
         return {**self.result.terms, "total": self.result.value}
 
 
-def search(settings, fun, start, level, *, pairs=None, iterations=None, **options):
+def search(settings, fun, start, level, *, pairs=None, iterations=None, minimize=None, **options):
     """Minimise fun from `start` with the optimizer of the settings; return `optimizers.Result`.
 
     `level` is one grey level of 0..255 in units of x (`pictures.arrays.grey_level`), `pairs` are
     those that the L-BFGS methods remember, `iterations` take the place of the settings' own. The
-    `options` are those of `minimize`; the learning rate is else `rate_of`.
+    `options` are those of `minimize`; the learning rate is else `rate_of`. Another `minimize` may
+    take the place of that of `optimizers`.
     """
     name = settings.optimizer
     if name not in WITHOUT_RATE and "learning_rate" not in options:
@@ -173,7 +176,7 @@ def search(settings, fun, start, level, *, pairs=None, iterations=None, **option
         options["maxcor"] = pairs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
-        return minimize(
+        return (minimize or optimizers.minimize)(
             name,
             fun,
             start,

@@ -10,7 +10,7 @@ from pathlib import Path
 from minicnn.errors import MinicnnError
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.sheets import table
-from minicnn.pictures.writer import check_output, save_image
+from minicnn.pictures.writer import check_output, read_metadata, save_image
 from minicnn.runs.options import option_of
 from minicnn.runs.picture_run import check_files, check_memory
 from minicnn.runs.settings import refusal
@@ -91,10 +91,14 @@ def run(verb, settings, outputs, report) -> int:
 
         return option.pictures(verb, many, report)
     sheet, force = outputs.output, outputs.force
+    metadata = {"verb": f"{verb.name} --sweep"}
+    if outputs.resume and _is_sheet(sheet, metadata):
+        force = True
     check_output(sheet, force)
     parts = [replace(outputs, output=str(_name(sheet, labels)), sweep=None) for labels, _ in cells]
     for one, part in zip(many, parts, strict=True):
-        check_files(part, one.inputs().values())
+        if not outputs.resume:  # each is looked at when its turn comes
+            check_files(part, one.inputs().values())
         check_memory(verb, verb.open_job(one), one)  # all of them are fit, or none is begun
     made, code = [], 0
     for one, part in zip(many, parts, strict=True):
@@ -106,7 +110,7 @@ def run(verb, settings, outputs, report) -> int:
     axes = zip(*(labels for labels, _ in cells), strict=True)
     labels = [list(dict.fromkeys(axis)) for axis in axes]
     rows, columns = labels if len(labels) == 2 else ([""], labels[0])
-    metadata = {"verb": f"{verb.name} --sweep", "pictures": made}
+    metadata["pictures"] = made
     rgb = table(pictures, rows, columns)
     with interrupts_noted():
         save_image(sheet, rgb, metadata=metadata, force=force)
@@ -118,6 +122,14 @@ def run(verb, settings, outputs, report) -> int:
         height=rgb.shape[0],
     )
     return code
+
+
+def _is_sheet(path, metadata):
+    """Return whether a file is a sheet of such a sweep."""
+    try:
+        return metadata.items() <= read_metadata(path).items()
+    except MinicnnError:
+        return False
 
 
 def _cells(verb, settings, outputs):

@@ -23,9 +23,12 @@ def file_hash(path):
 
 
 def write_whole(path, data):
-    """Write bytes to a temporary file beside `path`, which then takes its name."""
+    """Write to a temporary file beside `path`, which then takes its name.
+
+    `data` are the bytes, or a function that writes them to a file.
+    """
     with _temporary_beside(path) as file:
-        file.write(data)
+        data(file) if callable(data) else file.write(data)
         file.flush()
         _let_go(file)
         os.replace(file.name, os.path.realpath(path))

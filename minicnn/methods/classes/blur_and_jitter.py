@@ -8,10 +8,13 @@ SIGMA = 4.0  # standard deviations after which the blur is cut off
 
 
 class Blurred:
-    """A function of x = G z as one of z; its `terms` are those of the function."""
+    """A function of x = G z as one of z; its `terms` are those of the function.
 
-    def __init__(self, fun, sigma):
-        self.fun, self.sigma = fun, sigma
+    `rngs` are the generators that the function draws from, see `optimizers.minimize`.
+    """
+
+    def __init__(self, fun, sigma, rngs=()):
+        self.fun, self.sigma, self.rngs = fun, sigma, rngs
 
     @property
     def terms(self):

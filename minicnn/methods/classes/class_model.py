@@ -105,12 +105,14 @@ class ClassModelJob(SearchJob):
 
         score = {"minus-score": (1.0, ClassScore(self.layer, self.index))}
         terms = {"l2": (s.l2_weight, l2), "tv": (s.tv_weight, PixelTV(level))}
-        evaluator = (
-            Rolled(self.evaluator, s.jitter, seeded_rng(s.seed)) if s.jitter else self.evaluator
-        )
-        return Blurred(image_function(WeightedSum(score, terms), evaluator, s.threads), s.blur)
+        evaluator, rngs = self.evaluator, []
+        if s.jitter:
+            rngs = [seeded_rng(s.seed)]
+            evaluator = Rolled(evaluator, s.jitter, *rngs)
+        function = image_function(WeightedSum(score, terms), evaluator, s.threads)
+        return Blurred(function, s.blur, rngs)
 
-    def run(self, callback=None):
+    def run(self, callback=None, minimize=None):
         """Return the `ClassModelOutcome`."""
         s, level = self.settings, grey_level(self.net, self.start)
         options = {}
@@ -122,6 +124,7 @@ class ClassModelJob(SearchJob):
             self.start,
             level,
             callback=callback,
+            minimize=minimize,
             bounds=self._bounds(),
             keep="last" if s.jitter else "best",
             **options,

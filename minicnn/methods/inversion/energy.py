@@ -149,7 +149,7 @@ class Energy:
 
     def __init__(self, terms, evaluator, scale, window=None):
         self.objective, self.evaluator, self.scale, self.window = terms, evaluator, scale, window
-        self.terms = {}
+        self.terms, self.rngs = {}, window.rngs if window else ()
 
     def __call__(self, x):
         """Return the value and the gradient."""

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn import optimizers
 from minicnn.backend import check_finite, to_device, to_host
 from minicnn.engine.select import Evaluation, activations, evaluator_of, replaying
 from minicnn.errors import MinicnnError
 from minicnn.methods.inversion import energy, findings
 from minicnn.methods.inversion.settings import resolve
-from minicnn.optimizers import Result, minimize
+from minicnn.optimizers import Result
 from minicnn.pictures.arrays import deprocess, grey_level, preprocess, resize, to_uint8
 from minicnn.runs.inputs import open_all
 from minicnn.runs.search import Outcome, SearchJob, run_all, summary
@@ -70,7 +71,7 @@ class InvertJob(SearchJob):
         own = {"data": s.data_weight, "alpha": s.alpha_weight, "tv": s.tv_weight}
         return by_preset._replace(**{k: v for k, v in own.items() if v is not None})
 
-    def run(self, callback=None):
+    def run(self, callback=None, minimize=None):
         """Make the picture, one reconstruction or a sheet of them; return the `Outcome`.
 
         Its `findings["layers"]` has the errors and the diversity of each layer.
@@ -79,8 +80,12 @@ class InvertJob(SearchJob):
         evaluator = evaluator_of(self.net, Evaluation(s.engine, s.threads))
         targets = {layer: _target(self, evaluator, layer) for layer in s.layers}
         parts = [(layer, seeds) for layer in s.layers for seeds in batches(s)]
+        how = {"minimize": minimize}
         runs = [
-            (s.iterations, partial(reconstructed, self, evaluator, layer, targets[layer], seeds))
+            (
+                s.iterations,
+                partial(reconstructed, self, evaluator, layer, targets[layer], seeds, **how),
+            )
             for layer, seeds in parts
         ]
         found = run_all(runs, callback)
@@ -135,7 +140,7 @@ def batches(settings):
     return [[seed] for seed in seeds] if settings.preset == "lbfgs" else [seeds]
 
 
-def reconstructed(job, evaluator, layer, target, seeds, callback=None):
+def reconstructed(job, evaluator, layer, target, seeds, callback=None, minimize=None):
     """Return the `Batch` of a layer, from these seeds."""
     s, weights = job.settings, job.strengths(layer)
     terms = energy.energy_terms(s.preset, target, layer, weights, s.tv_beta)
@@ -143,11 +148,11 @@ def reconstructed(job, evaluator, layer, target, seeds, callback=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         if s.preset == "ijcv16":
-            result = _with_jitter(job, layer, function, seeds, callback)
+            result = _with_jitter(job, layer, function, seeds, callback, minimize)
         else:
             start = _start(job, job.x.shape[1:], seeds)
             options = {"iterations": s.iterations, "callback": callback}
-            result = _minimize(job, function(), start, **options)
+            result = _minimize(job, minimize, function(), start, **options)
     return Batch(result.x * job.scale, result)
 
 
@@ -156,7 +161,7 @@ def _start(job, shape, seeds):
     return to_device(energy.noise(job.settings.preset, shape, seeds, job.x.dtype), job.device)
 
 
-def _minimize(job, function, start, **options):
+def _minimize(job, minimize, function, start, **options):
     """Search as the preset does."""
     s = job.settings
     name = s.optimizer if s.preset == "lbfgs" else energy.PRESETS[s.preset].optimizer
@@ -165,10 +170,11 @@ def _minimize(job, function, start, **options):
     if s.preset == "cvpr15":
         rate = energy.cvpr15_rate(s.iterations)
         options |= {"learning_rate": rate, "momentum": energy.MOMENTUM, "restart": True}
+    minimize = minimize or optimizers.minimize
     return minimize(name, function, start, max_evaluations=s.evaluations, **options)
 
 
-def _with_jitter(job, layer, function, seeds, callback):
+def _with_jitter(job, layer, function, seeds, callback, minimize):
     """Move the window for 6/7 of the iterations, then stay in the middle at a tenth of the rate."""
     s, (channels, rows, columns) = job.settings, job.x.shape[1:]
     jitter = s.jitter or energy.jitter_of(job.net, layer)
@@ -178,7 +184,8 @@ def _with_jitter(job, layer, function, seeds, callback):
     def stage(iterations, rate, window, callback):
         nonlocal x
         options = {"iterations": iterations, "learning_rate": rate, "callback": callback}
-        result = _minimize(job, function(window=window), x, project=energy.into_ball, **options)
+        options["project"] = energy.into_ball
+        result = _minimize(job, minimize, function(window=window), x, **options)
         x = energy.middle(result.x, job.size)
         return Batch(x, result)
 

@@ -58,10 +58,11 @@ class StyleJob(SearchJob):
         """Pairs (step, change of the gradient) that the L-BFGS methods remember."""
         return (self.row and self.row.pairs) or SearchJob.pairs
 
-    def run(self, callback=None):
+    def run(self, callback=None, minimize=None):
         """Make the picture, from its smallest size to the largest; return the `Outcome`."""
         reached = {}
-        runs = [(n, partial(_run_stage, stage, n, reached)) for n, stage in self.stages()]
+        how = (reached, minimize)
+        runs = [(n, partial(_run_stage, stage, n, *how)) for n, stage in self.stages()]
         last = summary([outcome.result for outcome in run_all(runs, callback)])
         # after Ctrl-C the last x may have a smaller size
         last = replace(last, x=resampled(last.x, self.size, self.net))
@@ -117,7 +118,7 @@ class StyleJob(SearchJob):
         return {**(self.originals or self.pictures), "result": outcome.picture}
 
 
-def _run_stage(job, iterations, reached, callback):
+def _run_stage(job, iterations, reached, minimize, callback):
     """Minimise at one size, from the x that the size before has `reached`, if there was one."""
     start = job.start
     if "x" in reached:  # enlarged as a picture of whole grey levels 0..255
@@ -129,6 +130,7 @@ def _run_stage(job, iterations, reached, callback):
         grey_level(job.net, start),  # the unit of a learning rate
         iterations=iterations,
         callback=callback,
+        minimize=minimize,
         **job.search_options(),
     )
     reached["x"] = result.x

@@ -93,11 +93,11 @@ class TextureJob(SearchJob):
         """Rows and columns of the picture."""
         return self.start.shape[2:]
 
-    def run(self, callback=None):
+    def run(self, callback=None, minimize=None):
         """Make the picture, a texture or the sheet of a sweep; return the `Outcome`."""
         if self.settings.sweep:
-            return _sweep(self, callback)
-        return _synthesise(self, 0, self.settings.layers, callback)
+            return _sweep(self, callback, minimize)
+        return _synthesise(self, 0, self.settings.layers, minimize, callback)
 
     def function(self, number, layers):
         """Return what is minimised, fun(x) -> (value, gradient), for a source and layers."""
@@ -133,7 +133,7 @@ class TextureJob(SearchJob):
         return {"source": self.pictures[0], "texture": outcome.picture}
 
 
-def _synthesise(job, number, layers, callback=None):
+def _synthesise(job, number, layers, minimize, callback=None):
     """Make a texture of source `number` from these layers (name -> weight)."""
     result = search(
         job.settings,
@@ -141,6 +141,7 @@ def _synthesise(job, number, layers, callback=None):
         job.start,
         grey_level(job.net, job.start),
         callback=callback,
+        minimize=minimize,
         **job.search_options(number),
     )
     return Outcome(to_uint8(job.colours(result.x, number)), result)
@@ -152,11 +153,11 @@ def steps_of_sweep(layers):
     return [{name: layers[name] for name in names[: i + 1]} for i in range(len(names))]
 
 
-def _sweep(job, callback):
+def _sweep(job, callback, minimize):
     """Make a texture of each source from each number of layers, and their sheet."""
     sources, rows = job.settings.sources, steps_of_sweep(job.settings.layers)
     cells = [(number, layers) for layers in rows for number in range(len(sources))]
-    runs = [(job.settings.iterations, partial(_synthesise, job, *cell)) for cell in cells]
+    runs = [(job.settings.iterations, partial(_synthesise, job, *cell, minimize)) for cell in cells]
     outcomes = run_all(runs, callback)
     told = [
         {
