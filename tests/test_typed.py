@@ -14,9 +14,57 @@ import minicnn
 ROOT = Path(minicnn.__file__).resolve().parents[1]
 FUNCTIONS = [name for name in minicnn._HOMES if inspect.isfunction(getattr(minicnn, name))]
 SCRIPT = """
+from typing import Any
+
 import numpy as np
 
 import minicnn
+from minicnn.data import drawn
+from minicnn.gradcheck import check_adjoint, check_vjp
+from minicnn.network import Network
+from minicnn.network.layer import Layer, Mode, Rule
+from minicnn.network.layers import Add, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
+from minicnn.objectives import ClassScore, ContentLoss, GramStyleLoss, ImageFunction, WeightedSum
+from minicnn.objectives.gram import style_targets
+from minicnn.objectives.priors import alpha_norm, tv, tv_beta
+from minicnn.optimizers import minimize
+from minicnn.pictures import deprocess, load_image, preprocess, save_image
+from minicnn.pictures.arrays import centre, fit, resize, to_uint8
+from minicnn.pictures.sheets import grid, labelled, side_by_side
+from minicnn.terminal.report import Report
+
+
+class Twice(Layer):
+    def forward(self, x: Any, params: dict[str, Any], mode: Mode) -> tuple[Any, None]:
+        return 2 * x, None
+
+    def backward(self, dy: Any, cache: None, params: dict[str, Any], rule: Rule) -> Any:
+        return 2 * dy
+
+
+own = Network([("conv1", Conv2d(4, 3, padding=1)), ("twice1", Twice())], {}, (3, 8, 8))
+own.initialise(seed=0)
+pictures, labels = drawn.labelled("digits", "val", 2)
+pixels = {"channel_order": "RGB", "mean": [0.0] * 3, "std": [1.0] * 3, "scale": 1.0}
+x = preprocess(fit(centre(pictures[0], 8), 8), pixels)
+own_acts = own.forward(x, ["twice1"])
+terms = {
+    "content": (1.0, ContentLoss({"twice1": own_acts["twice1"]}, normalisation="sum")),
+    "style": (2.0, GramStyleLoss(style_targets(own_acts))),
+    "unit": (1.0, ClassScore("twice1", 0)),
+}
+picture_function = ImageFunction(WeightedSum(terms, {"tv": (1.0, tv)}), own.forward, own.backward)
+with Report().progress(3) as bar:
+    result = minimize(
+        "lbfgs", picture_function, x, iterations=3,
+        callback=lambda i, x, value, info: bar.update(i, {}),
+    )
+save_image("made.png", grid([labelled(to_uint8(deprocess(result.x, pixels)), "made")], 1))
+again = load_image("made.png").pixels
+print(side_by_side([again, resize(again, (8, 8))]).shape, tv_beta(x)[0], alpha_norm(x)[0], labels)
+layers: list[str] = [row.layer for row in own.trace(x, np.ones_like(own_acts["twice1"])).rows]
+error: float = check_vjp(lambda x: x**2, lambda dy, x: 2 * x * dy, x, np.random.default_rng(0))
+error += check_adjoint(lambda x: 2 * x, lambda y: 2 * y, (3,), np.random.default_rng(0))
 
 net = minicnn.build("minivgg", seed=1, pool="average")
 content = np.zeros((1, 3, 32, 32), np.float32)
@@ -54,6 +102,11 @@ def test_a_type_checker_finds_the_names_where_they_are():
     assert {name.name: node.module for node in block.body for name in node.names} == minicnn._HOMES
     assert {*minicnn._HOMES, "__version__"} == set(minicnn.__all__)
     assert (ROOT / "minicnn" / "py.typed").is_file()
+
+
+def test_the_script_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(SCRIPT, "script", "exec"), {"__name__": "script"})
 
 
 @pytest.mark.slow

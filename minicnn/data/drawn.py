@@ -46,6 +46,13 @@ def png(kind, split, label, number, seed=0, side=None):
     return file.getvalue()
 
 
+def labelled(kind: str, split: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return `count` pictures of each class, uint8 (N, H, W, 3), and their labels (N,)."""
+    labels = np.repeat(np.arange(len(CLASSES[kind])), count)
+    files = (png(kind, split, int(k), i % count, seed) for i, k in enumerate(labels))
+    return np.stack([np.asarray(Image.open(io.BytesIO(f)).convert("RGB")) for f in files]), labels
+
+
 # distance of (x, y) from the edge of a shape of size 1: negative inside
 EDGES = {
     "disc": lambda x, y: np.hypot(x, y) - 0.9,

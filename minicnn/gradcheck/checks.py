@@ -12,7 +12,8 @@ Only gradients pass: the ReLU rules `deconvnet` and `guided` are refused, as the
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,7 +38,14 @@ class Result(NamedTuple):
     ok: bool
 
 
-def check_vjp(function, vjp, x, rng, *, step=STEP):
+def check_vjp(
+    function: Callable[[Any], Any],
+    vjp: Callable[[Any, Any], Any],
+    x: Any,
+    rng: np.random.Generator,
+    *,
+    step: float = STEP,
+) -> float:
     """Return the relative error, 0 to 2, of a vector-Jacobian product against central differences.
 
     function(x) -> y, an array or a number, must be smooth within about `step` of x, a float64
@@ -72,7 +80,12 @@ def check_params(function, vjp, params, rng, *, step=STEP):
     return {name: one(name) for name in params}
 
 
-def check_adjoint(forward, adjoint, x_shape, rng):
+def check_adjoint(
+    forward: Callable[[Any], Any],
+    adjoint: Callable[[Any], Any],
+    x_shape: tuple[int, ...],
+    rng: np.random.Generator,
+) -> float:
     """Return the relative error of <A x, y> against <x, Aᵀ y> for a linear map x -> y."""
     x = rng.standard_normal(x_shape)
     ax = forward(x)

@@ -84,6 +84,27 @@ class Facts:
                     )
             yield node.name, own, shapes[node.name]
 
+    def trace(self, x, dy=None, relu_rule: str = "gradient"):
+        """Return a table of a forward and a backward pass, layer by layer.
+
+        Parameters
+        ----------
+        x : array (N, C, H, W)
+        dy : array, or {layer: array}, optional
+            The gradient of the last layer's output, or of the layers named; without it there is no
+            way back.
+        relu_rule : {"gradient", "deconvnet", "guided"}
+
+        Returns
+        -------
+        Trace
+            Its `rows` have shapes, bytes, norms and formulas, its `dx` is what `backward` returns.
+            Printed it is a table; a layer of your own may have `formulas` = (forward, backward).
+        """
+        from minicnn.network.tracing import trace
+
+        return trace(self, x, dy, relu_rule)
+
     def receptive_fields(self) -> dict:
         """Return {layer: `Field` (size, stride, offset)}, in pixels of the picture."""
         return receptive_fields.of_layers(self)

@@ -10,7 +10,7 @@ conv3_1 is the first convolution of the third block, relu3_1 the ReLU behind it,
 the block. `layer` says what the methods take and return. All other layers are in `further_layers`,
 with the same methods, and can be imported from here.
 """
-# ruff: noqa: D102, F401 - `layer` describes the methods; the names of all layers are here
+# ruff: noqa: D102 - `layer` describes the methods
 
 from dataclasses import dataclass
 
@@ -30,8 +30,12 @@ from minicnn.network.further_layers import (
     Softmax,
 )
 from minicnn.network.layer import ConvCache, Layer, Mode, Rule
-from minicnn.ops import conv2d, maxpool2d, relu, unpool
+from minicnn.ops import maxpool2d, relu, unpool
 from minicnn.ops.shapes import convolved, pair
+
+__all__ = ["LRN", "Add", "AvgPool2d", "BatchNorm2d", "Clip", "Concat", "Conv2d", "Dropout"]
+__all__ += ["GlobalAvgPool2d", "Layer", "Linear", "MaxPool2d", "Mode", "PReLU", "Pool2d", "ReLU"]
+__all__ += ["ReplicatePad2d", "Rule", "Softmax"]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ class ClassScore:
     index : int, class (or channel) from 0
     """
 
-    def __init__(self, layer, index):
+    def __init__(self, layer: str, index: int):
         self.layer, self.index, self.layers = layer, index, [layer]
 
     def __call__(self, acts, weight=1.0, report=None):

@@ -49,7 +49,7 @@ class ContentLoss(LayerLoss):
     normalisation : {"mean", "sum", "half-sum", "relative"}
     """
 
-    def __init__(self, targets, weights=None, normalisation="mean"):
+    def __init__(self, targets: dict, weights: dict | None = None, normalisation: str = "mean"):
         super().__init__("content", targets, weights, row_of(CONTENT, normalisation, "content"))
 
     def term(self, name, f, factor):

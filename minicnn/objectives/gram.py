@@ -97,7 +97,7 @@ class GramStyleLoss(LayerLoss):
 
     only_grams = True  # nothing else is read of activations: the engine may form S F part by part
 
-    def __init__(self, targets, layer_weights=None, normalisation="mean"):
+    def __init__(self, targets: dict, layer_weights=None, normalisation: str = "mean"):
         row = row_of(STYLE, normalisation, "style")
         super().__init__("style", targets, layer_weights, lambda target: row(target.shape[-1]))
 
@@ -110,6 +110,6 @@ class GramStyleLoss(LayerLoss):
         check_gram(name, f, self.targets[name])
 
 
-def style_targets(acts, layers=None):
+def style_targets(acts: dict, layers: list | None = None) -> dict:
     """Mean Gram matrices {layer: (N, C, C)} of a style picture's activations."""
     return {name: mean_gram(acts[name]) for name in (acts if layers is None else layers)}

@@ -16,6 +16,8 @@ value          float, summed in float64
 dx             array of the shape and dtype of x
 """
 
+from typing import Any
+
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.objectives.total_variation import (
@@ -27,8 +29,11 @@ from minicnn.objectives.total_variation import (
     tv,
 )
 
+__all__ = ["TV", "PixelTV", "alpha_norm", "colour_norm", "tv"]
+__all__ += ["tv_absolute", "tv_beta", "tv_neural_style"]
 
-def tv_beta(x, beta=2.0, normalisation="mean"):
+
+def tv_beta(x: Any, beta: float = 2.0, normalisation: str = "mean") -> tuple[float, Any]:
     """Total variation to the power beta, (down² + right²)^(beta/2); beta = 1 keeps edges sharp.
 
     With v = down² + right² the derivative by a difference d is beta · v^(beta/2 - 1) · d. For
@@ -58,7 +63,7 @@ def tv_beta(x, beta=2.0, normalisation="mean"):
     return value, differences_adjoint(down, right, x)
 
 
-def tv_neural_style(x, normalisation="sum"):
+def tv_neural_style(x: Any, normalisation: str = "sum") -> tuple[float, Any]:
     """Total variation of jcjohnson/neural-style: half the sum of squares, inner pixels only.
 
     It differs from `tv` by the factor ½ and by leaving out the last row's horizontal and the last
@@ -75,7 +80,7 @@ def tv_neural_style(x, normalisation="sum"):
     return value, differences_adjoint(down, right, x)
 
 
-def tv_absolute(x, normalisation="sum"):
+def tv_absolute(x: Any, normalisation: str = "sum") -> tuple[float, Any]:
     """Total variation of ProGamerGov/neural-style-pt: the sum of absolute neighbour differences.
 
     The derivative by a difference is its sign; where two neighbours are equal we return 0, one of
@@ -100,7 +105,7 @@ def tv_absolute(x, normalisation="sum"):
     return value, differences_adjoint(*signs, x)
 
 
-def alpha_norm(x, alpha=6.0, normalisation="mean"):
+def alpha_norm(x: Any, alpha: float = 6.0, normalisation: str = "mean") -> tuple[float, Any]:
     """Alpha-norm to the power alpha, sum |x|^alpha, alpha >= 1; it keeps the pixels within a range.
 
     x is the picture minus the mean colour, so that 0 is mean grey. The derivative is alpha ·
@@ -120,7 +125,7 @@ def alpha_norm(x, alpha=6.0, normalisation="mean"):
     return value, dx
 
 
-def colour_norm(x, alpha=6.0, normalisation="mean"):
+def colour_norm(x: Any, alpha: float = 6.0, normalisation: str = "mean") -> tuple[float, Any]:
     """Alpha-norm of the colour of each pixel, sum over pixels of (sum_c x²)^(alpha/2), alpha >= 2.
 
     x is the picture minus the mean colour; "mean" is over the H·W pixels here. Mahendran & Vedaldi

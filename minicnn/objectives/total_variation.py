@@ -16,7 +16,7 @@ from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 
 
-def tv(x, normalisation="mean"):
+def tv(x, normalisation: str = "mean") -> tuple:
     """Sum of the squared differences of neighbours, over C·H·W with "mean".
 
     Examples

@@ -8,6 +8,7 @@ Objectives meet the picture through a network, priors directly. Neither knows th
 forward and backward pass are two functions, given to `ImageFunction`.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -31,7 +32,7 @@ class WeightedSum:
     layers : list of str, the activations that the objectives need
     """
 
-    def __init__(self, objectives, priors=None):
+    def __init__(self, objectives: dict, priors: dict | None = None):
         self.objectives, self.priors = used_terms(objectives, priors or {})
         named = [name for _, objective in self.objectives.values() for name in objective.layers]
         self.layers = list(dict.fromkeys(named))
@@ -102,7 +103,7 @@ class ImageFunction:
         How large strips on a device may be, as far as this function has learnt.
     """
 
-    def __init__(self, objective, forward, backward):
+    def __init__(self, objective: WeightedSum, forward: Callable, backward: Callable):
         self.objective, self.forward, self.backward = objective, forward, backward
         self.terms, self.strips = {}, Strips()
 

@@ -9,6 +9,8 @@ in `reader` and `writer`; their public names are offered here.
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,7 +21,7 @@ from minicnn.errors import MinicnnError
 LONGEST = 8  # times the shorter side, of what `centre` scales
 
 
-def resize(rgb, size, bilinear=False):
+def resize(rgb: Any, size: Sequence[int], bilinear: bool = False) -> Any:
     """Resize a picture to `size` = (rows, columns), antialiased.
 
     Pillow's BICUBIC (Keys 1981, a = -0.5), which it widens to the source's pixels when shrinking.
@@ -55,7 +57,7 @@ def resize(rgb, size, bilinear=False):
     return np.stack([resized(Image.fromarray(band)) for band in bands], axis=-1)
 
 
-def fit(rgb, size):
+def fit(rgb: Any, size: int) -> Any:
     """Resize a picture so that its long side is `size` pixels, larger or smaller, aspect kept.
 
     >>> fit(np.zeros((30, 40, 3), np.uint8), 100).shape
@@ -74,7 +76,7 @@ def fitted_sides(shape, size):
     return [max(1, (2 * side * int(size) + long) // (2 * long)) for side in shape[:2]]
 
 
-def centre(rgb, size):
+def centre(rgb: Any, size: int) -> Any:
     """Return the centre, uint8 (size, size, 3), of a picture scaled to that shorter side.
 
     Of a strip only the middle is scaled: whole it could take any amount of memory.
@@ -91,7 +93,7 @@ def centre(rgb, size):
     return rgb[top : top + size, left : left + size]
 
 
-def preprocess(rgb, attrs):
+def preprocess(rgb: Any, attrs: Mapping[str, Any]) -> Any:
     """Turn a picture into the input of a network.
 
     Parameters
@@ -120,7 +122,7 @@ def preprocess(rgb, attrs):
     return np.ascontiguousarray(x.transpose(2, 0, 1)[np.newaxis], dtype=np.float32)
 
 
-def deprocess(x, attrs):
+def deprocess(x: Any, attrs: Mapping[str, Any]) -> Any:
     """Turn a network's input back into a picture: the inverse of `preprocess`.
 
     Parameters
@@ -140,7 +142,7 @@ def deprocess(x, attrs):
     return ((x[0].transpose(1, 2, 0).astype(np.float64) * std + mean) / scale)[..., ::step]
 
 
-def to_uint8(x):
+def to_uint8(x: Any) -> Any:
     """Round half up and clip to 0..255; uint8 is returned as it is.
 
     Raises

@@ -63,8 +63,24 @@ class Picture(NamedTuple):
     pixels: np.ndarray
     notes: list
 
+    def _repr_png_(self) -> bytes:  # what notebooks show
+        return png_bytes(self.pixels)
 
-def load_image(path, *, encoded=None, mask=False, max_pixels=MAX_PIXELS):
+
+def png_bytes(pixels) -> bytes:
+    """Return the bytes of a PNG file of a picture uint8 (H, W, 3)."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def load_image(
+    path: str | os.PathLike[str],
+    *,
+    encoded: bytes | None = None,
+    mask: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Picture:
     """Read a picture file as RGB bytes.
 
     Parameters

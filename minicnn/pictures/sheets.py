@@ -5,8 +5,8 @@ gaps are pixels between pictures. There is none around a sheet, so that sheets c
 """
 
 import unicodedata
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -17,7 +17,7 @@ from minicnn.pictures.arrays import resize, to_uint8
 _LOOKALIKES = str.maketrans("×·–—‘’“”−", "x*--''\"\"-") | {ord("ß"): "ss"}
 
 
-def grid(images, columns, *, gap=4):
+def grid(images: Sequence[Any], columns: int, *, gap: int = 4) -> Any:
     """Arrange pictures in rows, each in the middle of a cell as large as the largest picture.
 
     Parameters
@@ -57,7 +57,7 @@ def column(images, *, gap=4):
     return _sheet(top - gap, max(image.shape[1] for image in images), places)
 
 
-def labelled(image, text, *, size=None, below=False):
+def labelled(image: Any, text: str, *, size: int | None = None, below: bool = False) -> Any:
     """Put a strip with text above a picture, or below it.
 
     The text is wrapped to the picture's width, and the sheet is wider than the picture where a
@@ -111,7 +111,14 @@ def greys(values):
     return np.repeat(to_uint8(255 * np.clip(values, 0, 1))[..., np.newaxis], 3, axis=2)
 
 
-def side_by_side(images, labels=None, *, scales=(), height=None, gap=8):
+def side_by_side(
+    images: Sequence[Any],
+    labels: Sequence[str] | None = None,
+    *,
+    scales: Sequence[Scale | None] = (),
+    height: int | None = None,
+    gap: int = 8,
+) -> Any:
     """Scale pictures to one height and put them in a row, each with its label above.
 
     Parameters
@@ -160,7 +167,9 @@ def side_by_side(images, labels=None, *, scales=(), height=None, gap=8):
     return _sheet(scaled[0].shape[0], left - gap, places)
 
 
-def table(images, rows, columns, *, gap=4):
+def table(
+    images: Sequence[Any], rows: Sequence[str], columns: Sequence[str], *, gap: int = 4
+) -> Any:
     """Put pictures into a table, the columns' labels above the first row, the rows' at the left.
 
     Parameters

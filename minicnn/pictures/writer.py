@@ -8,7 +8,9 @@ import io
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -59,7 +61,13 @@ def check_bits(path, bits):
         )
 
 
-def save_image(path, rgb, *, metadata=None, force=False):
+def save_image(
+    path: str | os.PathLike[str],
+    rgb: Any,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> None:
     """Write a picture; the suffix chooses PNG, TIFF or WebP (all lossless) or JPEG (quality 95).
 
     The same picture and metadata give the same bytes. Metadata is written as JSON with sorted

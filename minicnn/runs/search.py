@@ -15,6 +15,7 @@ from minicnn.engine import memory
 from minicnn.errors import MinicnnError
 from minicnn.optimizers import WITHOUT_RATE
 from minicnn.pictures.arrays import deprocess, to_uint8
+from minicnn.pictures.reader import png_bytes
 from minicnn.runs.inputs import Job
 from minicnn.runs.settings import POSITIVE, Settings, choice, count, setting
 
@@ -154,6 +155,9 @@ class Outcome:
     picture: np.ndarray
     result: object
     findings: dict = field(default_factory=dict)
+
+    def _repr_png_(self):  # what notebooks show
+        return png_bytes(self.picture)
 
     @property
     def losses(self):

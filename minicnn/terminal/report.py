@@ -135,10 +135,10 @@ class Report:
 
     def progress(self, total: int, unit: str = "iteration") -> "Progress":
         """Return a display of `total` units of work: a bar on a terminal, else a line at times."""
-        on_terminal = sys.stderr.isatty()
-        if self.quiet or (self.as_json and not on_terminal):
+        drawn = sys.stderr.isatty() or "ipykernel" in sys.modules  # a terminal, or a notebook
+        if self.quiet or (self.as_json and not drawn):
             return Progress()
-        return (Bar if on_terminal else Lines)(total, unit)
+        return (Bar if drawn else Lines)(total, unit)
 
 
 class Progress:
@@ -155,10 +155,10 @@ class Progress:
 
 
 class Bar(Progress):
-    """tqdm's bar, which reckons the time left."""
+    """tqdm's bar, which reckons the time left; a widget in a notebook that has such."""
 
     def __init__(self, total, unit):
-        from tqdm import tqdm
+        from tqdm.auto import tqdm
 
         self.bar = tqdm(total=total, unit=f" {unit}", dynamic_ncols=True, file=sys.stderr)
 

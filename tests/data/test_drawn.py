@@ -57,3 +57,11 @@ def test_a_set_is_drawn_and_trained_on(tmp_path, monkeypatch, capsys):
     assert "exists already" in capsys.readouterr().err
     options = "--network minizfnet --epochs 1 --batch 8 --group 8 --crop 64 --quiet".split()
     assert main(["train", "mine", "-o", "run", *options]) == 0
+
+
+def test_pictures_with_their_labels():
+    pictures, labels = drawn.labelled("digits", "train", 2)
+    assert pictures.shape == (20, 28, 28, 3)
+    assert labels.tolist() == [k for k in range(10) for _ in range(2)]
+    wanted = Image.open(io.BytesIO(drawn.png("digits", "train", 4, 1))).convert("RGB")
+    assert np.array_equal(pictures[9], np.asarray(wanted))
