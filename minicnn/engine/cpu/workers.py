@@ -32,6 +32,14 @@ def can_fork():
 
 
 @contextmanager
+def forking():
+    """Context without the warning of locks of other threads: workers touch none of theirs."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)  # of Python 3.12
+        yield
+
+
+@contextmanager
 def workers(work, count, *, processes):
     """Context in which `count` workers are there: yields submit(*args) -> Future of work(*args).
 
@@ -49,9 +57,7 @@ def workers(work, count, *, processes):
         pool = ThreadPoolExecutor(count)
 
     def submit(*args):
-        with warnings.catch_warnings():
-            # Python 3.12 warns of locks that other threads hold; the workers touch none of theirs
-            warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)
+        with forking():
             try:
                 return pool.submit(work, *args)
             except OSError as error:

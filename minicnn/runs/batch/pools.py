@@ -14,6 +14,8 @@ from minicnn.engine.cpu import threads, workers
 from minicnn.runs.batch import work
 from minicnn.storage.interrupts import signals
 
+PATIENCE = 60  # seconds for a process to save its picture
+
 
 def alone(rows, do):
     """Do rows one after the other, here."""
@@ -37,7 +39,8 @@ def processes(rows, do, count):
     def start():
         here, there = context.Pipe()
         process = context.Process(target=_serve, args=(there, do, share), daemon=True)
-        process.start()
+        with workers.forking():
+            process.start()
         there.close()
         return here, process
 
@@ -48,7 +51,8 @@ def processes(rows, do, count):
             return
         row = todo.pop()
         busy[connection] = process, row
-        connection.send(row)
+        with suppress(OSError):  # it was killed already: told where its answer is read
+            connection.send(row)
 
     try:
         for _ in range(min(count, len(todo))):
@@ -64,19 +68,24 @@ def processes(rows, do, count):
             for connection in ready:
                 process, row = busy.pop(connection)
                 try:
-                    record = connection.recv()
+                    record, alive = connection.recv(), True
                 except (EOFError, OSError):
-                    process.join()
-                    record = work.killed(row)
-                    connection.close()
-                    if todo:
-                        connection, process = start()
+                    record, alive = work.killed(row), False
                 yield record
                 if record["status"] == work.STOPPED:
                     todo.clear()
-                give(connection, process)
+                if alive:
+                    give(connection, process)
+                else:
+                    connection.close()
+                    process.join()
+                    if todo:
+                        give(*start())
     finally:
+        for process, _ in busy.values():  # interrupted elsewhere than in `wait`
+            process.terminate()
         for connection, (process, _) in busy.items():
+            process.join(PATIENCE)
             process.kill()
             connection.close()
 

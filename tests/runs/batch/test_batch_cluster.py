@@ -41,7 +41,8 @@ def test_a_killed_worker_loses_its_row_alone(folder, capfd):
             client.wait_for_workers(2)
             first, *_ = client.run(os.getpid).values()
         address = cluster.scheduler_address
-        threading.Thread(target=kill_when, args=(first, Path("made", "1.png"))).start()
+        when = first, Path("made", "1.png").absolute()
+        threading.Thread(target=kill_when, args=when, daemon=True).start()
         capfd.readouterr()
         assert main(["batch", "jobs.jsonl", "-o", "made", "--scheduler", address, "--json"]) == 1
         *records, summary = map(json.loads, capfd.readouterr().out.splitlines())
