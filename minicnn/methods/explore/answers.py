@@ -101,6 +101,7 @@ class Answers:
             "picture": self.first,
             "pictures": list(self._told.values()),
             "searches": self.searches.forms(),
+            "going": self.searches.going(),
             "rules": RULES,
             "page": PAGE,
             "most": MOST,

@@ -115,7 +115,7 @@ class Pane {
   }
 
   listen() {
-    this.root.addEventListener("pointerdown", () => (state.active = this.number));
+    this.root.addEventListener("pointerdown", () => activate(this.number));
     this.find(".order").onchange = (event) => this.together((pane) => pane.sort(event.target.value));
     this.find(".bright").onchange = (event) => this.together((pane) => pane.light(event.target.value));
     this.find(".before").onclick = () => this.together((pane) => pane.turn(-1));
@@ -148,7 +148,7 @@ class Pane {
   // go to a layer, a unit, a position; linked panes go along
   go(to) {
     say("");
-    state.active = this.number;
+    activate(this.number);
     if (to.unit === null) to.unit = this.overview ? this.overview.layers[to.layer].units[0] : 0;
     this.together((pane) => pane.set(to));
     remember();
@@ -328,6 +328,12 @@ class Pane {
   }
 }
 
+// the network that keys are for
+function activate(number) {
+  state.active = number;
+  panes.forEach((pane, i) => pane.root.classList.toggle("active", panes.length > 1 && (linked || i === number)));
+}
+
 function mark(node, box, rows, columns) {
   node.hidden = !box;
   if (!box) return;
@@ -349,17 +355,26 @@ function inView(node) {
 // the place looked at is in the address, so that it outlives loading again
 
 function remember() {
-  const places = panes.map((pane) => [pane.here.name, pane.unit, ...(pane.at || [])].join(" "));
+  const places = panes.map((pane) => JSON.stringify([pane.here.name, pane.unit, pane.at]));
   history.replaceState(null, "", "#" + new URLSearchParams([["picture", state.picture], ...places.map((place) => ["at", place])]));
+}
+
+function parsed(text) {
+  try {
+    const [name, unit, at] = JSON.parse(text);
+    return [name, Number(unit), Array.isArray(at) ? at : null];
+  } catch {
+    return [];
+  }
 }
 
 function recall() {
   const told = new URLSearchParams(location.hash.slice(1));
   told.getAll("at").slice(0, panes.length).forEach((text, i) => {
-    const [name, unit, ...at] = text.split(" "), pane = panes[i];
+    const [name, unit, at] = parsed(text), pane = panes[i];
     const layer = pane.net.layers.findIndex((one) => one.name === name);
-    if (layer >= 0 && +unit < pane.net.layers[layer].shape[0]) Object.assign(pane, { layer, unit: +unit, at: at.length === 2 ? at.map(Number) : null });
-    pane.page = Math.floor(pane.unit / state.page);
+    if (layer < 0 || !(unit < pane.net.layers[layer].shape[0])) return;
+    Object.assign(pane, { layer, unit, at, page: Math.floor(unit / state.page) });
   });
   return told.get("picture");
 }
@@ -450,13 +465,13 @@ async function start() {
   $("start").disabled = true;
   $("told").textContent = "starting ...";
   const answer = await ask("start", {}, JSON.stringify(values));
-  $("start").disabled = Boolean(answer);
+  $("start").disabled = false;
   if (answer) follow(answer.number);
 }
 
 async function follow(number) {
   $("course").hidden = false;
-  $("save").hidden = true;
+  $("save").hidden = $("start").disabled = true;
   $("stop").disabled = false;
   $("stop").onclick = () => ask("stop", {}, JSON.stringify({ number }));
   let since = -1, told;
@@ -515,7 +530,7 @@ const KEYS = [
   [["m"], "the position where the unit is largest", (pane) => pane.go({ at: null })],
   [["z"], "only what the unit sees, or the whole picture", () => zoom()],
   [["g"], "Grad-CAM of the first class, or the picture", (pane) => pane.classOf(pane.wanted || !pane.overview.classes.length ? null : String(pane.overview.classes[0].class))],
-  [["c"], "the other network, where there are two", () => (state.active = (state.active + 1) % panes.length)],
+  [["c"], "the other network, where there are two", () => activate((state.active + 1) % panes.length)],
   [["o"], "choose a picture", () => choose(open)],
   [["?"], "this list", () => $("keys").showModal()],
 ];
@@ -554,6 +569,10 @@ async function begin() {
   dropping();
   const wanted = recall(), kept = wanted && (told.pictures.find((one) => one.id === wanted) || null);
   await show(kept || told.picture);
+  if (told.going !== null) {
+    $("make").click();
+    follow(told.going);
+  }
   setInterval(() => document.hidden || ask("alive"), 3000);
 }
 

@@ -72,7 +72,7 @@ class Searches:
         own = {**self.networks[network], "threads": self.threads}
         settings = settings_of(VERBS[verb].settings, SimpleNamespace(**settings), **own)
         with self._lock:
-            if any(search.ended is None for search in self._searches.values()):
+            if self.going() is not None:
                 raise MinicnnError("a picture is being made already; stop it first")
             number = str(self._count)
             files = dict(zip(settings.inputs(), [path for _, path in pictures], strict=True))
@@ -88,6 +88,11 @@ class Searches:
             self._searches.pop(str(self._count - 1 - KEPT), None)
         search.thread.start()
         return {"number": number, "iterations": search.job.steps}
+
+    def going(self):
+        """Return the number of the search that goes on, or None."""
+        searches = self._searches.items()
+        return next((number for number, search in searches if search.ended is None), None)
 
     def find(self, number):
         """Return the `LiveSearch` of a number, a text."""

@@ -16,6 +16,7 @@ import secrets
 import socketserver
 import sys
 import time
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from urllib.parse import parse_qsl, urlsplit
@@ -134,6 +135,10 @@ class _Handler(BaseHTTPRequestHandler):
             return 400, "application/json", _error(str(error))
         except MemoryError:
             return 400, "application/json", _error("there is not enough memory for this")
+        except Exception as error:  # the server and the page go on
+            traceback.print_exc()
+            said = f"a fault of minicnn itself: {type(error).__name__}: {error}"
+            return 500, "application/json", _error(said)
 
     def _is_ours(self, token):
         """Whether who asks knows the token, and asks this host by its own name."""

@@ -304,6 +304,8 @@ def stopped_and_saved(page):
     assert not page.one("#start").is_enabled()
     page.click(".units button", 1)  # looking goes on meanwhile
     until(lambda: " unit 1: " in page.who()[0])
+    page.browser.refresh()  # it is followed still
+    until(lambda: "iteration" in page.text("#told"))
     page.one("#stop").click()
     until(lambda: page.one("#save").is_displayed())
     assert "interrupted" in page.text("#told")

@@ -72,6 +72,13 @@ def test_every_question_is_answered(client):
     assert (status, cam["class"]) == (200, 0)
 
 
+def test_a_fault_of_ours_is_told_and_the_server_goes_on(server, client, monkeypatch, capfd):
+    monkeypatch.setattr(type(server.answers), "alive", lambda self: 1 / 0)
+    assert "fault of minicnn itself: ZeroDivisionError" in client.raw_json("alive")["error"]
+    assert "ZeroDivisionError" in capfd.readouterr().err
+    assert client.ask("overview")[0] == 200
+
+
 @pytest.mark.parametrize(
     ("name", "values", "said"),
     [
