@@ -8,6 +8,7 @@
 
 import time
 from dataclasses import dataclass, field
+from html import escape
 from importlib import import_module
 
 import numpy as np
@@ -18,6 +19,7 @@ from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.network.sizes import LARGEST
 from minicnn.pictures.arrays import centre, fit, preprocess, resize
+from minicnn.pictures.html import figures
 from minicnn.pictures.overlays import magnified
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_output, save_image
@@ -120,6 +122,11 @@ class Look:
     findings: dict
     text: str
     notes: list = field(default_factory=list)
+
+    def _repr_html_(self):
+        """Return all views side by side, and what was found."""
+        return f"{figures(self.row)}<pre>{escape(self.text)}</pre>"
+
     scales: dict = field(default_factory=dict)
 
 

@@ -15,6 +15,7 @@ from minicnn.engine import memory
 from minicnn.errors import MinicnnError
 from minicnn.optimizers import WITHOUT_RATE
 from minicnn.pictures.arrays import deprocess, to_uint8
+from minicnn.pictures.html import figures
 from minicnn.pictures.reader import png_bytes
 from minicnn.runs.inputs import Job
 from minicnn.runs.settings import POSITIVE, Settings, choice, count, setting
@@ -158,6 +159,11 @@ class Outcome:
 
     def _repr_png_(self):  # what notebooks show
         return png_bytes(self.picture)
+
+    def _repr_html_(self):
+        """Return the picture above why the run ended, and its losses."""
+        losses = ", ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
+        return figures({f"{self.result.reason}; {losses}": self.picture})
 
     @property
     def losses(self):
