@@ -8,6 +8,7 @@ Outside of `keeping` nothing is kept. What is kept must not be changed by those 
 """
 
 import hashlib
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -84,6 +85,12 @@ def is_kept(thing):
 def arrays_bytes(arrays):
     """Return the bytes of {name: array}."""
     return sum(array.nbytes for array in arrays.values())
+
+
+def host_bytes(arrays):
+    """Return the same, or infinity for arrays of a GPU, whose memory is not counted here."""
+    on_host = all(isinstance(array, np.ndarray) for array in arrays.values())
+    return arrays_bytes(arrays) if on_host else math.inf
 
 
 def of_file(path):

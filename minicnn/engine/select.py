@@ -75,7 +75,7 @@ def evaluator_of(net, how=None, torus=False):
 
 def _network_bytes(made):
     """Return about how many bytes (network, evaluator) keep."""
-    return BANKS * kept.arrays_bytes(made[0].params)
+    return BANKS * kept.host_bytes(made[0].params)
 
 
 def _evaluator_of(net, how, torus):
@@ -97,7 +97,7 @@ def activations(evaluator, x, layers):
     return kept.once(
         lambda: ("activations", evaluator, kept.digest(x), tuple(layers)),
         lambda: evaluator.forward(x, layers, keep=False),
-        kept.arrays_bytes,
+        kept.host_bytes,
     )
 
 
@@ -163,7 +163,7 @@ def mean_grams(evaluator, x, layers, guides=None):
         guided = guides and tuple(map(kept.digest, guides.values()))
         return "grams", evaluator, kept.digest(x), tuple(layers), guided
 
-    return kept.once(key, lambda: _mean_grams(evaluator, x, layers, guides), kept.arrays_bytes)
+    return kept.once(key, lambda: _mean_grams(evaluator, x, layers, guides), kept.host_bytes)
 
 
 def _mean_grams(evaluator, x, layers, guides):

@@ -1,5 +1,6 @@
 """The verb `features`: scan, or merge the files of shards; then draw."""
 
+import re
 import time
 from functools import reduce
 from pathlib import Path
@@ -113,7 +114,8 @@ def merge(settings, options, report) -> int:
     scanned = features.settings
     if not features.complete:
         left = (~features.done).sum() * scanned.group
-        report.note(f"about {left} of {scanned.pictures} pictures are not scanned yet")
+        where = _shards_left(files, features)
+        report.note(f"about {left} of {scanned.pictures} pictures are not scanned yet{where}")
     if not features.complete or not options.sheets:
         return _finish(run, features, draw=False)
     results_file.save(features, run.path)  # whatever is wrong with what is drawn from
@@ -129,6 +131,17 @@ def merge(settings, options, report) -> int:
         raise MinicnnError(f"the pictures of {pictures.path} are not those of the scan")
     results_file.check_shapes(features, features_scan.begin(net, scanned), "the files are damaged")
     return _finish(run._replace(net=net, pictures=pictures), features, draw=True)
+
+
+def _shards_left(files, features):
+    """Return which shards are missing or not done, where the names of files say how many."""
+    counts = {found[1] for file in files if (found := re.search(r"-of-(\d+)\.h5$", file))}
+    if len(counts) != 1:
+        return ""
+    n = int(counts.pop())
+    blocks = [features_scan.shard_blocks(features.settings, (i, n)) for i in range(1, n + 1)]
+    left = [f"{i}/{n}" for i, own in enumerate(blocks, 1) if not features.done[list(own)].all()]
+    return f": those of --shard {', '.join(left)}"
 
 
 def _opened(settings):

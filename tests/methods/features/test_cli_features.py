@@ -112,7 +112,7 @@ def test_shards_merge_into_the_whole(features, home, done):
     files = [f"parts/features-{i}-of-3.h5" for i in (1, 2, 3)]
     code, _, stderr = features("merge", *files[:2], "-o", "some")
     assert code == 0
-    assert "about 4 of 20 pictures are not scanned yet" in stderr
+    assert "about 4 of 20 pictures are not scanned yet: those of --shard 3/3" in stderr
     code, stdout, _ = features("merge", "some/features.h5", files[2], "-o", "all")
     assert (code, "look at all/index.html" in stdout) == (0, True)
     merged = results_file.load(home / "all" / "features.h5")
