@@ -104,6 +104,18 @@ def test_a_type_checker_finds_the_names_where_they_are():
     assert (ROOT / "minicnn" / "py.typed").is_file()
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "minicnn" / "ops").glob("*.py")), ids=lambda p: p.stem
+)
+def test_every_pass_of_an_operation_has_a_type(path):
+    """One is enough: then a strict checker lets typed scripts call it."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith(("forward", "backward")):
+            arguments = node.args
+            every = [*arguments.args, *arguments.kwonlyargs]
+            assert node.returns or any(one.annotation for one in every), node.name
+
+
 def test_the_script_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(SCRIPT, "script", "exec"), {"__name__": "script"})

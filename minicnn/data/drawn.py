@@ -47,7 +47,12 @@ def png(kind, split, label, number, seed=0, side=None):
 
 
 def labelled(kind: str, split: str, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return `count` pictures of each class, uint8 (N, H, W, 3), and their labels (N,)."""
+    """Return `count` pictures of each class, uint8 (N, H, W, 3), and their labels (N,).
+
+    >>> pictures, labels = labelled("digits", "train", 2)
+    >>> pictures.shape, labels[:5].tolist()
+    ((20, 28, 28, 3), [0, 0, 1, 1, 2])
+    """
     labels = np.repeat(np.arange(len(CLASSES[kind])), count)
     files = (png(kind, split, int(k), i % count, seed) for i, k in enumerate(labels))
     return np.stack([np.asarray(Image.open(io.BytesIO(f)).convert("RGB")) for f in files]), labels

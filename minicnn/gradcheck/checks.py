@@ -51,6 +51,12 @@ def check_vjp(
     function(x) -> y, an array or a number, must be smooth within about `step` of x, a float64
     array; vjp(dy, x) -> dx is the derivative projected onto dy. `rng` draws dy, then the direction
     v; `step` is the h of the formula, for values of the order of 1.
+
+    >>> rng = np.random.default_rng(0)
+    >>> check_vjp(lambda x: x**2, lambda dy, x: 2 * x * dy, np.ones((2, 3)), rng) < 1e-8
+    True
+    >>> check_vjp(lambda x: x**2, lambda dy, x: x * dy, np.ones((2, 3)), rng) > 0.1
+    True
     """
     xp = array_module(x)
     dy = xp.asarray(rng.standard_normal(xp.asarray(function(x)).shape))
@@ -86,7 +92,12 @@ def check_adjoint(
     x_shape: tuple[int, ...],
     rng: np.random.Generator,
 ) -> float:
-    """Return the relative error of <A x, y> against <x, Aᵀ y> for a linear map x -> y."""
+    """Return the relative error of <A x, y> against <x, Aᵀ y> for a linear map x -> y.
+
+    >>> a = np.array([[1.0, 2, 3], [0, 1, 4]])
+    >>> check_adjoint(lambda x: a @ x, lambda y: a.T @ y, (3,), np.random.default_rng(0)) < 1e-15
+    True
+    """
     x = rng.standard_normal(x_shape)
     ax = forward(x)
     y = rng.standard_normal(ax.shape)

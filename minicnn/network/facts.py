@@ -100,6 +100,15 @@ class Facts:
         Trace
             Its `rows` have shapes, bytes, norms and formulas, its `dx` is what `backward` returns.
             Printed it is a table; a layer of your own may have `formulas` = (forward, backward).
+
+        >>> import numpy as np
+        >>> from minicnn.network import Network
+        >>> from minicnn.network.layers import ReLU
+        >>> net = Network([("relu1", ReLU())], {}, (1, 1, 2))
+        >>> net.trace(np.array([[[[-3.0, 4.0]]]]), np.array([[[[1.0, 2.0]]]]))
+        layer  class         output  bytes  |y|   |dy|  forward        backward
+        input         1 x 1 x 1 x 2     16    5      2
+        relu1  ReLU   1 x 1 x 1 x 2     16    4  2.236  y = max(x, 0)  dx = dy (x > 0)
         """
         from minicnn.network.tracing import trace
 

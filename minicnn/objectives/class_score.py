@@ -15,6 +15,10 @@ class ClassScore:
     ----------
     layer : str
     index : int, class (or channel) from 0
+
+    >>> import numpy as np
+    >>> ClassScore("fc8", 1)({"fc8": np.array([[3.0, 4.0, 5.0]])})
+    (-4.0, {'fc8': array([[ 0., -1.,  0.]])})
     """
 
     def __init__(self, layer: str, index: int):

@@ -11,7 +11,7 @@ Source: He et al. 2015, arXiv 1512.03385, section 3.2.
 from minicnn.errors import MinicnnError
 
 
-def forward(xs):
+def forward(xs: list) -> tuple:
     """Add maps.
 
     Parameters
@@ -41,6 +41,6 @@ def out_shape(shapes):
     return tuple(shapes[0])
 
 
-def backward(dy, count):
+def backward(dy, count: int) -> list:
     """Return the list of dxi (N, C, H, W): `dy` itself, `count` times."""
     return [dy] * count

@@ -28,7 +28,7 @@ class Cache(NamedTuple):
     padding: tuple
 
 
-def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding=True):
+def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding=True) -> tuple:
     """Average every window.
 
     Parameters
@@ -75,7 +75,7 @@ def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding
     return y, cache
 
 
-def backward(dy, cache):
+def backward(dy, cache: Cache):
     """Return dx (N, C, H, W) for `dy` (N, C, P, Q), in the memory layout of `dy`."""
     count, x_shape, kernel, stride, padding = cache
     if launch.suit(dy):

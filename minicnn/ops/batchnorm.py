@@ -14,12 +14,14 @@ along z. Source: Ioffe & Szegedy 2015, arXiv 1502.03167, section 3.
                     w' = w (gamma h),   b' = (b - m) gamma h + beta
 """
 
+from typing import Any
+
 from minicnn.backend import array_module
 
 AXES = (0, 2, 3)
 
 
-def forward_train(x, gamma, beta, *, eps=1e-5):
+def forward_train(x, gamma, beta, *, eps: float = 1e-5) -> tuple:
     """Normalise with the statistics of this batch.
 
     Parameters
@@ -49,7 +51,7 @@ def forward_train(x, gamma, beta, *, eps=1e-5):
     return y, (z, gamma * inverse), mean, var * (M / max(M - 1, 1))
 
 
-def forward_eval(x, gamma, beta, mean, var, *, eps=1e-5):
+def forward_eval(x, gamma, beta, mean, var, *, eps: float = 1e-5) -> tuple:
     """Normalise with stored statistics `mean`, `var` (C,).
 
     Returns
@@ -66,7 +68,7 @@ def forward_eval(x, gamma, beta, mean, var, *, eps=1e-5):
     return y, scale
 
 
-def backward(dy, cache):
+def backward(dy, cache: tuple) -> tuple:
     """Return (dx, dgamma, dbeta) of `forward_train`, projected onto `dy` (N, C, H, W)."""
     z, scale = cache
     M = dy.size // dy.shape[1]
@@ -79,12 +81,12 @@ def backward(dy, cache):
     return dx, dgamma, dbeta
 
 
-def backward_eval(dy, scale):
+def backward_eval(dy, scale) -> Any:
     """Return dx of `forward_eval`, projected onto `dy` (N, C, H, W)."""
     return dy * scale[:, None, None]
 
 
-def fold(w, b, gamma, beta, mean, var, *, eps=1e-5):
+def fold(w, b, gamma, beta, mean, var, *, eps: float = 1e-5) -> tuple:
     """Return weights (K, C, R, S) and bias (K,) of the convolution that does both at once.
 
     Parameters

@@ -10,7 +10,7 @@ from minicnn.backend import array_module
 from minicnn.ops import relu
 
 
-def forward(x, low=0.0, high=6.0):
+def forward(x, low: float = 0.0, high: float = 6.0) -> tuple:
     """Clip.
 
     Parameters
@@ -31,6 +31,6 @@ def forward(x, low=0.0, high=6.0):
     return array_module(x).clip(x, low, high), (x > low) & (x < high)
 
 
-def backward(dy, inside, rule="gradient"):
+def backward(dy, inside, rule: str = "gradient"):
     """Return dx, projected onto `dy`; or by another of `relu.RULES`."""
     return relu.backward(dy, inside, rule)

@@ -10,7 +10,7 @@ from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 
 
-def forward(xs):
+def forward(xs: list) -> tuple:
     """Put maps behind each other.
 
     Parameters
@@ -45,7 +45,7 @@ def out_shape(shapes):
     return (shapes[0][0], sum(shape[1] for shape in shapes), *shapes[0][2:])
 
 
-def backward(dy, sizes):
+def backward(dy, sizes: tuple) -> list:
     """Return the list of dxi (N, Ci, H, W), views of `dy`."""
     parts, start = [], 0
     for size in sizes:

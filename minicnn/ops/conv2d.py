@@ -26,7 +26,7 @@ from minicnn.ops.pad import crop
 from minicnn.ops.shapes import convolved, pair
 
 
-def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
+def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1) -> tuple:
     """Convolve.
 
     Parameters
@@ -63,7 +63,7 @@ def forward(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
     return y, x
 
 
-def backward_data(dy, w, x_shape, *, stride=1, padding=0, dilation=1, groups=1):
+def backward_data(dy, w, x_shape: tuple, *, stride=1, padding=0, dilation=1, groups=1):
     """Return dx: the derivative with respect to the input, projected onto `dy`.
 
     Parameters
@@ -91,7 +91,7 @@ def backward_data(dy, w, x_shape, *, stride=1, padding=0, dilation=1, groups=1):
     return crop(dx_pad, padding)  # (N, C, H, W)
 
 
-def backward_params(dy, x, w_shape, *, stride=1, padding=0, dilation=1, groups=1):
+def backward_params(dy, x, w_shape, *, stride=1, padding=0, dilation=1, groups=1) -> tuple:
     """Return (dw, db): the derivatives with respect to the parameters, projected onto `dy`.
 
     Parameters

@@ -24,7 +24,7 @@ from minicnn.ops.shapes import convolved, pair
 
 def forward(
     x, w, b=None, *, stride=1, padding=0, output_size=None, output_padding=0, dilation=1, groups=1
-):
+) -> tuple:
     """Convolve, transposed.
 
     Parameters
@@ -65,13 +65,13 @@ def forward(
     return y, x
 
 
-def backward_data(dy, w, *, stride=1, padding=0, dilation=1, groups=1):
+def backward_data(dy, w, *, stride=1, padding=0, dilation=1, groups: int = 1):
     """Return dx (N, C, H, W) for `dy` (N, K, P, Q): the convolution A of `dy`."""
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return conv2d.forward(dy, w, **options)[0]
 
 
-def backward_params(dy, x, w_shape, *, stride=1, padding=0, dilation=1, groups=1):
+def backward_params(dy, x, w_shape, *, stride=1, padding=0, dilation=1, groups=1) -> tuple:
     """Return (dw, db), of shape `w_shape` and (K,)."""
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return conv2d.backward_params(x, dy, w_shape, **options)[0], dy.sum(axis=(0, 2, 3))

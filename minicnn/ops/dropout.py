@@ -7,13 +7,15 @@
 Source: Srivastava et al. 2014, JMLR 15; there the division is done at test time instead.
 """
 
+from typing import Any
+
 import numpy as np
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 
 
-def forward(x, p, rng):
+def forward(x, p: float, rng) -> tuple:
     """Drop entries at random and scale the others up.
 
     Parameters
@@ -45,6 +47,6 @@ def forward(x, p, rng):
     return x * mask, mask
 
 
-def backward(dy, mask):
+def backward(dy, mask) -> Any:
     """Return dx, shape and dtype of `dy`."""
     return dy * mask

@@ -25,7 +25,7 @@ from minicnn.ops.pad import crop, pad
 from minicnn.ops.shapes import out_size, pair
 
 
-def im2col(x, kernel, *, stride=1, padding=0, dilation=1):
+def im2col(x, kernel: int | tuple, *, stride=1, padding=0, dilation=1):
     """Copy every window of `x` into a column.
 
     Parameters
@@ -56,7 +56,7 @@ def im2col(x, kernel, *, stride=1, padding=0, dilation=1):
     return cols
 
 
-def col2im(cols, x_shape, *, stride=1, padding=0, dilation=1):
+def col2im(cols, x_shape: tuple, *, stride=1, padding=0, dilation=1):
     """Add every column back to where it was read from: the adjoint of `im2col`.
 
     Parameters

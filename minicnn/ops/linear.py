@@ -7,8 +7,10 @@
 A map (N, C, H, W) is flattened by the caller, in this order: d = (c H + h) W + w.
 """
 
+from typing import Any
 
-def forward(x, w, b=None):
+
+def forward(x, w, b=None) -> tuple:
     """Multiply and add.
 
     Parameters
@@ -29,11 +31,11 @@ def forward(x, w, b=None):
     return y, x
 
 
-def backward_data(dy, w):
+def backward_data(dy, w) -> Any:
     """Return dx (N, D) for `dy` (N, K)."""
     return dy @ w
 
 
-def backward_params(dy, x):
+def backward_params(dy, x) -> tuple:
     """Return (dw, db), (K, D) and (K,), for `dy` (N, K)."""
     return dy.T @ x, dy.sum(axis=0)  # (K, N) (N, D), (K,)

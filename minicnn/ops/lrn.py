@@ -24,7 +24,7 @@ class Cache(NamedTuple):
     beta: float
 
 
-def forward(x, *, size=5, alpha=1e-4, beta=0.75, k=1.0):
+def forward(x, *, size=5, alpha=1e-4, beta=0.75, k=1.0) -> tuple:
     """Normalise.
 
     Parameters
@@ -48,7 +48,7 @@ def forward(x, *, size=5, alpha=1e-4, beta=0.75, k=1.0):
     return y, Cache(x, a, size, alpha, beta)
 
 
-def backward(dy, cache):
+def backward(dy, cache: Cache):
     """Return dx (N, C, H, W), the exact gradient, for `dy` (N, C, H, W)."""
     x, a, size, alpha, beta = cache
     direct = a**-beta

@@ -37,7 +37,7 @@ class Cache(NamedTuple):
     padding: tuple
 
 
-def forward(x, kernel, *, stride=None, padding=0, ceil=False):
+def forward(x, kernel, *, stride=None, padding=0, ceil=False) -> tuple:
     """Take the largest value of every window.
 
     Parameters
@@ -80,7 +80,7 @@ def forward(x, kernel, *, stride=None, padding=0, ceil=False):
     return y, Cache(switches, x.shape, kernel, stride, padding)
 
 
-def backward(dy, cache):
+def backward(dy, cache: Cache):
     """Return dx (N, C, H, W): each entry of `dy` (N, C, P, Q) at its window's winner, summed."""
     switches, x_shape, kernel, stride, padding = cache
     if launch.suit(dy) and switches.dtype == "uint8":

@@ -8,10 +8,12 @@
 Source: He et al. 2015, arXiv 1502.01852, equations 1 and 8.
 """
 
+from typing import Any
+
 from minicnn.backend import array_module
 
 
-def forward(x, a):
+def forward(x, a) -> tuple:
     """Rectify, with slopes.
 
     Parameters
@@ -34,11 +36,11 @@ def forward(x, a):
     return xp.where(x > 0, x, x * a[:, None, None]), x
 
 
-def backward_data(dy, x, a):
+def backward_data(dy, x, a) -> Any:
     """Return dx, projected onto `dy` (N, C, H, W)."""
     return array_module(x).where(x > 0, dy, dy * a[:, None, None])
 
 
-def backward_params(dy, x):
+def backward_params(dy, x) -> Any:
     """Return da (C,), projected onto `dy` (N, C, H, W)."""
     return (dy * array_module(x).minimum(x, 0)).sum(axis=(0, 2, 3))

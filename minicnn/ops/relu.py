@@ -28,7 +28,7 @@ RULES = {  # xp: numpy or cupy, whichever the arrays belong to
 }
 
 
-def forward(x):
+def forward(x) -> tuple:
     """Rectify.
 
     Parameters
@@ -48,7 +48,7 @@ def forward(x):
     return array_module(x).maximum(x, 0), x > 0
 
 
-def backward(dy, positive, rule="gradient"):
+def backward(dy, positive, rule: str = "gradient"):
     """Pass `dy` down by one of `RULES`.
 
     Parameters

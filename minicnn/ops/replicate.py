@@ -12,7 +12,7 @@ from minicnn.errors import MinicnnError
 from minicnn.ops.shapes import pair
 
 
-def forward(x, padding):
+def forward(x, padding: int | tuple) -> tuple:
     """Add rows and columns that repeat the outermost ones.
 
     Parameters
@@ -54,7 +54,7 @@ def out_shape(shape, padding):
     return (N, C, H + 2 * pad, W + 2 * pad2)
 
 
-def backward(dy, padding):
+def backward(dy, padding: tuple):
     """Return dx (N, C, H, W) for `dy` (N, C, H + 2 pad, W + 2 pad'), in the layout of `dy`."""
     for axis, pad in zip((2, 3), padding, strict=True):
         dy = _fold(dy, pad, axis)

@@ -11,7 +11,7 @@ The largest entry of each row is subtracted first: it cancels in p, and exp cann
 Source of the smoothing: Szegedy et al. 2015, arXiv 1512.00567, section 7.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
@@ -25,19 +25,19 @@ class Cache(NamedTuple):
     smoothing: float
 
 
-def forward(x):
+def forward(x) -> tuple:
     """Return the probabilities p (N, K) of the scores `x` (N, K), and p again: the cache."""
     p = array_module(x).exp(x - x.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     return p, p
 
 
-def backward(dy, p):
+def backward(dy, p) -> Any:
     """Return dx (N, K) for `dy` (N, K)."""
     return p * (dy - (dy * p).sum(axis=1, keepdims=True))
 
 
-def cross_entropy(logits, labels, *, smoothing=0.0):
+def cross_entropy(logits, labels, *, smoothing: float = 0.0) -> tuple:
     """Score the logits by the labels.
 
     Parameters
@@ -76,7 +76,7 @@ def cross_entropy(logits, labels, *, smoothing=0.0):
     return float(loss), Cache(p, labels, smoothing)
 
 
-def cross_entropy_backward(cache):
+def cross_entropy_backward(cache: Cache):
     """Return dlogits (N, K) of the loss."""
     p, labels, smoothing = cache
     N, K = p.shape

@@ -19,7 +19,7 @@ from minicnn.ops.pad import crop_to, pad_for
 OVERLAPS = ("sum", "max", "overwrite")
 
 
-def unpool(y, cache, *, overlap="sum"):
+def unpool(y, cache: maxpool2d.Cache, *, overlap: str = "sum"):
     """Place every entry of `y` where its window's maximum was; zero elsewhere.
 
     Parameters

@@ -134,6 +134,11 @@ def deprocess(x: Any, attrs: Mapping[str, Any]) -> Any:
     -------
     rgb : float64 (H, W, 3)
         RGB, not rounded and not clipped; `to_uint8` does both.
+
+    >>> attrs = {"channel_order": "BGR", "mean": [100.0] * 3, "std": [2.0] * 3, "scale": 1.0}
+    >>> x = preprocess(np.array([[[110, 100, 90]]], np.uint8), attrs)
+    >>> x.ravel().tolist(), deprocess(x, attrs).tolist()
+    ([-5.0, 0.0, 5.0], [[[110.0, 100.0, 90.0]]])
     """
     step, mean, std, scale = _preprocessing(attrs)
     x = to_host(x)

@@ -26,6 +26,9 @@ def grid(images: Sequence[Any], columns: int, *, gap: int = 4) -> Any:
     columns : int
         At most; fewer pictures than that make a narrower sheet.
     gap : int
+
+    >>> grid([np.zeros((10, 20, 3), np.uint8)] * 3, 2).shape
+    (24, 44, 3)
     """
     cells = [None if image is None else _rgb(image) for image in images]
     shapes = [cell.shape for cell in cells if cell is not None]

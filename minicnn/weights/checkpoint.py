@@ -109,6 +109,9 @@ def load(name_or_path: str | PathLike, *, pool: str | None = None, device: str =
     ------
     MinicnnError
         If there is no such file, or it is damaged, or its arrays are not those of its network.
+
+    >>> load("minizfnet").layers[:3]
+    ['conv1', 'relu1', 'pool1']
     """
     device = resolve_device(device)
     path = find(name_or_path)
