@@ -10,6 +10,8 @@ from minicnn.pictures.arrays import preprocess
 from minicnn.pictures.sheets import grid, labelled
 from minicnn.runs.search import summary
 
+WIDTH = 1600  # pixels of a row of layers; longer ones go on below
+
 
 def of_layer(job, evaluator, layer, target, x, pictures, results):
     """Return what was measured of the reconstructions of a layer, plain values.
@@ -75,7 +77,7 @@ def sheet(job, pictures, rows):
         cells = [labelled(job.picture, "source\nerror")]
         for layer, made in pictures.items():
             cells.append(labelled(made[0], f"{layer}\n{errors[layer][0]:.2g}"))
-        return grid(cells, len(cells))
+        return grid(cells, max(1, WIDTH // (max(cell.shape[1] for cell in cells) + 4)))
     cells, columns = [], 1 + job.settings.restarts
     for number, (layer, made) in enumerate(pictures.items()):
         first = job.picture if number == 0 else np.full_like(job.picture, 255)

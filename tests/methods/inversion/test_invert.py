@@ -2,6 +2,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods.inversion import energy as inversion_energy
+from minicnn.methods.inversion import findings
 from minicnn.methods.inversion import run as inversion_run
 from minicnn.methods.inversion.findings import diversity
 from minicnn.methods.inversion.run import InvertJob
@@ -420,3 +422,14 @@ def test_the_size_is_that_of_the_network_or_as_told(folder):
     assert INVERT.open_job(settings).net.layer("pool1") == MaxPool2d(2, 2)
     other = replace(settings, width=48, height=40)
     assert INVERT.open_job(other).x.shape == (1, 3, 40, 48)
+
+
+def test_a_long_row_of_layers_goes_on_below():
+    job = SimpleNamespace(
+        picture=np.zeros((64, 300, 3), np.uint8), settings=SimpleNamespace(several=True, restarts=1)
+    )
+    made = {f"relu{i}": [job.picture] for i in range(9)}
+    rows = [{"layer": layer, "picture_errors": [0.5]} for layer in made]
+    sheet = findings.sheet(job, made, rows)
+    assert sheet.shape[1] == 5 * 300 + 4 * 4  # the source and nine layers in two rows
+    assert sheet.shape[0] < 3 * 64 + 100
