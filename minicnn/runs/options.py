@@ -64,12 +64,14 @@ def _add(section, field, setting):
         if setting.argument and field.default is not MISSING:
             how |= {"nargs": "?", "default": field.default}
         if setting.several:
-            how["nargs"] = "+"
+            how["nargs"] = "*" if setting.argument and field.default is not MISSING else "+"
             if not setting.argument:
                 how["action"] = "extend"
     if setting.repeated:
         how["action"] = "append"
     if setting.argument:
+        if field.default is not MISSING:
+            how["default"] = field.default
         section.add_argument(field.name, **{**how, "metavar": option_of(field, setting)})
         return
     how["dest"] = field.name

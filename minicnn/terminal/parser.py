@@ -55,7 +55,8 @@ class Parser(argparse.ArgumentParser):
     def shorten_usage(self):
         """Show what must be given, and of the rest that there are options."""
         must = [a for a in self._actions if not a.option_strings and a.nargs != "?"]
-        words = [a.metavar + (" ..." if a.nargs == "+" else "") for a in must]
+        several = {"+": "{} ...", "*": "[{} ...]"}
+        words = [several.get(a.nargs, "{}").format(a.metavar) for a in must]
         words += [
             f"{a.option_strings[0]} {a.metavar}"
             for a in self._actions

@@ -14,7 +14,9 @@ class ExploreSettings(Declared):
 
     networks: list = setting(
         text("NETWORK"),
-        help="one network or two: at hand, a weight file, or random:NAME for an untrained one",
+        ("minivgg",),
+        "one network or two: at hand, a weight file, or random:NAME for an untrained one",
+        shown="minivgg",
         option="NETWORK",
         argument=True,
         several=True,

@@ -12,7 +12,7 @@ from minicnn.storage.interrupts import INTERRUPTED
 from minicnn.terminal.report import Report
 
 example = """
-minicnn explore minivgg
+minicnn explore
 minicnn explore minivgg random:minivgg --port 8000
 """
 MOST = 2  # networks side by side

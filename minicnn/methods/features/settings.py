@@ -34,7 +34,7 @@ class DrawSettings(Policy):
     field: str = setting(
         choice(("effective", "theoretical")),
         "effective",
-        "what is cut out: where 95 % of a unit's projections lie, or all that it could see",
+        "what is cut out: where 95 %% of a unit's projections lie, or all that it could see",
         group="picture",
     )
     contrast: str = setting(

@@ -13,13 +13,20 @@ from explore_testing import Client, image, png, served
 from features_testing import LAYERS, SIZE, small_network, write_set
 
 import minicnn
-from minicnn.cli import main
+from minicnn.cli import command_parser, main
 from minicnn.data.picture_set import PictureSet
 from minicnn.methods.features import page, results_file, scan
 from minicnn.methods.features.settings import DrawSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 RANDOM = "random:minialexnet"
+
+
+@pytest.mark.smoke
+def test_without_a_network_it_is_the_embedded_one():
+    (action,) = command_parser(["explore"])._subparsers._group_actions
+    assert list(action.choices["explore"].parse_args([]).networks) == ["minivgg"]
+    assert action.choices["explore"].parse_args(["a", "b"]).networks == ["a", "b"]
 
 
 @pytest.mark.parametrize(
