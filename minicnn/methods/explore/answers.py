@@ -171,7 +171,9 @@ class Answers:
         """Tell a unit at a position, or where it is largest, and draw its map."""
         seen = self._look(net, picture)
         found = seen.unit(layer, whole(unit, "unit"), place(at))
+        names = seen.explored.names(layer)
         return {
+            "name": names and names[found.unit],
             "at": found.at,
             "peak": found.peak,
             "value": found.value,

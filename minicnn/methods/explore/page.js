@@ -141,6 +141,14 @@ class Pane {
     this.go({ at: place(share(event.clientX, box.left, box.width), share(event.clientY, box.top, box.height), this.here.shape) });
   }
 
+  // one entry of the map further
+  step(key) {
+    if (!this.told) return;
+    const [, P, Q] = this.here.shape, [row, column] = this.told.at;
+    const at = [row + (key === "J") - (key === "K"), column + (key === "L") - (key === "H")];
+    if (at[0] >= 0 && at[0] < P && at[1] >= 0 && at[1] < Q) this.go({ at });
+  }
+
   together(step) {
     (linked ? panes : [this]).forEach(step);
   }
@@ -180,7 +188,7 @@ class Pane {
 
   turn(step) {
     const page = this.page + step;
-    if (page < 0 || page >= this.shown.pages) return;
+    if (!this.shown || page < 0 || page >= this.shown.pages) return;
     this.page = page;
     this.first = true; // of the page is the unit then
     this.showUnits();
@@ -200,7 +208,7 @@ class Pane {
     });
     this.find(".patch img").src = overview.image;
     this.classes();
-    this.wanted ? this.showCam() : this.plain();
+    this.wanted && overview.classes.length ? this.showCam() : this.plain();
     this.showUnits();
     this.showUnit();
   }
@@ -217,17 +225,17 @@ class Pane {
     }));
   }
 
+  // Grad-CAM of a class, or the picture
   classOf(wanted) {
     say("");
     this.together((pane) => {
       pane.wanted = wanted || null;
-      wanted ? pane.showCam() : pane.plain();
+      if (pane.overview) wanted && pane.overview.classes.length ? pane.showCam() : pane.plain();
     });
   }
 
   async cam() {
     const { wanted } = this, picture = state.picture;
-    if (!wanted || !this.overview.classes.length) return;
     const answer = await ask("cam", { net: this.number, picture, wanted });
     if (!answer || wanted !== this.wanted || picture !== state.picture) return;
     this.plain(answer.image, `Grad-CAM of ${answer.name.split(",")[0]} (${answer.class}), score ${short(answer.score)}: maps of ${answer.maps}, brightest ${short(answer.most)}`);
@@ -289,8 +297,8 @@ class Pane {
     const answer = await ask("unit", this.at ? { ...named, at: this.at.join() } : named);
     if (!answer || asked.some((value, i) => value !== [this.layer, this.unit, this.at, state.picture][i])) return;
     this.told = { ...answer, named };
-    const [row, column] = answer.at, names = this.net.layers[this.layer].names;
-    this.find(".who").textContent = `${named.layer} unit ${named.unit}: ${short(answer.value)} at row ${row}, column ${column}` + (String(answer.at) === String(answer.peak) ? ", its largest" : `; its largest is ${short(answer.most)} at ${answer.peak.join(", ")}`);
+    const [row, column] = answer.at, name = answer.name ? ` ${answer.name}` : "";
+    this.find(".who").textContent = `${named.layer} unit ${named.unit}${name}: ${short(answer.value)} at row ${row}, column ${column}` + (String(answer.at) === String(answer.peak) ? ", its largest" : `; its largest is ${short(answer.most)} at ${answer.peak.join(", ")}`);
     this.find(".map img").src = answer.image;
     scale(this.find(".map + figcaption .scale"), answer.range.map(short));
     const [, P, Q] = this.here.shape;
@@ -299,7 +307,8 @@ class Pane {
     const [top, left, bottom, right] = box ? box.map((edge) => Math.min(this.net.size, Math.max(0, edge))) : [];
     this.find(".field").textContent = box ? `sees rows ${top} to ${bottom - 1}, columns ${left} to ${right - 1}` : "sees all of the picture";
     this.frames();
-    await Promise.all([...this.views.map((view) => view.show()), this.top(named)]);
+    this.views.forEach((view) => view.show()); // not waited for: the next unit may be asked before
+    this.top(named);
   }
 
   // boxes on the picture and the views; zoomed, the box is all that is shown
@@ -515,12 +524,14 @@ const moves = {
     if (layer !== pane.layer) pane.go({ layer, unit: null, at: null });
   },
 };
+const SHIFTED = { ArrowLeft: "H", ArrowDown: "J", ArrowUp: "K", ArrowRight: "L" };
 const across = (pane) => getComputedStyle(pane.find(".units")).gridTemplateColumns.split(" ").length;
 const KEYS = [
   [["ArrowLeft", "h"], "the unit before", moves.units(() => -1)],
   [["ArrowRight", "l"], "the next unit", moves.units(() => 1)],
   [["ArrowUp", "k"], "a row of units up", moves.units((pane) => -across(pane))],
   [["ArrowDown", "j"], "a row of units down", moves.units((pane) => across(pane))],
+  [["H", "J", "K", "L"], "the position in the map to the left, below, above, to the right; also Shift and an arrow", (pane, key) => pane.step(key)],
   [["p"], "the layer before", moves.layer(-1)],
   [["n"], "the next layer", moves.layer(1)],
   [["["], "the page of units before", (pane) => pane.together((one) => one.turn(-1))],
@@ -529,7 +540,7 @@ const KEYS = [
   [["b"], "brightness of the layer, or of each unit", (pane) => pane.together((one) => one.light(one.bright === "layer" ? "unit" : "layer"))],
   [["m"], "the position where the unit is largest", (pane) => pane.go({ at: null })],
   [["z"], "only what the unit sees, or the whole picture", () => zoom()],
-  [["g"], "Grad-CAM of the first class, or the picture", (pane) => pane.classOf(pane.wanted || !pane.overview.classes.length ? null : String(pane.overview.classes[0].class))],
+  [["g"], "Grad-CAM of the first class, or the picture", (pane) => pane.overview && pane.classOf(pane.wanted || !pane.overview.classes.length ? null : String(pane.overview.classes[0].class))],
   [["c"], "the other network, where there are two", () => activate((state.active + 1) % panes.length)],
   [["o"], "choose a picture", () => choose(open)],
   [["?"], "this list", () => $("keys").showModal()],
@@ -548,10 +559,11 @@ function keys() {
   }));
   addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, select, textarea, dialog");
-    const found = KEYS.find(([names]) => names.includes(event.key));
+    const key = (event.shiftKey && SHIFTED[event.key]) || event.key;
+    const found = KEYS.find(([names]) => names.includes(key));
     if (!found || typing || event.ctrlKey || event.metaKey || event.altKey || !panes.length) return;
     event.preventDefault();
-    found[2](panes[state.active]);
+    found[2](panes[state.active], key);
   });
 }
 

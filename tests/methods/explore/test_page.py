@@ -182,6 +182,10 @@ def test_keys_walk_through_units_and_layers(page):
     assert page.who()[0].startswith("relu2 unit 1")
     chosen = page.browser.switch_to.active_element
     assert "unit 1" in chosen.get_attribute("aria-label")  # the focus goes along, and is seen
+    page.point(".map")
+    until(lambda: "at row 3, column 3" in page.who()[0])
+    page.key("K", "H")
+    assert "at row 2, column 2" in page.who()[0]
     page.press("?")
     assert "the next layer" in page.text("#keys")
     page.one("#keys button").click()
