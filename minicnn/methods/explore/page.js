@@ -92,9 +92,8 @@ class Pane {
     const name = make("span", { title: `${layer.name}: ${told}` }, layer.name, make("span", { className: "kind", textContent: told }));
     const row = make("button", { type: "button" }, name, strip);
     row.onclick = (event) => {
-      const units = this.overview && this.overview.layers[i].units;
-      const tile = Math.floor(event.offsetX / 26);
-      this.go({ layer: i, unit: event.target === strip && units ? units[tile] : null, at: null });
+      const units = event.target === strip && this.overview ? this.overview.layers[i].units : [];
+      this.go({ layer: i, unit: units[Math.floor(event.offsetX / 26)] ?? null, at: null });
     };
     return row;
   }
@@ -237,6 +236,7 @@ class Pane {
   async cam() {
     const { wanted } = this, picture = state.picture;
     const answer = await ask("cam", { net: this.number, picture, wanted });
+    if (!answer && wanted === this.wanted) this.wanted = null;
     if (!answer || wanted !== this.wanted || picture !== state.picture) return;
     this.plain(answer.image, `Grad-CAM of ${answer.name.split(",")[0]} (${answer.class}), score ${short(answer.score)}: maps of ${answer.maps}, brightest ${short(answer.most)}`);
     this.root.querySelectorAll(".classes button").forEach((button) => button.classList.toggle("chosen", +button.dataset.number === answer.class));
