@@ -5,6 +5,7 @@ workers must find pictures, weights and the folder of the results under the same
 """
 
 import os
+from collections import Counter
 from functools import partial
 
 from minicnn.errors import MinicnnError
@@ -20,10 +21,14 @@ def workers(rows, do, address):
     MinicnnError
         If there is no such cluster, or it goes away; finished rows are passed over next time.
     """
-    do = partial(do, folder=os.getcwd())  # a relative name means another file to a worker
     with connected(address) as client:
         from distributed import KilledWorker, as_completed
 
+        beside = Counter()  # machine -> rows that it does at a time, which share its memory
+        for worker, count in client.nthreads().items():
+            beside[worker.rpartition(":")[0]] += count
+        # a relative name means another file to a worker
+        do = partial(do, folder=os.getcwd(), processes=max(beside.values()))
         futures = dict(zip(client.map(do, rows, pure=False, retries=RETRIES), rows, strict=True))
         try:
             for future in as_completed(list(futures)):
