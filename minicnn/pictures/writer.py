@@ -137,11 +137,6 @@ def _suffix(path):
     return ".png" if path == STDOUT else Path(path).suffix.lower()
 
 
-def recorded(metadata):
-    """Return what `read_metadata` finds in a picture that is written with this metadata."""
-    return json.loads(json.dumps(_plain(metadata), allow_nan=False))
-
-
 def _encoded(path, rgb, metadata):
     """Return the bytes of the picture file."""
     kind, options = _WRITERS[_suffix(path)]

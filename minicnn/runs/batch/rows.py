@@ -12,7 +12,7 @@ from minicnn.runs.settings import FLAG, RunOptions, settings_of
 
 FILES = ("output", "sheet", "plot", "npz", "overlay", "gif")  # what a run writes
 FOLDERS = ("frames",)
-OF_ALL = (*(field.name for field, _ in RunOptions.declared()), "estimate", "sweep")
+OF_ALL = (*(field.name for field, _ in RunOptions.declared()), "estimate", "sweep", "resume")
 
 
 @dataclass(frozen=True)

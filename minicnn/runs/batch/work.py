@@ -6,21 +6,23 @@ weights, as its own record says (`runs.provenance`), and the run had come to its
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from minicnn.engine import kept
 from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.errors import MinicnnError
-from minicnn.pictures.writer import read_metadata, recorded
+from minicnn.optimizers.resumable import SUFFIX
+from minicnn.pictures.writer import read_metadata
 from minicnn.runs import provenance
 from minicnn.runs.failures import in_words
-from minicnn.runs.search import GOES_ON
+from minicnn.runs.outputs import Outputs
+from minicnn.runs.picture_run import UNFINISHED
 from minicnn.storage.interrupts import INTERRUPTED
 from minicnn.terminal.report import Report
 
 MADE, FINISHED, FAILED, STOPPED = "made", "finished", "failed", "interrupted"
-ENDS = ("done", *GOES_ON)  # of a run whose picture is what was wanted
-SAME = ("verb", "settings", "inputs", "weights")
+WITHOUT_RECORD = ("npz", "gif")
 _own = threading.local()  # of a worker's thread, what it keeps from row to row
 
 
@@ -65,7 +67,7 @@ def do(row, verb_of, *, force=False, processes=1, folder=None):
             verb = verb_of(row.verb)
             if finished(row, verb, force):
                 return {**record, "status": FINISHED}
-            code = verb.make(row.settings, row.outputs, told)
+            code = verb.make(row.settings, _going_on(row.outputs, force), told)
     except KeyboardInterrupt:
         return {**record, "status": STOPPED, "message": "interrupted; nothing was saved"}
     except Exception as error:
@@ -110,21 +112,22 @@ def finished(row, verb, force=False):
         return False
     if "npz" in paths and "output" not in paths and not force:
         raise MinicnnError(f"{paths['npz']!r} exists already; give another name, or --force")
-    found = {}
+    job, status = verb.open_job(row.settings), None
+    about = provenance.metadata(job, provenance.checked_weights(job.net), {})
     for what, path in paths.items():
-        found[what] = _record(path) if what not in ("npz", "gif") else None
-    wanted = _wanted(row, verb)
-    for what, made in found.items():
-        differs = made is not None and [name for name in SAME if made.get(name) != wanted[name]]
-        if differs and not force:
+        if what in WITHOUT_RECORD:
+            continue
+        found = _record(path)
+        others = provenance.differing(found, about)
+        if others and not force:
             raise MinicnnError(
-                f"{paths[what]!r} exists already and was made from something else: "
-                f"{_difference(made, wanted, differs)}; give another name, or --force to replace it"
+                f"{path!r} exists already and was made from something else: "
+                f"{', '.join(others[:3])}; give another name, or --force to replace it"
             )
-        if differs:
+        if others:
             return False
-    done = found.get("output") or {}
-    return len(paths) == len(row.files()) and done.get("result", {}).get("status") in ENDS
+        status = found["result"]["status"] if what == "output" else status
+    return len(paths) == len(row.files()) and status not in (None, *UNFINISHED)
 
 
 def _record(path):
@@ -134,25 +137,12 @@ def _record(path):
         return {}  # of another program, or damaged
 
 
-def _wanted(row, verb):
-    """Return what the record of a finished picture says of where it comes from."""
-    job = verb.open_job(row.settings)
-    record = provenance.metadata(job, provenance.checked_weights(job.net), {})
-    return recorded({name: record[name] for name in SAME})
-
-
-def _difference(made, wanted, differs):
-    """Return in words what is another one, the first things first."""
-    if not made:
-        return "it has no record of minicnn"
-    name = differs[0]
-    a, b = made.get(name), wanted[name]
-    if not (isinstance(a, dict) and isinstance(b, dict)):
-        return f"{name} {a}, not {b}"
-    keys = sorted(key for key in {*a, *b} if a.get(key) != b.get(key))
-    if name == "settings":
-        return ", ".join(f"{key} {a.get(key)}, not {b.get(key)}" for key in keys[:3])
-    return f"other {name}: {', '.join(keys)}"
+def _going_on(outputs, force):
+    """Return the outputs of a row so that it goes on from its checkpoint, where there is one."""
+    if force or not isinstance(outputs, Outputs):
+        return outputs
+    checkpoint = outputs.checkpoint or f"{outputs.output}{SUFFIX}"
+    return replace(outputs, resume=os.path.exists(checkpoint))
 
 
 def listed(row, verb_of, folder=None):

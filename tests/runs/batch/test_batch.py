@@ -14,6 +14,7 @@ from PIL import Image
 
 from minicnn.cli import main
 from minicnn.pictures.writer import read_metadata, save_image
+from minicnn.runs.picture_run import Watch
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE = {"size": 32, "iterations": 3, "threads": 1}
@@ -109,7 +110,7 @@ def test_a_row_is_finished_by_what_it_was_made_from(folder, capfd, change):
         assert Path("a.png").read_bytes() == whole
         return
     assert (code, record["status"]) == (1, "failed")
-    words = "style_weight 20.0, not 3.0" if change == "settings" else "other inputs: style"
+    words = "style_weight = 20.0, now 3.0" if change == "settings" else "the picture style"
     assert words in record["message"]
     assert Path("a.png").read_bytes() == whole
     code, [record], _, _ = batch(capfd, manifest([row]), "--force")
@@ -263,6 +264,28 @@ def test_a_signal_keeps_the_running_rows(folder, number, code, jobs):
     assert "Traceback" not in errors
     assert sorted(p.name for p in Path().glob("*.png")) == [f"{i}.png" for i in range(jobs)]
     assert read_metadata("0.png")["result"]["status"] == "interrupted"
+
+
+def test_an_interrupted_row_goes_on_from_its_checkpoint(folder, capfd, monkeypatch):
+    row = {**STYLE, "iterations": 30, "scales": 1, "checkpoint-every": 0, "output": "a.png"}
+    assert main([*words_of({**row, "output": "whole.png"}), "--quiet"]) == 0
+    capfd.readouterr()
+    update, counted = Watch.__call__, []
+
+    def stop(self, iteration, *others):
+        update(self, iteration, *others)
+        counted.append(iteration)
+        if len(counted) == 12:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watch, "__call__", stop)
+    code, [record], _, _ = batch(capfd, manifest([row]))
+    assert (code, record["status"], counted[-1]) == (130, "interrupted", 12)
+    code, [record], _, _ = batch(capfd, manifest([row]))
+    assert (code, record["status"]) == (0, "made")
+    assert counted[12] > 10  # it has not begun again
+    assert Path("a.png").read_bytes() == Path("whole.png").read_bytes()
+    assert not list(Path().glob("*.checkpoint"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="worker processes are found in /proc")
