@@ -86,7 +86,7 @@ class Searches:
             self._count += 1
             self._searches[number] = search
             self._searches.pop(str(self._count - 1 - KEPT), None)
-        search.thread.start()
+            search.thread.start()
         return {"number": number, "iterations": search.job.steps}
 
     def going(self):

@@ -15,6 +15,7 @@ from threading import RLock
 
 import numpy as np
 
+from minicnn.backend import check_finite
 from minicnn.engine import memory
 from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.errors import MinicnnError
@@ -150,6 +151,8 @@ class Seen:
         x = preprocess(picture, self.net.attrs["preprocess"])
         self.x = x.astype(self.net.dtype, copy=False)
         self.acts = explored.walk(self)
+        for name, y in self.acts.items():
+            check_finite(y, f"activations of layer {name}")
 
     # as evaluators have them
 

@@ -19,7 +19,7 @@ import time
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from minicnn.errors import MinicnnError, one_line
 from minicnn.methods.explore.answers import MOST
@@ -112,24 +112,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _found(self, allowed):
         """Return (status, content type, bytes) of the answer."""
-        address = urlsplit(self.path)
-        token, _, name = address.path.removeprefix("/").partition("/")
+        path, _, query = self.path.partition("?")
+        token, _, name = path.removeprefix("/").partition("/")
         if not self._is_ours(token):
             self.close_connection = True  # whatever else it sends
             return 403, "text/plain", b"open the address that minicnn explore has printed\n"
-        asked = dict(parse_qsl(address.query, keep_blank_values=True))
+        values = dict(parse_qsl(query, keep_blank_values=True))
         try:
+            if self.command == "POST":
+                data = self._body()
+                values |= {"data": data} if name == "upload" else _object(data)
             if self.command == "GET" and name in FILES:
                 return 200, f"text/{FILES[name]}", _file(name)
             if self.command == "GET" and name == "saved":
-                found = self.server.answers.searches.find(asked.get("number", ""))
+                found = self.server.answers.searches.find(values.get("number", ""))
                 return 200, "image/png", found.saved()
             if name not in allowed:
                 return 404, "application/json", _error(f"nothing is called {name[:40]!r} here")
-            values = asked
-            if self.command == "POST":
-                data = self._body()
-                values = asked | ({"data": data} if name == "upload" else _object(data))
             return 200, "application/json", json.dumps(self._ask(name, values)).encode()
         except MinicnnError as error:
             return 400, "application/json", _error(str(error))

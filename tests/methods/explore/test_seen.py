@@ -88,6 +88,14 @@ def test_what_there_is_not_is_one_line(explored, rgb, ask, said):
         ask(explored.look(rgb))
 
 
+def test_activations_that_are_not_finite_are_told(rgb):
+    net = tiny()
+    net.params["conv2.weight"][0] = np.inf
+    said = pytest.raises(MinicnnError, match="activations of layer conv2")
+    with said, np.errstate(invalid="ignore"):
+        Explored(net, threads=1).look(rgb)
+
+
 def test_a_mosaic_keeps_what_fires(rng):
     maps = np.zeros((3, 9, 9), np.float32)
     maps[0, 8, 8] = maps[1, 0, 4] = 2.0

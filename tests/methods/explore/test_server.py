@@ -1,6 +1,9 @@
 """What the server of `explore` answers, and to whom."""
 
+import http.client
+import json
 import socket
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -31,6 +34,8 @@ def client(server):
         ("/TOKEN/networks", {"Host": "127.0.0.1"}),
         ("/WRONG/networks", {}),
         ("/%C3%A9/", {}),
+        ("//[", {}),
+        ("*", {}),
     ],
 )
 def test_nobody_else_gets_anything(server, path, headers):
@@ -109,6 +114,14 @@ def test_what_is_no_picture_is_one_line(client):
     assert answer["error"].startswith("cannot read 'notes.txt': not a picture")
     status, answer = client.post("upload", b"", name="")
     assert (status, "cannot read 'picture'" in answer["error"]) == (400, True)
+
+
+def test_a_post_to_nowhere_spoils_no_connection(server):
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as line:
+        for name, status in (("nowhere", 404), ("alive", 404), ("stop", 400), ("", 404)):
+            line.request("POST", f"/{server.token}/{name}", b'{"GET / HTTP/1.1": "x"}')
+            answer = line.getresponse()
+            assert (answer.status, "error" in json.loads(answer.read())) == (status, True)
 
 
 def test_an_upload_that_is_too_large_is_not_read(server):
