@@ -322,6 +322,21 @@ def stopped_and_saved(page):
     assert (told["verb"], told["settings"]["sources"]) == ("texture", ["first.png"])
 
 
+def test_a_style_is_painted(browser, rng, tmp_path):
+    (tmp_path / "style.png").write_bytes(png(np.random.default_rng(4), (64, 64)))
+    with served(tiny(), picture=png(rng, (64, 64))) as server:
+        page = Page(browser, server)
+        page.one("#make").click()
+        browser.execute_script("HTMLInputElement.prototype.click = () => {}")  # opens no window
+        page.one("#style").click()
+        page.one("#file").send_keys(str(tmp_path / "style.png"))
+        until(lambda: page.one("#stylepicture").is_displayed())
+        made(page, "style", iterations="2", size="48")
+        until(lambda: "all 2 iterations are done" in page.text("#told"))
+        assert page.one("#losses polyline").get_attribute("points").count(",") == 2
+        assert page.one("#save").is_displayed()
+
+
 def test_a_style_needs_its_picture(page):
     made(page, "style", iterations="2", size="32")
     assert "choose a style picture first" in until(lambda: page.text("#line"))
