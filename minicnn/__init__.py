@@ -3,6 +3,7 @@
     net = minicnn.load("squeezenet")                  embedded or fetched, or a weight file
     acts = net.forward(x, ["fire2/concat"])
     dx = net.backward({"fire2/concat": dy})
+    made = minicnn.run("style", content=a, style=b)   a method as a function
 
 The names below are made available on first use, so that `import minicnn` stays light.
 """
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for those who check types; at run time `_HOMES` has the same
     from minicnn.errors import MinicnnError
+    from minicnn.methods.library import run
     from minicnn.methods.style.loss import style_objective
     from minicnn.network.build import build
     from minicnn.weights.checkpoint import load, save
@@ -22,10 +24,11 @@ _HOMES = {
     "MinicnnError": "minicnn.errors",
     "build": "minicnn.network.build",
     "load": "minicnn.weights.checkpoint",
+    "run": "minicnn.methods.library",
     "save": "minicnn.weights.checkpoint",
     "style_objective": "minicnn.methods.style.loss",
 }
-__all__ = ["MinicnnError", "__version__", "build", "load", "save", "style_objective"]
+__all__ = ["MinicnnError", "__version__", "build", "load", "run", "save", "style_objective"]
 
 
 def __getattr__(name):

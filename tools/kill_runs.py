@@ -33,22 +33,23 @@ import minicnn.cli  # noqa: E402 - of this checkout
 from minicnn.optimizers import resumable  # noqa: E402
 
 COMMANDS = {
-    "style": "style in/a.png in/b.png --size 192 --scales 2 --iterations 24 --sheet sheet.png",
-    "style-adam": "style in/a.png in/b.png --size 64 --scales 1 --iterations 12 --optimizer adam "
+    "style": "style in/a.png in/b.png --size 96 --scales 2 --iterations 12 --sheet sheet.png",
+    "style-adam": "style in/a.png in/b.png --size 48 --scales 1 --iterations 10 --optimizer adam "
     "--gif way.gif --every 2 --save-every 5",
-    "style-device": "style in/a.png in/b.png --size 64 --scales 1 --iterations 12 "
+    "style-device": "style in/a.png in/b.png --size 48 --scales 1 --iterations 10 "
     "--optimizer lbfgs-device --frames way --every 4",
-    "style-sweep": "style in/a.png in/b.png --size 48 --scales 1 --iterations 6 "
-    "--sweep style-weight=1,20,400",
-    "texture": "texture in/b.png --size 64 --iterations 16",
-    "texture-sweep": "texture in/b.png --size 48 --iterations 5 --sweep --layers relu1_1,relu2_1",
-    "invert": "invert in/a.png --layer relu1_2,relu2_2 --restarts 2 --iterations 6",
-    "invert-jitter": "invert in/a.png --layer relu3_3 --preset ijcv16 --restarts 2 --iterations 14",
-    "class-model": "class-model --class 7 --iterations 12 --jitter 3 --noise 5 --optimizer adam "
+    "style-sweep": "style in/a.png in/b.png --size 48 --scales 1 --iterations 4 "
+    "--sweep style-weight=1,40",
+    "texture": "texture in/b.png --size 48 --iterations 8",
+    "texture-sweep": "texture in/b.png --size 48 --iterations 3 --sweep --layers relu1_1,relu2_1",
+    "invert": "invert in/a.png --layer relu1_2,relu2_2 --restarts 2 --iterations 4",
+    "invert-jitter": "invert in/a.png --layer relu3_3 --preset ijcv16 --restarts 2 --iterations 8",
+    "class-model": "class-model --class 7 --iterations 8 --jitter 3 --noise 5 --optimizer adam "
     "--npz out.npz --save-every 5",
 }
 MOST = 8  # kills of one picture
 STEPS = 6  # lines of progress until the next, at most
+PAUSE = 0.2  # seconds behind them, at most
 
 
 def draw(folder):
@@ -115,7 +116,8 @@ def check(folder, expected, last):
         made = [name for name in there if name.startswith("out")]
         return "no checkpoint" if last > 1 and not made else ""
     stored = resumable.read(kept[0])
-    has = sum(result.iterations for result in stored.done) + stored.state.numbers["iterations"]
+    has = sum(result.iterations for result in stored.done)
+    has += stored.state.numbers["iterations"] if stored.state else 0
     return f"{last - has} iterations lost" if last - has > 1 else ""
 
 
@@ -131,7 +133,7 @@ def one_picture(name, folder, expected, dice, most):
     kills, with_checkpoint, faults = 0, 0, []
     for _ in range(most):
         run = started(name, folder, resume=kills > 0)
-        was, last = killed(*run, dice.randint(0, STEPS), dice.uniform(0, 0.3))
+        was, last = killed(*run, dice.randint(0, STEPS), dice.uniform(0, PAUSE))
         if not was:
             break
         kills += 1

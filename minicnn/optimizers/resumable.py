@@ -27,7 +27,7 @@ class Resumable:
 
     Parameters
     ----------
-    path : path, ends in .checkpoint
+    path : path, ends in .checkpoint; None: without one
     about : dict, what JSON holds
         What the run is of; `read` gives it back.
     every : float, seconds between two writings; 0: after every iteration
@@ -45,11 +45,12 @@ class Resumable:
     """
 
     def __init__(self, path, about, every, needed=False, note=print):
-        check_output(path, force=True, suffixes=(SUFFIX,))
+        if path:
+            check_output(path, force=True, suffixes=(SUFFIX,))
         self.path, self.about, self.every, self.needed = path, about, every, needed
         self.note, self.more = note, dict
         self.done, self.state, self.number, self.written = [], None, 0, None
-        self.due = time.monotonic() + every
+        self.due = time.monotonic() + every if path else math.inf
 
     def resume(self, stored) -> None:
         """Go on from what `read` has returned."""
@@ -69,6 +70,8 @@ class Resumable:
         state, self.state = self.state, None
         result = minimize(name, fun, x0, state=state, on_state=self._keep, **options)
         self.done.append(result)
+        if not result.interrupted:
+            self._keep(None)
         return result
 
     def courses(self) -> dict:
@@ -81,17 +84,19 @@ class Resumable:
     def remove(self) -> None:
         """Remove the file, as the run has ended."""
         with suppress(OSError):
-            os.remove(self.path)
+            os.remove(self.path or "")
 
     def _keep(self, state):
         started = time.monotonic()
         if started < self.due:
             return
         arrays = {f"done{i}": to_host(result.x) for i, result in enumerate(self.done)}
-        arrays |= {f"state.{name}": to_host(array) for name, array in state.arrays.items()}
+        if state:
+            arrays |= {f"state.{name}": to_host(array) for name, array in state.arrays.items()}
         arrays |= {f"more.{name}": array for name, array in self.more().items()}
         told = [{k: v for k, v in vars(result).items() if k != "x"} for result in self.done]
-        numbers = {"format": FORMAT, "about": self.about, "done": told, "state": state.numbers}
+        numbers = {"format": FORMAT, "about": self.about, "done": told}
+        numbers["state"] = state and state.numbers
         try:
             save_large(self.path, arrays, numbers)
         except MinicnnError as error:
@@ -103,7 +108,7 @@ class Resumable:
 
 
 def _iterations(done, state):
-    return sum(result.iterations for result in done) + state.numbers["iterations"]
+    return sum(one.iterations for one in done) + (state.numbers["iterations"] if state else 0)
 
 
 class Stored(NamedTuple):
@@ -111,7 +116,7 @@ class Stored(NamedTuple):
 
     about: dict
     done: list
-    state: State
+    state: State | None
     more: dict
 
 
@@ -132,7 +137,7 @@ def read(path):
         for name, array in arrays.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = array
-        state = State(parts["state"], told["state"])
+        state = told["state"] and State(parts["state"], told["state"])
         _iterations(done, state), [result.trace[0]["value"] for result in done]
         return Stored(told["about"], done, state, parts["more"])
     except (LookupError, TypeError, AttributeError):

@@ -1,5 +1,6 @@
 """What a run opens: its pictures, its network, its device; and the noise to start from."""
 
+import hashlib
 import math
 import shutil
 import sys
@@ -123,7 +124,7 @@ class Reader:
     Parameters
     ----------
     named : dict, role -> file as the settings name it
-    files : dict, role -> where it lies now, if elsewhere
+    files : dict, role -> where it lies now, if elsewhere; or the picture itself, uint8 (H, W, 3)
     """
 
     def __init__(self, named, files=None):
@@ -131,12 +132,21 @@ class Reader:
         self.notes, self.inputs = [], {}
 
     def path(self, role):
-        """Return where the picture lies."""
-        return Path(self.files.get(role, self.named[role]))
+        """Return where the picture lies, or how it is called if it is an array."""
+        found = self.files.get(role, self.named[role])
+        return Path(self.named[role] if isinstance(found, np.ndarray) else found)
 
     def read(self, role):
         """Return the picture uint8 (H, W, 3)."""
-        path, mask = self.path(role), "mask" in role
+        path, mask, given = self.path(role), "mask" in role, self.files.get(role)
+        if isinstance(given, np.ndarray):
+            if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
+                raise MinicnnError(
+                    f"{path} is {given.dtype} {given.shape}; a picture is uint8 (H, W, 3)"
+                )
+            sha256 = hashlib.sha256(np.ascontiguousarray(given)).hexdigest()
+            self.inputs[role] = {"path": str(path), "sha256": sha256}
+            return given
         (pixels, notes), sha256 = kept.once(
             lambda: ("picture", mask, *kept.of_file(path)),
             lambda: (load_image(path, mask=mask), atomic.file_hash(path)),

@@ -16,7 +16,7 @@ from minicnn.errors import MinicnnError
 from minicnn.optimizers.resumable import SUFFIX, Resumable
 from minicnn.pictures.arrays import to_uint16
 from minicnn.pictures.sheets import side_by_side
-from minicnn.pictures.writer import check_bits, check_output, save_image
+from minicnn.pictures.writer import STDOUT, check_bits, check_output, save_image
 from minicnn.runs import provenance
 from minicnn.runs.inputs import piped
 from minicnn.runs.options import add_settings
@@ -100,7 +100,7 @@ def _make(verb, settings, outputs, report, files, weights):
     job = verb.open_job(settings, files)
     weights = provenance.checked_weights(job.net, weights)
     about = provenance.metadata(job, weights, {})
-    kept = outputs.checkpoint or f"{outputs.output}{SUFFIX}"
+    kept = _checkpoint_of(outputs)
     needed, stored = bool(outputs.checkpoint or outputs.resume), None
     searches = Resumable(kept, about, outputs.checkpoint_every, needed, report.note)
     if outputs.resume:
@@ -112,6 +112,8 @@ def _make(verb, settings, outputs, report, files, weights):
             return 0
         stored = provenance.checkpoint(kept, about, report)
         outputs = replace(outputs, force=outputs.force or bool(stored or status))
+    elif kept and Path(kept).exists():
+        report.note(f"{kept} has a run that did not end; --resume goes on with it, this is anew")
     watch = Watch(job, outputs, report, weights)
     check_files(outputs, inputs, watch.files())
     check_memory(verb, job, settings, files)
@@ -131,6 +133,15 @@ def _make(verb, settings, outputs, report, files, weights):
         elif searches.written:
             report.note(f"the same with --resume goes on from iteration {searches.written}")
     return INTERRUPTED if interrupts else code
+
+
+def _checkpoint_of(outputs):
+    """Return the file that a search keeps, None for one whose picture goes to stdout."""
+    if outputs.checkpoint or outputs.output != STDOUT:
+        return outputs.checkpoint or f"{outputs.output}{SUFFIX}"
+    if outputs.resume:
+        raise MinicnnError("nothing is kept beside stdout; give --checkpoint FILE with --resume")
+    return None
 
 
 def check_memory(verb, job, settings, files=None) -> None:

@@ -10,7 +10,8 @@ from minicnn.pictures.writer import STDOUT, read_metadata
 from minicnn.runs import by_name, provenance
 from minicnn.runs.inputs import STDIN, piped
 from minicnn.runs.options import add_settings
-from minicnn.runs.settings import FLAG, RunOptions, setting, settings_of, text
+from minicnn.runs.outputs import Outputs
+from minicnn.runs.settings import FLAG, RunOptions, as_in, setting, settings_of, text
 from minicnn.terminal.report import Report
 
 example = """
@@ -30,6 +31,7 @@ class RerunSettings(RunOptions):
     changes: list | None = setting(
         text("OPTION=VALUE"), None, "a setting that is to be another", option="--set", repeated=True
     )
+    resume: bool = as_in(Outputs, "resume")
     check: bool = setting(FLAG, False, "exit with 1 if other bytes come out", group="files")
 
 
@@ -76,6 +78,10 @@ def run(args) -> int:
     if report.differs.keys() & {"network", "weights", "seed"}:
         weights = None
     outputs = verb.outputs(output=new, force=own.force)
+    if own.resume:
+        if not hasattr(outputs, "resume"):
+            raise MinicnnError(f"{verb.name} is too short to be gone on with; leave --resume out")
+        outputs = replace(outputs, resume=True)
     with piped(settings, outputs) as read:
         for role, file in read.items():
             provenance.find_input(file, metadata["inputs"][role]["sha256"], old)

@@ -14,9 +14,11 @@ Fergus 2014, arXiv 1311.2901, section 3.1 (radius 0.1 for pictures in about [-12
 import numpy as np
 
 from minicnn.backend import array_module, to_device, to_host
+from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.ops import conv2d, softmax
 
 
+@one_blas_thread()
 def loss_and_gradients(net, x, labels, smoothing, rng, convolution=conv2d):
     """Return (mean loss, number of right answers, {parameter: gradient}) of one group."""
     top = next(n.name for n in reversed(net.nodes) if n.name != "prob")
@@ -87,6 +89,7 @@ def normalise(pictures, preprocess):
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
+@one_blas_thread()
 def evaluate(net, pictures, labels, place, pool, batch=50):
     """Return {"val_loss", "val_accuracy", "val_top5"} over uint8 pictures (N, H, W, 3).
 

@@ -1,0 +1,81 @@
+"""The methods as functions: pictures and settings in, arrays out, without the command line.
+
+Those that work on a data set are functions of their own: `training.run`, `scan.scan`.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from minicnn.engine.cpu.threads import one_blas_thread
+from minicnn.errors import MinicnnError
+
+VERBS = {
+    "style": "methods.style.verb:STYLE",
+    "texture": "methods.texture.verb:TEXTURE",
+    "invert": "methods.inversion.verb:INVERT",
+    "class-model": "methods.classes.verbs:CLASS_MODEL",
+    "deconv": "methods.deconvnet.verb:DECONV",
+    "saliency": "methods.classes.verbs:SALIENCY",
+    "occlusion": "methods.classes.verbs:OCCLUSION",
+    "attribute": "methods.attribution.verb:ATTRIBUTE",
+    "fool": "methods.attribution.verb:FOOL",
+}
+
+
+def run(method: str, callback: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
+    """Do what a verb does for a picture; no file is written.
+
+    Parameters
+    ----------
+    method : one of `VERBS`
+    callback : callable, optional
+        style, texture, invert, class-model: callback(iteration, x, value, info), which stops by
+        returning True, see `optimizers.minimize`. The others: callback(parts of the work done).
+    **settings
+        Those of the method's `settings.py`, named as its options. A picture is a file, or an array
+        uint8 (H, W, 3) in RGB.
+
+    Returns
+    -------
+    runs.search.Outcome or runs.look_run.Look
+        `picture` is uint8 (H, W, 3). An Outcome has `losses`, `result` (of `optimizers.minimize`)
+        and `findings`; a Look has `arrays`, the raw numbers, `overlay` and `findings`.
+
+    Raises
+    ------
+    MinicnnError
+        If there is no such method or setting, or the run would fail.
+
+    Examples
+    --------
+    >>> content = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    >>> run("saliency", image=content).picture.shape
+    (64, 64, 3)
+    """
+    if method not in VERBS:
+        raise MinicnnError(f"no method {method!r}; use {', '.join(VERBS)}")
+    module, _, name = VERBS[method].partition(":")
+    verb = getattr(import_module(f"minicnn.{module}"), name)
+    if unknown := settings.keys() - verb.settings.by_name().keys():
+        known = ", ".join(verb.settings.by_name())
+        raise MinicnnError(f"{method} has no setting {min(unknown)!r}; it has {known}")
+    arrays: dict[str, Any] = {}
+
+    def named(setting, value):
+        if isinstance(value, list):
+            return [named(f"{setting} {i}", one) for i, one in enumerate(value, start=1)]
+        if not isinstance(value, np.ndarray):
+            return value
+        arrays[f"<{setting}>"] = value
+        return f"<{setting}>"
+
+    try:
+        chosen = verb.settings(**{key: named(key, value) for key, value in settings.items()})
+    except TypeError as error:  # one without a default is missing
+        raise MinicnnError(f"{method}: {str(error).partition(' ')[2]}") from None
+    files = {role: arrays[name] for role, name in chosen.inputs().items() if name in arrays}
+    with one_blas_thread():
+        return verb.open_job(chosen, files).run(callback)
