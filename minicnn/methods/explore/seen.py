@@ -83,13 +83,10 @@ class Explored:
 
     def names(self, layer):
         """Return what the units of a layer are called, one a class; None if they are no classes."""
-        names = self.net.attrs.get("classes")
-        try:
-            first = self.net.layers.index(scores_layer(self.net, (self.size, self.size)))
-        except MinicnnError:
-            return None
-        scores = self.net.layers.index(layer) >= first
-        return list(map(str, names)) if scores and names else None
+        names = self.net.attrs.get("classes") or []
+        to_the_end = self.net.layers[self.net.layers.index(layer) :]
+        of_classes = all(self.shapes[name][0] == len(names) for name in to_the_end)
+        return list(map(str, names)) if of_classes else None
 
 
 @dataclass(frozen=True)
