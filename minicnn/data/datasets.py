@@ -123,7 +123,10 @@ def open_dataset(path, split):
     elif path.is_file():
         data = Dataset(*packed.read_split(path, split), f"{path}:{split}")
     else:
-        raise MinicnnError(f"no data set at {path}; give a folder of class folders or an HDF5 file")
+        raise MinicnnError(
+            f"no data set at {path}; give a folder of class folders or an HDF5 file, or let "
+            f"`minicnn data shapes -o {path}` draw one"
+        )
     if not len(data):
         raise MinicnnError(f"the data set {data.name} holds no pictures")
     return data

@@ -3,7 +3,6 @@
 import numpy as np
 
 from minicnn.figures.material import Figure
-from minicnn.methods.texture.settings import TextureSettings
 from minicnn.methods.texture.verb import TEXTURE
 from minicnn.objectives.gram import style_targets
 from minicnn.pictures.arrays import fit
@@ -47,7 +46,8 @@ def figure_10(material):
     under = 130 + unrolled.shape[0] + 22
     board.text(f"{channels} x {rows * columns}, its first columns", (under, 570))
     board.arrow((200, 360), (200, 412))
-    matrix = heat(gram[np.ix_(order[:SHOWN], order[:SHOWN])], 240, float(np.quantile(gram, 0.999)))
+    strongest = float(np.quantile(gram, 0.999))
+    matrix = heat(gram[np.ix_(order[:SHOWN], order[:SHOWN])], 240, strongest)
     board.put(matrix, (110, 790))
     board.box((109, 789), (matrix.shape[0] + 1, matrix.shape[1] + 1))
     board.text("G = A A^T", (84, 910), size=18)
@@ -60,7 +60,8 @@ def figure_10(material):
         f"{source.shape[2]} pixels: n_C = {channels} maps of n_H x n_W = {rows} x {columns}. "
         "Equations 4 and 5: each map becomes a row of A; the entry (k, k') of G is the product of "
         "rows k and k', large where two units fire at the same places. Units in the order of their "
-        f"mean; the first {min(channels, SHOWN)} are drawn, blue is large.",
+        f"mean; the first {min(channels, SHOWN)} are drawn. White is 0, full blue {most:.2g} in the "
+        f"maps and {strongest:.2g} in G / (n_H n_W).",
         "minicnn derive style",
     )
 
@@ -111,11 +112,4 @@ def figure_11(material):
 
 def _texture(material):
     """Return the job that synthesises the first style."""
-    s = material.settings
-    settings = TextureSettings(
-        [str(material.files[1][0])],
-        source_size=s.size,
-        iterations=s.iterations,
-        **material.network,
-    )
-    return TEXTURE.open_job(settings)
+    return TEXTURE.open_job(material.texture(material.files[1][0]))

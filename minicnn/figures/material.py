@@ -8,7 +8,10 @@ import numpy as np
 
 from minicnn.data import drawn
 from minicnn.data.picture_set import PictureSet
+from minicnn.errors import MinicnnError
 from minicnn.methods.style import demo
+from minicnn.methods.texture.settings import TextureSettings
+from minicnn.methods.texture.verb import TEXTURE
 from minicnn.pictures.arrays import fit
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import save_image
@@ -38,14 +41,25 @@ class Material:
     def __init__(self, settings, folder):
         self.settings, self.folder = settings, Path(folder)
 
-    def check(self):
-        """Raise `MinicnnError` for a picture, data set or network that cannot be opened."""
+    def check(self, wanted):
+        """Raise `MinicnnError` for what the figures wanted cannot be drawn from."""
         content, styles = self.files
         for path in (content, *styles):
             load_image(path)
         if self.settings.data:
             len(self.pictures)
         self.painter()
+        if max(wanted) > 9:
+            try:
+                TEXTURE.open_job(self.texture(*styles[:1]))
+            except MinicnnError as error:  # the option has another name here
+                raise MinicnnError(str(error).replace("--source-size", "--size")) from None
+
+    def texture(self, *sources, **more):
+        """Return the settings of a texture of some pictures."""
+        s = self.settings
+        how = {"source_size": s.size, "iterations": s.iterations, **self.network, **more}
+        return TextureSettings([str(path) for path in sources], **how)
 
     @cached_property
     def files(self):

@@ -11,7 +11,6 @@ from minicnn.methods.inversion.verb import INVERT
 from minicnn.methods.style.settings import StyleSettings
 from minicnn.methods.style.verb import STYLE
 from minicnn.methods.texture.run import steps_of_sweep
-from minicnn.methods.texture.settings import TextureSettings
 from minicnn.methods.texture.verb import TEXTURE
 from minicnn.network.layers import Dropout, ReLU, Softmax
 from minicnn.pictures.arrays import fit
@@ -54,14 +53,7 @@ def figure_12(material):
     """Textures from more and more layers."""
     s = material.settings
     sources = [*material.files[1][:2], material.files[0]]
-    settings = TextureSettings(
-        list(map(str, sources)),
-        source_size=s.size,
-        sweep=True,
-        iterations=s.iterations,
-        **material.network,
-    )
-    job = TEXTURE.open_job(settings)
+    job = TEXTURE.open_job(material.texture(*sources, sweep=True))
     return Figure(
         "Figure 12. Textures from more and more layers",
         job.run().picture,
@@ -103,12 +95,7 @@ def figure_13(material):
 def figure_14(material):
     """Each layer's reconstruction, and under it the texture of the layers up to there."""
     s = material.settings
-    texture = TextureSettings(
-        [str(material.files[1][0])],
-        source_size=s.size,
-        iterations=s.iterations,
-        **material.network,
-    )
+    texture = material.texture(material.files[1][0])
     layers = TEXTURE.open_job(texture).settings.layers
     inversion = InvertSettings(
         str(material.files[0]), layers=list(layers), iterations=s.iterations, **material.network

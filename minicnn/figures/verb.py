@@ -12,8 +12,8 @@ from minicnn.runs.settings import list_of, number, setting, settings_of
 from minicnn.terminal.report import Report, duration
 
 example = """
-minicnn figures -o figures --only 3,7
-minicnn figures -o figures --only 9,12 --size 64 --iterations 5 --force
+minicnn figures -o figures --only 3,10 --size 64 --iterations 5
+minicnn figures -o painted --only 9,12 --size 64 --iterations 5
 """
 FIGURES = {
     **dict.fromkeys((2, 3), "layer_structure"),
@@ -66,7 +66,7 @@ def draw(settings, options, wanted, report) -> int:
     folder = results_folder(options.output, [*names.values(), page.FILE], options.force)
     with tempfile.TemporaryDirectory() as place:
         material = Material(settings, place)
-        material.check()
+        material.check(wanted)
         with report.progress(len(wanted), "figure") as progress:
             for done, (number, name) in enumerate(names.items(), 1):
                 started = time.monotonic()
