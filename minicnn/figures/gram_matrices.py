@@ -60,8 +60,8 @@ def figure_10(material):
         f"{source.shape[2]} pixels: n_C = {channels} maps of n_H x n_W = {rows} x {columns}. "
         "Equations 4 and 5: each map becomes a row of A; the entry (k, k') of G is the product of "
         "rows k and k', large where two units fire at the same places. Units in the order of their "
-        f"mean; the first {min(channels, SHOWN)} are drawn. White is 0, full blue {most:.2g} in the "
-        f"maps and {strongest:.2g} in G / (n_H n_W).",
+        f"mean; the first {min(channels, SHOWN)} are drawn. White is 0, full blue {most:.2g} in "
+        f"the maps, {strongest:.2g} in G / (n_H n_W).",
         "minicnn derive style",
     )
 
