@@ -5,16 +5,16 @@ layer, the unit. So any number of tabs work side by side, and a page that is loa
 """
 
 import hashlib
-import re
 from collections import OrderedDict
 from pathlib import Path
 from threading import RLock
 
 import numpy as np
 
-from minicnn.errors import MinicnnError, one_line
+from minicnn.errors import MinicnnError
 from minicnn.methods.explore.mosaic import mosaic
 from minicnn.methods.explore.seen import RULES
+from minicnn.methods.explore.texts import place, plain_name, whole
 from minicnn.methods.features.page import unit_file
 from minicnn.pictures.html import data_uri
 from minicnn.pictures.reader import load_image
@@ -238,27 +238,3 @@ class Answers:
     def alive(self):
         """Say that the server is there."""
         return {}
-
-
-def whole(text, what):
-    """Return a whole number from 0 on of a question."""
-    if not text.isdecimal() or len(text) > 9:
-        raise MinicnnError(f"no {what} {text[:20]!r}; use a whole number from 0 on")
-    return int(text)
-
-
-def place(text):
-    """Return (row, column) of "3,4", None of ""."""
-    if not text:
-        return None
-    row, _, column = text.partition(",")
-    return whole(row, "row"), whole(column, "column")
-
-
-def plain_name(name):
-    r"""Return the name of an uploaded file without folders and control characters, not too long.
-
-    >>> plain_name("C:\\pictures\\a\nb.png")
-    'a b.png'
-    """
-    return one_line(re.split(r"[/\\]", name)[-1], 120) or "picture"

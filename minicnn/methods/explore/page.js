@@ -115,10 +115,8 @@ class Pane {
 
   listen() {
     this.root.addEventListener("pointerdown", () => activate(this.number));
-    this.find(".order").onchange = (event) => this.together((pane) => pane.sort(event.target.value));
-    this.find(".bright").onchange = (event) => this.together((pane) => pane.light(event.target.value));
-    this.find(".before").onclick = () => this.together((pane) => pane.turn(-1));
-    this.find(".after").onclick = () => this.together((pane) => pane.turn(1));
+    for (const name of ["order", "bright"]) this.find(`.${name}`).onchange = (event) => this.together((pane) => pane.arrange({ [name]: event.target.value }));
+    for (const [name, step] of [["before", -1], ["after", 1]]) this.find(`.${name}`).onclick = () => this.together((pane) => pane.turn(step));
     this.find(".map").onclick = (event) => this.point(event, (x, y, [, P, Q]) => [Math.floor(y * P), Math.floor(x * Q)]);
     this.find(".seen").onclick = (event) => this.point(event, (x, y, [, P, Q]) => {
       const { field, stride, offset } = this.here;
@@ -174,14 +172,11 @@ class Pane {
     this.showUnit();
   }
 
-  sort(order) {
-    Object.assign(this, { order, page: 0 });
-    this.find(".order").value = order;
-    this.showUnits();
-  }
-
-  light(bright) {
-    this.bright = this.find(".bright").value = bright;
+  // the units in another order or brightness
+  arrange(how) {
+    Object.assign(this, how);
+    if (how.order) this.page = 0;
+    for (const name of ["order", "bright"]) this.find(`.${name}`).value = this[name];
     this.showUnits();
   }
 
@@ -536,8 +531,8 @@ const KEYS = [
   [["n"], "the next layer", moves.layer(1)],
   [["["], "the page of units before", (pane) => pane.together((one) => one.turn(-1))],
   [["]"], "the next page of units", (pane) => pane.together((one) => one.turn(1))],
-  [["s"], "units by number, or strongest first", (pane) => pane.together((one) => one.sort(one.order === "number" ? "strength" : "number"))],
-  [["b"], "brightness of the layer, or of each unit", (pane) => pane.together((one) => one.light(one.bright === "layer" ? "unit" : "layer"))],
+  [["s"], "units by number, or strongest first", (pane) => pane.together((one) => one.arrange({ order: one.order === "number" ? "strength" : "number" }))],
+  [["b"], "brightness of the layer, or of each unit", (pane) => pane.together((one) => one.arrange({ bright: one.bright === "layer" ? "unit" : "layer" }))],
   [["m"], "the position where the unit is largest", (pane) => pane.go({ at: null })],
   [["z"], "only what the unit sees, or the whole picture", () => zoom()],
   [["g"], "Grad-CAM of the first class, or the picture", (pane) => pane.overview && pane.classOf(pane.wanted || !pane.overview.classes.length ? null : String(pane.overview.classes[0].class))],

@@ -10,8 +10,9 @@ import pytest
 from explore_testing import HOSTILE, Client, image, png, served, tiny, wide
 
 from minicnn.errors import MinicnnError
-from minicnn.methods.explore.answers import MOST, PICTURES, plain_name
+from minicnn.methods.explore.answers import MOST, PICTURES
 from minicnn.methods.explore.server import PageServer
+from minicnn.methods.explore.texts import plain_name
 
 
 @pytest.fixture(scope="module")
