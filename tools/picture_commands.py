@@ -93,12 +93,18 @@ COMMANDS = {
     "classify": "classify in/content.png in/style.png --top 3",
     "models": "models\nmodels vgg19 --size 96",
     "gradcheck": "gradcheck",
+    "batch": "batch --contents in/pictures --styles in/pictures -o made --name {row}.png "
+    "--set size=64 --set iterations=3",
+    "derive": "derive\nderive conv2d\nderive style",
+    "data": "data shapes -o made --count 2\ndata digits -o digits --count 2 --seed 3",
+    "figures": "figures -o made --only 2,3,9,10,13 --picture in/content.png --style in/style.png "
+    "--size 64 --iterations 3",
     "rerun": f"{STYLE} --seed 5 --init noise\nrerun out.png -o again.png",
     "demo": "demo -o made --size 64 --iterations 2",
 }
 THREADED = "style texture invert deconv saliency class-model occlusion attribute fool features demo"
-THREADED = {*THREADED.split(), "classify", "train", "evolution", "compare"}
-QUIET = THREADED - {"classify"} | {"rerun"}
+THREADED = {*THREADED.split(), "classify", "train", "evolution", "compare", "figures"}
+QUIET = THREADED - {"classify"} | {"rerun", "data", "batch"}
 
 
 def command_lines(name) -> list:
