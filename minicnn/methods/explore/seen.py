@@ -210,7 +210,8 @@ class Seen:
     def view(self, layer, unit, at, rule):
         """Return what comes down from a unit at a position by a rule of `ops.relu`.
 
-        It starts with 1 whatever the activation is: all three rules are linear down from there.
+        It starts with 1 whatever the activation is: by all three rules, twice as much at the start
+        is twice as much below.
 
         Returns
         -------
