@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -275,7 +276,8 @@ def test_two_tabs_keep_their_own_places(browser):
 
 def test_a_killed_server_is_told(browser, tmp_path):
     command = [sys.executable, "-m", "minicnn", "explore", "random:minialexnet", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+    env = {**os.environ, "TMPDIR": str(tmp_path)}  # a killed server leaves its folder
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=env) as process:
         url = json.loads(process.stdout.readline())["url"]
         page = Page(browser, SimpleNamespace(url=url))
         assert not page.one("#gone").is_displayed()
