@@ -23,7 +23,7 @@ ORDER = """
     engine | weights
     gradcheck | runs
     methods
-    figures
+    figures | labs
     cli __main__
 """
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "onnxruntime", "caffe"}

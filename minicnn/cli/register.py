@@ -33,6 +33,7 @@ VERBS = {
     "weights": ("cli.verbs.weights", "look into weight files, convert, fetch and change them"),
     "derive": ("cli.verbs.derive", "derive a gradient step by step, with its lines of code"),
     "completion": ("cli.verbs.completion", "print a script that completes options in a shell"),
+    "lab": ("cli.verbs.lab", "copy a lab: a step of the lecture notes with blanks to fill"),
     "gradcheck": ("cli.verbs.gradcheck", "check every gradient against central differences"),
     "info": ("cli.verbs.info", "print versions, processors, devices and networks"),
 }

@@ -77,15 +77,9 @@ class Own:
         """Return {name: gradient}."""
         found, names = {}, [name for name in self.inputs if name in point.inputs]
         for function in self.backwards:
-            values = _values(point, cache)
-            rest = list(_parameters(function))[1:]
-            out = function(dy, **_bound(function, values, rest))
-            wanted = names
-            if function.__name__.endswith("backward_data"):
-                wanted = names[:1]
-            elif function.__name__.endswith("backward_params"):
-                wanted = names[1:]
-            found |= _named(out, wanted, function.__name__)
+            part = function.__name__.rpartition("_")[2]
+            wanted = {"data": names[:1], "params": names[1:]}.get(part, names)
+            found |= gradients(function, dy, point, cache, wanted)
         return found
 
 
@@ -97,6 +91,13 @@ class OfLoss(Own):
         if cache is None:
             raise MinicnnError(f"{self.forward_.__name__} returns no gradient beside its value")
         return {name: dy * g for name, g in _named(cache, self.inputs, "it").items()}
+
+
+def gradients(function, dy, point, cache, names):
+    """Return {name: gradient} of what function(dy, ...) returns, in the order of `names`."""
+    rest = list(_parameters(function))[1:]
+    out = function(dy, **_bound(function, _values(point, cache), rest))
+    return _named(out, names, function.__name__)
 
 
 def required(function):
