@@ -164,7 +164,7 @@ for name, (x, values) in results.items():
     drawn.append(as_picture(x, net))
     curve = np.full((100, 21 * 12), 230, "uint8")
     for i, value in enumerate(values):
-        height = 100 * (1 + np.log10(value / values[0]) / 2)  # the lower edge is a hundredth
+        height = 100 * (1 + np.log10(value / values[0]) / 0.6)  # the lower edge is a quarter
         curve[100 - int(height.clip(1, 100)) :, 12 * i : 12 * i + 10] = 90
     curves.append(curve)
 lab.save(

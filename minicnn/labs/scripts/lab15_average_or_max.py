@@ -102,17 +102,25 @@ def half_share(dx):
     # END
 
 
+# %% [markdown]
+# And how much does the gradient change when each value of the picture changes by about two grey
+# levels? Expected: the shares hardly differ, as the convolutions mix the pixels again; but by max
+# pooling the gradient changes more, as switches jump.
+
+# %%
 picture = lab.picture("content", 96)
-gradients = {}
+gradients, random = {}, np.random.default_rng(1)
 for pool in ("max", "average"):
     net = minicnn.load("minivgg", pool=pool)
     x = preprocess(picture, net.attrs["preprocess"])
+    moved = x + 0.03 * random.standard_normal(x.shape).astype("float32")
     for layer in ("pool1", "pool2", "pool3"):
         y = net.forward(x, [layer])[layer]
-        dx = net.backward(
-            {layer: np.random.default_rng(1).standard_normal(y.shape).astype("float32")}
-        )
-        print(f"{pool}, from {layer}: half of the squares in {half_share(dx):.1%} of the values")
+        dy = random.standard_normal(y.shape).astype("float32")
+        dx = net.backward({layer: dy})
+        net.forward(moved, [layer])
+        change = np.linalg.norm(net.backward({layer: dy}) - dx) / np.linalg.norm(dx)
+        print(f"{pool}, from {layer}: half of it in {half_share(dx):.1%}, changes by {change:.0%}")
     gradients[pool] = dx
 
 # %% [markdown]
