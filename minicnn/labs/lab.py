@@ -110,8 +110,8 @@ class Lab:
             with np.errstate(all="ignore"):
                 said = check()
             said, how = (f"not yet. {said}", "wrong") if said else (None, "right")
-        except NotImplementedError:
-            said, how = f"open, at line {_line_of_blank(function)}", "open"
+        except NotImplementedError as error:
+            said, how = f"open, at {_where(error, function)}", "open"
         except MinicnnError as error:
             said, how = f"not yet. {error}", "wrong"
         except Exception as error:  # whatever a reader's function may do
@@ -216,13 +216,6 @@ def _difference(found, right):
     f, r = f.astype(float), r.astype(float)
     said = recognised([(f, r)], [{}])
     return f"{said[0]}. {said[1]}".rstrip(".") if said else where_it_differs(f, r).rstrip(".")
-
-
-def _line_of_blank(function):
-    """Return the line of the open blank, or of the function where there are several."""
-    code = function.__code__
-    lines = [line for _, _, line in code.co_lines() if line]
-    return lines[-1] if lines else code.co_firstlineno
 
 
 def _where(error, function):

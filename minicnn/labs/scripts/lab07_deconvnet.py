@@ -80,7 +80,7 @@ def seed_of(y, unit):
 
 # %%
 EXAMPLES = {
-    kind: next(n for n in LAYERS if isinstance(n.layer, kind)) for kind in (Conv2d, ReLU, MaxPool2d)
+    kind: next(n for n in LAYERS if isinstance(n.layer, kind)) for kind in (MaxPool2d, ReLU, Conv2d)
 }
 SIZES = {Conv2d: x.shape[2:], ReLU: x.shape[2:], MaxPool2d: [side // 2 for side in x.shape[2:]]}
 RANDOM = np.random.default_rng(0)
