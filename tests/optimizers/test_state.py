@@ -99,5 +99,5 @@ def test_where_scipys_routine_is_unknown_nothing_is_told_and_nothing_goes_on(mon
     _, states, how = straight("lbfgs", fun, start)
     monkeypatch.setattr(setulb, "available", lambda: False)
     assert not straight("lbfgs", fun, start)[1]
-    with pytest.raises(MinicnnError, match="use lbfgs-device"):
+    with pytest.raises(MinicnnError, match="use the optimizer lbfgs-device"):
         minimize("lbfgs", fun, start, state=states[0], **how)
