@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for those who check types; at run time `_HOMES` has the same
     from minicnn.errors import MinicnnError
-    from minicnn.methods.library import run
+    from minicnn.library import run
     from minicnn.methods.style.loss import style_objective
     from minicnn.network.build import build
     from minicnn.weights.checkpoint import load, save
@@ -24,7 +24,7 @@ _HOMES = {
     "MinicnnError": "minicnn.errors",
     "build": "minicnn.network.build",
     "load": "minicnn.weights.checkpoint",
-    "run": "minicnn.methods.library",
+    "run": "minicnn.library",
     "save": "minicnn.weights.checkpoint",
     "style_objective": "minicnn.methods.style.loss",
 }

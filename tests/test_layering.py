@@ -24,7 +24,7 @@ ORDER = """
     gradcheck | runs
     methods
     figures | labs
-    cli __main__
+    cli __main__ library
 """
 FRAMEWORKS = {"torch", "torchvision", "tensorflow", "keras", "jax", "onnxruntime", "caffe"}
 IMPORT_NAMES = {"pillow": "PIL"}

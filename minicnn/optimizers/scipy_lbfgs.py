@@ -163,7 +163,7 @@ class _Crossing:
         if self.xp is np:
             return out
         x = self.xp.empty(shape, dtype)
-        x.set(out)  # both copies end before the call does
+        x.set(out)  # asynchronous from pinned memory; `vector`, which waits, comes before the next
         return x
 
     def vector(self, x, scale=1.0):

@@ -7,7 +7,7 @@ are uint8 (H, W, 3) on white.
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from minicnn.pictures.sheets import plain_text, text_lines
+from minicnn.pictures.lettering import plain_text, text_lines
 
 INK, LINE = (0, 0, 0), (90, 90, 90)
 BLUE, RED = np.array([33, 90, 160.0]), np.array([190, 50, 40.0])

@@ -4,17 +4,14 @@ Pictures are uint8 (H, W, 3), or (H, W) for grey; every result is uint8 (H, W, 3
 gaps are pixels between pictures. There is none around a sheet, so that sheets can be nested.
 """
 
-import unicodedata
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import resize, to_uint8
-
-_LOOKALIKES = str.maketrans("×·–—‘’“”−", "x*--''\"\"-") | {ord("ß"): "ss"}
+from minicnn.pictures.lettering import Scale, colour_bar, text_strip
 
 
 def grid(images: Sequence[Any], columns: int, *, gap: int = 4) -> Any:
@@ -76,7 +73,7 @@ def labelled(image: Any, text: str, *, size: int | None = None, below: bool = Fa
     below : bool
     """
     image = _rgb(image)
-    strip = _strip(text, image.shape[1], size or _text_size(image))
+    strip = text_strip(text, image.shape[1], size or _text_size(image))
     return _stacked(image, strip) if below else _stacked(strip, image)
 
 
@@ -93,20 +90,9 @@ def figure(image, title, caption, *, width=720, margin=18):
     """
     image = _rgb(image)
     wide = max(width, image.shape[1])
-    above, below = _strip(title, wide, 22, left=True), _strip(caption, wide, 16, left=True)
+    above, below = text_strip(title, wide, 22, left=True), text_strip(caption, wide, 16, left=True)
     sheet = column([_stacked(above, image), below], gap=margin // 2)
     return np.pad(sheet, ((margin, margin), (margin, margin), (0, 0)), constant_values=255)
-
-
-class Scale(NamedTuple):
-    """What the colours of a map mean, for the bar below it.
-
-    `colours` turns values in 0..1, (H, W), into uint8 (H, W, 3); they stand for `low` to `high`.
-    """
-
-    colours: Callable
-    low: float
-    high: float
 
 
 def greys(values):
@@ -152,7 +138,8 @@ def side_by_side(
     if labels is not None:
         size = min(_text_size(image) for image in scaled)
         strips = [
-            _strip(text, image.shape[1], size) for text, image in zip(labels, scaled, strict=True)
+            text_strip(text, image.shape[1], size)
+            for text, image in zip(labels, scaled, strict=True)
         ]
         # short labels stand on the line of the longest, so that the pictures line up
         tallest = max(strip.shape[0] for strip in strips)
@@ -162,7 +149,7 @@ def side_by_side(
     if any(scales):
         size = min(_text_size(image) for image in images)
         for number, (scale, image) in enumerate(zip(scales, scaled, strict=True)):
-            scaled[number] = _stacked(image, _bar(scale, image.shape[1], size))
+            scaled[number] = _stacked(image, colour_bar(scale, image.shape[1], size))
     places, left = [], 0
     for image in scaled:
         places.append((0, left, image))
@@ -261,57 +248,3 @@ def _stacked(above, under):
     tops = ((0, above), (above.shape[0], under))
     places = [(top, (width - part.shape[1]) // 2, part) for top, part in tops]
     return _sheet(above.shape[0] + under.shape[0], width, places)
-
-
-def _strip(text, width, size, *, left=False):
-    """Return text on a strip at least `width` wide, with a little space around.
-
-    The lines are centred, or begin at the `left`.
-    """
-    font = ImageFont.load_default(size)
-    margin = max(2, size // 4)
-    lines = text_lines(plain_text(text), font, width - 2 * margin)
-    ascent, descent = font.getmetrics()
-    width = max([width, *(int(np.ceil(font.getlength(line))) + 2 * margin for line in lines)])
-    picture = Image.fromarray(_sheet(len(lines) * (ascent + descent) + 2 * margin, width))
-    draw = ImageDraw.Draw(picture)
-    for number, line in enumerate(lines):
-        start = margin if left else round((width - font.getlength(line)) / 2)
-        draw.text((start, margin + number * (ascent + descent)), line, fill="black", font=font)
-    return np.array(picture)
-
-
-def _bar(scale, width, size):
-    """Return the colours of a `Scale` above the numbers at both ends; white without a scale."""
-    font, margin = ImageFont.load_default(size), max(2, size // 4)
-    picture = _sheet(2 * size + 3 * margin, width)
-    if scale is None:
-        return picture
-    picture[margin : margin + size] = scale.colours(np.linspace(0, 1, width)[np.newaxis])
-    picture = Image.fromarray(picture)
-    draw = ImageDraw.Draw(picture)
-    for x, anchor, value in ((0, "la", scale.low), (width, "ra", scale.high)):
-        draw.text((x, size + 2 * margin), f"{value:.4g}", fill="black", font=font, anchor=anchor)
-    return np.array(picture)
-
-
-def plain_text(text):
-    """Return `text` in the letters of the font, which draws an empty box for any other."""
-    text = unicodedata.normalize("NFKD", text.translate(_LOOKALIKES))
-    plain = "".join(letter for letter in text if not unicodedata.combining(letter))
-    return plain.encode("ascii", "replace").decode()
-
-
-def text_lines(text, font, width=np.inf):
-    """Return the lines of `text`, broken at spaces where they are longer than `width` pixels."""
-    lines = []
-    for paragraph in text.split("\n"):
-        line = ""
-        for word in paragraph.split():
-            longer = f"{line} {word}".strip()
-            if line and font.getlength(longer) > width:
-                lines.append(line)
-                longer = word
-            line = longer
-        lines.append(line)
-    return lines

@@ -108,11 +108,11 @@ class Look:
     picture : uint8 (H, W, 3), the main picture
     overlay : uint8 (H, W, 3), the finding on the picture looked at
     row : dict, label -> picture, what `--sheet` puts side by side
-    scales : dict, label -> `sheets.Scale` of those that are maps
     arrays : dict, name -> array, the raw numbers for `--npz`
     findings : dict, plain values for `--json` and the metadata
     text : str, the same for people, in a line or a few
     notes : list of str, what to be aware of
+    scales : dict, label -> `lettering.Scale` of those in the row that are maps
     """
 
     picture: np.ndarray
@@ -122,12 +122,11 @@ class Look:
     findings: dict
     text: str
     notes: list = field(default_factory=list)
+    scales: dict = field(default_factory=dict)
 
     def _repr_html_(self):
         """Return all views side by side, and what was found."""
         return f"{figures(self.row)}<pre>{escape(self.text)}</pre>"
-
-    scales: dict = field(default_factory=dict)
 
 
 def open_look(settings, kind, files=None):

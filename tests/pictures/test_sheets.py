@@ -4,6 +4,7 @@ from PIL import Image
 
 from minicnn.errors import MinicnnError
 from minicnn.pictures import arrays, reader, sheets, writer
+from minicnn.pictures.lettering import Scale
 
 
 def flat(rows, cols, value):
@@ -146,7 +147,7 @@ def test_a_map_has_a_bar_of_its_colours_with_both_ends():
     def colours(values):
         return np.stack([255 * values, 0 * values, 255 - 255 * values], axis=-1).astype(np.uint8)
 
-    scale = sheets.Scale(colours, -0.5, 12.25)
+    scale = Scale(colours, -0.5, 12.25)
     row = sheets.side_by_side([flat(60, 90, 50)] * 2, ["a", "b"], scales=[None, scale], gap=8)
     height = len(sheets.side_by_side([flat(60, 90, 50)] * 2, ["a", "b"]))
     left, right = row[height:, :90], row[height:, 98:]

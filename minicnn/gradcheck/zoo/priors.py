@@ -153,11 +153,6 @@ ALPHA_MISTAKES = [
 ]  # fmt: skip
 
 
-def _colours(rng):
-    yield _picture(rng, alpha=3.0)
-    yield _picture(rng, alpha=6.0)
-
-
 COLOUR_MISTAKES = [
     Mistake("each channel by itself", "x",
             on(lambda dy, x, alpha: dy * alpha * np.abs(x) ** (alpha - 1) * np.sign(x),
@@ -189,6 +184,6 @@ EXERCISES = {
         *_prior(priors.alpha_norm), _alphas, ALPHA_MISTAKES, PRIORS, defaults={"alpha": 6.0}
     ),
     "colour_norm": Exercise(
-        *_prior(priors.colour_norm), _colours, COLOUR_MISTAKES, PRIORS, defaults={"alpha": 6.0}
+        *_prior(priors.colour_norm), _alphas, COLOUR_MISTAKES, PRIORS, defaults={"alpha": 6.0}
     ),
 }

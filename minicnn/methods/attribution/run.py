@@ -17,8 +17,9 @@ from minicnn.methods.classes.saliency import magnitude
 from minicnn.methods.classes.scores import last_map_layer, scores_layer, short, told, wanted_or_top
 from minicnn.methods.deconvnet.projection import read_position
 from minicnn.pictures.arrays import grey_level, per_pixel, preprocess
+from minicnn.pictures.lettering import Scale
 from minicnn.pictures.overlays import heat, over, peak
-from minicnn.pictures.sheets import Scale, greys, signed_to_uint8
+from minicnn.pictures.sheets import greys, signed_to_uint8
 from minicnn.runs.look_run import Look, LookJob, open_look
 
 NOISY = {"smooth-squared": smooth_squared, "vargrad": vargrad}

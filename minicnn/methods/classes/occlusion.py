@@ -28,6 +28,7 @@ from minicnn.methods.classes.scores import (
 )
 from minicnn.methods.deconvnet.projection import project
 from minicnn.pictures.arrays import as_pixels, preprocess
+from minicnn.pictures.lettering import Scale
 from minicnn.pictures.overlays import (
     COLOURS,
     boxed,
@@ -39,7 +40,7 @@ from minicnn.pictures.overlays import (
     strength,
     unit_range,
 )
-from minicnn.pictures.sheets import Scale, side_by_side
+from minicnn.pictures.sheets import side_by_side
 from minicnn.runs.look_run import Look, LookJob, open_look
 
 WINDOW, STEP = 5, 15  # of a side: the square is a fifth of it, the step a fifteenth

@@ -21,8 +21,9 @@ from minicnn.errors import MinicnnError
 from minicnn.methods.classes.scores import class_scores, scores_layer, short, told, wanted_or_top
 from minicnn.methods.deconvnet.projection import Policy
 from minicnn.pictures.arrays import as_pixels, per_pixel
+from minicnn.pictures.lettering import Scale
 from minicnn.pictures.overlays import heat, over, peak
-from minicnn.pictures.sheets import Scale, greys, signed_to_uint8
+from minicnn.pictures.sheets import greys, signed_to_uint8
 from minicnn.runs.look_run import Look, LookJob, open_look
 
 BATCH = 8  # copies that go up and down together

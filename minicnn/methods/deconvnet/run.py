@@ -7,6 +7,7 @@ from minicnn.methods.deconvnet.projection import project, read_position, read_un
 from minicnn.network.chosen_layers import pools_below
 from minicnn.ops import unpool
 from minicnn.pictures.arrays import as_pixels
+from minicnn.pictures.lettering import Scale
 from minicnn.pictures.overlays import (
     boxed,
     cut,
@@ -17,7 +18,7 @@ from minicnn.pictures.overlays import (
     peak,
     strength,
 )
-from minicnn.pictures.sheets import Scale, greys, grid, labelled, signed_to_uint8
+from minicnn.pictures.sheets import greys, grid, labelled, signed_to_uint8
 from minicnn.runs.look_run import Look, LookJob, open_look
 
 GREY = 128

@@ -4,25 +4,13 @@ Those that work on a data set are functions of their own: `training.run`, `scan.
 """
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from minicnn.cli.register import rerunnable, verb_of
 from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.errors import MinicnnError
-
-VERBS = {
-    "style": "methods.style.verb:STYLE",
-    "texture": "methods.texture.verb:TEXTURE",
-    "invert": "methods.inversion.verb:INVERT",
-    "class-model": "methods.classes.verbs:CLASS_MODEL",
-    "deconv": "methods.deconvnet.verb:DECONV",
-    "saliency": "methods.classes.verbs:SALIENCY",
-    "occlusion": "methods.classes.verbs:OCCLUSION",
-    "attribute": "methods.attribution.verb:ATTRIBUTE",
-    "fool": "methods.attribution.verb:FOOL",
-}
 
 
 def run(method: str, callback: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
@@ -30,7 +18,7 @@ def run(method: str, callback: Callable[..., Any] | None = None, /, **settings: 
 
     Parameters
     ----------
-    method : one of `VERBS`
+    method : one of `cli.register.rerunnable()`, the verbs of pictures
     callback : callable, optional
         style, texture, invert, class-model: callback(iteration, x, value, info), which stops by
         returning True, see `optimizers.minimize`. The others: callback(parts of the work done).
@@ -55,10 +43,9 @@ def run(method: str, callback: Callable[..., Any] | None = None, /, **settings: 
     >>> run("saliency", image=content).picture.shape
     (64, 64, 3)
     """
-    if method not in VERBS:
-        raise MinicnnError(f"no method {method!r}; use {', '.join(VERBS)}")
-    module, _, name = VERBS[method].partition(":")
-    verb = getattr(import_module(f"minicnn.{module}"), name)
+    if method not in rerunnable():
+        raise MinicnnError(f"no method {method!r}; use {', '.join(rerunnable())}")
+    verb = verb_of(method)
     if unknown := settings.keys() - verb.settings.by_name().keys():
         known = ", ".join(verb.settings.by_name())
         raise MinicnnError(f"{method} has no setting {min(unknown)!r}; it has {known}")
