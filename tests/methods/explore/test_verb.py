@@ -60,15 +60,20 @@ def test_it_serves_until_ctrl_c_and_leaves_nothing(tmp_path):
     with subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        url = json.loads(process.stdout.readline())["url"]
-        with urllib.request.urlopen(f"{url}networks") as answer:
-            told = json.load(answer)
-        assert told["networks"][0]["name"] == RANDOM
-        assert told["picture"]["size"] == [512, 384]
-        assert [path.name.partition("-explore-")[0] for path in tmp_path.iterdir()] == ["minicnn"]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
-        assert process.stderr.read() == ""
+        try:
+            url = json.loads(process.stdout.readline())["url"]
+            with urllib.request.urlopen(f"{url}networks") as answer:
+                told = json.load(answer)
+            assert told["networks"][0]["name"] == RANDOM
+            assert told["picture"]["size"] == [512, 384]
+            assert [path.name.partition("-explore-")[0] for path in tmp_path.iterdir()] == [
+                "minicnn"
+            ]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()  # else leaving the context waits for it
     assert list(tmp_path.iterdir()) == []
 
 

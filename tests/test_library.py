@@ -7,8 +7,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import minicnn
-from minicnn.cli.register import VERBS, rerunnable
-from minicnn.methods import library
+from minicnn.cli.register import rerunnable
 from minicnn.methods.training.step import loss_and_gradients
 from minicnn.ops import conv2d
 from minicnn.runs.look_run import Look
@@ -43,8 +42,7 @@ def with_pictures(settings, pictures):
 
 
 def test_the_methods_are_those_of_the_verbs():
-    assert {name: VERBS[name][0] for name in rerunnable()} == library.VERBS
-    assert library.VERBS.keys() == CALLS.keys()
+    assert set(rerunnable()) == CALLS.keys()
 
 
 @pytest.mark.parametrize("method", CALLS)
