@@ -387,7 +387,7 @@ def test_out_of_memory_says_what_was_wanted_and_what_fits(
     monkeypatch.setattr(memory, "available", lambda: 2**30)
     monkeypatch.setattr("minicnn.runs.picture_run.LARGE", math.inf)  # nothing is measured first
 
-    def fail(self, callback=None):
+    def fail(self, callback=None, minimize=None):
         raise np._core._exceptions._ArrayMemoryError((3, 1024, 1024, 1024), np.dtype("f4"))
 
     monkeypatch.setattr("minicnn.methods.style.run.StyleJob.run", fail)

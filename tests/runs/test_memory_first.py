@@ -11,7 +11,7 @@ from minicnn.cli import main
 from minicnn.engine import memory, picture_walk
 from minicnn.methods.training import training
 from minicnn.network import build
-from minicnn.runs import search
+from minicnn.optimizers import resumable
 from minicnn.runs.estimate import option
 
 SMALL = ["--threads", "1", "--quiet"]
@@ -46,7 +46,7 @@ def test_outputs_are_those_of_all_layers():
 def test_a_search_says_what_would_fit(folder, monkeypatch, capfd):
     monkeypatch.setattr(memory, "available", lambda: 200 << 20)
     monkeypatch.setattr(option, "PATIENCE", 600)  # however busy the machine is
-    monkeypatch.setattr(search, "minimize", not_to_be_called)
+    monkeypatch.setattr(resumable, "minimize", not_to_be_called)
     command = ["style", "a.png", "a.png", "-o", "out.png", "--size", "512", *SMALL]
     assert main([*command, "--iterations", "3"]) == 1
     said = capfd.readouterr().err

@@ -17,8 +17,8 @@ from minicnn.network.layers import AvgPool2d, Conv2d, ReLU
 from minicnn.network.network import Network
 from minicnn.network.sizes import least_side
 from minicnn.objectives import priors
+from minicnn.optimizers import minimize
 from minicnn.pictures import arrays as pictures_arrays
-from minicnn.runs import search
 from minicnn.runs import search as runs_search
 from minicnn.runs.inputs import load_network
 
@@ -321,18 +321,17 @@ def test_there_are_no_more_sizes_than_iterations(files):
         assert STYLE.open_job(settings(files, size=400, iterations=asked)).settings.scales == sizes
 
 
-def test_the_full_size_starts_where_the_small_one_ended(files, monkeypatch):
+def test_the_full_size_starts_where_the_small_one_ended(files):
     made = STYLE.open_job(settings(files, **SHALLOW, scales=2, iterations=[4, 1]))
     starts = []
-    original = search.minimize
-    monkeypatch.setattr(
-        search,
-        "minimize",
-        lambda name, fun, x0, **o: starts.append(x0) or original(name, fun, x0, **o),
-    )
-    made.run()
+
+    def recorded(name, fun, x0, **options):
+        starts.append(x0)
+        return minimize(name, fun, x0, **options)
+
+    made.run(minimize=recorded)
     _, small = made.stages()[0]
-    ended = original("lbfgs", objective_of(small), small.start, iterations=4).x
+    ended = minimize("lbfgs", objective_of(small), small.start, iterations=4).x
     assert np.allclose(starts[1], pictures_arrays.resampled(ended, (32, 48), made.net))
 
 
