@@ -5,9 +5,9 @@
 
 All methods of `minicnn.run` in turn, with sizes and optimizers drawn at random, and between them
 files: pictures written and read, a network stored and loaded, verbs with checkpoints, bad input. A
-row is printed every half minute. The first half is for caches to fill; then the quarters are
-compared: exit code 1 where the last has more than the one before it, memory by its median and with
-a tolerance for what the allocator keeps.
+row is printed every minute. The first half is for caches to fill; then the last two quarters are
+compared: exit code 1 where the last has more, memory by its median and with a tolerance for what
+the allocator keeps.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,15 +32,24 @@ import minicnn  # noqa: E402 - of this checkout
 import minicnn.cli  # noqa: E402
 from minicnn.pictures import load_image, save_image  # noqa: E402
 
-EVERY = 30.0  # seconds from row to row
-GROWTH, SLACK = 0.02, 8.0  # share and MB by which the median of memory may rise
+GROWTH = 0.02  # share by which the median of memory may rise
 PAGE = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def measured():
-    """Return the megabytes, threads and open files of this process."""
-    resident = int(Path("/proc/self/statm").read_text().split()[1])
-    return resident * PAGE, len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+class Row(NamedTuple):
+    """What this process has at some time."""
+
+    minutes: float
+    memory: float  # MB, resident
+    threads: int
+    files: int  # open
+
+    @classmethod
+    def now(cls, began):
+        """Return the row of this moment."""
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+        counts = (len(os.listdir(f"/proc/self/{kind}")) for kind in ("task", "fd"))
+        return cls((time.monotonic() - began) / 60, resident, *counts)
 
 
 class Work:
@@ -103,10 +113,12 @@ class Work:
         """Run a verb with a checkpoint after every iteration; half of the time it is refused."""
         words = f"style {self.file} {self.file} --size 48 --scales 1 --iterations 3 --force --quiet"
         words += f" -o {self.folder}/made.png --checkpoint-every 0"
-        if self.dice.random() < 0.5:
+        refused = self.dice.random() < 0.5
+        if refused:
             words += f" --init {self.folder}/not-there.png"
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            minicnn.cli.main(words.split())
+            code = minicnn.cli.main(words.split())
+        assert code == refused, f"exit code {code}: minicnn {words}"
 
     def walk(self):
         """Go up and down a network as a script would."""
@@ -118,48 +130,55 @@ class Work:
 
 
 def told(rows):
-    """Return what has grown from the third quarter to the last, "" for nothing."""
+    """Return what has grown from the third quarter of the rows to the last, "" for nothing."""
     quarter = len(rows) // 4
     before, after = rows[-2 * quarter : -quarter], rows[-quarter:]
-    was, now = (statistics.median(row[0] for row in part) for part in (before, after))
-    found = [f"memory {was:.0f} -> {now:.0f} MB"] if now > was * (1 + GROWTH) + SLACK else []
-    for place, what in ((1, "threads"), (2, "open files")):
-        was, now = (max(row[place] for row in part) for part in (before, after))
+    was, now = (statistics.median(row.memory for row in part) for part in (before, after))
+    found = [f"memory {was:.0f} -> {now:.0f} MB"] if now > was * (1 + GROWTH) else []
+    for what in ("threads", "files"):
+        was, now = (max(getattr(row, what) for row in part) for part in (before, after))
         found += [f"{what} {was} -> {now}"] * (now > was)
     return ", ".join(found)
 
 
-def main():
-    """Work; print the rows, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=15)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    began = said = time.monotonic()
-    rows, done = [], Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        work = Work(Path(folder), random.Random(args.seed))
-        kinds = [work.style, work.texture, work.invert, work.look, work.files, work.verb, work.walk]
-        while time.monotonic() - began < 60 * args.minutes:
-            for one in kinds:
-                one()
-                done[one.__name__] += 1
-            rows.append(measured())
-            if time.monotonic() - said > EVERY:
-                said = time.monotonic()
-                memory, threads, files = rows[-1]
-                minutes = (said - began) / 60
-                print(
-                    f"{minutes:5.1f} min  {memory:6.0f} MB  {threads} threads  {files} files",
-                    flush=True,
-                )
+def summary(rows, done):
+    """Print what was done and what has grown; return the exit code."""
     print(", ".join(f"{name} {count}" for name, count in done.items()))
     if len(rows) < 8:
         print("too short to compare; give more --minutes")
         return 1
+    half = rows[len(rows) // 2 :]
+    line = statistics.linear_regression([row.minutes for row in half], [row.memory for row in half])
+    print(f"memory of the second half: {60 * line.slope:+.1f} MB an hour")
     grown = told(rows)
     print(f"grown: {grown or 'nothing'}")
     return bool(grown)
+
+
+def main():
+    """Work; print a row every minute, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    began, rows, done = time.monotonic(), [], Counter()
+    said = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        work = Work(Path(folder), random.Random(args.seed))
+        kinds = [work.style, work.texture, work.invert, work.look, work.files, work.verb, work.walk]
+        while not rows or rows[-1].minutes < args.minutes:
+            for one in kinds:
+                one()
+                done[one.__name__] += 1
+            rows.append(row := Row.now(began))
+            if row.minutes >= said + 1:
+                said = row.minutes
+                print(
+                    f"{said:6.1f} min  {row.memory:6.1f} MB  {row.threads} threads  "
+                    f"{row.files} files",
+                    flush=True,
+                )
+    return summary(rows, done)
 
 
 if __name__ == "__main__":
