@@ -144,12 +144,13 @@ def convert_graph(path, *, fold=False, until=None, preprocess=None):
     MinicnnError
         If the file cannot be read, has an operator that is not, or `preprocess` is left out.
     """
+    net = network_of_file(path)  # whether it can be read is told first
     if preprocess not in PREPROCESS:
         raise MinicnnError(
             f"{path} does not say how its pictures are prepared: give --preprocess, one of "
             f"{', '.join(PREPROCESS)}"
         )
-    net = network_of_file(path, {"preprocess": dict(PREPROCESS[preprocess])})
+    net.attrs["preprocess"] = dict(PREPROCESS[preprocess])
     if until is not None:
         nodes = net.nodes_until([until])
         net = Network(nodes, net.params, net.input_shape, net.attrs)

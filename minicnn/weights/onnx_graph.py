@@ -35,19 +35,17 @@ class Value(NamedTuple):
     flat: bool = False  # (N, C H W) in the graph
 
 
-def network_of_file(path, attrs: dict) -> Network:
+def network_of_file(path) -> Network:
     """Read a network from an ONNX file; the first output of its graph is the last layer.
 
     Parameters
     ----------
     path : path
-    attrs : dict
-        What the network is to have: "preprocess", which no ONNX file says.
 
     Returns
     -------
     Network
-        With `attrs["name"]` after the file.
+        With `attrs["name"]` after the file, and no "preprocess", which no ONNX file says.
 
     Raises
     ------
@@ -61,7 +59,7 @@ def network_of_file(path, attrs: dict) -> Network:
         builder = Builder(onnx.read_graph(path.read_bytes(), budget), budget)
         name = re.sub(r"[^\w.-]+", "_", path.stem)
         name = f"{name}-onnx" if name in names() else name
-        return Network(builder.layers, builder.params, builder.shape, {"name": name, **attrs})
+        return Network(builder.layers, builder.params, builder.shape, {"name": name})
 
 
 class Builder:
