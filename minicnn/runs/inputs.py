@@ -1,4 +1,7 @@
-"""What a run opens: its pictures, its network, its device; and the noise to start from."""
+"""From arguments to arrays: what a run opens (pictures, network, device), the noise it starts from.
+
+`SettingsVerb` is what all verbs of declared settings share.
+"""
 
 import hashlib
 import math
@@ -7,6 +10,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +25,10 @@ from minicnn.network.network import Network
 from minicnn.network.sizes import least_side
 from minicnn.pictures.arrays import grey_level
 from minicnn.pictures.reader import load_image
-from minicnn.runs.settings import Settings
+from minicnn.runs.options import add_settings
+from minicnn.runs.settings import Settings, settings_of
 from minicnn.storage import atomic
+from minicnn.terminal.report import Report
 from minicnn.weights import checkpoint, locations
 
 DEFAULT = "minivgg"
@@ -116,6 +122,37 @@ def piped(settings, outputs):
         with file.open("wb") as copy:
             shutil.copyfileobj(sys.stdin.buffer, copy)
         yield {roles[0]: file}
+
+
+class SettingsVerb:
+    """A verb of declared settings: what `PictureVerb` and `LookVerb` share.
+
+    Parameters
+    ----------
+    name : str
+    settings, outputs : classes of settings
+    opener : str, module with `open_job(settings, files=None)`, imported when it runs
+    example : str, for the help
+    """
+
+    def __init__(self, name, settings, outputs, opener, example):
+        self.name, self.settings, self.outputs = name, settings, outputs
+        self.opener, self.example = opener, example
+
+    def add(self, parser) -> None:
+        """Declare the options."""
+        add_settings(parser, self.settings, self.outputs)
+
+    def open_job(self, settings, files=None):
+        """Return the job of settings: checked, pictures read, nothing left open."""
+        settings.check()
+        return import_module(self.opener).open_job(settings, files)
+
+    def run(self, args) -> int:
+        """Do what the arguments ask for."""
+        settings, outputs = (settings_of(kind, args) for kind in (self.settings, self.outputs))
+        with piped(settings, outputs) as files:
+            return self.make(settings, outputs, Report(outputs.json, outputs.quiet), files)
 
 
 class Reader:

@@ -9,7 +9,6 @@
 import time
 from dataclasses import dataclass, field
 from html import escape
-from importlib import import_module
 
 import numpy as np
 
@@ -24,8 +23,7 @@ from minicnn.pictures.overlays import magnified
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import check_output, save_image
 from minicnn.runs import provenance
-from minicnn.runs.inputs import OWN, Job, open_all, piped
-from minicnn.runs.options import add_settings
+from minicnn.runs.inputs import OWN, Job, SettingsVerb, open_all
 from minicnn.runs.settings import (
     RunOptions,
     Settings,
@@ -33,13 +31,12 @@ from minicnn.runs.settings import (
     choice,
     count,
     setting,
-    settings_of,
     text,
 )
 from minicnn.storage.atomic import refuse_clashes
 from minicnn.storage.interrupts import INTERRUPTED, interrupts_noted
 from minicnn.storage.npz import check_npz, save_npz
-from minicnn.terminal.report import Progress, Report, duration
+from minicnn.terminal.report import Progress, duration
 
 
 @dataclass(frozen=True)
@@ -166,37 +163,11 @@ def fitted(rgb, size, how):
     return resize(rgb, (size, size)) if how == "stretch" else fit(rgb, size)
 
 
-class LookVerb:
-    """A verb that looks at a picture.
-
-    Parameters
-    ----------
-    name : str
-    settings : class of settings, a `LookSettings`
-    opener : str, module with `open_job(settings, files=None)`, imported when it runs
-    example : str, for the help
-    """
-
-    outputs = LookOutputs
+class LookVerb(SettingsVerb):
+    """A verb that looks at a picture: settings are a `LookSettings`."""
 
     def __init__(self, name, settings, opener, example):
-        self.name, self.settings = name, settings
-        self.opener, self.example = opener, example
-
-    def add(self, parser) -> None:
-        """Declare the options."""
-        add_settings(parser, self.settings, self.outputs)
-
-    def open_job(self, settings, files=None):
-        """Return the job of settings: checked, picture read."""
-        settings.check()
-        return import_module(self.opener).open_job(settings, files)
-
-    def run(self, args) -> int:
-        """Do what the arguments ask for."""
-        settings, outputs = (settings_of(kind, args) for kind in (self.settings, self.outputs))
-        with piped(settings, outputs) as files:
-            return self.make(settings, outputs, Report(outputs.json, outputs.quiet), files)
+        super().__init__(name, settings, LookOutputs, opener, example)
 
     def make(self, settings, outputs, report, files=None, weights=None) -> int:
         """Look, and write; return the exit code.

@@ -8,7 +8,6 @@ settings and `open_job(settings, files)`, which returns a `search.SearchJob`.
 
 import time
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 from minicnn.engine import memory
@@ -18,14 +17,12 @@ from minicnn.pictures.arrays import to_uint16
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import STDOUT, check_bits, check_output, save_image
 from minicnn.runs import provenance
-from minicnn.runs.inputs import piped
-from minicnn.runs.options import add_settings
+from minicnn.runs.inputs import SettingsVerb
 from minicnn.runs.search import columns, course, course_of
-from minicnn.runs.settings import settings_of
 from minicnn.storage.atomic import refuse_clashes
 from minicnn.storage.interrupts import INTERRUPTED, interrupts_noted
 from minicnn.storage.npz import check_npz, save_npz
-from minicnn.terminal.report import Report, duration
+from minicnn.terminal.report import duration
 
 FAILED = 1
 LARGE = 0.2  # share of the available memory: a run takes up to three times its layers' outputs
@@ -33,35 +30,8 @@ BROKEN = ("not-finite", "diverged")  # ends of a run whose picture is saved but 
 UNFINISHED = ("interrupted", *BROKEN)  # ends after which `--resume` makes the picture again
 
 
-class PictureVerb:
-    """A verb that searches for a picture.
-
-    Parameters
-    ----------
-    name : str
-    settings, outputs : classes of settings
-    opener : str, module with `open_job(settings, files=None)`, imported when it runs
-    example : str, for the help
-    """
-
-    def __init__(self, name, settings, outputs, opener, example):
-        self.name, self.settings, self.outputs = name, settings, outputs
-        self.opener, self.example = opener, example
-
-    def add(self, parser) -> None:
-        """Declare the options."""
-        add_settings(parser, self.settings, self.outputs)
-
-    def open_job(self, settings, files=None):
-        """Return the job of settings: checked, pictures read, nothing left open."""
-        settings.check()
-        return import_module(self.opener).open_job(settings, files)
-
-    def run(self, args) -> int:
-        """Do what the arguments ask for: estimate, or make the picture."""
-        settings, outputs = (settings_of(kind, args) for kind in (self.settings, self.outputs))
-        with piped(settings, outputs) as files:
-            return self.make(settings, outputs, Report(outputs.json, outputs.quiet), files)
+class PictureVerb(SettingsVerb):
+    """A verb that searches for a picture."""
 
     def make(self, settings, outputs, report, files=None, weights=None) -> int:
         """Make the picture of settings, or estimate it; return the exit code.
