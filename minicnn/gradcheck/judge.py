@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn.gradcheck.checks import STEP, check_vjp, relative_error
 from minicnn.gradcheck.exercise import same
-from minicnn.gradcheck.patterns import recognised, where_it_differs
+from minicnn.gradcheck.patterns import OF_PICTURES, OF_WEIGHTS, recognised, where_it_differs
 
 DIFFERENCES, ADJOINT, OURS = "central differences", "adjoint", "as ours"
 ALIKE = 1e-4  # of y: then the gradients are compared with ours, whatever its digits
@@ -45,6 +45,7 @@ class Verdict(NamedTuple):
 
     checks: list
     diagnoses: list
+    numbers: list = []  # noqa: RUF012 - options that were no pairs, see `own.usable`
 
     @property
     def ok(self):
@@ -240,7 +241,15 @@ def _diagnose(name, trials, exercise, own):
         if mistake.of == name and _made(mistake, name, trials):
             return Diagnosis(name, mistake.name, mistake.says)
     pairs = [(one.found[name], one.right[name]) for one in trials]
-    said = recognised(pairs, [_sizes(one) for one in trials])
+    for other in trials[0].right:
+        if other != name and all(same(one.found[name], one.right[other]) for one in trials):
+            return Diagnosis(
+                name, "another input's",
+                f"This is d{other}. Return the gradients in the order of the inputs: "
+                f"{', '.join(f'd{one}' for one in trials[0].right)}.",
+            )  # fmt: skip
+    axes = OF_WEIGHTS if name == "w" else OF_PICTURES
+    said = recognised(pairs, [_sizes(one) for one in trials], axes)
     if said:
         return Diagnosis(name, *said)
     if _dy_forgotten(name, trials, own):
@@ -250,7 +259,7 @@ def _diagnose(name, trials, exercise, own):
             "through), dx = Σ dy ∂y/∂x.",
         )  # fmt: skip
     found, right = max(pairs, key=lambda pair: np.abs(pair[0] - pair[1]).max(initial=0))
-    return Diagnosis(name, "not recognised", where_it_differs(found, right))
+    return Diagnosis(name, "not recognised", where_it_differs(found, right, axes))
 
 
 def _made(mistake, name, trials):

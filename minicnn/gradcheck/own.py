@@ -7,6 +7,7 @@ A parameter gets what its name says: an input (x, w, b), an option (stride, padd
 cache. What a function does not take is not used: its point is left out if it matters there.
 """
 
+import itertools
 from inspect import Parameter, signature
 
 import numpy as np
@@ -175,10 +176,14 @@ def _named(out, names, function):
 
 
 def usable(own, exercise):
-    """Return the points that a function can be tried at, without what it does not take."""
+    """Return (points, names of options): where a function can be tried, and what had no pairs.
+
+    A point is without what the function does not take. Where forward takes no pair (rows, columns)
+    for an option, the point has its first number alone.
+    """
     every = list(exercise.points(np.random.default_rng(1)))
     takes = own.takes(every[0].options)
-    points = []
+    points, numbers = [], []
     for point in every:
         left_out = [name for name in point.options if name not in takes]
         if any(
@@ -187,13 +192,36 @@ def usable(own, exercise):
         ):
             continue
         inputs = {name: value for name, value in point.inputs.items() if name in takes}
-        points.append(point._replace(inputs=inputs))
+        point, names = _without_pairs(own, point._replace(inputs=inputs))
+        points.append(point)
+        numbers += names
     if not points or not points[0].inputs:
         raise MinicnnError(
             f"forward takes {', '.join(takes) or 'nothing'}; it needs at least "
             f"{', '.join(n for n in every[0].inputs)} of {', '.join(every[0].options) or 'x'}"
         )
-    return points
+    return points, list(dict.fromkeys(numbers))
+
+
+def _without_pairs(own, point):
+    """Return the point, with a number for as few pairs as forward runs with, and their names."""
+    pairs = [name for name, value in point.options.items() if isinstance(value, tuple)]
+    for count in range(len(pairs) + 1):
+        for names in itertools.combinations(pairs, count):
+            firsts = {name: point.options[name][0] for name in names}
+            tried = point._replace(options={**point.options, **firsts})
+            if pairs and _runs(own, tried):
+                told = ", ".join(f"{name} {value}" for name, value in firsts.items())
+                return tried._replace(name=told or point.name), names
+    return point, ()
+
+
+def _runs(own, point):
+    try:
+        own.forward(point)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def points_of(own, shapes):

@@ -184,15 +184,16 @@ def judged(path, op=None, shapes=None, seconds=20.0):
     if Path(path).suffix != ".py":
         raise MinicnnError(f"{str(path)!r} is no file of Python; give a FILE.py")
 
+    def verdict(own, name):
+        points, numbers = usable(own, EXERCISES[name])
+        return own.placed(judge(own, points, EXERCISES[name]))._replace(numbers=numbers)
+
     def call():
         names = load(path)
         if shapes:
             own = of_any(names, path)
             return {Path(path).stem: own.placed(judge(own, points_of(own, shapes)))}
-        return {
-            name: own.placed(judge(own, usable(own, EXERCISES[name]), EXERCISES[name]))
-            for name, own in functions(names, path, op)
-        }
+        return {name: verdict(own, name) for name, own in functions(names, path, op)}
 
     return within(seconds, path, call)
 
@@ -217,6 +218,9 @@ def told(name, verdict):
     failed = sum(not one.ok for one in verdict.checks)
     lines = [f"{name}: {len(verdict.checks)} checks, {failed} failed"]
     lines += ["", table(rows)] if rows else []
+    if verdict.numbers:
+        tried = f"{', '.join(verdict.numbers)}: one number for both axes; forward takes no pairs"
+        lines += ["", *textwrap.wrap(f"{tried} (rows, columns).", 96)]
     for one in verdict.diagnoses:
         lines += ["", *textwrap.wrap(f"{_of(one.of)}: {one.name}. {one.says}", 96)]
     return "\n".join([*lines, ""])

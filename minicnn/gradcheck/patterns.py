@@ -10,10 +10,11 @@ import numpy as np
 
 from minicnn.gradcheck.exercise import same
 
-AXES = {2: ("rows", "columns"), 4: ("pictures", "channels", "rows", "columns")}
+OF_PICTURES = ("pictures", "channels", "rows", "columns")
+OF_WEIGHTS = ("axis 0", "axis 1", "rows", "columns")
 
 
-def recognised(pairs, shapes):
+def recognised(pairs, shapes, axes=OF_PICTURES):
     """Return (name, what to say) of the first pattern that holds at all points, or None.
 
     Parameters
@@ -21,15 +22,17 @@ def recognised(pairs, shapes):
     pairs : list of (found, right), arrays
     shapes : list of {letter: number}
         What sizes mean at each point, for factors: {"N, the pictures": 2, ...}.
+    axes : tuple of str
+        What the axes are called if there are four.
     """
-    for pattern in (_not_finite, _shape, _zero, _precision, _factor, _flipped, _moved, _permuted):
-        said = pattern(pairs, shapes)
+    for pattern in (_not_finite, _shape, _zero, _precision):
+        said = pattern(pairs)
         if said:
             return said
-    return None
+    return _factor(pairs, shapes) or _flipped(pairs, axes) or _moved(pairs) or _permuted(pairs)
 
 
-def _not_finite(pairs, _):
+def _not_finite(pairs):
     for found, _right in pairs:
         bad = np.argwhere(~np.isfinite(found))
         if len(bad):
@@ -41,7 +44,7 @@ def _not_finite(pairs, _):
     return None
 
 
-def _shape(pairs, _):
+def _shape(pairs):
     found, right = next(
         ((f, r) for f, r in pairs if f.shape != r.shape), (np.empty(0), np.empty(0))
     )
@@ -57,13 +60,13 @@ def _shape(pairs, _):
     return "wrong shape", f"{said} Write the shapes beside each line of the backward pass."
 
 
-def _zero(pairs, _):
+def _zero(pairs):
     if any(found.any() for found, _ in pairs):
         return None
     return "zero", "It is 0 everywhere: is the array that you return the one that you fill?"
 
 
-def _precision(pairs, _):
+def _precision(pairs):
     if not all(same(found, right, 1e-4) for found, right in pairs):
         return None
     kinds = {str(found.dtype) for found, _ in pairs} - {"float64"}
@@ -95,8 +98,9 @@ def _factor(pairs, shapes):
         for sizes in [np.array([sizes[name] for sizes in shapes], float)]
         if sizes[0] != 1 and (np.allclose(factors, sizes) or np.allclose(factors, 1 / sizes))
     )
-    size = f" ({' and '.join(meant)})" if meant else ""
     if np.allclose(factors, factors[0]):
+        over = "" if factors[0] > 1 else "1 over "
+        size = f", {over}{' or '.join(meant)}" if meant else ""
         said = f"It is {factors[0]:.4g} times what it should be{size}"
         return "a constant factor", f"{said}: a factor of the formula, or a mean for a sum?"
     if not meant:
@@ -105,13 +109,13 @@ def _factor(pairs, shapes):
     return f"a factor too {how}", f"It is too {how} by the factor {' and '.join(meant)}: {why}?"
 
 
-def _flipped(pairs, _):
+def _flipped(pairs, axes):
     ndim = pairs[0][1].ndim
-    names = AXES.get(ndim, tuple(f"axis {i}" for i in range(ndim)))
+    names = _names(ndim, axes)
     for count in range(1, ndim + 1):
-        for axes in itertools.combinations(range(ndim), count):
-            if all(same(found, np.flip(right, axes)) for found, right in pairs):
-                turned = " and ".join(names[axis] for axis in axes)
+        for turned_axes in itertools.combinations(range(ndim), count):
+            if all(same(found, np.flip(right, turned_axes)) for found, right in pairs):
+                turned = " and ".join(names[axis] for axis in turned_axes)
                 return "reversed", f"It is right but for the order of its {turned}, reversed."
     if ndim > 1 and all(r.shape[-1] == r.shape[-2] for _, r in pairs):
         if all(same(found, right.swapaxes(-1, -2)) for found, right in pairs):
@@ -119,7 +123,12 @@ def _flipped(pairs, _):
     return None
 
 
-def _moved(pairs, _):
+def _names(ndim, axes):
+    names = {2: ("rows", "columns"), 4: axes}
+    return names.get(ndim, tuple(f"axis {i}" for i in range(ndim)))
+
+
+def _moved(pairs):
     """By one pixel."""
     if any(right.ndim != 4 or min(right.shape[2:]) < 3 for _, right in pairs):
         return None
@@ -140,7 +149,7 @@ def _inner(a):
     return a[:, :, 1:-1, 1:-1]
 
 
-def _permuted(pairs, _):
+def _permuted(pairs):
     if all(same(np.sort(found, axis=None), np.sort(right, axis=None)) for found, right in pairs):
         return (
             "the right numbers in wrong places",
@@ -150,7 +159,7 @@ def _permuted(pairs, _):
     return None
 
 
-def where_it_differs(found, right):
+def where_it_differs(found, right, axes=OF_PICTURES):
     """Return in words where two arrays of one shape differ most, and whether only in a part."""
     wrong = np.abs(found - right)
     place = np.unravel_index(wrong.argmax(), wrong.shape)
@@ -160,10 +169,10 @@ def where_it_differs(found, right):
     )
     bad = wrong > 1e-5 * max(np.abs(right).max(initial=0), 1e-12)
     said += f" {bad.sum()} of {bad.size} values are wrong"
-    return f"{said}{_part(bad)}."
+    return f"{said}{_part(bad, axes)}."
 
 
-def _part(bad):
+def _part(bad, axes):
     """Return in words in which part of an array (N, C, H, W) something is wrong."""
     if bad.ndim != 4 or bad.all():
         return ""
@@ -174,7 +183,7 @@ def _part(bad):
             return ", all of them at the border"
         if not border.any():
             return ", all of them inside, none at the border"
-    for axis, name in enumerate(AXES[4]):
+    for axis, name in enumerate(axes):
         lines = bad.any(axis=tuple(i for i in range(4) if i != axis))
         if not lines.all():
             return f", all of them in {name} {', '.join(map(str, np.flatnonzero(lines)))}"

@@ -146,7 +146,7 @@ class Lab:
     def _judged(self, function, op, of, forward):
         exercise = EXERCISES[op]
         own = _Backward(function, exercise, of, forward)
-        verdict = judge(own, usable(own, exercise), exercise)
+        verdict = judge(own, usable(own, exercise)[0], exercise)
         if verdict.ok:
             return None
         return " ".join(f"d{one.of}: {one.name}. {one.says}" for one in verdict.diagnoses).rstrip(

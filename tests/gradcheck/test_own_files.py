@@ -146,6 +146,10 @@ PLANTED = [
     ("conv2d", "x_pad[at], (0, 0))", "x_pad[at][..., ::-1, ::-1], (0, 0))", "dw",
      "gradient of the flipped kernel"),
     ("conv2d", "dw += np.tensordot", "dw += 1 / N * np.tensordot", "dw", "mean over the pictures"),
+    ("conv2d", "dw += np", "dw = np", "dw", "the last window alone"),
+    ("conv2d", "slice(q * v, q * v + S))", "slice(q * u, q * u + S))", "dx",
+     "one stride for both axes"),
+    ("conv2d", ", dw, dy.sum((0, 2, 3))", ", dy.sum((0, 2, 3)), dw", "dw", "another input's"),
     ("maxpool2d", "]] += dy", "]] = dy", "dx", "overwritten unpooling"),
     ("maxpool2d", "dy[n, c, p, q]\\n        dx", "2.0\\n        dx", "dx", "dy forgotten"),
     ("tv", "2 * ", "", "dx", "factor 2 missing"),
@@ -212,7 +216,7 @@ def test_a_right_file_is_right(check, op):
     assert (code, stderr) == (0, "")
     assert stdout.startswith(f"{op}: ")
     assert ", 0 failed" in stdout
-    assert ": " not in stdout.split("\n\n", 1)[1]  # no diagnosis
+    assert "Yours: " not in stdout  # no diagnosis
 
 
 @pytest.mark.parametrize(
@@ -240,6 +244,34 @@ def test_what_is_not_recognised_is_located(check):
     assert "all of them in channels 2." in " ".join(check(source, "--op", "relu")[1].split())
 
 
+def test_a_forward_without_pairs_gets_numbers(check):
+    """As students write it: one stride, one padding, a loop over everything."""
+    assert "(stride, stride)" in CONV
+    source = CONV.replace("(stride, stride) if np.isscalar(stride) else stride", "stride, stride")
+    for wrong, code in (("q * v, q * v + S)", 0), ("q, q + S)", 1)):
+        text = source.replace("slice(q * v, q * v + S)", f"slice({wrong}")
+        got, stdout, _ = check(text, "--op", "conv2d")
+        assert got == code
+        assert "as ours              4 of 4" in stdout
+        assert "stride, padding: one number for both axes; forward takes no pairs" in stdout
+    assert "stride 2, padding 1" in stdout  # where it is wrong
+    assert "padding: one number for both axes" in check(CONV, "--op", "conv2d")[1]
+    assert "both axes" not in check(RELU, "--op", "relu")[1]
+
+
+def test_an_error_with_numbers_is_told(check):
+    code, _, stderr = check(CONV.replace("P, Q = ", "P, Q = 'a' + "), "--op", "conv2d")
+    assert code == 1
+    assert "mine.py, line 8: TypeError" in stderr
+
+
+def test_axes_of_weights_are_no_pictures(check):
+    source = CONV.replace(", dw, dy", ", dw * np.arange(len(dw))[:, None, None, None], dy")
+    said = " ".join(check(source, "--op", "conv2d")[1].split())
+    assert "dw: not recognised." in said
+    assert "pictures" not in said
+
+
 def test_the_operation_is_guessed_from_names(check):
     assert check(RELU, name="my_relu.py")[1].startswith("relu: ")
     assert check(LINEAR, name="linear_layer.py")[1].startswith("linear: ")
@@ -258,7 +290,9 @@ def test_a_loss_may_have_another_constant(check):
     assert check(mean)[0] == 0
     code, stdout, _ = check(mean.replace("dx / x.size", "dx"))
     assert code == 1
-    assert "96 times what it should be (all values of the input)" in " ".join(stdout.split())
+    assert "96 times what it should be, all values of the input: a factor" in " ".join(
+        stdout.split()
+    )
 
 
 def test_what_is_none_of_ours_is_checked_by_shapes(check):

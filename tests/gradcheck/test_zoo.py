@@ -9,6 +9,7 @@ import pytest
 import minicnn.gradcheck
 from minicnn.gradcheck import checks
 from minicnn.gradcheck.judge import judge
+from minicnn.gradcheck.own import usable
 from minicnn.gradcheck.zoo import EXERCISES
 
 MISTAKES = [(op, mistake) for op, one in EXERCISES.items() for mistake in one.mistakes]
@@ -62,6 +63,29 @@ def test_every_operation_and_objective_has_mistakes():
     assert len({(op, mistake.name) for op, mistake in MISTAKES}) >= 100
     assert set(checks.CASES) - WITHOUT <= set(EXERCISES)
     assert all(exercise.mistakes for exercise in EXERCISES.values())
+
+
+class Takes(WithMistake):
+    """Our operation for one who takes some options alone."""
+
+    def __init__(self, exercise, names):
+        super().__init__(exercise)
+        self.names = names
+
+    def takes(self, options):
+        return [*points(self.exercise)[0].inputs, *self.names]
+
+
+@pytest.mark.parametrize("op", ["conv2d", "conv_transpose2d", "im2col", "maxpool2d", "batchnorm"])
+def test_an_option_is_tried_where_it_is_the_only_one(op):
+    exercise = EXERCISES[op]
+    must = [name for name in points(exercise)[0].options if name not in exercise.defaults]
+    if op == "maxpool2d":
+        must += ["kernel", "stride"]
+    for name in exercise.defaults:
+        found, numbers = usable(Takes(exercise, [*must, name]), exercise)
+        assert any(point.options[name] != exercise.defaults[name] for point in found), name
+        assert numbers == []
 
 
 def test_what_is_said_names_a_file_that_is_there():

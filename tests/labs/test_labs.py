@@ -134,6 +134,22 @@ def test_a_blank_is_filled_by_hand(run):
 
 
 @pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("r : r + P, s : s + Q] += dy[:, :, r, s]", "stride forgotten"),
+        ("r : r + u * P : u, s : s + u * Q : u] += dy[:, :, r, s]", "one stride for both axes"),
+        ("r : r + u * P : u, s : s + v * Q : v] = dy[:, :, r, s]", "overwritten where windows"),
+        ("r : r + u * P : u, s : s + v * Q : v] += dy[:, :, r, s]", None),
+    ],
+)
+def test_a_stride_is_tried_in_the_first_lab(run, written, name):
+    loops = f"for r, s in np.ndindex(R, S): dx[:, :, {written}"
+    head, _, tail = copies.blank(copies.source_of(1).read_text()).rpartition(copies.OPEN)
+    said = run(1, lambda text: f"{head}{loops}{tail}")
+    assert f"col2im: {f'not yet. dx: {name}' if name else 'right'}" in said
+
+
+@pytest.mark.parametrize(
     ("written", "said"),
     [
         ("return H", "out_size(7, 3, 2, 0): it is 7, expected 3"),

@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn.gradcheck.exercise import Exercise, Mistake, Point
 from minicnn.ops import conv2d, conv_transpose2d, im2col
-from minicnn.ops.pad import pad
+from minicnn.ops.pad import crop, pad
 from minicnn.ops.shapes import pair
 
 WINDOWS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
@@ -15,8 +15,8 @@ def _convolution_points(rng):
     for name, x_shape, w_shape, options in [
         ("3x2, no padding", (2, 3, 6, 5), (4, 3, 3, 2), {}),
         ("3x3, padding 1", (2, 3, 7, 6), (3, 3, 3, 3), {"padding": 1}),
-        ("2x3, strides 2, 3, padding 1", (2, 2, 7, 8), (3, 2, 2, 3),
-         {"stride": (2, 3), "padding": 1}),
+        ("2x3, strides 2, 3, padding 1, 2", (2, 2, 7, 8), (3, 2, 2, 3),
+         {"stride": (2, 3), "padding": (1, 2)}),
         ("stride 2", (2, 3, 7, 6), (4, 3, 3, 2), {"stride": 2}),
         ("dilation 2", (1, 2, 7, 8), (3, 2, 3, 2), {"dilation": 2}),
         ("2 groups", (2, 4, 5, 6), (6, 2, 3, 3), {"groups": 2}),
@@ -47,12 +47,35 @@ def _dx(change):
     return wrong
 
 
-def _columns(dy, point):
-    """Return the derivative by the columns, (N, C, R, S, P, Q); None with groups."""
-    w, options = point.inputs["w"], point.options
-    if options["groups"] > 1:
+def _columns(dy, point, first=0):
+    """Return the derivative by the columns, (N, C, R, S, P, Q), of outputs from the first one on.
+
+    None with groups.
+    """
+    if point.options["groups"] > 1:
         return None
-    return np.einsum("kcrs,nkpq->ncrspq", w, dy)
+    return np.einsum("kcrs,nkpq->ncrspq", point.inputs["w"][first:], dy[:, first:])
+
+
+def _put_back(columns, point, **changed):
+    """Return dx of columns that are put back by other options; None where they do not fit."""
+    if columns is None:
+        return None
+    options = {**point.options, **changed}
+    dx_pad = np.zeros(pad(point.inputs["x"], options["padding"]).shape)
+    for i, (u, d) in enumerate(
+        zip(pair(options["stride"]), pair(options["dilation"]), strict=True)
+    ):
+        window, windows = columns.shape[2 + i], columns.shape[4 + i]
+        if u * (windows - 1) + d * (window - 1) >= dx_pad.shape[2 + i]:
+            return None
+    im2col.add_columns(dx_pad, columns, stride=options["stride"], dilation=options["dilation"])
+    return crop(dx_pad, options["padding"])
+
+
+def _one_stride(columns, point):
+    """Return dx of columns that are put back by the stride of the rows along both axes."""
+    return _put_back(columns, point, stride=pair(point.options["stride"])[0])
 
 
 def _overwritten(columns, x_shape, *, stride, padding, dilation, by_window=False):
@@ -68,9 +91,9 @@ def _overwritten(columns, x_shape, *, stride, padding, dilation, by_window=False
     return dx[:, :, top : top + H, left : left + W]
 
 
-def _dx_overwritten(by_window):
+def _dx_overwritten(by_window, first=0):
     def wrong(dy, point):
-        columns = _columns(dy, point)
+        columns = _columns(dy, point, first)
         if columns is None:
             return None
         windows = {key: point.options[key] for key in ("stride", "padding", "dilation")}
@@ -92,20 +115,20 @@ def _cropped_behind(dy, point):
     return None if dx is None else dx[:, :, :H, :W]
 
 
-def _dense(dy, point, **changed):
-    """Return dx of windows that are laid closer than they were."""
-    x, w, options = point.inputs["x"], point.inputs["w"], {**point.options, **changed}
-    (top, left), d, u = (pair(options[key]) for key in ("padding", "dilation", "stride"))
-    size = [u[i] * (dy.shape[2 + i] - 1) + d[i] * (w.shape[2 + i] - 1) + 1 for i in (0, 1)]
-    near = conv2d.backward_data(dy, w, (*x.shape[:2], *size), **{**options, "padding": 0})
-    dx_pad = np.zeros(pad(x, point.options["padding"]).shape)
-    dx_pad[:, :, : size[0], : size[1]] = near
-    return dx_pad[:, :, top : top + x.shape[2], left : left + x.shape[3]]
-
-
 def _dw(dy, point, x=None, **changed):
     x = point.inputs["x"] if x is None else x
     return conv2d.backward_params(dy, x, point.inputs["w"].shape, **{**point.options, **changed})[0]
+
+
+def _dw_of_the_last(pictures):
+    """A wrong dw: of the last window of some pictures."""
+
+    def wrong(dy, point):
+        last = np.zeros_like(dy)
+        last[pictures, :, -1, -1] = dy[pictures, :, -1, -1]
+        return _dw(last, point)
+
+    return wrong
 
 
 def _dw_pad_forgotten(dy, point):
@@ -139,10 +162,10 @@ MISTAKES = [
             "dx[c] sums over the outputs k with w[k,c]; you sum with w[c,k]. Write the sum with "
             f"its letters: dx[n,c] = Σ_k w[k,c] dy[n,k]. {CONV}, backward_data."),
     *(
-        Mistake("overwritten where windows overlap", "x", _dx_overwritten(by_window),
+        Mistake("overwritten where windows overlap", "x", _dx_overwritten(by_window, first),
                 "A pixel lies in several windows and each hands back a part: the parts are added. "
                 "You assign (=), so the last window wins; write +=. ops/im2col.py, add_columns.")
-        for by_window in (False, True)
+        for by_window, first in ((False, 0), (True, 0), (True, -1))
     ),
     Mistake("padding's gradient kept", "x", _dx_padded,
             "Your dx is that of the padded picture. The padding is no input: cut its rows and "
@@ -150,10 +173,16 @@ MISTAKES = [
     Mistake("padding cut off at the wrong sides", "x", _cropped_behind,
             "You take the first H rows and W columns of the padded dx. The picture begins behind "
             "the padding: take rows pad to pad + H. ops/pad.py, crop."),
-    Mistake("stride forgotten", "x", lambda dy, point: _dense(dy, point, stride=1),
+    Mistake("stride forgotten", "x",
+            lambda dy, point: _put_back(_columns(dy, point), point, stride=1),
             "Window p starts at pixel p u, you put it back at pixel p. Give the windows of dy the "
             f"stride that forward had. {CONV}, backward_data: p u + r d - pad."),
-    Mistake("dilation forgotten", "x", lambda dy, point: _dense(dy, point, dilation=1),
+    Mistake("one stride for both axes", "x",
+            lambda dy, point: _one_stride(_columns(dy, point), point),
+            "You put windows back by the stride of the rows along the columns too. Window (p, q) "
+            f"starts at pixel (p u, q v). {CONV}, backward_data."),
+    Mistake("dilation forgotten", "x",
+            lambda dy, point: _put_back(_columns(dy, point), point, dilation=1),
             "Element r of a window sits r d pixels into it, you put it back at r. "
             f"{CONV}, backward_data: p u + r d - pad."),
     Mistake("mean over the pictures", "x",
@@ -171,6 +200,12 @@ MISTAKES = [
             lambda dy, point: _dw(dy[-1:], point, point.inputs["x"][-1:]),
             "Only the last picture's part is left: inside the loop over the pictures you assign "
             f"(=) where you must add (+=). {CONV}, backward_params: dw +=."),
+    *(
+        Mistake("the last window alone", "w", _dw_of_the_last(pictures),
+                "Only the last window's part is left: inside the loop over the windows you assign "
+                f"(=) where you must add (+=). {CONV}, backward_params: Σ_npq.")
+        for pictures in (slice(None), slice(-1, None))
+    ),
     Mistake("padding forgotten", "w", _dw_pad_forgotten,
             "Forward read the padded picture, and dw reads the picture as it came: all windows "
             f"are off by pad pixels. Pad x first. {CONV}, backward_params: p u + r d - pad."),
@@ -200,9 +235,15 @@ def _transposed_points(rng):
         ("3x2, no padding", (2, 3, 4, 5), (3, 4, 3, 2), {}),
         ("3x3, padding 1", (2, 3, 5, 6), (3, 3, 3, 3), {"padding": 1}),
         ("2x3, strides 2, 3", (2, 2, 3, 4), (2, 3, 2, 3), {"stride": (2, 3)}),
-    ]:
-        x, w, b = (rng.standard_normal(shape) for shape in (x_shape, w_shape, w_shape[1]))
-        yield Point(name, {"x": x, "w": w, "b": b}, {**WINDOWS, **options})
+        ("3x3, stride 2, padding 1, 0", (1, 2, 3, 4), (2, 3, 3, 3),
+         {"stride": 2, "padding": (1, 0)}),
+        ("dilation 2", (1, 2, 3, 4), (2, 3, 3, 2), {"dilation": 2}),
+        ("2 groups", (2, 4, 3, 4), (4, 3, 2, 3), {"groups": 2}),
+    ]:  # fmt: skip
+        options = {**WINDOWS, **options}
+        K = w_shape[1] * options["groups"]
+        x, w, b = (rng.standard_normal(shape) for shape in (x_shape, w_shape, K))
+        yield Point(name, {"x": x, "w": w, "b": b}, options)
 
 
 def _transposed(x, w, b=None, **options):
@@ -254,6 +295,8 @@ TRANSPOSED_MISTAKES = [
 def _columns_points(rng):
     for name, shape, options in [
         ("2x3", (2, 2, 5, 6), {}),
+        ("2x3, strides 2, 3", (2, 3, 7, 9), {"stride": (2, 3)}),
+        ("2x3, padding 1, 2", (2, 1, 4, 5), {"padding": (1, 2)}),
         ("2x3, strides 2, 1, padding 1", (2, 2, 7, 6), {"stride": (2, 1), "padding": 1}),
         ("2x3, dilation 2", (1, 3, 6, 7), {"dilation": 2}),
     ]:
@@ -290,6 +333,12 @@ COLUMNS_MISTAKES = [
                 "You assign (=), so the last copy wins; write +=. ops/im2col.py, add_columns.")
         for by_window in (False, True)
     ),
+    Mistake("stride forgotten", "x", lambda dy, point: _put_back(dy, point, stride=1),
+            "Window p starts at pixel p u, you put its column back at pixel p. "
+            "ops/im2col.py: p u + r d = i."),
+    Mistake("one stride for both axes", "x", _one_stride,
+            "You put columns back by the stride of the rows along both axes. Window (p, q) starts "
+            "at pixel (p u, q v). ops/im2col.py."),
     Mistake("averaged over the windows", "x", _per_window,
             "You divide by the number of windows that hold a pixel. That makes an inverse, not a "
             "transpose: the derivatives of the copies are added. ops/im2col.py, its last lines."),

@@ -78,6 +78,7 @@ def _batch_points(rng):
     x = 2 + 3 * rng.standard_normal((3, 4, 2, 5))
     inputs = {"x": x, "gamma": rng.standard_normal(4), "beta": rng.standard_normal(4)}
     yield Point("3 pictures", inputs, {"eps": 1e-5})
+    yield Point("3 pictures, eps 0.5", inputs, {"eps": 0.5})
 
 
 def _batch_back(dy, point):

@@ -14,7 +14,9 @@ SHAPES = [
     ("2x2", (2, 3, 4, 6), {}),
     ("3x3, stride 2", (2, 2, 7, 5), {"kernel": 3, "stride": 2}),
     ("3x3, stride 1, padding 1", (1, 3, 5, 4), {"kernel": 3, "stride": 1, "padding": 1}),
-]
+    ("3x2, strides 2, 1, padding 1, 0", (1, 2, 5, 4),
+     {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 0)}),
+]  # fmt: skip
 
 
 def _max_points(rng):
