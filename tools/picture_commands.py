@@ -95,7 +95,7 @@ COMMANDS = {
     "gradcheck": "gradcheck",
     "batch": "batch --contents in/pictures --styles in/pictures -o made --name {row}.png "
     "--set size=64 --set iterations=3",
-    "lab": "lab\nlab 1 -o made --solutions",
+    "lab": "lab\nlab 1 -o made\nlab 1 -o made --solutions",
     "derive": "derive\nderive conv2d\nderive style",
     "data": "data shapes -o made --count 2\ndata digits -o digits --count 2 --seed 3",
     "figures": "figures -o made --only 2,3,9,10,13 --picture in/content.png --style in/style.png "

@@ -117,7 +117,8 @@ class Lab:
         except Exception as error:  # whatever a reader's function may do
             said, how = f"not yet. {_where(error, function)}: {one_line(repr(error))}", "wrong"
         self.outcomes[name] = how
-        self.say(f"{name}: {said}. Ours stands in for it" if said else f"{name}: right")
+        stop = "" if said and said.endswith(("?", ".")) else "."
+        self.say(f"{name}: {said}{stop} Ours stands in for it" if said else f"{name}: right")
         return function if how == "right" else self._ours(function)
 
     def _ours(self, function):
@@ -149,9 +150,7 @@ class Lab:
         verdict = judge(own, usable(own, exercise)[0], exercise)
         if verdict.ok:
             return None
-        return " ".join(f"d{one.of}: {one.name}. {one.says}" for one in verdict.diagnoses).rstrip(
-            "."
-        )
+        return " ".join(f"d{one.of}: {one.name}. {one.says}" for one in verdict.diagnoses)
 
 
 class _Backward(Own):
@@ -184,10 +183,16 @@ def _is_array(value):
 
 
 def _told(case):
-    """Return arguments in words: arrays by their shapes."""
-    return ", ".join(
-        f"array {one.shape}" if _is_array(one) else one_line(repr(one), 60) for one in case
-    )
+    """Return arguments in words: arrays by their shapes, named tuples by what they are."""
+
+    def told(one):
+        if _is_array(one):
+            return f"array {one.shape}"
+        if hasattr(one, "_fields"):
+            return getattr(one, "name", type(one).__name__)
+        return one_line(repr(one), 60)
+
+    return ", ".join(map(told, case))
 
 
 def _difference(found, right):
@@ -215,7 +220,7 @@ def _difference(found, right):
         return f"it is {f.item():.6g}, expected {r.item():.6g}"
     f, r = f.astype(float), r.astype(float)
     said = recognised([(f, r)], [{}])
-    return f"{said[0]}. {said[1]}".rstrip(".") if said else where_it_differs(f, r).rstrip(".")
+    return f"{said[0]}. {said[1]}" if said else where_it_differs(f, r)
 
 
 def _where(error, function):

@@ -31,7 +31,8 @@ def run(tmp_path, monkeypatch, capfd):
 
     def run(number, change=lambda text: text, solution=False):
         (tmp_path / "labs").mkdir(exist_ok=True)
-        assert main(["lab", str(number), "-o", "labs", "--solutions", "--force"]) == 0
+        kind = ["--solutions"] if solution else []
+        assert main(["lab", str(number), "-o", "labs", "--force", *kind]) == 0
         stem = copies.source_of(number).stem
         path = tmp_path / "labs" / f"{stem}{'_solution' if solution else ''}.py"
         text = change(path.read_text())
@@ -181,6 +182,14 @@ def test_arguments_that_are_overwritten_are_told():
     assert lab.outcomes == {"maxpool": "wrong"}
 
 
+def test_what_a_lab_says_is_short_and_ends_once(run):
+    written = "return maxpool2d.backward(dy, cache) / 2"
+    blank = f"# maxpool2d.backward(dy, cache) places dy at the switches\n        {copies.OPEN}"
+    said = run(7, lambda text: text.replace(blank, written))
+    assert "down(pool1, array (1, 32, 48, 64), Cache): a constant factor. It is 0.5 times" in said
+    assert "a mean for a sum? Ours stands in for it" in said
+
+
 def test_there_is_no_such_lab():
     with pytest.raises(MinicnnError, match=r"no lab 99; the labs are 1 to 15"):
         Lab(99)
@@ -204,19 +213,20 @@ def test_copies_are_never_replaced_without_force(tmp_path, monkeypatch, capfd):
         "lab01_windows.py", "lab02_convolution.py",
     ]  # fmt: skip
     path.write_text("mine")
-    for options in ((), ("--solutions",)):
-        assert main(["lab", "1", "-o", "labs", *options]) == 1
-        assert "exists already; replace it with --force" in capfd.readouterr().err
+    assert main(["lab", "1", "-o", "labs"]) == 1
+    assert "exists already; replace it with --force" in capfd.readouterr().err
+    for options in ((), ("--force",)):  # solutions go beside what has been written
+        assert main(["lab", "1", "-o", "labs", "--solutions", *options]) == 0
         assert path.read_text() == "mine"
-        assert not (path.parent / "lab01_windows_solution.py").exists()
-    assert main(["lab", "1", "-o", "labs", "--solutions", "--force"]) == 0
+        assert copies.OPEN not in (path.parent / "lab01_windows_solution.py").read_text()
+    assert main(["lab", "1", "-o", "labs", "--force"]) == 0
     assert copies.OPEN in path.read_text()
-    assert copies.OPEN not in (path.parent / "lab01_windows_solution.py").read_text()
 
 
 def test_all_labs_are_copied(tmp_path):
-    assert main(["lab", "all", "-o", str(tmp_path / "labs"), "--solutions"]) == 0
-    assert len(list((tmp_path / "labs").iterdir())) == 30
+    for count, kind in ((15, []), (30, ["--solutions"])):
+        assert main(["lab", "all", "-o", str(tmp_path / "labs"), *kind]) == 0
+        assert len(list((tmp_path / "labs").iterdir())) == count
 
 
 @pytest.mark.parametrize(

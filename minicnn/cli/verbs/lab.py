@@ -23,7 +23,7 @@ class LabOptions(JsonOption):
         FolderOptions, "output", default=None, help="folder to copy the labs into"
     )
     solutions: bool = setting(
-        FLAG, False, "copy the solutions too, each in a file of its own", group="files"
+        FLAG, False, "copy the solutions instead, into files of their own", group="files"
     )
     force: bool = as_in(FolderOptions, "force")
 
@@ -51,13 +51,11 @@ def run(args) -> int:
         return 0
     if not args.output:
         raise MinicnnError("give the folder to copy into: -o FOLDER")
+    kind, change = ("_solution", copies.solution) if args.solutions else ("", copies.blank)
     files = {}
     for number in _numbers(args.labs, copies.sources()):
         path = copies.source_of(number)
-        source = path.read_text(encoding="utf-8")
-        files[path.name] = copies.blank(source)
-        if args.solutions:
-            files[f"{path.stem}_solution.py"] = copies.solution(source)
+        files[f"{path.stem}{kind}.py"] = change(path.read_text(encoding="utf-8"))
     folder = results_folder(args.output, list(files), args.force)
     for name, text in files.items():
         write_whole(folder / name, text.encode())

@@ -120,7 +120,8 @@ print("largest difference:", abs(by_flipped(w, dy) - backward_data(dy, w, x.shap
 
 # %% [markdown]
 # ## The picture: a filter found by its gradient
-# A hidden filter has made y from x. Start with another, and follow -dw of J = Σ (w X - y)² / 2.
+# A hidden filter has made y from x. Start with another, and follow -dw of J, half the mean of
+# (w X - y)².
 
 # %%
 grey = lab.picture("content", 96).mean(axis=2)[np.newaxis, np.newaxis] / 128.0 - 1

@@ -138,14 +138,13 @@ print("largest difference from net.backward:", difference)
 
 # %%
 units = y[0].max(axis=(1, 2)).argsort()[::-1][:6]
-seen, drawn, where = [], [], picture
+drawn, where = [], picture
 for unit in units:
     dx = as_pixels(project(seed_of(y, unit)), net)
     rows, columns = (np.flatnonzero(dx.any(axis=(1 - i, 2))) for i in (0, 1))
-    top, left = (min(max(0, side[0]), 128) for side in (rows, columns))
-    box = (top, left, rows[-1] + 1, columns[-1] + 1)
+    top, left, bottom, right = box = (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
     where = boxed(where, box)
-    part = np.s_[box[0] : box[2], box[1] : box[3]]
+    part = np.s_[top:bottom, left:right]
     both = [picture[part], signed_to_uint8(dx)[0][part]]
     drawn.append(labelled(enlarged(np.concatenate(both), 200), f"unit {unit}"))
 lab.save(column([enlarged(where, 300), grid(drawn, 6)], gap=12))

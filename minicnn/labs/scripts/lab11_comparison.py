@@ -12,7 +12,7 @@ import minicnn
 from minicnn.labs import Lab
 from minicnn.labs.lab import enlarged
 from minicnn.pictures import preprocess
-from minicnn.pictures.sheets import grid, labelled, signed_to_uint8
+from minicnn.pictures.sheets import column, grid, labelled, signed_to_uint8
 
 lab = Lab(11)
 names = ["minialexnet", "minizfnet"]  # first layers 11 x 11, stride 4, and 7 x 7, stride 2
@@ -118,20 +118,20 @@ print("largest frequency that survives: stride 4:", 1 / 8, " stride 2:", 1 / 4)
 
 # %% [markdown]
 # ## The picture
-# All first filters, on one scale for both; and an oblique wave of f = 0.3 as strides of 1, 2 and 4
-# see it.
+# All first filters, on one scale for both; and an oblique wave, f = 0.3 downwards, as strides of 1,
+# 2 and 4 see it.
 
 # %%
 drawn = []
 scale = 127 / max(abs(net.params["conv1.weight"]).max() for net in nets.values())
 for name, net in nets.items():
     w = net.params["conv1.weight"].transpose(0, 2, 3, 1)
-    cells = [enlarged(signed_to_uint8(one, scale)[0], 33) for one in w]
+    cells = [enlarged(signed_to_uint8(one, scale)[0], 44) for one in w]
     drawn.append(labelled(grid(cells, 8, gap=2), name, size=14))
 i, j = np.indices((64, 64))
 wave = np.sin(2 * np.pi * 0.3 * (i + 0.3 * j))
-waves = [labelled(enlarged(wave[::u, ::u], 64), f"stride {u}", size=14) for u in (1, 2, 4)]
-lab.save(grid([*drawn, grid(waves, 1)], 3, gap=16))
+waves = [labelled(enlarged(wave[::u, ::u], 192), f"stride {u}", size=14) for u in (1, 2, 4)]
+lab.save(column([grid(drawn, 2, gap=16), grid(waves, 3, gap=16)], gap=16))
 lab.end()
 
 # %% [markdown]
