@@ -21,6 +21,11 @@ class FastEvaluator:
         self._frozen, self._crew = FrozenNetwork(net), Crew(threads)
         self.low_memory = low_memory
 
+    def transform(self, taps):
+        """Transform the filters up to `taps` now: processes that are forked later share them."""
+        with self._crew.at_work():
+            self._frozen.transform(taps)
+
     def forward(self, x, taps, **options):
         """Compute activations; see `Network.forward`."""
         net, convolution = self._frozen.net, self._frozen.convolution

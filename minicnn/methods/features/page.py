@@ -5,15 +5,16 @@
     FOLDER/report/pictures/NUMBER.jpg the pictures behind the patches
     FOLDER/index.html                 needs no server and no network
 
-or, as a single file, the page with all of its pictures inside. A sheet is written after its units,
-so where there is one, all is there: an interrupted drawing goes on behind the sheets that are drawn
-already with the same settings.
+or, as a single file, the page with all of its pictures inside. Processes draw one sheet each. A
+sheet is written after its units, so where there is one, all is there: an interrupted drawing leaves
+out the sheets that are drawn already with the same settings.
 """
 
 import base64
 import io
 import json
 import re
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 
@@ -21,6 +22,8 @@ import numpy as np
 from PIL import Image
 
 from minicnn.engine.cpu.evaluator import FastEvaluator
+from minicnn.engine.cpu.threads import one_blas_thread, thread_count
+from minicnn.engine.cpu.workers import can_fork, workers
 from minicnn.errors import MinicnnError
 from minicnn.methods.features import strongest
 from minicnn.methods.features.reconstructions import energy_of, projections
@@ -52,57 +55,75 @@ def draw(features, net, pictures, folder, settings, *, resume=False, progress=No
         The sheets, then the page.
     """
     drawing = _Drawing(features, net, pictures, Path(folder), settings)
-    resume, used, told, written = resume and not settings.single_file, set(), [], []
-    count = 0
-    for layer, records in features.layers.items():
-        everyone, sizes, seen = range(len(records.dead)), {}, {}
-        for first in everyone[::UNITS_A_SHEET]:
-            units = everyone[first : first + UNITS_A_SHEET]
-            there = (resume and drawing.sizes_of(layer, units)) or drawing.draw(layer, units)
+    resume = resume and not settings.single_file
+    sizes, seen = ({layer: {} for layer in features.layers} for _ in range(2))
+    used, told, written, inside, count = set(), [], [], {}, 0
+    with closing(_drawn(drawing, resume)) as sheets:
+        for layer, units, there in sheets:
             if there:
                 written.append(drawing.file(layer, units))
-                seen |= there.pop("seen")
-                sizes = there
+                seen[layer] |= there.pop("seen")
+                inside |= there.pop("inside", {})
+                sizes[layer] = there
             count += len(units)
             if progress:
                 progress(count)
-        entries = [_unit(drawing, layer, unit, seen.get(str(unit), [])) for unit in everyone]
+    for layer, records in features.layers.items():
+        everyone = range(len(records.dead))
+        entries = [_unit(drawing, layer, unit, seen[layer].get(str(unit), [])) for unit in everyone]
         used.update(hit[0] for entry in entries for hit in entry["hits"])
-        told.append(_layer(features, layer, entries, sizes))
+        told.append(_layer(features, layer, entries, sizes[layer]))
     for number in sorted(used):
         rgb = pictures.picture(number, features.settings.size)
-        drawing.keep(f"report/pictures/{number}.jpg", rgb)
-    data = _page(features, settings, told, used) | {"files": drawing.inside}
+        inside |= drawing.keep(f"report/pictures/{number}.jpg", rgb)
+    data = _page(features, settings, told, used) | {"files": inside or None}
     write_whole(drawing.folder / "index.html", html(data).encode())
     return [*written, drawing.folder / "index.html"]
 
 
+def _drawn(drawing, resume):
+    """Yield (layer, units, what `_Drawing.draw` returned of them) of every sheet, in order."""
+    sheets = [
+        (layer, range(len(records.dead))[first : first + UNITS_A_SHEET])
+        for layer, records in drawing.features.layers.items()
+        for first in range(0, len(records.dead), UNITS_A_SHEET)
+    ]
+    count = drawing.workers
+    with one_blas_thread(), workers(drawing.draw, count, processes=count > 1) as submit:
+        found = [(resume and drawing.sizes_of(*sheet)) or submit(*sheet) for sheet in sheets]
+        for sheet, there in zip(sheets, found, strict=True):
+            yield *sheet, there if isinstance(there, dict) else there.result()
+
+
 class _Drawing:
-    """Draws sheets, and keeps the pictures of the page below the folder or inside the page."""
+    """Draws sheets, and keeps the pictures of the page below the folder or for inside the page."""
 
     def __init__(self, features, net, pictures, folder, settings):
         self.features, self.net, self.pictures = features, net, pictures
         self.folder, self.settings = folder, settings
-        self.evaluator = FastEvaluator(net, settings.threads)
-        self.inside = {} if settings.single_file else None
+        count = thread_count(settings.threads)
+        self.workers = count if can_fork() else 1
+        self.evaluator = FastEvaluator(net, count // self.workers)
+        self.evaluator.transform(list(features.layers))
 
     def keep(self, name, rgb):
-        """Keep a JPEG picture for the page."""
+        """Keep a JPEG picture for the page: in a file, or as {name: address} to put inside."""
         memory = io.BytesIO()
         Image.fromarray(rgb).save(memory, "JPEG", quality=88, subsampling=0)
-        if self.inside is None:
-            path = self.folder / name
-            write_whole(results_folder(path.parent, []) / path.name, memory.getvalue())
-        else:
+        if self.settings.single_file:
             text = base64.b64encode(memory.getvalue()).decode()
-            self.inside[name] = f"data:image/jpeg;base64,{text}"
+            return {name: f"data:image/jpeg;base64,{text}"}
+        path = self.folder / name
+        write_whole(results_folder(path.parent, []) / path.name, memory.getvalue())
+        return {}
 
     def draw(self, layer, units):
         """Draw one sheet, and its units one by one; dead ones have a place on it, nothing else.
 
-        Returns {"tile": [width, height], "block": [width, height], "seen": {unit: boxes}}, the
-        pixels of a patch and of all that is shown of a unit, and what of each picture is shown as
-        [top, left, bottom, right]; empty if all units are dead: then no sheet is written.
+        Returns {"tile": [width, height], "block": [width, height], "seen": {unit: boxes},
+        "inside": {name: address}}, the pixels of a patch and of all that is shown of a unit, what
+        of each picture is shown as [top, left, bottom, right], and what the page must hold; empty
+        if all units are dead: then no sheet is written.
         """
         metadata, shared = self._metadata(layer, units), self.settings.contrast == "unit"
         alive = metadata["units"]
@@ -111,13 +132,13 @@ class _Drawing:
         how = {"evaluator": self.evaluator, "policy": self.settings, "patch": self.settings.patch}
         how["energy"] = energy_of(self.settings)
         tiles = projections(self.net, self.features, self.pictures, layer, alive, **how)
-        blocks, scales, seen, size = {}, {}, {}, self.features.settings.size
+        blocks, scales, seen, inside, size = {}, {}, {}, {}, self.features.settings.size
         for unit in alive:
             boxes = np.clip([tile.box for tile in tiles[unit]], 0, size)
             seen[str(unit)] = boxes.tolist()
             blocks[unit], scale = block(tiles[unit], self.features.settings.top, shared=shared)
             scales[unit] = scale[0] if shared else scale
-            self.keep(unit_file(layer, unit), blocks[unit])
+            inside |= self.keep(unit_file(layer, unit), blocks[unit])
         sizes = {
             "tile": list(tiles[unit][0].patch.shape[1::-1]),
             "block": list(blocks[unit].shape[1::-1]),
@@ -127,7 +148,7 @@ class _Drawing:
         path, rgb = self.file(layer, units), sheet(blocks, names, self._title(layer, units))
         results_folder(path.parent, [])
         save_image(path, rgb, metadata={**metadata, "scale": scales, **sizes}, force=True)
-        return sizes
+        return {**sizes, "inside": inside}
 
     def sizes_of(self, layer, units):
         """Return what `draw` returned if the same sheet is there already, else None."""

@@ -129,7 +129,7 @@ def test_an_interrupted_drawing_goes_on_behind_the_sheets_that_are_there(
 
     def draw(patch=24):
         asked.clear()
-        settings = DrawSettings(patch=patch)
+        settings = DrawSettings(patch=patch, threads=1)  # not in a process, where none would count
         features_page.draw(features, net, pictures, tmp_path, settings, resume=True)
         for path in folder.rglob("*.*") if patch == 24 else ():
             assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes()
