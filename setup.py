@@ -13,7 +13,7 @@ VERSION = re.search(
 )[1]
 README = HERE / "README.md"
 
-TEST = ["pytest>=8", "ruff>=0.17,<0.18", "setuptools>=77.0.3"]
+TEST = ["pytest>=8", "ruff>=0.17,<0.18", "mypy>=1.11", "setuptools>=77.0.3"]
 
 
 def packages(folder):
@@ -78,7 +78,7 @@ setup(
         "nvrtc": ["nvidia-cuda-nvrtc>=13"],  # compiles the kernels in tests, without a GPU
         "test": TEST,
         "bench": ["onnxruntime>=1.20", "onnx>=1.17"],
-        "dev": [*TEST, "build>=1", "twine>=6.1", "mypy>=1.11", "pre-commit>=3.5"],
+        "dev": [*TEST, "build>=1", "twine>=6.1", "pre-commit>=3.5"],
     },
     entry_points={"console_scripts": ["minicnn = minicnn_launcher:main"]},
     keywords=[

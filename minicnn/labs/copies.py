@@ -4,6 +4,8 @@
 ...                                    the solutions have what stands between
 # END
 # > an answer                          in the solutions alone
+
+Both begin with a line that makes a cell of text of the docstring.
 """
 
 import re
@@ -12,6 +14,7 @@ from pathlib import Path
 from minicnn.errors import MinicnnError
 
 SCRIPTS = Path(__file__).parent / "scripts"
+TEXT = "# %% [markdown]\n"
 OPEN = 'raise NotImplementedError("an open blank")'
 _BLANK = re.compile(r"^( *)# BLANK: (.*?\n)(.*?)^ *# END\n", re.MULTILINE | re.DOTALL)
 _ANSWER = re.compile(r"^# >.*\n", re.MULTILINE)
@@ -49,12 +52,12 @@ def blank(source):
         more = "".join(line + "\n" for line in _comments(filled, indent))
         return f"{indent}# {what}{more}{indent}{OPEN}\n"
 
-    return _ANSWER.sub("", _BLANK.sub(opened, source))
+    return TEXT + _ANSWER.sub("", _BLANK.sub(opened, source))
 
 
 def solution(source):
     """Return the script with its blanks filled and its questions answered."""
-    return _BLANK.sub(lambda found: f"{found[1]}# {found[2]}{found[3]}", source)
+    return TEXT + _BLANK.sub(lambda found: f"{found[1]}# {found[2]}{found[3]}", source)
 
 
 def _comments(filled, indent):

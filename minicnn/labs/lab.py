@@ -43,6 +43,7 @@ class Lab:
         # one thread, as all verbs have: where others work too, several wait for each other
         self.blas = threadpool_limits(1, "blas")
         self.outcomes = {}  # {name of a blank: "right", "open" or "wrong"}
+        self.picture_file = None
 
     def blank(self, *cases):
         """Return a decorator: the function is compared with ours, on each tuple of arguments."""
@@ -88,14 +89,16 @@ class Lab:
         """Write the lab's picture, uint8 (H, W, 3), into the current folder."""
         path = Path(name or f"lab{self.number:02}.png")
         save_image(path, np.asarray(image), force=True)
+        self.picture_file = path
         self.say(f"wrote {path}")
 
     def end(self):
-        """Say which blanks are open."""
+        """Say which blanks are open; return the picture that was saved, for a notebook to show."""
         wrong = [name for name, how in self.outcomes.items() if how != "right"]
         count = len(self.outcomes)
         said = f"{count - len(wrong)} of {count} blanks are right"
         self.say(f"{said}; {', '.join(wrong)} to be done" if wrong else f"{said}: well done")
+        return self.picture_file and load_image(self.picture_file)
 
     def say(self, text):
         """Print what there is to say, at once."""

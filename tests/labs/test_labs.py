@@ -78,6 +78,8 @@ def test_the_source_is_whole(number):
     assert source.count("# BLANK: ") == source.count("# END\n") >= len(blanks(number))
     blank, solution = copies.blank(source), copies.solution(source)
     for text in (blank, solution):
+        assert text.startswith(f"# %% [markdown]\n{source.partition('# %%')[0]}")
+        assert text.rpartition("# %% [markdown]")[0].endswith("\nlab.end()\n\n")
         compile(text, "lab", "exec")
         assert "# BLANK" not in text
         assert "# END" not in text
@@ -155,8 +157,8 @@ def test_a_stride_is_tried_in_the_first_lab(run, written, name):
     [
         ("return H", "out_size(7, 3, 2, 0): it is 7, expected 3"),
         ("return None", "out_size(7, 3, 2, 0): it returns nothing"),
-        ("return 1 / 0", "line 33: ZeroDivisionError"),
-        ("return nothing", "line 33: NameError"),
+        ("return 1 / 0", "line 34: ZeroDivisionError"),
+        ("return nothing", "line 34: NameError"),
         ("return 'five'", "out_size(7, 3, 2, 0): it is 'five', expected 3"),
         ("...", "out_size(7, 3, 2, 0): it returns nothing"),
     ],
@@ -188,6 +190,32 @@ def test_what_a_lab_says_is_short_and_ends_once(run):
     said = run(7, lambda text: text.replace(blank, written))
     assert "down(pool1, array (1, 32, 48, 64), Cache): a constant factor. It is 0.5 times" in said
     assert "a mean for a sum? Ours stands in for it" in said
+
+
+def test_the_end_shows_the_picture(run, tmp_path):
+    run(1)
+    lab = Lab(1)
+    assert lab.end() is None
+    lab.save(np.zeros((4, 6, 3), np.uint8), "small.png")
+    assert lab.end()._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [2, 13])
+def test_a_lab_is_a_notebook(tmp_path, number):
+    jupytext, nbclient = map(pytest.importorskip, ("jupytext", "nbclient"))
+    pytest.importorskip("ipykernel")
+    script = copies.solution(copies.source_of(number).read_text())
+    notebook = jupytext.reads(script, fmt="py:percent")
+    kinds = [cell.cell_type for cell in notebook.cells]
+    assert kinds[:2] == ["markdown", "code"]
+    assert notebook.cells[0].source.startswith(f"Lab {number}: ")
+    where = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=where).execute()
+    outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
+    said = "".join(out.text for out in outputs if out.output_type == "stream")
+    assert "blanks are right: well done" in said
+    assert "image/png" in outputs[-1].data
 
 
 def test_there_is_no_such_lab():
