@@ -15,6 +15,10 @@ FILES = {  # how the file begins
     b"\x1f\x8b": "a packed file",
     b"PK": "a packed file",
 }
+PACKER = (
+    "`python tools/pack_pictures.py SOURCE data.h5`, in a clone of minicnn, turns such a data set "
+    "into a file for minicnn"
+)
 
 
 def refuse_foreign(path) -> None:
@@ -27,7 +31,4 @@ def refuse_foreign(path) -> None:
         told = next((what for start, what in FILES.items() if head.startswith(start)), "")
     if told:
         unpacked = "; unpack it first" if "packed file" in told else ""
-        raise MinicnnError(
-            f"{path} is {told}; `python tools/pack_pictures.py FOLDER data.h5`, in a clone of "
-            f"minicnn, turns such a data set into a file for minicnn{unpacked}"
-        )
+        raise MinicnnError(f"{path} is {told}; {PACKER}{unpacked}")

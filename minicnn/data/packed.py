@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 
+from minicnn.data.foreign import PACKER
 from minicnn.errors import MinicnnError
 from minicnn.storage.hdf5_reading import is_plain, reading
 
@@ -33,7 +34,9 @@ def read_split(path, split) -> tuple:
         for name in PARTS:
             part = parts.get(name)
             if not isinstance(part, h5py.Dataset) or not is_plain(part) or part.ndim != 1:
-                raise MinicnnError(f"split {split!r} lacks {name}, or it is no row of numbers")
+                raise MinicnnError(
+                    f"split {split!r} lacks {name}, or it is no row of numbers; {PACKER}"
+                )
             if part.dtype.kind not in "iu" or (name == "bytes" and part.dtype.itemsize > 1):
                 raise MinicnnError(f"{split}/{name} has numbers of the type {part.dtype}")
         offset, labels = (source.values(parts[name]).astype(np.int64) for name in PARTS[1:])
