@@ -12,11 +12,12 @@ from PIL import Image
 from minicnn.methods.comparison.comparison import FAINT, in_grey_levels, limited
 from minicnn.methods.comparison.filter_spectrum import BANDS
 from minicnn.methods.features.reconstructions import scaled
+from minicnn.pictures.overlays import cut, least_square
 from minicnn.pictures.sheets import column, grid, labelled, side_by_side, signed_to_uint8
 from minicnn.pictures.unit_sheets import block
 
 TILE = 44  # pixels, at most, that a filter is enlarged to
-PATCH = 64
+PATCH = 80
 TITLES = {
     "filters": "First filters, one scale for all",
     "limited": "First filters, RMS limited to the median one",
@@ -50,8 +51,12 @@ def _second_layer(network):
         if tile is None:
             picture, text = np.full((PATCH, 2 * PATCH + 6, 3), 200, np.uint8), f"{unit} dead"
         else:
-            sizes = {name: scaled(getattr(tile, name), PATCH) for name in ("patch", "projection")}
-            picture, text = block([tile._replace(**sizes)], 1, shared=False)[0], str(unit)
+            box = least_square((tile.projection**2).sum(axis=2))  # the effective field
+            cuts = {
+                name: scaled(cut(getattr(tile, name), box, 0), PATCH)
+                for name in ("patch", "projection")
+            }
+            picture, text = block([tile._replace(**cuts)], 1, shared=False)[0], str(unit)
         cells.append(labelled(picture, text, size=12))
     return grid(cells, 4, gap=8)
 
@@ -167,9 +172,11 @@ def conclusions(networks, found):
             f"({test['coarse']:.1%} in {coarse}, {test['fine']:.1%} in {fine}; the difference is "
             f"{low:.1%} to {high:.1%})."
         )
+    aliasing = {test["verdict"] for name, test in found["tests"].items() if name != "dead"}
     lines.append(
         f"The paper's two findings here: fewer dead units {found['fewer_dead']}, less aliasing "
-        f"{found['less_aliasing']}."
+        f"{found['less_aliasing']}"
+        + (", as its two measures say different things." if len(aliasing) > 1 else ".")
     )
     return lines
 
@@ -181,13 +188,15 @@ def html(networks, drawn, found, data):
     head = "".join(f"<th>{name}</th>" for name in ("", *called))
     lines = "".join(f"<li>{escape(line)}</li>" for line in conclusions(networks, found))
     parts = [f"<h1>{title}</h1><p>On {escape(data)}.</p><ul>{lines}</ul><p>{WORDS}</p>"]
+    parts.append("<div class=tables>")
     for heading, rows in tables(networks).items():
-        parts.append(f"<h2>{escape(heading)}</h2><table><tr>{head}</tr>")
+        parts.append(f"<section><h2>{escape(heading)}</h2><table><tr>{head}</tr>")
         for row in rows:
             parts.append("<tr>" + "".join(f"<td>{escape(str(v))}</td>" for v in row) + "</tr>")
-        parts.append("</table>")
+        parts.append("</table></section>")
+    parts.append("</div>")
     for what, pair in drawn.items():
-        parts.append(f"<h2>{escape(TITLES[what])}</h2><div class=pair>")
+        parts.append(f"<h2>{escape(TITLES[what])}</h2><div class='pair {what}'>")
         for name, picture in zip(called, pair, strict=True):
             image = f"<img src='{_inline(picture)}' alt='{name}'>"
             parts.append(f"<figure><figcaption>{name}</figcaption>{image}</figure>")

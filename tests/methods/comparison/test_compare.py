@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from minicnn.cli import main
 from minicnn.methods.comparison import comparison, filter_spectrum
 from minicnn.methods.comparison.costs import macs
 from minicnn.methods.comparison.intervals import difference, wilson
+from minicnn.methods.comparison.report import conclusions
 from minicnn.methods.comparison.verdict import HOLDS, OPEN, REVERSED, finer, verdicts
 from minicnn.network import build
 from minicnn.ops import conv2d
@@ -147,6 +149,14 @@ def test_verdicts():
     assert not verdicts(facts(), facts())["applies"]
     assert finer(facts(11, 2), facts(7, 4)) is None
     assert finer(facts(7, 2), facts(7, 4)) == 0
+
+
+@pytest.mark.parametrize("harmonics", [0.1, 0.3])
+def test_the_verdict_says_where_the_two_measures_of_aliasing_disagree(harmonics):
+    coarse, fine = facts(11, 4, folded=0.4, harmonics=harmonics), facts(harmonics=0.1)
+    networks = [SimpleNamespace(net=minicnn.build(n)) for n in ("minialexnet", "minizfnet")]
+    last = conclusions(networks, verdicts(coarse, fine))[-1]
+    assert ("say different things" in last) == (harmonics == 0.1)
 
 
 @pytest.fixture(scope="module")
