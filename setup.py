@@ -41,7 +41,7 @@ setup(
     description="A CNN on NumPy with every gradient written out: looks inside networks, paints",
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
-    license_expression="MIT",
+    license_expression="MIT AND CC-BY-4.0",
     license_files=["LICENSE"],
     author="the minicnn developers",
     python_requires=">=3.10",

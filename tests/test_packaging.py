@@ -119,7 +119,7 @@ def test_the_source_distribution_holds_every_file_of_the_project(source):
 def test_the_metadata_say_what_it_is(metadata):
     assert metadata["Name"] == launcher.DISTRIBUTION
     assert metadata["Version"] == minicnn.__version__
-    assert metadata["License-Expression"] == "MIT"
+    assert metadata["License-Expression"] == "MIT AND CC-BY-4.0"
     assert metadata.get_all("License-File") == ["LICENSE"]
     assert metadata["Requires-Python"] == ">=3.10"
     kinds = metadata.get_all("Classifier")
@@ -164,7 +164,7 @@ def test_the_installed_command_works_from_another_folder(run):
 
 
 def test_the_installed_demo_works_from_another_folder(run):
-    weights = () if "minivgg" in locations.embedded() else ("--weights", "random")
+    weights = () if "slimvgg" in locations.embedded() else ("--weights", "random")
     run("minicnn", "demo", "--size", "48", "--iterations", "1", *weights)
     names = {path.name for path in (run.folder / "minicnn-demo").iterdir()}
     assert {"content.jpg", "style.jpg", "result.png", "sheet.png"} == names

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 
 from minicnn.network.replicate_edges import PADDINGS
+from minicnn.runs.inputs import PAINTER
 from minicnn.runs.search import SearchSettings
-from minicnn.runs.settings import BITS, LARGEST, WEIGHT, choice, count, setting
+from minicnn.runs.settings import BITS, LARGEST, WEIGHT, as_in, choice, count, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class GramSettings(SearchSettings):
     """Of a search that matches Gram matrices; None is the default of the network."""
 
+    network: str | None = as_in(SearchSettings, "network", shown=PAINTER)
     tv_weight: float | None = setting(
         WEIGHT,
         None,

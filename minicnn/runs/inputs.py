@@ -31,14 +31,15 @@ from minicnn.storage import atomic
 from minicnn.terminal.report import Report
 from minicnn.weights import checkpoint, locations
 
-DEFAULT = "minivgg"
+DEFAULT = "minivgg"  # it has a classifier
+PAINTER = "slimvgg"  # the default where pictures are to look like others
 NOISE = 20.0  # grey levels, standard deviation of the noise to start from
 STDIN = "-"  # in the place of a picture file
 OWN = "own"  # pooling as in training, as in the file
 RANDOM = "random"  # in the place of a weight file: He weights drawn from the seed
 
 
-def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
+def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu", default=DEFAULT):
     """Return a network.
 
     Parameters
@@ -50,6 +51,8 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
         By default "own", what the network was trained with.
     seed : int, for random weights
     device : {"cpu", "cuda", "cuda:1"}
+    default : str
+        The network where neither a name nor weights are given.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def load_network(name=None, weights=None, pool=None, *, seed=0, device="cpu"):
     if weights is None and name not in (None, *build.names()) and Path(name).is_file():
         name, weights = None, name
     if weights in (None, RANDOM):
-        actual = name or DEFAULT
+        actual = name or default
         if actual not in build.names():
             raise MinicnnError(
                 f"no network named {actual!r}; the networks are {', '.join(build.names())}; one of "
@@ -228,7 +231,7 @@ class Opened(NamedTuple):
         return kind(settings=settings, net=net or self.net, **common, **arrays)
 
 
-def open_all(settings, files=None, pool=None):
+def open_all(settings, files=None, pool=None, default=DEFAULT):
     """Return what the checked settings name, `Opened`.
 
     Parameters
@@ -237,6 +240,8 @@ def open_all(settings, files=None, pool=None):
     files : dict, role -> where a picture named in the settings lies now, optional
     pool : optional
         Pooling where the settings leave it open, see `load_network`.
+    default : str
+        The network where the settings leave it open.
 
     Raises
     ------
@@ -253,6 +258,7 @@ def open_all(settings, files=None, pool=None):
         settings.pool or pool,
         seed=settings.seed,
         device=device,
+        default=default,
     )
     return Opened(reader, pictures, net, device)
 

@@ -37,6 +37,13 @@ def weights(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def painter(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "slimvgg.h5"
+    minicnn.save(minicnn.build("slimvgg", seed=0), path)
+    return path
+
+
 @pytest.fixture
 def folder(tmp_path, rng, monkeypatch):
     """The current folder, with content.png and style.png."""
@@ -481,10 +488,10 @@ NOT_HERE = {("curves",), ("distill",), ("explore",), ("weights", "fetch")}
 
 
 @pytest.mark.parametrize("names", [n for n in VERBS if n not in NOT_HERE], ids=" ".join)
-def test_the_example_works_as_written(names, tmp_path, weights, monkeypatch):
+def test_the_example_works_as_written(names, tmp_path, weights, painter, monkeypatch):
     """With small pictures and few iterations, and the weights of a test for the embedded ones."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(locations, "embedded", lambda: {"minivgg": weights})
+    monkeypatch.setattr(locations, "embedded", lambda: {"minivgg": weights, "slimvgg": painter})
     monkeypatch.setattr("minicnn.methods.style.inputs.SIZE", 48)
     for line in example(VERBS[names]):
         program, *arguments = shlex.split(line)

@@ -15,7 +15,7 @@ from minicnn.network.replicate_edges import replicate_first
 from minicnn.network.sizes import least_side
 from minicnn.pictures.arrays import fit, preprocess, to_uint8
 from minicnn.pictures.colours import MATCHES, grey, luminance, match_luminance
-from minicnn.runs.inputs import DEFAULT, check_size, open_all, tones
+from minicnn.runs.inputs import PAINTER, check_size, open_all, tones
 from minicnn.runs.search import SEARCH
 from minicnn.runs.settings import LARGEST
 
@@ -27,7 +27,7 @@ COARSEST = 96  # long side that the first of several sizes has at least
 def open_job(settings, files=None):
     """Return the `StyleJob` of checked settings; raises `MinicnnError` if it would fail."""
     row = PRESETS.get(settings.preset)
-    opened = open_all(settings, files, row.loss.pool if row else _pool)
+    opened = open_all(settings, files, row.loss.pool if row else _pool, PAINTER)
     reader, read, net, device = opened
     net = as_programmed(net, row) if row else net
     own = network_defaults.style_preset(net.attrs["name"])
@@ -135,10 +135,6 @@ def _style_size(settings, row, size, shapes):
 def notes(settings):
     """Return what is to be said of preset and network of resolved settings: a list of lines."""
     preset, network = settings.preset, settings.network
-    if preset is None and network == DEFAULT and settings.weights is None:
-        return [
-            f"{network} is small: `minicnn weights fetch vgg19`, then --network vgg19 for VGG-19"
-        ]
     if preset is None or network in VGG:
         return []
     weaker = settings.style_weight == PRESETS[preset].loss.style_weight

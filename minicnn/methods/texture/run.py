@@ -19,19 +19,21 @@ from minicnn.methods import network_defaults
 from minicnn.methods.texture.loss import texture_objective
 from minicnn.methods.texture.settings import SOURCE_SIZE, resolve, used, with_layers
 from minicnn.network.folding import fold_batch_norm, normalize_activations
+from minicnn.network.grey_input import grey_first
 from minicnn.network.layers import BatchNorm2d
 from minicnn.network.replicate_edges import replicate_first
 from minicnn.ops import conv2d
 from minicnn.pictures.arrays import fit, grey_level, preprocess, to_uint8
+from minicnn.pictures.colours import grey
 from minicnn.pictures.histograms import match_histogram
 from minicnn.pictures.sheets import grid, labelled
-from minicnn.runs.inputs import check_size, noise, open_all, tones
+from minicnn.runs.inputs import PAINTER, check_size, noise, open_all, tones
 from minicnn.runs.search import Outcome, SearchJob, run_all, search, summary
 
 
 def open_job(settings, files=None):
     """Return the `TextureJob` of checked settings; raises `MinicnnError` if it would fail."""
-    opened = open_all(settings, files, pool="average")
+    opened = open_all(settings, files, pool="average", default=PAINTER)
     reader, read, net, device = opened
     padding = "zero" if settings.seamless else network_defaults.padding(net.attrs["name"])
     size = min(SOURCE_SIZE, max(max(rgb.shape[:2]) for rgb in read.values()))
@@ -46,10 +48,24 @@ def open_job(settings, files=None):
     pictures = [fit(rgb, settings.source_size) for rgb in read.values()]
     settings = resolve(settings, net, pictures[0].shape)
     sources = [to_device(preprocess(rgb, net.attrs["preprocess"]), device) for rgb in pictures]
-    nets = [_normalized(net, source, settings.normalize) for source in sources]
+    nets = [
+        _for_source(net, source, rgb, settings.normalize)
+        for source, rgb in zip(sources, pictures, strict=True)
+    ]
     start = noise(net, (1, 3, settings.height, settings.width), settings.seed, device)
     arrays = {"sources": sources, "start": start, "pictures": pictures}
     return opened.job(TextureJob, settings, net, nets=nets, **arrays)
+
+
+def _for_source(net, source, rgb, normalize):
+    """Return the network as one source needs it; of a grey one it sees no colours."""
+    net = _normalized(net, source, normalize)
+    return grey_first(net) if is_grey(rgb) else net
+
+
+def is_grey(rgb):
+    """Return whether a picture (H, W, 3) has no colour, but for what a JPEG file adds."""
+    return int(np.ptp(rgb, axis=2).max()) <= 2
 
 
 def _normalized(net, source, how):
@@ -68,7 +84,7 @@ class TextureJob(SearchJob):
 
     Attributes
     ----------
-    nets : list of Network, channels normalised over each source where that is wanted
+    nets : list of Network, one a source: channels normalised, blind to colours if it has none
     sources : list of float32 (1, 3, H', W'), preprocessed
     start : float32 (1, 3, H, W), the noise to start from
     pictures : list of uint8 (H', W', 3), the sources as resized
@@ -124,6 +140,8 @@ class TextureJob(SearchJob):
     def colours(self, x, number=0):
         """Return the picture of x, a texture of source `number`."""
         rgb = super().colours(x)
+        if is_grey(self.pictures[number]):
+            rgb = grey(rgb.mean(axis=2))
         if self.settings.histogram:
             return match_histogram(np.clip(rgb, 0, 255), self.pictures[number])
         return rgb

@@ -234,11 +234,11 @@ def settings(files, **changes):
 
 def test_defaults_are_filled_in(files):
     filled = STYLE.open_job(settings(files, size=None)).settings
-    preset = network_defaults.STYLE["minivgg"]
-    assert (filled.network, filled.size, filled.style_size) == ("minivgg", 60, 60)
+    preset = network_defaults.STYLE["slimvgg"]
+    assert (filled.network, filled.size, filled.style_size) == ("slimvgg", 60, 60)
     assert (filled.style_layers, filled.gram) == (preset.style_layers, preset.gram)
     assert filled.iterations == runs_search.SEARCH["lbfgs"].iterations
-    assert resolve(filled, load_network(weights="random"), (40, 60, 3)) == filled
+    assert resolve(filled, load_network("slimvgg", "random"), (40, 60, 3)) == filled
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,7 @@ def test_a_sweep_was_asked_for_without_a_word_once(folder, tmp_path, monkeypatch
 
 def test_the_defaults_are_gatys(folder):
     job = open_job(TextureSettings([str(folder / "s.png")], weights="random"))
-    assert job.settings.layers == texture_layers("minivgg")
+    assert job.settings.layers == texture_layers("slimvgg")
     assert isinstance(job.net.layer("pool1"), AvgPool2d)
     assert (job.settings.normalize, job.nets[0]) == ("layers", job.net)
     job = open_job(replace(job.settings, normalize="channels"))
@@ -311,6 +311,17 @@ def test_a_first_layer_that_pads_nothing_sees_the_edge_again(folder):
     assert open_job(replace(settings, padding="zero")).nets[0].layers[0] == "conv1"
     other = open_job(replace(settings, network="minivgg", layers=None)).settings
     assert (other.padding, other.tv_weight, job.settings.tv_weight) == ("zero", 0.0, 0.2)
+
+
+@pytest.mark.parametrize("normalize", ["layers", "channels"])
+def test_a_grey_source_gives_a_grey_texture(folder, tmp_path, normalize, capsys):
+    rgb = np.asarray(Image.open(folder / "s.png"))
+    Image.fromarray(rgb[..., 0]).convert("RGB").save(tmp_path / "grey.png")
+    command = f"texture {tmp_path}/grey.png -o {tmp_path}/out.png --iterations 3 --quiet"
+    assert main([*command.split(), "--weights", "random", "--normalize", normalize]) == 0
+    made = np.asarray(Image.open(tmp_path / "out.png")).astype(int)
+    assert np.ptp(made, axis=2).max() == 0
+    assert made.std() > 1
 
 
 def test_a_seamless_texture_is_as_large_as_the_source_allows(folder):
