@@ -17,7 +17,7 @@ class StyleOutputs(SnapshotOutputs, FrameOutputs):
     """What `style` writes."""
 
     sweep: list | None = sweep_of(
-        StyleSettings, "style-weight=100,1000,10000", "; style-layers alone adds the layers one by one"
+        StyleSettings, "style-weight=100,1e3,1e4", "; style-layers alone adds the layers one by one"
     )
 
 
