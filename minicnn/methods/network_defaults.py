@@ -51,8 +51,16 @@ STYLE = {
     # with a total variation of 1e3, that term ends at a hundred-thousandth of the loss
     "vgg16": Style({"relu4_2": 1.0}, dict.fromkeys(FIVE_BLOCKS, 1.0), 20.0, 1e3, 1e6),
     "vgg19": Style({"relu4_2": 1.0}, dict.fromkeys(FIVE_BLOCKS, 1.0), 10.0, 1e3, 5e6),
-    # its components are a quarter of VGG-19's activations, and so scaled that style losses agree
-    "slimvgg": Style({"pc4_2": 1.0}, dict.fromkeys(COMPONENTS, 1.0), 20.0, 1e3, 1e3),
+    # its components are so scaled that style losses agree with VGG-19's, and content losses are a
+    # fifth: of 512 activations 96 are left
+    "slimvgg": Style(
+        content_layers={"pc4_2": 1.0},
+        style_layers=dict.fromkeys(COMPONENTS, 1.0),
+        content_weight=40.0,
+        style_weight=1e3,
+        tv_weight=1e4,
+        padding="replicate",
+    ),
     "squeezenet": Style(
         content_layers={"fire4/concat": 1.0},
         style_layers=dict.fromkeys(("relu_conv1", "fire2/concat", "fire3/concat"), 1.0),

@@ -25,7 +25,7 @@ class GramSettings(SearchSettings):
         None,
         "what the first layer sees beyond the edge: zeros, or the edge again",
         group="loss",
-        shown="zero, but for networks whose first layer pads nothing",
+        shown="the network's: the edge again with slimvgg, and where the first layer pads nothing",
         before="zero",
     )
     tile: int | None = setting(

@@ -18,7 +18,7 @@ from minicnn.terminal.report import Report
 
 PICTURES = ("content.jpg", "style.jpg")
 RESULT, SHEET = "result.png", "sheet.png"
-SIZE, ITERATIONS, COARSE_ITERATIONS = 384, 50, 80  # half a minute on two cores
+SIZE, ITERATIONS, COARSE_ITERATIONS = 384, 40, 60  # half a minute on two cores
 example = "minicnn demo"
 
 
