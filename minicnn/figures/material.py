@@ -15,7 +15,7 @@ from minicnn.methods.texture.verb import TEXTURE
 from minicnn.pictures.arrays import fit
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import save_image
-from minicnn.runs.inputs import load_network
+from minicnn.runs.inputs import DEFAULT, RANDOM, load_network
 from minicnn.storage.atomic import results_folder, write_whole
 from minicnn.weights import checkpoint
 
@@ -114,7 +114,10 @@ class Material:
         """The settings of the network that paints, as those of every method."""
         s = self.settings
         names = ("network", "weights", "seed", "threads")
-        return {name: getattr(s, name) for name in names}
+        found = {name: getattr(s, name) for name in names}
+        if s.weights in (None, RANDOM):
+            found["network"] = s.network or DEFAULT  # not what each method has: one for all
+        return found
 
     def painter(self):
         """Return the network that paints."""

@@ -68,11 +68,10 @@ def figure_13(material):
     """One content in several styles, by two weights."""
     s = material.settings
     content, styles = material.files
+    how = {"size": s.size, "iterations": s.iterations, **material.network, "network": s.network}
     shown = []
     for style in styles:
-        settings = StyleSettings(
-            str(content), str(style), size=s.size, iterations=s.iterations, **material.network
-        )
+        settings = StyleSettings(str(content), str(style), **how)
         known = STYLE.open_job(settings).settings
         shown.append(fit(load_image(style).pixels, s.size))
         for share in SHARES:
@@ -84,7 +83,7 @@ def figure_13(material):
     return Figure(
         "Figure 13. One content in several styles",
         column([above, table(shown, rows, ["", *weights], gap=8)], gap=12),
-        f"Neural style transfer (equation 8) by {known.network or 'minivgg'}, {s.size} pixels, "
+        f"Neural style transfer (equation 8) by {known.network}, {s.size} pixels, "
         f"{s.iterations} iterations: content by {', '.join(known.content_layers)} with the weight "
         f"{known.content_weight:g}, style by {', '.join(known.style_layers)}. The more weight the "
         "style has, the less is left of the content.",

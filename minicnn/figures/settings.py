@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from minicnn.runs.inputs import DEFAULT, PAINTER
 from minicnn.runs.settings import Declared, Settings, as_in, count, setting, text
 
 
@@ -27,7 +28,12 @@ class FigureSettings(Declared):
     )
     size: int = setting(count(1024), 144, "long side of what is painted in pixels", group="picture")
     iterations: int = setting(count(), 40, "of each search", group="search")
-    network: str | None = as_in(Settings, "network", help="that paints (figures 9 to 14)")
+    network: str | None = as_in(
+        Settings,
+        "network",
+        help="that paints (figures 9 to 14)",
+        shown=f"{DEFAULT}, {PAINTER} for figure 13",
+    )
     weights: str | None = as_in(Settings, "weights")
     seed: int = as_in(Settings, "seed")
     threads: int | None = as_in(Settings, "threads")

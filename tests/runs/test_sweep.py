@@ -99,12 +99,11 @@ def test_what_cannot_be_says_so_and_writes_nothing(folder, capfd, options, code,
 
 def test_what_is_said_of_the_network_is_said_once_and_not_with_quiet(folder, capfd):
     arguments = ["style", "content.png", "style.png", *SMALL, "--sweep", "seed=1,2"]
-    arguments += ["--preset", "seed"]
     assert main([*arguments, "-o", "quiet.png"]) == 0
-    assert "activations of VGG-19" not in capfd.readouterr().err
+    assert "fetch vgg19" not in capfd.readouterr().err
     arguments.remove("--quiet")
     assert main([*arguments, "-o", "loud.png"]) == 0
-    assert capfd.readouterr().err.count("for the activations of VGG-19") == 1
+    assert capfd.readouterr().err.count("`minicnn weights fetch vgg19`") == 1
 
 
 def test_frames_and_an_animation_of_the_search(folder):

@@ -135,6 +135,11 @@ def _style_size(settings, row, size, shapes):
 def notes(settings):
     """Return what is to be said of preset and network of resolved settings: a list of lines."""
     preset, network = settings.preset, settings.network
+    if preset is None and network == PAINTER and settings.weights is None:
+        return [
+            f"{network} has learnt from VGG-19: `minicnn weights fetch vgg19`, then "
+            "--network vgg19 for VGG-19 itself"
+        ]
     if preset is None or network in VGG:
         return []
     weaker = settings.style_weight == PRESETS[preset].loss.style_weight

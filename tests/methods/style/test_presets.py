@@ -343,7 +343,9 @@ def test_other_networks_get_their_own_layers(files):
     assert note.endswith("; try --style-weight 30000")
     assert "try" not in ready(files, "neural-style", size=96, style_weight=9.0).notes[0]
     assert inputs.notes(replace(filled, network="vgg19")) == []
-    assert inputs.notes(replace(filled, preset=None)) == []
+    (note,) = inputs.notes(replace(filled, preset=None, network="slimvgg", weights=None))
+    assert "`minicnn weights fetch vgg19`" in note
+    assert inputs.notes(replace(filled, preset=None, network="squeezenet")) == []
 
 
 def test_what_a_preset_has_can_be_changed(files):

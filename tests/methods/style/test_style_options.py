@@ -182,9 +182,11 @@ def test_a_start_of_content_and_noise(files):
 
 
 def test_replicate_padding(files):
-    job = STYLE.open_job(settings(padding="replicate"))
-    assert job.net.layers[0] == "replicate"
-    assert job.function()(job.start)[0] != pytest.approx(value(), rel=1e-4)
+    """The default of slimvgg."""
+    jobs = [STYLE.open_job(settings(padding=how)) for how in ("replicate", "zero")]
+    assert [job.net.layers[0] for job in jobs] == ["replicate", "conv1_1"]
+    again, zeros = (job.function()(job.start)[0] for job in jobs)
+    assert again == value() != pytest.approx(zeros, rel=1e-4)
 
 
 def test_the_library_takes_lists(files):
