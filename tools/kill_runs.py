@@ -5,9 +5,10 @@
 
 Each command of `COMMANDS` is run once undisturbed. Then it is started again and again, killed (by
 SIGKILL) up to eight times on the way to its end, and gone on with. After each kill the files must
-be missing or whole, the checkpoint must be readable and lack no more than the last iteration that
-was told; at the end all files must have the bytes of the undisturbed run, with none beside them.
-The runs are forks of this process, which has loaded all that they need.
+be missing or whole, what is kept must be readable and lack no more than the last step that was
+told; at the end all files must have the bytes of the undisturbed run, with none beside them.
+The runs are forks of this process, which has loaded all that they need. Their clocks stand still
+where seconds go into a file, and what is kept is written after every step.
 """
 
 import argparse
@@ -20,50 +21,27 @@ import tempfile
 import time
 from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a fork has none of the threads of this process
 
-import numpy as np
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import minicnn.cli  # noqa: E402 - of this checkout
-from minicnn.optimizers import resumable  # noqa: E402
+from minicnn.methods.features import scan  # noqa: E402
+from minicnn.methods.features import verb as features_verb  # noqa: E402
+from minicnn.methods.training import training  # noqa: E402
+from tools.long_commands import COMMANDS, draw  # noqa: E402
 
-COMMANDS = {
-    "style": "style in/a.png in/b.png --size 96 --scales 2 --iterations 12 --sheet sheet.png",
-    "style-adam": "style in/a.png in/b.png --size 48 --scales 1 --iterations 10 --optimizer adam "
-    "--gif way.gif --every 2 --save-every 5",
-    "style-device": "style in/a.png in/b.png --size 48 --scales 1 --iterations 10 "
-    "--optimizer lbfgs-device --frames way --every 4",
-    "style-sweep": "style in/a.png in/b.png --size 48 --scales 1 --iterations 4 "
-    "--sweep style-weight=1,40",
-    "texture": "texture in/b.png --size 48 --iterations 8",
-    "texture-sweep": "texture in/b.png --size 48 --iterations 3 --sweep --layers relu1_1,relu2_1",
-    "invert": "invert in/a.png --layer relu1_2,relu2_2 --restarts 2 --iterations 4",
-    "invert-jitter": "invert in/a.png --layer relu3_3 --preset ijcv16 --restarts 2 --iterations 8",
-    "class-model": "class-model --class 7 --iterations 8 --jitter 3 --noise 5 --optimizer adam "
-    "--npz out.npz --save-every 5",
-}
 MOST = 8  # kills of one picture
-STEPS = 6  # lines of progress until the next, at most
-PAUSE = 0.2  # seconds behind them, at most
-
-
-def draw(folder):
-    """Make a folder with two pictures in it."""
-    rng = np.random.default_rng(0)
-    (folder / "in").mkdir(parents=True)
-    for name in ("a.png", "b.png"):
-        small = Image.fromarray(rng.integers(0, 256, (24, 24, 3), np.uint8))
-        small.resize((192, 192), Image.Resampling.BICUBIC).save(folder / "in" / name)
 
 
 def started(name, folder, resume):
     """Start a command in a folder; return its process id, and the file of what it tells."""
-    words = [*COMMANDS[name].split(), *"-o out.png --checkpoint-every 0 --threads 1 --json".split()]
+    command = COMMANDS[name]
+    words = f"{command.words} {command.more} --json {command.resume * resume}".split()
     told, tell = os.pipe()
     if pid := os.fork():
         os.close(tell)
@@ -73,7 +51,9 @@ def started(name, folder, resume):
         os.chdir(folder)
         sys.stdout = os.fdopen(tell, "w")
         sys.stderr = open(f"{folder}.log", "a")
-        code = minicnn.cli.main(words + ["--resume"] * resume)
+        training.time = SimpleNamespace(perf_counter=lambda: 0.0)
+        scan.SAVE_SECONDS = features_verb.EVENT_SECONDS = -1.0
+        code = minicnn.cli.main(words)
     finally:
         os._exit(code)
 
@@ -89,36 +69,24 @@ def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
-def progress(lines):
-    """Return the progress that whole lines tell."""
-    told = [json.loads(line) for line in lines if line.endswith("\n")]
-    return [one for one in told if one["event"] == "progress"]
-
-
-def killed(pid, told, lines, pause):
-    """Kill a run a while after so many lines; return whether, and the last iteration it told."""
+def killed(pid, told, lines, pause, step):
+    """Kill a run a while after so many lines; return whether, and the last `step` it told."""
     first = [told.readline() for _ in range(lines)]
     time.sleep(pause)
     os.kill(pid, signal.SIGKILL)
-    steps = progress([*first, *told])
+    events = [json.loads(line) for line in [*first, *told] if line.endswith("\n")]
     told.close()
-    return ended(pid) < 0, steps[-1]["iteration"] if steps else 0
+    return ended(pid) < 0, max((event.get(step, 0) for event in events), default=0)
 
 
-def check(folder, expected, last):
-    """Return what is wrong after a kill: a broken file, an iteration lost; "" if nothing is."""
+def check(command, folder, expected, last):
+    """Return what is wrong after a kill: a broken file, a step lost; "" if nothing is."""
     there = files(folder)
-    broken = [name for name in there.keys() & expected.keys() if there[name] != expected[name]]
-    if broken:
+    whole = (there.keys() & expected.keys()) - set(command.growing)
+    if broken := [name for name in whole if there[name] != expected[name]]:
         return f"{broken[0]} has other bytes"
-    kept = list(folder.glob("*.checkpoint"))
-    if not kept:
-        made = [name for name in there if name.startswith("out")]
-        return "no checkpoint" if last > 1 and not made else ""
-    stored = resumable.read(kept[0])
-    has = sum(result.iterations for result in stored.done)
-    has += stored.state.numbers["iterations"] if stored.state else 0
-    return f"{last - has} iterations lost" if last - has > 1 else ""
+    lost = last - command.kept(folder)
+    return f"{lost} of {command.step} lost" if lost > command.lost else ""
 
 
 def one_picture(name, folder, expected, dice, most):
@@ -126,19 +94,21 @@ def one_picture(name, folder, expected, dice, most):
 
     Returns
     -------
-    kills, kills with a checkpoint : int
+    kills, kills that left something : int
     faults : list of str
     """
     draw(folder)
-    kills, with_checkpoint, faults = 0, 0, []
+    command = COMMANDS[name]
+    kills, with_something, faults = 0, 0, []
     for _ in range(most):
         run = started(name, folder, resume=kills > 0)
-        was, last = killed(*run, dice.randint(0, STEPS), dice.uniform(0, PAUSE))
+        when = dice.randint(0, command.lines), dice.uniform(0, command.pause)
+        was, last = killed(*run, *when, command.step)
         if not was:
             break
         kills += 1
-        with_checkpoint += any(folder.glob("*.checkpoint"))
-        if fault := check(folder, expected, last):
+        with_something += command.kept(folder) > 0
+        if fault := check(command, folder, expected, last):
             faults.append(f"{name}: {fault}")
     pid, told = started(name, folder, resume=True)
     told.read()
@@ -149,7 +119,7 @@ def one_picture(name, folder, expected, dice, most):
     names = sorted(n for n in made.keys() | expected.keys() if made.get(n) != expected.get(n))
     if names:
         faults.append(f"{name}: other bytes at the end in {', '.join(names)}")
-    return kills, with_checkpoint, faults
+    return kills, with_something, faults
 
 
 def undisturbed(name, folder):
@@ -183,11 +153,13 @@ def main():
             one = one_picture(name, folder / f"{name}-{number}", expected[name], dice, most)
             kills += one[0]
             counts[name] = [a + b for a, b in zip(counts[name], (1, *one[:2]), strict=True)]
-            for fault in one[2]:
-                print(fault, flush=True)
+            said = "; ".join(one[2]) or "the same bytes"
+            print(f"{time.monotonic() - began:6.0f} s  {name}: {one[0]} kills, {said}", flush=True)
             faults += one[2]
     for name, (pictures, own, kept) in counts.items():
-        print(f"{name}: {pictures} pictures, {own} kills, {kept} of them with a checkpoint")
+        print(
+            f"{name}: {pictures} pictures, {own} kills, {kept} of them left something to go on from"
+        )
     seconds = time.monotonic() - began
     print(f"{kills} kills, {len(faults)} faults, {seconds:.0f} s")
     return bool(faults)

@@ -53,7 +53,8 @@ def run(settings, *, resume=False, log=None, progress=None):
     ----------
     settings : DistillSettings
     resume : bool
-        Go on from the state in the output folder. Rate, schedule and steps may be others.
+        Go on from the state in the output folder, if there is one. Rate, schedule and steps may
+        be others.
     log : callable, log(record), optional
         Told of every row of log.csv, and of every stage of the start.
     progress : callable, progress(done, total, losses), optional
@@ -74,7 +75,7 @@ def run(settings, *, resume=False, log=None, progress=None):
     settings.check()
     run_ = Distillation(settings, log or (lambda record: None))
     with one_blas_thread():
-        if resume:
+        if resume and (run_.folder / state.STATE_FILE).exists():
             state.restore(run_)
         else:
             run_.begin()
@@ -84,12 +85,12 @@ def run(settings, *, resume=False, log=None, progress=None):
             run_.one_step(pool)
             if progress:
                 progress(run_.step, settings.steps, {"loss": run_.last})
-            if stops or run_.step % settings.save_every == 0:
+            if ends := run_.step % settings.save_every == 0:
+                run_.save_student(f"step-{run_.step:06d}.h5")
+            if stops or ends:  # last: a run that is killed before does these steps again
                 state.save(run_)
             if stops:
                 raise Interrupted(run_.folder / state.STATE_FILE)
-            if run_.step % settings.save_every == 0:
-                run_.save_student(f"step-{run_.step:06d}.h5")
         state.save(run_)
         return run_.save_student("last.h5")
 
@@ -149,8 +150,8 @@ class Distillation:
             {name: np.zeros_like(w) for name, w in self.params.items()} for _ in range(2)
         )
         self.averages = {name: w.copy() for name, w in self.params.items()}
-        state.save(self)
         self.save_student("start.h5")
+        state.save(self)
 
     def _pieces(self, rng, size, count):
         return pictures.batch(rng, self.sets, size, count, self.student.attrs["preprocess"])

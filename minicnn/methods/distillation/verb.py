@@ -20,7 +20,9 @@ minicnn distill minicnn-demo -o student --steps 100
 class DistillOptions(RunOptions):
     """What a distillation is told beside its settings."""
 
-    resume: bool = setting(FLAG, False, "go on from the state in FOLDER", group="files")
+    resume: bool = setting(
+        FLAG, False, "go on from the state in FOLDER, if there is one", group="files"
+    )
 
 
 def add(verb) -> None:

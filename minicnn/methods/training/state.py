@@ -81,8 +81,6 @@ def read(folder, sound, data, settings, shapes):
         See `restore`.
     """
     path = folder / STATE_FILE
-    if not path.exists():
-        raise MinicnnError(f"{folder} holds no run; start one without --resume")
     arrays, attrs = checkpoint.load_arrays(path)
     damaged = MinicnnError(
         f"{path} is damaged, or not the state of such a run; start one in another folder"

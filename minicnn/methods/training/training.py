@@ -54,7 +54,7 @@ def run(settings, *, resume=False, log=None, progress=None, stop=None, note=None
     ----------
     settings : TrainSettings
     resume : bool
-        Go on from the state in the output folder, see `state.restore`.
+        Go on from the state in the output folder, if there is one, see `state.restore`.
     log : callable, log(record), optional
         Told after every epoch: a dict of losses, accuracies (0..1), rate, seconds.
     progress : callable, progress(done, total, losses), optional
@@ -80,9 +80,10 @@ def run(settings, *, resume=False, log=None, progress=None, stop=None, note=None
     train, val = (open_dataset(settings.data, split) for split in ("train", "val"))
     train = train.thinned(settings.limit)
     run_ = _Run(settings, train, progress or (lambda *_: None), stop)
-    if resume:
+    begun = (run_.folder / state.STATE_FILE).exists()
+    if begun and resume:
         state.restore(run_)
-    elif (run_.folder / state.STATE_FILE).exists():
+    elif begun:
         raise MinicnnError(
             f"{run_.folder} holds a training run already; go on with it (--resume), or choose "
             "another folder"

@@ -22,7 +22,9 @@ minicnn train pictures -o run --epochs 3 --batch 4 --group 4 --snapshots 1,2 --r
 class TrainOptions(RunOptions):
     """What a training run is told beside its settings."""
 
-    resume: bool = setting(FLAG, False, "go on from the state in FOLDER", group="files")
+    resume: bool = setting(
+        FLAG, False, "go on from the state in FOLDER, if there is one", group="files"
+    )
     estimate: bool = setting(
         FLAG,
         False,

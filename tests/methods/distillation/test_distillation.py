@@ -169,6 +169,33 @@ def test_neither_threads_nor_an_interruption_change_a_bit(folder, monkeypatch):
     assert rows[0] == rows[1]
 
 
+class Killed(BaseException):
+    """As by SIGKILL: nothing more is written, and nothing is put in order."""
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_a_kill_between_two_files_loses_none_of_them(folder, monkeypatch, writes):
+    done = []
+
+    def counted(write):
+        def until_killed(*args):
+            if len(done) == writes:
+                raise Killed
+            done.append(write)
+            return write(*args)
+
+        return until_killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.Distillation, "save_student", counted(run.Distillation.save_student))
+        patch.setattr(state, "save", counted(state.save))
+        with pytest.raises(Killed):
+            run.run(settings(folder))
+    run.run(settings(folder), resume=True)
+    found = {path.name for path in (folder / "run").glob("*.h5")}
+    assert found == {"start.h5", "step-000004.h5", "state.h5", "last.h5"}
+
+
 @pytest.mark.parametrize("kind", range(8))
 def test_pieces_have_the_size_asked_for(folder, kind):
     from minicnn.data.picture_set import PictureSet
@@ -202,9 +229,7 @@ def test_what_cannot_work_is_told_in_a_line(folder, changes, message):
 
 
 def test_a_run_is_neither_replaced_nor_resumed_with_other_settings(folder):
-    with pytest.raises(MinicnnError, match="holds no run; start one without --resume"):
-        run.run(settings(folder), resume=True)
-    run.run(settings(folder))
+    run.run(settings(folder), resume=True)  # there is nothing to go on from
     with pytest.raises(MinicnnError, match="holds a run already"):
         run.run(settings(folder))
     with pytest.raises(MinicnnError, match="other settings for batch"):
