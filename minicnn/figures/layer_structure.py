@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.figures.material import DEEP_NETWORK, Figure
+from minicnn.figures.material import Figure
 from minicnn.network.layer import Rule
 from minicnn.ops import maxpool2d
 from minicnn.ops.unpool import unpool
@@ -12,19 +12,18 @@ from minicnn.pictures.sheets import signed_to_uint8
 
 SIDE, STEP = 150, 205  # pixels of a map, and from one map to the next
 LEFT, RIGHT = 250, 690  # the middles of the two columns
-UP = ("conv1", "relu1", "pool1")
 VISIBLE = 0.995  # share of the projection's values that are drawn in their own strength
 
 
 def figure_2(material):
     """A unit's maps in the first layer of the network, up and down."""
-    net = material.net(DEEP_NETWORK)
+    net, inside, names = material.net, material.settings.inside, material.first_layer(2)
     rgb = centre(material.content, 128)
-    acts = net.forward(preprocess(rgb, net.attrs["preprocess"]), list(UP))
-    conv, rectified, pooled = (acts[name][0] for name in UP)
+    acts = net.forward(preprocess(rgb, net.attrs["preprocess"]), names)
+    conv, rectified, pooled = (acts[name][0] for name in names)
     # one that much of the picture excites, and parts of it more than others
     unit = int(np.argmax(pooled.std(axis=(1, 2)) * (pooled > 0).mean(axis=(1, 2))))
-    seed = np.zeros_like(acts["pool1"])
+    seed = np.zeros_like(acts[names[2]])
     seed[0, unit] = pooled[unit]
     down = {}
 
@@ -33,16 +32,16 @@ def figure_2(material):
         down[node.name] = node.layer.backward(dy, cache, own, rule)
         return down[node.name]
 
-    net.walk_back({"pool1": seed}, step)
-    unpooled, rectified_back = (down[name][0, unit] for name in ("pool1", "relu1"))
-    pixels = as_pixels(down["conv1"], net)
+    net.walk_back({names[2]: seed}, step)
+    unpooled, rectified_back = (down[name][0, unit] for name in names[:0:-1])
+    pixels = as_pixels(down[names[0]], net)
     projection, scale = signed_to_uint8(pixels, 127 / np.quantile(np.abs(pixels), VISIBLE))
     most = float(np.abs(conv[unit]).max())
     up_column = [
         (rgb, f"the picture\n3 x {rgb.shape[0]} x {rgb.shape[1]}"),
-        (heat(conv[unit], SIDE, most), _told("conv1", conv, unit)),
-        (heat(rectified[unit], SIDE, most), _told("relu1", rectified, unit)),
-        (heat(pooled[unit], SIDE, most), _told("pool1", pooled, unit)),
+        (heat(conv[unit], SIDE, most), _told(names[0], conv, unit)),
+        (heat(rectified[unit], SIDE, most), _told(names[1], rectified, unit)),
+        (heat(pooled[unit], SIDE, most), _told(names[2], pooled, unit)),
     ]
     down_column = [
         (projection, f"its reconstruction\n1 grey level is {1 / scale:.2g} of the picture's"),
@@ -50,7 +49,7 @@ def figure_2(material):
         (heat(unpooled, SIDE, most), f"unpooled\n{_share(unpooled)} of the pixels"),
         (heat(seed[0, unit], SIDE, most), f"unit {unit} alone, others 0"),
     ]
-    layer = net.layer("conv1")
+    layer = net.layer(names[0])
     ups = [f"convolve\n{layer.kernel} x {layer.kernel}", "rectify", "max pool"]
     downs = ["filter by the\ntransposed\nkernel", "rectify", "unpool"]
     board = Board(3 * STEP + SIDE + 60, 980)
@@ -71,12 +70,13 @@ def figure_2(material):
     return Figure(
         "Figure 2. A layer of the convnet, and of the deconvnet",
         board.picture(),
-        f"The first layer of {DEEP_NETWORK}, real arrays. Right, from below: the picture, unit "
+        f"The first layer of {inside}, real arrays. Right, from below: the picture, unit "
         f"{unit} of {len(conv)} after the convolution (blue above 0, red below, full colour "
         f"{most:.3g}), rectified, pooled. Left, from above: that unit alone goes down again; every "
         "value returns to where its maximum was, and the transposed kernel paints it into the "
         "picture (grey is 0).",
-        f"minicnn deconv PICTURE --network {DEEP_NETWORK} --layer pool1 --unit {unit} -o down.png",
+        f"minicnn deconv PICTURE {material.net_option} --layer {names[2]} --unit {unit} "
+        "-o down.png",
     )
 
 

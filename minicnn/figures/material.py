@@ -9,9 +9,13 @@ import numpy as np
 from minicnn.data import drawn
 from minicnn.data.picture_set import PictureSet
 from minicnn.errors import MinicnnError
+from minicnn.methods.comparison import comparison
+from minicnn.methods.evolution.snapshots import read_snapshots
 from minicnn.methods.style import demo
 from minicnn.methods.texture.settings import TextureSettings
 from minicnn.methods.texture.verb import TEXTURE
+from minicnn.network.chosen_layers import relus_of_convolutions
+from minicnn.network.layers import Conv2d, MaxPool2d, ReLU
 from minicnn.pictures.arrays import fit
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import save_image
@@ -19,8 +23,6 @@ from minicnn.runs.inputs import DEFAULT, RANDOM, load_network
 from minicnn.storage.atomic import results_folder, write_whole
 from minicnn.weights import checkpoint
 
-DEEP_NETWORK = "minizfnet"  # five convolutions as in the notes, and its snapshots are at hand
-COARSE_NETWORK = "minialexnet"
 TILE = 64  # pixels a side, of the pictures that units are looked for in
 TEXTURES = ("waves", "grain")  # drawn ones, as further styles and textures
 DRAWN = 20  # pictures a class
@@ -49,6 +51,12 @@ class Material:
         if self.settings.data:
             len(self.pictures)
         self.painter()
+        for number in {2, 4, 5} & set(wanted):
+            (self.first_layer if number == 2 else self.layers_of)(number)
+        if 6 in wanted:
+            self.snapshots()
+        if {7, 8} & set(wanted):
+            self.compared()
         if max(wanted) > 9:
             try:
                 TEXTURE.open_job(self.texture(*styles[:1]))
@@ -124,9 +132,57 @@ class Material:
         s = self.settings
         return load_network(s.network, s.weights, None, seed=s.seed)
 
-    def net(self, name):
-        """Return a network at hand."""
-        return checkpoint.load(name)
+    @cached_property
+    def net(self):
+        """The network that is looked into."""
+        return checkpoint.load(self.settings.inside)
+
+    @property
+    def net_option(self):
+        """How a verb is told of it."""
+        inside = self.settings.inside
+        return f"--weights {inside}" if Path(inside).is_file() else f"--network {inside}"
+
+    def first_layer(self, number):
+        """Return the names of its first convolution, ReLU and max pooling, for a figure."""
+        kinds = [Conv2d, ReLU, MaxPool2d]
+        first = self.net.nodes[:3]
+        if [type(node.layer) for node in first] != kinds:
+            raise MinicnnError(
+                f"figure {number} is of a network that begins with a convolution, a ReLU and a max "
+                f"pooling; {self.settings.inside} does not. Leave the figure out by --only"
+            )
+        return [node.name for node in first]
+
+    def layers_of(self, number):
+        """Return the layers of figure 4, the first three of the network, or those of figure 5."""
+        every = relus_of_convolutions(self.net)
+        layers = every[:3] if number == 4 else every[3:]
+        if not layers:
+            raise MinicnnError(
+                f"figure {number} is of the fourth layer and those above; "
+                f"{self.settings.inside} has {', '.join(every)}. Leave the figure out by --only"
+            )
+        return layers
+
+    def snapshots(self):
+        """Return the snapshots of figure 6."""
+        try:
+            return read_snapshots(self.snapshot_files)
+        except MinicnnError as error:
+            raise MinicnnError(
+                f"{error}. Figure 6 takes files by --snapshots; or leave it out by --only"
+            ) from None
+
+    @property
+    def snapshot_files(self):
+        """Files, or the name of a network whose snapshots are at hand."""
+        return self.settings.snapshots or [self.settings.inside]
+
+    def compared(self):
+        """Return the two networks of figures 7 and 8."""
+        s = self.settings
+        return [comparison.open_network(name, s.seed) for name in (s.inside, s.beside)]
 
 
 def tiles(rgb):

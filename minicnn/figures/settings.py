@@ -26,6 +26,19 @@ class FigureSettings(Declared):
         "folder of pictures or HDF5 file, where units are looked for (figures 4 to 8)",
         shown="shapes and textures that are drawn, and tiles of the pictures",
     )
+    inside: str = setting(
+        text("NETWORK"), "minizfnet", "at hand, or a file: whose units are drawn (figures 2 to 8)"
+    )
+    beside: str = setting(
+        text("NETWORK"), "minialexnet", "likewise: what that one is compared with (figures 7 and 8)"
+    )
+    snapshots: list | None = setting(
+        text("FILE"),
+        None,
+        "weights at moments of its training, as `train --snapshots` writes them (figure 6)",
+        shown="those at hand",
+        several=True,
+    )
     size: int = setting(count(1024), 144, "long side of what is painted in pixels", group="picture")
     iterations: int = setting(count(), 40, "of each search", group="search")
     network: str | None = as_in(

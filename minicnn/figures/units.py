@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.figures.material import COARSE_NETWORK, DEEP_NETWORK, Figure
+from minicnn.figures.material import Figure
 from minicnn.methods.comparison import comparison
 from minicnn.methods.comparison import report as comparison_report
 from minicnn.methods.comparison.settings import ComparisonSettings
@@ -10,7 +10,6 @@ from minicnn.methods.comparison.verdict import verdicts
 from minicnn.methods.evolution import evolution
 from minicnn.methods.evolution import report as evolution_report
 from minicnn.methods.evolution.settings import EvolutionSettings
-from minicnn.methods.evolution.snapshots import read_snapshots
 from minicnn.methods.features import scan
 from minicnn.methods.features.reconstructions import projections
 from minicnn.pictures.sheets import column, labelled, side_by_side
@@ -22,52 +21,50 @@ PATCH = 48
 
 def figure_4(material):
     """Units of layers 1 to 3 with their patches."""
-    return _features(material, 4, ("relu1", "relu2", "relu3"))
+    return _features(material, 4, 1)
 
 
 def figure_5(material):
-    """Units of layers 4 and 5 with their patches."""
-    return _features(material, 5, ("relu4", "relu5"))
+    """Units of the layers above with their patches."""
+    return _features(material, 5, 4)
 
 
-def _features(material, number, layers):
-    s, net = material.settings, material.net(DEEP_NETWORK)
-    wanted = scan.settings_for(net, material.pictures, list(layers), top=TOP, size=None)
+def _features(material, number, first):
+    s, net, layers = material.settings, material.net, material.layers_of(number)
+    wanted = scan.settings_for(net, material.pictures, layers, top=TOP, size=None)
     features = scan.begin(net, wanted)
     scan.scan(features, net, material.pictures, threads=s.threads)
     rng, parts, told = np.random.default_rng(s.seed), [], []
-    for layer in layers:
+    for place, layer in enumerate(layers, first):
         records, field = features.layers[layer], net.receptive_fields()[layer]
         units = scan.draw_units(rng, records.dead, UNITS)
         tiles = projections(net, features, material.pictures, layer, units, patch=PATCH)
         blocks = {unit: block(tiles[unit], TOP)[0] for unit in units if tiles[unit]}
-        title = (
-            f"l = {layer[-1]}: {layer}, {len(records.dead)} units, {records.dead.sum()} never fire"
-        )
+        title = f"l = {place}: {layer}, {len(records.dead)} units, {records.dead.sum()} never fire"
         labels = {unit: str(unit) for unit in units}
         parts.append(sheet(blocks, labels, title, columns=COLUMNS))
         largest = records.value.max()
         told.append(f"{layer} sees {field.size[0]} pixels, its largest activation is {largest:.3g}")
-    span = "layers 1 to 3" if number == 4 else "layers 4 and 5"
+    span = f"layers {first} to {place}" if place > first else f"layer {first}"
     return Figure(
         f"Figure {number}. Features of {span}",
         column(parts, gap=14),
-        f"{UNITS} units of each layer of {DEEP_NETWORK}, drawn at random, on "
+        f"{UNITS} units of each layer of {s.inside}, drawn at random, on "
         f"{material.told_data}. Each has its {TOP} strongest activations, one a picture: left what "
         "the deconvnet projects of them (128 is zero, one scale a unit), right the patch of the "
         "picture that the unit sees. "
         + "; ".join(told) + ".",
-        f"minicnn features DATA --network {DEEP_NETWORK} --layers {','.join(layers)} -o features",
+        f"minicnn features DATA {material.net_option} --layers {','.join(layers)} -o features",
     )  # fmt: skip
 
 
 def figure_6(material):
     """Units of all five layers at every snapshot of the training."""
-    s = material.settings
+    s, files, snapshots = material.settings, material.snapshot_files, material.snapshots()
     settings = EvolutionSettings(
-        [DEEP_NETWORK], data="", units=2, sample=64, seed=s.seed, patch=PATCH, threads=s.threads
+        files, data="", units=2, sample=64, seed=s.seed, patch=PATCH, threads=s.threads
     )
-    found = evolution.evolve(read_snapshots([DEEP_NETWORK]), material.pictures, settings)
+    found = evolution.evolve(snapshots, material.pictures, settings)
     picture, _ = evolution_report.sheet(found)
     changed = ", ".join(
         f"{row['layer']} {row['pictures changed']}" for row in evolution_report.summary(found)
@@ -76,16 +73,17 @@ def figure_6(material):
     return Figure(
         "Figure 6. Features during training",
         picture,
-        f"{DEEP_NETWORK} after {epochs} epochs, on {material.told_data}. A cell has the projection "
-        "of a unit's strongest activation beside its patch. From one snapshot to the next, the "
-        f"strongest picture changed for these shares of all units: {changed}.",
-        f"minicnn evolution {DEEP_NETWORK} --data DATA -o evolution",
+        f"{snapshots[0].architecture} after {epochs} epochs, on {material.told_data}. A cell has "
+        "the projection of a unit's strongest activation beside its patch. From one snapshot to "
+        f"the next, the strongest picture changed for these shares of all units: {changed}.",
+        f"minicnn evolution {' '.join(files)} --data DATA -o evolution",
     )
 
 
 def figure_7(material):
     """First filters of the two networks."""
-    networks, drawn, found = _compared(material)
+    s = material.settings
+    networks, drawn, _ = _compared(material)
     rows = [
         _pair(networks, drawn[what], comparison_report.TITLES[what])
         for what in ("filters", "limited")
@@ -99,21 +97,22 @@ def figure_7(material):
     return Figure(
         "Figure 7. Two architectures: the first layer",
         column(rows, gap=16),
-        f"Filters as they weigh red, green and blue; 128 is zero. {told}. "
-        + " ".join(comparison_report.conclusions(networks, found)[-1:]),
-        f"minicnn compare {DEEP_NETWORK} {COARSE_NETWORK} --data DATA -o comparison",
+        f"Filters as they weigh red, green and blue; 128 is zero. {told}.",
+        f"minicnn compare {s.inside} {s.beside} --data DATA -o comparison",
     )
 
 
 def figure_8(material):
     """Projections of the second layers of the two networks."""
+    s = material.settings
     networks, drawn, found = _compared(material)
+    conclusions = comparison_report.conclusions(networks, found)
     return Figure(
         "Figure 8. Two architectures: the second layer",
         _pair(networks, drawn["second"], comparison_report.TITLES["second"]),
         f"Of 24 units drawn at random the strongest activation on {material.told_data}, projected, "
-        "beside its patch. " + " ".join(comparison_report.conclusions(networks, found)[1:-1]),
-        f"minicnn compare {DEEP_NETWORK} {COARSE_NETWORK} --data DATA -o comparison",
+        "beside its patch. " + " ".join(conclusions[1:] or conclusions),
+        f"minicnn compare {s.inside} {s.beside} --data DATA -o comparison",
     )
 
 
@@ -128,15 +127,12 @@ def _pair(networks, pictures, title):
 
 def _compared(material):
     """Return the two networks looked at, what is drawn of them, the verdicts; once a material."""
-    if not hasattr(material, "compared"):
-        s = material.settings
-        settings = ComparisonSettings(
-            DEEP_NETWORK, COARSE_NETWORK, data="", seed=s.seed, threads=s.threads
-        )
-        networks = [comparison.open_network(n, s.seed) for n in (settings.one, settings.other)]
+    if not hasattr(material, "looked_at"):
+        s, networks = material.settings, material.compared()
+        settings = ComparisonSettings(s.inside, s.beside, data="", seed=s.seed, threads=s.threads)
         unlabelled = "these pictures have no labels that the networks know"
         for network, layers in zip(networks, comparison.layers_to_count(networks), strict=True):
             comparison.look(network, layers, material.pictures, unlabelled, settings)
         found = verdicts(*(network.findings for network in networks))
-        material.compared = networks, comparison_report.pictures(networks), found
-    return material.compared
+        material.looked_at = networks, comparison_report.pictures(networks), found
+    return material.looked_at

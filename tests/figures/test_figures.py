@@ -6,10 +6,14 @@ import re
 import numpy as np
 import pytest
 
+import minicnn
 from minicnn.cli import main
 from minicnn.data import drawn
 from minicnn.figures import page
 from minicnn.figures.verb import NUMBERS
+from minicnn.network import Network
+from minicnn.network.architectures import TORCHVISION
+from minicnn.network.layers import Conv2d, MaxPool2d, ReLU
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata
 
@@ -33,6 +37,35 @@ def test_some_figures_and_the_page(tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
+def own_network(path):
+    """Write a network of two layers, and return it."""
+    layers = [
+        ("c1", Conv2d(4, 5)), ("r1", ReLU()), ("p1", MaxPool2d(2)),
+        ("c2", Conv2d(6, 3)), ("r2", ReLU()),
+    ]  # fmt: skip
+    attrs = {"name": "two", "preprocess": TORCHVISION}
+    net = Network(layers, {}, (3, 32, 32), attrs)
+    net.initialise(seed=0)
+    minicnn.save(net, path)
+
+
+def test_figures_look_into_a_network_of_the_readers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own_network("own.h5")
+    words = ["--inside", "own.h5", "--beside", "minizfnet", "--only", "2,4,7", "--quiet"]
+    for number in range(4):
+        label = drawn.CLASSES["shapes"].index("waves")
+        (tmp_path / f"{number}.png").write_bytes(drawn.png("shapes", "val", label, number))
+    assert main(["figures", "-o", "made", *words, "--data", str(tmp_path)]) == 0
+    captions = [read_metadata(f"made/figure-0{n}.png")["caption"] for n in (2, 4, 7)]
+    assert captions[0].startswith("The first layer of own.h5")
+    assert "of own.h5, drawn at random" in captions[1]
+    assert "r1 sees 5 pixels" in captions[1]
+    assert "r2 sees 10 pixels" in captions[1]
+    assert "5 x 5, stride 1" in captions[2]
+    assert "--weights own.h5 --layers r1,r2" in (tmp_path / "made" / "index.html").read_text()
+
+
 def test_the_page_has_a_place_for_every_figure():
     assert sorted(number for *_, numbers in page.SECTIONS for number in numbers) == NUMBERS
 
@@ -43,10 +76,21 @@ def test_the_page_has_a_place_for_every_figure():
         (["--only", "1"], "no figure 1 is drawn here"),
         (["--only", "3", "--picture", "absent.png"], "absent.png"),
         (["--only", "3", "--data", "absent"], "no data set at 'absent'"),
+        (
+            ["--inside", "minivgg", "--only", "2"],
+            "figure 2 is of a network that begins",
+        ),
+        (
+            ["--inside", "own.h5", "--only", "4,5"],
+            "figure 5 is of the fourth layer and",
+        ),
+        (["--inside", "own.h5", "--only", "6"], "Figure 6 takes files by --snapshots"),
+        (["--beside", "absent", "--only", "8"], "absent"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_first(tmp_path, monkeypatch, capsys, words, told):
     monkeypatch.chdir(tmp_path)
+    own_network("own.h5")
     assert main(["figures", "-o", "made", *words]) == 1
     assert told in capsys.readouterr().err
     assert not list(tmp_path.glob("made/*"))
