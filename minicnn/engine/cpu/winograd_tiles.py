@@ -26,13 +26,15 @@ def chunks(N, tiles, bytes_per_tile, size):
 
 
 def neighbours(parts, workers):
-    """Gather `chunks` of one picture, up to `GROUP` together, so many that each worker has some."""
-    groups, most = [], max(1, min(GROUP, len(parts) // workers))
-    for where in parts:
-        if groups and len(groups[-1]) < most and groups[-1][-1][0] == where[0] and where[1][0]:
-            groups[-1].append(where)
-        else:
-            groups.append([where])
+    """Gather `chunks` of one picture, up to `GROUP` together, in equally many groups a worker."""
+    count = min(len(parts), workers * -(-len(parts) // (workers * GROUP)))
+    groups = []
+    for first, last in pairwise(len(parts) * i // count for i in range(count + 1)):
+        for i, where in enumerate(parts[first:last], first):
+            if i > first and where[0] == parts[i - 1][0]:
+                groups[-1].append(where)
+            else:
+                groups.append([where])
     return groups
 
 
