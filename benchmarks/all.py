@@ -7,6 +7,7 @@ there when it is started again; README.md says how to read what it prints.
 """
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -37,6 +38,8 @@ def parse(argv=None):
     add("--kinds", nargs="+", metavar="KIND", help=f"of {', '.join(plan.KINDS)}; all")
     add("--networks", nargs="+", metavar="NAME", help=f"of {', '.join(OBJECTIVES)}; all")
     add("--sizes", nargs="+", type=int, metavar="PX", help="256 512 1024")
+    shapes = f"width:height, for {plan.SHAPED}'s gradient beside squares; {' '.join(plan.SHAPES)}"
+    add("--shapes", nargs="*", metavar="W:H", help=shapes)
     add("--peers", nargs="+", metavar="NAME", help=f"beside ours, of {', '.join(peers.names())}")
     add("--pool", choices=("max", "average"), help="of all networks; that of each one's style")
     add("--threads", help="for each peer; as many as there are processors")
@@ -64,6 +67,9 @@ def _checked(args):
     for size in args.sizes or ():
         if not 32 <= size <= 8192:
             raise ValueError(f"--sizes {size}: use pixels from 32 to 8192")
+    for shape in args.shapes or ():
+        if not re.fullmatch(r"[1-9]\d?:[1-9]\d?", shape):
+            raise ValueError(f"--shapes {shape}: use width:height, as 4:3")
     if args.rounds is not None and not 1 <= args.rounds <= 1000:
         raise ValueError(f"--rounds {args.rounds}: use a number from 1 to 1000")
     if not args.limit > 0:
@@ -72,6 +78,7 @@ def _checked(args):
     args.kinds = args.kinds or list(plan.KINDS)
     args.networks = args.networks or (["minivgg", "squeezenet"] if args.quick else list(OBJECTIVES))
     args.sizes = args.sizes or ([64] if args.quick else [256, 512, 1024])
+    args.shapes = plan.SHAPES if args.shapes is None else args.shapes
     args.rounds = args.rounds or (QUICK_ROUNDS if args.quick else ROUNDS)
     args.unit = QUICK_UNIT if args.quick else pairs.UNIT
     try:
@@ -95,7 +102,13 @@ def main(argv=None):
         return 0
     known = _introduce(args)
     cases = plan.cases(
-        args.kinds, args.networks, args.sizes, args.threads, pool=args.pool or "", quick=args.quick
+        args.kinds,
+        args.networks,
+        args.sizes,
+        args.threads,
+        pool=args.pool or "",
+        shapes=args.shapes,
+        quick=args.quick,
     )
     work = [(case, _able(case, known)) for case in cases]
     missing = [case.name for case, able in work if not able]

@@ -46,12 +46,20 @@ class Case(NamedTuple):
     pool: str = ""  # "" is that of the network's objective
     layer: str = ""  # of a convolution
     batch: int = 1  # pictures of a training step or a scan
+    shape: str = ""  # width:height of a picture whose longer side is `size`; "" is a square
 
     @property
     def name(self):
         """What it is called in tables and files."""
-        parts = (self.kind, self.network, self.layer, self.pool, self.size, f"{self.threads}t")
-        return " ".join(str(part) for part in parts if part)
+        parts = (self.kind, self.network, self.layer, self.pool, self.size, self.shape)
+        return " ".join(str(part) for part in (*parts, f"{self.threads}t") if part)
+
+    @property
+    def sides(self):
+        """(height, width) of the picture, in pixels."""
+        width, height = map(int, (self.shape or "1:1").split(":"))
+        longer = max(width, height)
+        return round(self.size * height / longer), round(self.size * width / longer)
 
     @property
     def objective(self):
@@ -85,17 +93,17 @@ def cut(name, layers, pool=None):
 
 
 def pictures(case):
-    """Return content, style and x, float32 (1, 3, size, size): blurred noise, no two alike."""
-    return tuple(_noise(case.size, seed) for seed in (1, 2, 3))
+    """Return content, style and x, float32 (1, 3, *sides): blurred noise, no two alike."""
+    return tuple(_noise(case.sides, seed) for seed in (1, 2, 3))
 
 
-def _noise(size, seed):
+def _noise(sides, seed):
     """Noise at three scales, as pictures have it; of the order of 1."""
     rng = np.random.default_rng(seed)
-    x = np.zeros((1, 3, size, size), np.float32)
+    (H, W), x = sides, np.zeros((1, 3, *sides), np.float32)
     for step in (1, 4, 16):
-        small = rng.standard_normal((1, 3, -(-size // step), -(-size // step)), dtype=np.float32)
-        x += small.repeat(step, 2).repeat(step, 3)[:, :, :size, :size]
+        small = rng.standard_normal((1, 3, -(-H // step), -(-W // step)), dtype=np.float32)
+        x += small.repeat(step, 2).repeat(step, 3)[:, :, :H, :W]
     return x
 
 
@@ -112,5 +120,5 @@ def convolution(case):
 
 def _input_shape(net, case):
     (source,) = next(node.inputs for node in net.nodes if node.name == case.layer)
-    picture = (3, case.size, case.size)
+    picture = (3, *case.sides)
     return picture if source == "input" else net.shapes(picture)[source]

@@ -21,17 +21,22 @@ LAYERS += ("conv5_1",)
 QUICK_LAYERS = ("conv1_1", "conv3_2")
 SCANS = {"squeezenet": (227, 384), "minivgg": (64, 2048), "vgg16": (224, 48)}  # size, pictures
 QUICK_SCAN = (99, 4)
+SHAPES = ("4:3", "3:4", "3:2", "16:9")  # of photographs; those of 3:2 have odd sides
+SHAPED = "vgg19"  # the network that is timed with these shapes too
 LARGEST = 512  # pixels of the picture: larger ones say nothing new
 GFLOPS = 100.0  # a processor's, for the estimate
 START_S, COMPILE_S = 6.0, 45.0
 
 
-def cases(kinds, networks, sizes, threads, *, pool="", quick=False):
+def cases(kinds, networks, sizes, threads, *, pool="", shapes=SHAPES, quick=False):
     """Return the list of `Case`, the quick ones first."""
     found = []
     for kind in ("gradient", "forward"):
         if kind in kinds:
             found += [Case(kind, n, size, threads, pool) for n in networks for size in sizes]
+    if "gradient" in kinds and SHAPED in networks:
+        how = ("gradient", SHAPED)
+        found += [Case(*how, s, threads, pool, shape=shape) for s in sizes for shape in shapes]
     for kind in ("conv-forward", "conv-backward"):
         if kind in kinds and (quick or "vgg19" in networks):
             layers, fit = QUICK_LAYERS if quick else LAYERS, [s for s in sizes if s <= LARGEST]
@@ -61,13 +66,13 @@ def flop(case):
     if case.kind == "lbfgs":
         return 20 * 1e5 * case.size**2  # as long as 20 iterations of SciPy's with bounds take
     if case.kind in ("scan", "records"):
-        return case.batch * _convolutions(build.skeleton(case.network), case.size)
+        return case.batch * _convolutions(build.skeleton(case.network), case.sides)
     if case.kind == "train":
-        return 3 * case.batch * _convolutions(build.skeleton(case.network), case.size)
+        return 3 * case.batch * _convolutions(build.skeleton(case.network), case.sides)
     if case.layer:
-        return _convolutions(build.skeleton(case.network), case.size, case.layer)
+        return _convolutions(build.skeleton(case.network), case.sides, case.layer)
     net = _skeleton(case)
-    return (2 if case.kind == "gradient" else 1) * _convolutions(net, case.size)
+    return (2 if case.kind == "gradient" else 1) * _convolutions(net, case.sides)
 
 
 def _skeleton(case):
@@ -77,8 +82,8 @@ def _skeleton(case):
     return net
 
 
-def _convolutions(net, size, only=None):
-    total, shapes = 0, {"input": (3, size, size)}
+def _convolutions(net, sides, only=None):
+    total, shapes = 0, {"input": (3, *sides)}
     for name, layer, inputs in net.nodes:
         if type(layer).__name__ == "Linear":
             break

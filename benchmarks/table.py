@@ -1,5 +1,9 @@
 """Results as Markdown tables, to be read in a terminal or put into a page."""
 
+import math
+
+from cases import Case
+
 TITLES = {
     "gradient": "Style objective, value and gradient",
     "forward": "Network forward, to the objective's layers",
@@ -27,6 +31,8 @@ def tables(records):
             rows = [r for r in rows if r["case"]["threads"] == threads]
             parts.append(f"**{title}**, {threads} thread{'s' * (threads != 1)}")
             parts.append(_overhead(rows, records) if kind == "lbfgs" else _times(rows))
+            if kind == "gradient" and any(_shape(r) for r in rows):
+                parts.append(_per_pixel(rows))
             if kind in ("gradient", "train", "scan", "records"):
                 parts.append(_memory(rows))
     failures = [
@@ -74,6 +80,7 @@ def _overhead(records, everything):
         (r["case"]["size"], r["case"]["threads"]): r["summary"]["peers"]["ours"]["ms"]
         for r in everything
         if (r["case"]["kind"], r["case"]["network"]) == ("gradient", "vgg19")
+        and not _shape(r)
         and "ours" in r["summary"]["peers"]
     }
     names = list(dict.fromkeys(name for record in records for name in record["peers"]))
@@ -89,6 +96,22 @@ def _overhead(records, everything):
     return markdown(lines)
 
 
+def _per_pixel(records):
+    """Time a pixel of other shapes than squares, over that of the square of the same size."""
+    first, others, _ = _columns(records)
+    names, square = [first, *others], {}
+    lines = [["time a pixel / the square's", *(_title(records, name) for name in names)]]
+    for record in sorted(records, key=lambda r: bool(_shape(r))):
+        case, found = Case(**record["case"]), record["summary"]["peers"]
+        pixels = math.prod(case.sides)
+        times = {name: found[name]["ms"] / pixels for name in names if name in found}
+        whole = square.setdefault((case.network, case.pool, case.size), times)
+        if case.shape:
+            ratios = [f"{times[n] / whole[n]:.2f}" if n in times else "-" for n in names]
+            lines.append([_label(record["case"]), *ratios])
+    return markdown(lines)
+
+
 def markdown(lines):
     """Return a Markdown table of rows of text, in columns of even width; the first row heads it."""
     widths = [max(3, *(len(row[i]) for row in lines)) for i in range(len(lines[0]))]
@@ -97,6 +120,10 @@ def markdown(lines):
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
         for row in [lines[0], rule, *lines[1:]]
     )
+
+
+def _shape(record):
+    return record["case"].get("shape", "")
 
 
 def _size(case):
@@ -117,6 +144,7 @@ def _title(records, name):
 
 def _label(case):
     parts = (case["network"], case["layer"], case["pool"], f"{case['size']} px")
+    parts += (case.get("shape"),)
     batch = f"batch {case['batch']}" if case["batch"] > 1 else ""
     return " ".join(part for part in (*parts, batch) if part)
 

@@ -240,6 +240,22 @@ def test_the_whole_run_is_what_the_page_says(module):
     assert plan.seconds(layer, {"ours": 0}, 9, 0.3) < plan.seconds(layer, {"ours": 0}, 18, 0.3)
 
 
+def test_a_pixel_of_another_shape_is_compared_with_one_of_the_square(module):
+    Case, records = module("cases").Case, []
+    for shape, ms in (("4:3", 90.0), ("", 100.0)):
+        case = Case("gradient", "vgg19", 64, 1, shape=shape)
+        peers = {"ours": {"ms": ms, "ratio": 1.0, "low": 1.0, "high": 1.0}}
+        summary = {"peers": peers, "best": {}, "kept": 1, "dropped": 0, "disturbed": False}
+        peer = {"title": "ours", "group": "", "failed": "", "peak_mb": None, "imports_mb": 0}
+        about = {"case": case._asdict(), "summary": summary, "peers": {"ours": peer}}
+        records.append({"name": case.name, **about})
+    assert Case("gradient", "vgg19", 256, 1, shape="3:2").sides == (171, 256)
+    assert Case("gradient", "vgg19", 64, 1, shape="3:4").sides == (64, 48)
+    text = module("table").tables(records)
+    assert "| vgg19 64 px 4:3 " in text
+    assert "| 1.20 " in text  # 90 / (48 · 64) over 100 / (64 · 64)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -248,6 +264,7 @@ def test_the_whole_run_is_what_the_page_says(module):
         (["--peers", "caffe"], "no peer 'caffe'; use ours"),
         (["--sizes", "8"], "--sizes 8: use pixels from 32"),
         (["--sizes", "large"], "invalid int value: 'large'"),
+        (["--shapes", "4-3"], "--shapes 4-3: use width:height, as 4:3"),
         (["--rounds", "0"], "--rounds 0: use a number from 1"),
         (["--limit", "nan"], "--limit nan: use a number above 0"),
         (["--threads", "0"], "threads must be a number from 1 to 256, not '0'"),
