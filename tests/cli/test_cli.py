@@ -346,6 +346,17 @@ def test_demo(folder, weights, capfd):
     assert main([*command, "--force"]) == 0
 
 
+@pytest.mark.parametrize("network", ["slimvgg", "minivgg"])
+def test_the_content_weight_of_the_demo_is_for_the_network_that_paints_it(
+    folder, weights, painter, network, monkeypatch
+):
+    monkeypatch.setattr(locations, "embedded", lambda: {"minivgg": weights, "slimvgg": painter})
+    assert main(["demo", "-o", "shown", "--network", network, "--quiet", *SHORT]) == 0
+    found = read_metadata("shown/result.png")["settings"]["content_weight"]
+    own = network_defaults.STYLE[network].content_weight
+    assert found == (demo.CONTENT_WEIGHT if network == "slimvgg" else own)
+
+
 @pytest.mark.smoke
 def test_models_lists_the_networks(capfd):
     assert main(["models"]) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from minicnn.methods.style.settings import StyleSettings
 from minicnn.methods.style.verb import STYLE
+from minicnn.runs.inputs import PAINTER
 from minicnn.runs.options import add_settings
 from minicnn.runs.outputs import Outputs
 from minicnn.runs.picture_run import check_files
@@ -19,6 +20,7 @@ from minicnn.terminal.report import Report
 PICTURES = ("content.jpg", "style.jpg")
 RESULT, SHEET = "result.png", "sheet.png"
 SIZE, ITERATIONS, COARSE_ITERATIONS = 384, 40, 60  # half a minute on two cores
+CONTENT_WEIGHT = 100.0  # with `PAINTER`; with its own, the mountain dissolves
 example = "minicnn demo"
 
 
@@ -57,6 +59,11 @@ class DemoSettings(StyleSettings):
     coarse_iterations: int | None = as_in(
         StyleSettings, "coarse_iterations", shown="shares as these"
     )
+    content_weight: float | None = as_in(
+        StyleSettings,
+        "content_weight",
+        shown=f"{CONTENT_WEIGHT:g} with {PAINTER}, else the network's",
+    )
 
     @property
     def budget(self):
@@ -87,4 +94,6 @@ def run(args) -> int:
         check_files(outputs, [])
     content, painted = unpack(folder, own.force)
     settings = settings_of(DemoSettings, args, content=str(content), style=str(painted))
+    if settings.network in (None, PAINTER) and settings.weights in (None, PAINTER):
+        settings = settings.filled({"content_weight": CONTENT_WEIGHT})
     return STYLE.make(settings, outputs, Report(own.json, own.quiet))
