@@ -27,7 +27,7 @@ class Rule(NamedTuple):
     """How a backward pass treats the layers that the deconvnet treats in its own way."""
 
     relu: str = "gradient"  # see `ops.relu`
-    lrn: str = "gradient"  # or "identity": the normalisation is not undone
+    lrn: str = "gradient"  # of local response normalisation; or "identity": not undone
     overlap: str = "sum"  # of unpooled windows, see `ops.unpool`
     rectify_first: bool = False  # max(dy, 0) before unpooling, where the ReLU rule rectifies dy
 

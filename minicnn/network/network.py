@@ -147,7 +147,7 @@ class Network(Facts):
 
         Returns
         -------
-        dx : array (N, 3, H, W), in the dtype of the activations
+        dx : array like the picture, (N, C, H, W), in the dtype of the activations
 
         Raises
         ------

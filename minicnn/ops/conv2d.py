@@ -6,8 +6,8 @@
     backward_params  dw[k,c,r,s]  = Σ_npq dy[n,k,p,q] x[n,c, p u + r d - pad, q u + s d - pad]
                      db[k]        = Σ_npq dy[n,k,p,q]
 
-u is the stride, d the dilation. As matrices, with X = im2col(x) of (C R S, P Q) for each picture,
-w of (K, C R S) and dy of (K, P Q):
+u is the stride, d the dilation, here alike for both axes. As matrices, with X = im2col(x) of
+(C R S, P Q) for each picture, w of (K, C R S) and dy of (K, P Q):
 
     y = w X + b        dX = wᵀ dy,  dx = col2im(dX)        dw = dy Xᵀ,  db = dy 1
 

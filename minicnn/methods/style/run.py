@@ -34,7 +34,7 @@ class StyleJob(SearchJob):
     pictures : dict, "content", "style", "style1", ... -> uint8 (H, W, 3) as the network sees them
     originals : dict, the same with the colours of the files
     content_masks, style_masks : list of float32 (H, W), values 0..1, one a style; or None
-    row : the preset, a row of `presets`; or None
+    row : what `--preset` names, a row of `presets`: a published set of choices; or None
     """
 
     content: np.ndarray
