@@ -290,7 +290,7 @@ def test_a_loss_may_have_another_constant(check):
     assert check(mean)[0] == 0
     code, stdout, _ = check(mean.replace("dx / x.size", "dx"))
     assert code == 1
-    assert "96 times what it should be, all values of the input: a factor" in " ".join(
+    assert "120 times what it should be, all values of the input: a factor" in " ".join(
         stdout.split()
     )
 

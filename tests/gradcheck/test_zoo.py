@@ -88,6 +88,15 @@ def test_an_option_is_tried_where_it_is_the_only_one(op):
         assert numbers == []
 
 
+@pytest.mark.parametrize("op", EXERCISES)
+def test_rows_and_columns_are_told_apart(op):
+    """A mistake that exchanges them would not be seen at points of squares alone."""
+    for point in points(EXERCISES[op]):
+        y = np.asarray(EXERCISES[op].forward(**point.inputs, **point.options))
+        shapes = [one.shape[-2:] for one in (y, point.inputs.get("x", y)) if one.ndim >= 4]
+        assert all(rows != columns for rows, columns in shapes), (point.name, shapes)
+
+
 def test_what_is_said_names_a_file_that_is_there():
     package = Path(minicnn.gradcheck.__file__).parents[1]
     for _, mistake in MISTAKES:

@@ -13,11 +13,11 @@ CONV = "ops/conv2d.py"
 
 def _convolution_points(rng):
     for name, x_shape, w_shape, options in [
-        ("3x2, no padding", (2, 3, 6, 5), (4, 3, 3, 2), {}),
+        ("3x2, no padding", (2, 3, 6, 4), (4, 3, 3, 2), {}),
         ("3x3, padding 1", (2, 3, 7, 6), (3, 3, 3, 3), {"padding": 1}),
-        ("2x3, strides 2, 3, padding 1, 2", (2, 2, 7, 8), (3, 2, 2, 3),
+        ("2x3, strides 2, 3, padding 1, 2", (2, 2, 7, 5), (3, 2, 2, 3),
          {"stride": (2, 3), "padding": (1, 2)}),
-        ("stride 2", (2, 3, 7, 6), (4, 3, 3, 2), {"stride": 2}),
+        ("stride 2", (2, 3, 7, 4), (4, 3, 3, 2), {"stride": 2}),
         ("dilation 2", (1, 2, 7, 8), (3, 2, 3, 2), {"dilation": 2}),
         ("2 groups", (2, 4, 5, 6), (6, 2, 3, 3), {"groups": 2}),
     ]:  # fmt: skip
@@ -232,7 +232,7 @@ TRANSPOSED = "ops/conv_transpose2d.py"
 
 def _transposed_points(rng):
     for name, x_shape, w_shape, options in [
-        ("3x2, no padding", (2, 3, 4, 5), (3, 4, 3, 2), {}),
+        ("3x2, no padding", (2, 3, 4, 6), (3, 4, 3, 2), {}),
         ("3x3, padding 1", (2, 3, 5, 6), (3, 3, 3, 3), {"padding": 1}),
         ("2x3, strides 2, 3", (2, 2, 3, 4), (2, 3, 2, 3), {"stride": (2, 3)}),
         ("3x3, stride 2, padding 1, 0", (1, 2, 3, 4), (2, 3, 3, 3),
@@ -294,8 +294,8 @@ TRANSPOSED_MISTAKES = [
 
 def _columns_points(rng):
     for name, shape, options in [
-        ("2x3", (2, 2, 5, 6), {}),
-        ("2x3, strides 2, 3", (2, 3, 7, 9), {"stride": (2, 3)}),
+        ("2x3", (2, 3, 5, 7), {}),
+        ("2x3, strides 2, 3", (2, 3, 7, 12), {"stride": (2, 3)}),
         ("2x3, padding 1, 2", (2, 1, 4, 5), {"padding": (1, 2)}),
         ("2x3, strides 2, 1, padding 1", (2, 2, 7, 6), {"stride": (2, 1), "padding": 1}),
         ("2x3, dilation 2", (1, 3, 6, 7), {"dilation": 2}),

@@ -14,7 +14,7 @@ SHAPES = [
     ("2x2", (2, 3, 4, 6), {}),
     ("3x3, stride 2", (2, 2, 7, 5), {"kernel": 3, "stride": 2}),
     ("3x3, stride 1, padding 1", (1, 3, 5, 4), {"kernel": 3, "stride": 1, "padding": 1}),
-    ("3x2, strides 2, 1, padding 1, 0", (1, 2, 5, 4),
+    ("3x2, strides 2, 1, padding 1, 0", (1, 2, 5, 6),
      {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 0)}),
 ]  # fmt: skip
 
@@ -111,7 +111,7 @@ def _average_points(rng):
     for name, shape, options in SHAPES:
         yield Point(name, {"x": rng.standard_normal(shape)}, {**AVERAGED, **options})
     options = {**AVERAGED, "kernel": (3, 2), "stride": 2, "padding": 1, "count_padding": False}
-    yield Point("3x2, padding not counted", {"x": rng.standard_normal((1, 2, 6, 5))}, options)
+    yield Point("3x2, padding not counted", {"x": rng.standard_normal((1, 2, 6, 7))}, options)
 
 
 AVERAGED = {**WINDOWS, "count_padding": True}

@@ -11,7 +11,7 @@ TV, PRIORS = "objectives/total_variation.py", "objectives/priors.py"
 
 
 def _picture(rng, **options):
-    return Point("2 x 3 x 4 x 4", {"x": distinct(rng, (2, 3, 4, 4))}, options)
+    return Point("2 x 3 x 4 x 5", {"x": distinct(rng, (2, 3, 4, 5))}, options)
 
 
 def _pictures(rng):

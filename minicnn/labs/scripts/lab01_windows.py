@@ -47,7 +47,7 @@ def out_size(H, R, u, pad):
 # %%
 @lab.blank(
     (np.arange(9.0).reshape(1, 1, 3, 3), 2, 2, 1),
-    (np.random.default_rng(0).standard_normal((2, 3, 8, 6)), 3, 2, 2),
+    (np.random.default_rng(0).standard_normal((2, 3, 9, 6)), 3, 2, 2),
 )
 def im2col(x, R, S, u):
     """Return the columns (N, C, R, S, P, Q) of x (N, C, H, W)."""
@@ -79,7 +79,7 @@ print(im2col(np.arange(9).reshape(1, 1, 3, 3), 2, 2, 1).reshape(4, 4))
 # %%
 @lab.blank(
     (
-        np.random.default_rng(1).standard_normal((2, 3, 6, 5)),
+        np.random.default_rng(1).standard_normal((2, 3, 6, 4)),
         np.random.default_rng(2).standard_normal((4, 3, 3, 2)),
         1,
     )

@@ -22,7 +22,7 @@ lab = Lab(2)
 
 # %%
 rng = np.random.default_rng(0)
-example = [rng.standard_normal(shape) for shape in ((2, 3, 6, 5), (4, 3, 3, 2), 4)]
+example = [rng.standard_normal(shape) for shape in ((2, 3, 6, 4), (4, 3, 3, 2), 4)]
 
 
 @lab.blank((*example, 1, 0), (*example, 2, 1))
@@ -102,7 +102,7 @@ def backward_bias(dy):
 
 
 # %%
-@lab.blank((example[1], rng.standard_normal((2, 4, 4, 4))))
+@lab.blank((example[1], rng.standard_normal((2, 4, 4, 3))))
 def by_flipped(w, dy):
     """Return dx of a convolution of stride 1 without padding, written as a convolution of dy."""
     _, C, R, S = w.shape
@@ -115,7 +115,7 @@ def by_flipped(w, dy):
 
 # %%
 x, w, b = example
-dy = rng.standard_normal((2, 4, 4, 4))
+dy = rng.standard_normal((2, 4, 4, 3))
 print("largest difference:", abs(by_flipped(w, dy) - backward_data(dy, w, x.shape, 1, 0)).max())
 
 # %% [markdown]
