@@ -41,13 +41,8 @@ def source_of(number):
 
 def title(path):
     """Return the first line of a lab, without its number."""
-    return (
-        path.read_text(encoding="utf-8")
-        .split('"""')[1]
-        .split("\n")[0]
-        .partition(": ")[2]
-        .rstrip(".")
-    )
+    first = path.read_text(encoding="utf-8").split('"""')[1].partition("\n")[0]
+    return first.partition(": ")[2].rstrip(".")
 
 
 def blank(source):
