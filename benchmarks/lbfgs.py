@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minicnn.methods.style.inputs import open_job
 from minicnn.methods.style.settings import StyleSettings
 from minicnn.optimizers import minimize
 from minicnn.terminal.report import table
@@ -24,7 +25,7 @@ WITHIN = 1.02
 
 def row(settings, evaluations):
     """Return one line of the table."""
-    job = settings.prepare()
+    job = open_job(settings)
     fun, results = job.function(), {}
     for name in ("lbfgs", "lbfgs-device"):
         results[name] = minimize(
