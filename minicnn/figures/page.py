@@ -34,9 +34,9 @@ SECTIONS = (
     ),
     (
         "1.4 Architecture comparison",
-        "Large first filters with a large stride fold high frequencies onto low ones, and leave "
-        "units dead. Two networks that differ in just that stand side by side. Whether it holds "
-        "here is said under the figures.",
+        "Zeiler and Fergus found that large first filters with a large stride fold high "
+        "frequencies onto low ones, and leave units dead. Two networks stand side by side, a "
+        "coarse one and a finer one. Whether it holds here is said under the figures.",
         (),
         (7, 8),
     ),
