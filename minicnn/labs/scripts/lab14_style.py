@@ -118,6 +118,9 @@ def square(x):
 @lab.blank(
     (square, np.array([1.0, -2]), np.array([-2.0, 4]), 5.0, -20.0, 1.0),
     (square, np.array([1.0, -2]), np.array([-20.0, 40]), 5.0, -200.0, 8.0),
+    # just enough, and just too little: the share of the slope that is asked for is small
+    (square, np.array([1.0]), np.array([-3.999]), 1.0, -7.998, 0.5),
+    (square, np.array([1.0]), np.array([-3.9998]), 1.0, -7.9996, 0.5),
 )
 def step_length(fun, x, p, value, slope, t):
     """Return the first of t, t/2, t/4, ... down to 2**-20 t that will do for the direction p."""
