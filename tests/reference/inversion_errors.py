@@ -46,7 +46,7 @@ def main():
                 "invert",
                 image=picture,
                 network=args.network,
-                layer=layer,
+                layers=(layer,),
                 width=args.size,
                 height=args.size,
                 iterations=args.iterations,

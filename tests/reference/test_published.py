@@ -8,11 +8,14 @@ import pytest
 from PIL import Image
 
 import minicnn
+from minicnn.methods.network_defaults import texture_layers
 from minicnn.methods.style.inputs import as_programmed
 from minicnn.methods.style.loss import style_objective
 from minicnn.methods.style.presets import PRESETS
+from minicnn.methods.texture.loss import texture_objective
 from minicnn.objectives.total_variation import tv
 from minicnn.pictures import load_image, preprocess
+from minicnn.pictures.arrays import resize
 from minicnn.weights import locations
 
 FETCHED = locations.cached()  # read at collection: the tests themselves have an empty cache
@@ -75,13 +78,17 @@ def test_vgg16_has_the_printed_weights():
         np.testing.assert_allclose(found, printed, rtol=HALF, err_msg=name)
 
 
-STORED = {"tubingen_scream": "the_scream", "tubingen_shipwreck": "shipwreck"}
+# found 0.0062 and 0.0022; shrunk to 192 pixels 0.29 and 0.19; the Shipwreck by average pooling
+# 0.023, with red and blue exchanged 0.0059
+STORED = [("scream", "the_scream", 0.01), ("shipwreck", "shipwreck", 0.004)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stored", STORED)
-def test_pictures_of_neural_style_have_the_gram_matrices_of_their_paintings(stored, shared_data):
-    """By its preset: 0.0062 and 0.0022; all shrunk to 192 pixels it is 0.29 and 0.19."""
+@pytest.mark.parametrize(("stored", "painting", "most"), STORED)
+def test_pictures_of_neural_style_have_the_gram_matrices_of_their_paintings(
+    stored, painting, most, shared_data
+):
+    """By its preset, as a share of the style loss of the photograph."""
     preset = PRESETS["neural-style"]
     net = as_programmed(fetched("vgg19", pool=preset.loss.pool), preset)
 
@@ -93,7 +100,7 @@ def test_pictures_of_neural_style_have_the_gram_matrices_of_their_paintings(stor
     fun = style_objective(
         net,
         photograph,
-        seen("style_inputs", f"{STORED[stored]}.jpg"),
+        seen("style_inputs", f"{painting}.jpg"),
         content_layers=preset.loss.content_layers,
         style_layers=preset.loss.style_layers,
         content_weight=0,
@@ -101,5 +108,24 @@ def test_pictures_of_neural_style_have_the_gram_matrices_of_their_paintings(stor
         tv_weight=0,
         gram=preset.loss.gram,
     )
-    painted, _ = fun(seen("peer_outputs", "neural-style", f"{stored}.png"))
-    assert painted < 0.01 * fun(photograph)[0]
+    painted, _ = fun(seen("peer_outputs", "neural-style", f"tubingen_{stored}.png"))
+    assert painted < most * fun(photograph)[0]
+
+
+def test_the_pebbles_of_deeptextures_have_the_gram_matrices_of_the_pebbles(shared_data):
+    """Inside the axes of its plot, 222 pixels wide; the source is shrunk as much."""
+    net = fetched("vgg19", pool="average")
+
+    def seen(pixels):
+        return preprocess(pixels, net.attrs["preprocess"])
+
+    source = load_image(shared_data / "textures" / "pebbles.jpg").pixels
+    source = resize(source, (222, 222), bilinear=True)
+    plots = shared_data / "peer_outputs" / "gatys_notebooks"
+    plot = load_image(plots / "pebbles_synthesised_histmatched_263x256.png").pixels
+    fun = texture_objective(net, seen(source), layers=texture_layers("vgg19"), relative=True)
+    made, moved = (
+        fun(seen(picture))[0] for picture in (plot[13:235, 30:252], np.roll(source, 111, axis=1))
+    )
+    # found 0.056 and 0.036, which a texture can hardly be below; another texture has 22
+    assert made < 2 * moved

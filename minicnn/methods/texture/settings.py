@@ -91,7 +91,9 @@ class TextureSettings(GramSettings):
         group="loss",
         shown="layers; none for weights that `minicnn weights normalize` has made",
     )
-    tv_weight: float | None = as_in(GramSettings, "tv_weight", shown="0, with SqueezeNet 0.2")
+    tv_weight: float | None = as_in(
+        GramSettings, "tv_weight", shown="0, with SqueezeNet 0.2, with VGG 1"
+    )
     bounds: str = setting(
         choice(("source", "none")),
         "source",
