@@ -21,6 +21,26 @@ __device__ inline int take(unsigned& index, int n)
     return coordinate;
 }
 
+// N numbers next to each other in memory, brought or written at once
+template <class T, int N>
+struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Pack { T c[N]; };
+
+template <int N, class T>
+__device__ inline Pack<T, N> brought(const T* from) { return *(const Pack<T, N>*)from; }
+
+template <int N, class T>
+__device__ inline void put(T* to, const Pack<T, N>& numbers) { *(Pack<T, N>*)to = numbers; }
+
+// work(pack), whose pack.N is how many channels a thread does: `lanes`, 4 or 1
+template <int COUNT> struct Lanes { static const int N = COUNT; };
+
+template <class Work>
+__device__ inline void by_lanes(int lanes, const Work& work)
+{
+    if (lanes == 4) work(Lanes<4>());
+    else work(Lanes<1>());
+}
+
 __device__ inline bool inside(int h, int w, int H, int W)
 {
     return h >= 0 && h < H && w >= 0 && w < W;

@@ -32,36 +32,45 @@ KERNEL add_columns(const real* __restrict__ cols, real* __restrict__ dx, int H, 
     }
 }
 
-// Twin: ops/im2col.py, im2col of maps (N, H, W, C), channels last, with every window as a row:
+// Twin: ops/im2col.py, im2col of maps (N, H, W, C), channels last, with every window as a row; n counts lanes:
 //   rows[n,p,q,r,s,c] = x[n, p u + r d - pad_h, q v + s e - pad_w, c], 0 beside the map
 KERNEL window_rows(const real* __restrict__ x, real* __restrict__ rows, int H, int W, int C, int R, int S,
-                   int u, int v, int d, int e, int pad_h, int pad_w, int P, int Q, unsigned n)
+                   int u, int v, int d, int e, int pad_h, int pad_w, int P, int Q, int lanes, unsigned n)
 {
-    EACH (i, n) {
-        unsigned t = i;
-        int c = take(t, C), s = take(t, S), r = take(t, R), q = take(t, Q), p = take(t, P);
-        int h = p * u + r * d - pad_h, w = q * v + s * e - pad_w;
-        rows[i] = inside(h, w, H, W) ? x[((t * H + h) * W + w) * C + c] : 0;
-    }
+    by_lanes(lanes, [=](auto pack) {
+        const int N = pack.N;
+        EACH (i, n) {
+            unsigned t = i;
+            int c = N * take(t, C / N), s = take(t, S), r = take(t, R), q = take(t, Q), p = take(t, P);
+            int h = p * u + r * d - pad_h, w = q * v + s * e - pad_w;
+            Pack<real, N> numbers = {};
+            if (inside(h, w, H, W)) numbers = brought<N>(x + ((t * H + h) * W + w) * C + c);
+            put(rows + i * N, numbers);
+        }
+    });
 }
 
 // Twin: ops/im2col.py, col2im, likewise. Each pixel adds the windows that hold it, in the order of (r, s).
 KERNEL add_window_rows(const real* __restrict__ rows, real* __restrict__ x, int H, int W, int C, int R, int S,
-                       int u, int v, int d, int e, int pad_h, int pad_w, int P, int Q, unsigned n)
+                       int u, int v, int d, int e, int pad_h, int pad_w, int P, int Q, int lanes, unsigned n)
 {
-    EACH (i, n) {
-        unsigned t = i;
-        int c = take(t, C), w = take(t, W) + pad_w, h = take(t, H) + pad_h;
-        real sum = 0;
-        for (int r = 0; r < R; ++r) {
-            int up = h - r * d, p = up / u;
-            if (up < 0 || up % u || p >= P) continue;
-            for (int s = 0; s < S; ++s) {
-                int left = w - s * e, q = left / v;
-                if (left < 0 || left % v || q >= Q) continue;
-                sum += rows[((((t * P + p) * Q + q) * R + r) * S + s) * C + c];
+    by_lanes(lanes, [=](auto pack) {
+        const int N = pack.N;
+        EACH (i, n) {
+            unsigned t = i;
+            int c = N * take(t, C / N), w = take(t, W) + pad_w, h = take(t, H) + pad_h;
+            Pack<real, N> sum = {};
+            for (int r = 0; r < R; ++r) {
+                int up = h - r * d, p = up / u;
+                if (up < 0 || up % u || p >= P) continue;
+                for (int s = 0; s < S; ++s) {
+                    int left = w - s * e, q = left / v;
+                    if (left < 0 || left % v || q >= Q) continue;
+                    auto numbers = brought<N>(rows + ((((t * P + p) * Q + q) * R + r) * S + s) * C + c);
+                    for (int k = 0; k < N; ++k) sum.c[k] += numbers.c[k];
+                }
             }
+            put(x + i * N, sum);
         }
-        x[i] = sum;
-    }
+    });
 }

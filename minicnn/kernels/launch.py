@@ -7,8 +7,9 @@ channels-last in memory stays so in the poolings; everything else is made contig
 import numpy as np
 
 from minicnn.backend import array_module
-from minicnn.kernels.loader import SUM_BLOCKS, module
+from minicnn.kernels.loader import SUM_BLOCKS, address, lanes, module
 
+SHARE = 64  # blocks for each of many products of vectors: fixed, as SUM_BLOCKS is
 SWITCHES = 256  # pixels of the largest window whose switches are bytes
 
 
@@ -49,7 +50,7 @@ def max_pool(x, size, kernel, stride, padding):
     y = _empty(x, size, x.dtype, inner)
     switches = _empty(x, size, np.uint8, inner)
     geometry = (*x.shape[2:], inner, *kernel, *stride, *padding, *size)
-    _module(x).each("max_pool", y.size, _flat(x), _flat(y), _flat(switches), *geometry)
+    _in_lanes("max_pool", y, (x, y, switches), *geometry)
     return y, switches
 
 
@@ -59,7 +60,7 @@ def unpool(y, switches, x_shape, kernel, stride, padding, overlap=0):
     switches = _laid_out_as(switches, inner)
     x = _empty(y, x_shape[2:], y.dtype, inner)
     geometry = (*x_shape[2:], inner, *kernel, *stride, *padding, *y.shape[2:], overlap)
-    _module(y).each("unpool", x.size, _flat(y), _flat(switches), _flat(x), *geometry)
+    _in_lanes("unpool", x, (y, switches, x), *geometry)
     return x
 
 
@@ -83,6 +84,25 @@ def dot(a, b):
     return sums
 
 
+def dots(pairs):
+    """Return the sums of a·b for pairs of vectors (n,), as `dot` does: an array (pairs,)."""
+    a, count = pairs[0][0], len(pairs)
+    xp, run = array_module(a), _module(a)
+    partials, sums = xp.empty((count, SHARE), xp.float64), xp.empty(count, xp.float64)
+    run.blocks("dots", count * SHARE, _addresses(xp, pairs), partials, count, a.size)
+    run.blocks("total", count, partials, xp.ones(count), sums, SHARE)
+    return sums
+
+
+def combined(factors, vectors):
+    """Return the sum of factors times vectors (n,), which is taken in float64."""
+    xp, like = array_module(vectors[0]), vectors[0]
+    out, factors = xp.empty_like(like), xp.asarray(np.array(factors, np.float64))
+    addresses = _addresses(xp, [vectors])
+    _module(like).each("combine", out.size, addresses, factors, out, len(vectors))
+    return out
+
+
 def add_scaled(y, factor, x):
     """Y <- y + factor·x for vectors (n,), in place."""
     _module(y).each("add_scaled", y.size, y, x, factor)
@@ -92,8 +112,19 @@ def _average(name, source, count, size, x_shape, kernel, stride, padding):
     source, inner = _in_memory_order(source)
     out = _empty(source, size, source.dtype, inner)
     geometry = (*x_shape[2:], inner, *kernel, *stride, *padding, *count.shape)
-    _module(source).each(name, out.size, _flat(source), count, _flat(out), *geometry)
+    _in_lanes(name, out, (source, count, out), *geometry)
     return out
+
+
+def _in_lanes(name, out, arrays, H, W, inner, *geometry):
+    """Run a kernel of poolings, whose threads fill some neighbours in `out` each."""
+    arrays = [_flat(x) for x in arrays]
+    wide = lanes(inner, *arrays)
+    _module(out).each(name, out.size // wide, *arrays, H, W, inner, *geometry, wide)
+
+
+def _addresses(xp, rows):
+    return xp.asarray(np.array([[address(x) for x in row] for row in rows], np.uint64))
 
 
 def _module(x):

@@ -20,6 +20,8 @@ FILES = ("common.cuh", "im2col.cu", "pooling.cu", "sums.cu", "plan.cu", "convolv
 THREADS = 256  # in a block
 SUM_BLOCKS = 512  # of a kernel that sums: fixed, so that the order of the sum is
 MOST_BLOCKS = 1 << 20
+PACK = 16  # bytes that are read at once: they begin at a multiple of so many
+RUN = 8  # pixels that a thread of `windows` goes along
 TILE_THREADS, TILE = 128, (128, 64)  # of `convolve.cu`: threads of a block, results of a tile
 REAL = {"float32": "float", "float64": "double"}
 C_TYPES = {
@@ -28,6 +30,7 @@ C_TYPES = {
     "int": np.int32,
     "unsigned": np.uint32,
     "unsigned char": np.uint8,
+    "unsigned long long": np.uint64,
 }
 SIGNATURE = re.compile(r"^KERNEL\s+(\w+)\s*\(([^)]*)\)", re.MULTILINE)
 
@@ -48,7 +51,7 @@ def source():
 
 def definitions(dtype, half_columns=False, threads=THREADS):
     """Return the compiler options that choose `real` and the type of the columns."""
-    options = (f"-DREAL={REAL[dtype]}", f"-DTHREADS={threads}")
+    options = (f"-DREAL={REAL[dtype]}", f"-DTHREADS={threads}", f"-DRUN={RUN}")
     return (*options, "-DHALF_COLUMNS") if half_columns else options
 
 
@@ -73,6 +76,21 @@ def arguments(name, parameters, given):
     return [_argument(name, *pair) for pair in zip(parameters, given, strict=True)]
 
 
+def address(x):
+    """Return where an array lies, None for no array."""
+    if x is None:
+        return None
+    return x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr
+
+
+def lanes(channels, *arrays):
+    """Return how many neighbouring channels a thread does: 4, or 1 if they are not read at once.
+
+    The arrays have their channels last.
+    """
+    return 1 if channels % 4 or any(address(x) % PACK for x in arrays) else 4
+
+
 class Module:
     """The kernels, compiled by CuPy for each device on which they are first called."""
 
@@ -85,10 +103,10 @@ class Module:
         self._code, self._functions = cupy.RawModule(code=text, options=options), {}
         self._device = cupy.cuda.runtime.getDevice
 
-    def each(self, name, n, *given):
-        """Run a kernel on n elements; n is its last argument."""
+    def each(self, name, n, *given, most=MOST_BLOCKS):
+        """Run a kernel on n elements, with `most` blocks at most; n is its last argument."""
         if n:
-            self.blocks(name, min(-(-n // THREADS), MOST_BLOCKS), *given, n)
+            self.blocks(name, min(-(-n // THREADS), most), *given, n)
 
     def tiles(self, name, rows, columns, *given):
         """Run a kernel that fills a matrix of so many rows and columns in tiles."""

@@ -18,8 +18,8 @@ typedef float column;
 __device__ inline column as_column(float value) { return value; }
 #endif
 
-struct alignas(16) four { float c[4]; };
-struct alignas(4 * sizeof(column)) four_columns { column c[4]; };
+typedef Pack<float, 4> four;
+typedef Pack<column, 4> four_columns;
 
 // A power of two that brings numbers of at most the magnitude with these bits below 2^14.
 __device__ inline float scale_for(unsigned magnitude_bits)
@@ -30,12 +30,21 @@ __device__ inline float scale_for(unsigned magnitude_bits)
 }
 
 // Twin: np.abs(x).max(), as the bits of a float: of positive floats the larger has the larger bits, and
-// a maximum of integers is the same in any order. `largest` must be 0 before.
+// a maximum of integers is the same in any order. `largest` must be 0 before; n counts fours of x. With few
+// blocks, one number of each goes to the one place in memory where all of them meet.
 KERNEL find_largest(const float* __restrict__ x, unsigned* __restrict__ largest, unsigned n)
 {
+    __shared__ unsigned of_block;
+    if (threadIdx.x == 0) of_block = 0;
+    __syncthreads();
     unsigned mine = 0;
-    EACH (i, n) mine = max(mine, __float_as_uint(fabsf(x[i])));
-    if (mine) atomicMax(largest, mine);
+    EACH (i, n) {
+        four numbers = brought<4>(x + 4 * i);
+        for (int k = 0; k < 4; ++k) mine = max(mine, __float_as_uint(fabsf(numbers.c[k])));
+    }
+    atomicMax(&of_block, mine);
+    __syncthreads();
+    if (threadIdx.x == 0) atomicMax(largest, of_block);
 }
 
 // 4 channels from c of the pixel (h, w) of x (H, W, C), scaled; 0 beside the picture, and where `active`, of
@@ -46,15 +55,16 @@ __device__ inline four_columns window_part(const float* x, const float* active, 
     four_columns out = {};
     if (inside(h, w, H, W)) {
         unsigned where = (h * W + w) * C + c;
-        four in = *(const four*)(x + where);
-        four gate = active ? *(const four*)(active + where) : in;
+        four in = brought<4>(x + where);
+        four gate = active ? brought<4>(active + where) : in;
         for (int k = 0; k < 4; ++k) out.c[k] = as_column(!active || gate.c[k] > 0 ? in.c[k] * scale : 0.0f);
     }
     return out;
 }
 
-// Twin: ops/im2col.py, im2col, of output rows p0 .. with windows as rows and channels last; a thread
-// copies 4 channels, n counts them. rows[p,q,r,s,c] = x[p + r - pad, q + s - pad, c]; with `active`, of x's
+// Twin: ops/im2col.py, im2col, of output rows p0 .. with windows as rows and channels last. A thread
+// copies 4 channels of one place (r, s) for RUN neighbours q, so that its divisions are paid once for RUN
+// stores; n counts threads, of which a row of Q takes ceil(Q / RUN) R S C / 4. rows[p,q,r,s,c] = x[p + r - pad, q + s - pad, c]; with `active`, of x's
 // shape, the gradient x is let through where active > 0: ops/relu.py, backward. With `largest` the
 // columns are scaled, and alpha[0] = 1 / (scale * weight_scale) undoes it after the product.
 KERNEL windows(const float* __restrict__ x, const float* __restrict__ active,
@@ -66,9 +76,15 @@ KERNEL windows(const float* __restrict__ x, const float* __restrict__ active,
     if (largest && blockIdx.x == 0 && threadIdx.x == 0) alpha[0] = 1.0f / (scale * weight_scale);
     EACH (i, n) {
         unsigned t = i;
-        int c = 4 * take(t, C / 4), s = take(t, S), r = take(t, R), q = take(t, Q);
-        int h = p0 + int(t) + r - pad_h, w = q + s - pad_w;
-        ((four_columns*)rows)[i] = window_part(x, active, scale, h, w, c, H, W, C);
+        int c = 4 * take(t, C / 4), s = take(t, S), r = take(t, R), first = RUN * take(t, (Q + RUN - 1) / RUN);
+        int h = p0 + int(t) + r - pad_h, left = min(RUN, Q - first);
+        unsigned width = R * S * C;
+        column* to = rows + (t * Q + first) * width + (r * S + s) * C + c;
+        #pragma unroll
+        for (int k = 0; k < RUN; ++k) {
+            if (k >= left) break;
+            put(to + k * width, window_part(x, active, scale, h, first + k + s - pad_w, c, H, W, C));
+        }
     }
 }
 

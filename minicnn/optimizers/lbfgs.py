@@ -10,8 +10,9 @@ multiply it with g (Nocedal & Wright, Numerical Optimization, 2nd ed., algorithm
     oldest pair to newest    r <- r + (α - ρ y·r) s                  to  r = H g
 
 Vectors have the dtype of x, products and sums of two vectors are float64, and only those sums reach
-the host. The step along d meets the strong Wolfe conditions (`line_search`). The first one goes
-along -g, to where the tangent meets 0 (see `scipy_lbfgs`, which starts as long).
+the host. On a device they are taken and read all at once (`lbfgs_products`). The step along d meets
+the strong Wolfe conditions (`line_search`). The first one goes along -g, to where the
+tangent meets 0 (see `scipy_lbfgs`, which starts as long).
 
 With bounds, pixels at a bound that the gradient pushes outwards stand still, H works on the rest,
 and every trial is clipped: Bertsekas' projection with two metrics (SIAM J. Control 20, 1982).
@@ -24,6 +25,8 @@ import math
 from dataclasses import dataclass, field
 
 from minicnn.backend import array_module
+from minicnn.kernels import launch
+from minicnn.optimizers.lbfgs_products import CURVATURE, DeviceProducts
 from minicnn.optimizers.line_search import strong_wolfe
 from minicnn.optimizers.record import (
     FLAT_START,
@@ -35,10 +38,9 @@ from minicnn.optimizers.record import (
     first_length,
     stop_if_settled,
 )
-from minicnn.optimizers.vectors import add_scaled, dot, step_to
+from minicnn.optimizers.vectors import Place, add_scaled, dot, own, step_to
 
 SY = ((0, "s"), (1, "y"))  # their places in a pair
-CURVATURE = 1e-8  # cosine of the angle between s and y, below which a pair is not remembered
 
 
 @dataclass
@@ -123,7 +125,7 @@ def lbfgs_device(
     box = _Box(bounds, array_module(x0))
     with record.restoring() as state:
         if state:
-            place = _Place(
+            place = Place(
                 record.accepted, record.trace[-1]["value"], array_module(x0).empty_like(x0)
             )
             fill({"gradient": place.gradient}, state.arrays)
@@ -132,33 +134,29 @@ def lbfgs_device(
     if not state:
         place = _evaluated(record, x0)
         record.accept(x0, place.value)
+    at_once = bounds is None and launch.suit(x0)
+    ways = DeviceProducts(memory, place) if at_once else _Products(memory, box)
     while True:
-        direction = -place.gradient
-        box.hold(direction, place.x, place.gradient)
-        if not direction.any():
+        norm, direction, slope = ways.descent(place)
+        if not norm:
             raise Stop("converged", "the gradient is 0" if record.iterations else FLAT_START)
-        norm = math.sqrt(dot(direction, direction))
         trial = 1.0
-        if memory.pairs:
-            memory.multiply(direction)
-            box.hold(direction, place.x, place.gradient)
-        else:
+        if not memory.pairs:
             size = place.x.size
             length = memory.length or first_length(place.value, norm, size, first_step)
             trial = length / norm
-        slope = box.slope(place.gradient, direction, place.x)
         reached = None
         if slope < 0:
-            reached = _search(record, place, box, direction, slope, trial, maxls)
+            reached = _search(ways, record, place, direction, slope, trial, maxls)
         if reached is None and not memory.pairs:
             raise Stop("stalled", NOTHING_LOWER)
         if reached is None:
-            memory.pairs.clear()  # and try along the gradient
+            ways.forget()  # and try along the gradient
             continue
-        memory.learn(place, reached, maxcor)
+        length = ways.learn(place, reached, maxcor)
         settled = reached.value == place.value
         place = reached
-        record.accept(place.picture, place.value)
+        record.accept(place.picture, place.value, length)
         stop_if_settled(record)
         if settled:
             raise Stop("stalled", "stalled: the value changes in no digit any more")
@@ -167,18 +165,43 @@ def lbfgs_device(
         record.pause(arrays, sums=sums, length=memory.length)
 
 
-class _Place:
-    """A picture, its value and its gradient, as flat vectors."""
+class _Products:
+    """What `lbfgs_device` asks of vectors, product by product: on the host, and with bounds."""
 
-    def __init__(self, picture, value, gradient):
-        self.picture, self.x = picture, picture.reshape(-1)
-        self.value, self.gradient = value, gradient.reshape(-1)
+    def __init__(self, memory, box):
+        self._memory, self._box = memory, box
+
+    def descent(self, place):
+        """Return (norm of the gradient, direction, slope along it); norm 0 without a gradient."""
+        direction = -place.gradient
+        self._box.hold(direction, place.x, place.gradient)
+        if not direction.any():
+            return 0.0, direction, 0.0
+        norm = math.sqrt(dot(direction, direction))
+        if self._memory.pairs:
+            self._memory.multiply(direction)
+            self._box.hold(direction, place.x, place.gradient)
+        return norm, direction, self._box.slope(place.gradient, direction, place.x)
+
+    def evaluated(self, record, place, t, direction):
+        """Return the place so far along the direction, and the slope there."""
+        x = self._box.clip(step_to(place.x, t, direction))
+        there = _evaluated(record, x.reshape(place.picture.shape))
+        return there, self._box.slope(there.gradient, direction, x)
+
+    def learn(self, before, after, most):
+        """Remember the pair of two places, and return the length of the step if it is known."""
+        self._memory.learn(before, after, most)
+
+    def forget(self):
+        """Remember no pair any more."""
+        self._memory.pairs.clear()
 
 
 def _evaluated(record, picture):
-    """Return the place of a picture, with a copy of the gradient."""
+    """Return the place of a picture."""
     value, gradient = record.evaluate(picture)
-    return _Place(picture, value, gradient.astype(picture.dtype, order="C", copy=True))
+    return Place(picture, value, own(gradient, picture))
 
 
 class _Box:
@@ -207,15 +230,14 @@ class _Box:
         return ((x <= self.low) & (direction < 0)) | ((x >= self.high) & (direction > 0))
 
 
-def _search(record, place, box, direction, slope, trial, maxls):
+def _search(ways, record, place, direction, slope, trial, maxls):
     """Return the place that the line search reaches, or None."""
     last = {}
 
     def phi(t):
         last.clear()  # two places at a time are enough
-        x = box.clip(step_to(place.x, t, direction))
-        last[t] = _evaluated(record, x.reshape(place.picture.shape))
-        return last[t].value, box.slope(last[t].gradient, direction, x)
+        last[t], along = ways.evaluated(record, place, t, direction)
+        return last[t].value, along
 
     step, _ = strong_wolfe(phi, place.value, slope, trial, maxls)
     if step is not None and step not in last:

@@ -101,14 +101,15 @@ class Record:
         self.terms = {}
         self.trace = []
 
-    def evaluate(self, x):
+    def evaluate(self, x, finite=None):
         """Return (value, gradient) at x.
 
         `Stop` is raised when the budget is used up, or x, the value or the gradient is not finite.
+        Of the arrays finite(gradient) says that; without it they are looked through.
         """
         if self.evaluations == self.max_evaluations:
             raise Stop("budget", f"all {self.evaluations} evaluations are used")
-        if not all_finite(x):
+        if finite is None and not all_finite(x):
             raise Stop(
                 "not-finite", f"overflow: x is not finite after evaluation {self.evaluations}"
             )
@@ -125,23 +126,24 @@ class Record:
             raise Stop("not-finite", f"overflow: the value is {value} in {self._this()}")
         if math.isnan(value):
             raise Stop("not-finite", f"the value is not a number (NaN) in {self._this()}")
-        if not all_finite(gradient):
+        if not (finite or all_finite)(gradient):
             raise Stop("not-finite", f"the gradient is not finite in {self._this()}")
         self.terms = dict(getattr(self.fun, "terms", None) or {})
         if self.keep == "best" and not value >= self.kept[0]:
             self.kept = (value, x, self.terms)
         return value, gradient
 
-    def accept(self, x, value: float) -> None:
+    def accept(self, x, value: float, length: float | None = None) -> None:
         """End an iteration at x, evaluated last; the first call is the start, iteration 0.
 
+        `length` is the norm of the step, where it is known.
         `Stop` is raised when the iterations are used up or the callback returns True.
         """
         entry = {
             "iteration": self.iterations + 1 if self.trace else 0,
             "evaluations": self.evaluations,
             "value": value,
-            "step": _rms(x, self.accepted) if self.trace else 0.0,
+            "step": self._step(x, length),
             "terms": self.terms,
         }
         if self.keep == "last":
@@ -203,6 +205,12 @@ class Record:
         return Result(
             x, value, self.iterations, self.evaluations, status, reason, self.trace, terms
         )
+
+    def _step(self, x, length):
+        """Return the root mean square of the step to x."""
+        if not self.trace:
+            return 0.0
+        return _rms(x, self.accepted) if length is None else length / math.sqrt(x.size)
 
     def _this(self):
         return f"evaluation {self.evaluations}, after {self.iterations} iterations"

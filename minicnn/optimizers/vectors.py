@@ -13,6 +13,19 @@ from minicnn.kernels import launch
 HOST_STRIP, DEVICE_STRIP = 8192, 1 << 22
 
 
+class Place:
+    """A picture, its value and its gradient, as flat vectors."""
+
+    def __init__(self, picture, value, gradient):
+        self.picture, self.x = picture, picture.reshape(-1)
+        self.value, self.gradient = value, gradient.reshape(-1)
+
+
+def own(gradient, like):
+    """Return a copy of a gradient, which the next evaluation may overwrite, of the dtype of x."""
+    return gradient.astype(like.dtype, order="C", copy=True)
+
+
 def dot(a, b) -> float:
     """Return the sum of a·b; products and sum in float64."""
     if launch.suit(a):

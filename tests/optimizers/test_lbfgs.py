@@ -1,15 +1,20 @@
 """Our L-BFGS: the product with H, the line search, restarts to the bit, the device."""
 
 import types
+from copy import deepcopy
+from functools import cache
 
 import numpy as np
 import pretended_cupy
 import pytest
+from cuda_on_cpu.kernel_cases import operations_on
+from cuda_on_cpu.module import CpuModule, needs_compiler
 from minimised import bowl, rosenbrock, small_style
 from pretended_cupy import COPIES, DeviceArray, plain, wrapped
 
 from minicnn.backend import array_module
-from minicnn.optimizers import Memory, minimize, setulb
+from minicnn.kernels import launch
+from minicnn.optimizers import Memory, lbfgs_products, minimize, record, setulb
 from minicnn.optimizers.line_search import C1, C2, cubic_minimum, strong_wolfe
 from minicnn.optimizers.vectors import HOST_STRIP, add_scaled, dot, step_to
 
@@ -216,6 +221,83 @@ def test_vectors_stay_on_the_device(cupy, bounds):
     np.testing.assert_allclose(plain(result.x), expected.x, rtol=1e-3, atol=1e-2)
     assert not cupy.pinned
     assert all(shape == () for shape in COPIES), "a vector was copied to the host"
+
+
+# all products read at once, as on a device: the kernels are built by g++
+
+
+@pytest.fixture
+def kernels():
+    with operations_on(cache(CpuModule)):
+        yield
+
+
+def count_reads(monkeypatch):
+    reads = []
+    monkeypatch.setattr(lbfgs_products, "to_host", lambda x: reads.append(x.shape) or x)
+    monkeypatch.setattr(record, "all_finite", lambda x: reads.append(x.shape) or True)
+    monkeypatch.setattr(record, "_rms", lambda *given: reads.append(0))
+    monkeypatch.setattr("minicnn.optimizers.vectors.dot", None)
+    return reads
+
+
+@needs_compiler
+def test_products_read_at_once_take_the_steps_of_those_read_one_by_one(kernels, monkeypatch):
+    fun, start = small_style(size=8)
+    options = {"iterations": 14, "maxcor": 4, "keep": "last"}
+    with monkeypatch.context() as patched:
+        patched.setattr(launch, "suit", lambda x: False)
+        expected = minimize("lbfgs-device", fun, start, **options)
+    reads = count_reads(monkeypatch)
+    result = minimize("lbfgs-device", fun, start, **options)
+    assert len(reads) <= result.evaluations + 2, "one read an evaluation, and x0's check"
+    assert result.evaluations == expected.evaluations
+    for ours, theirs in zip(result.trace, expected.trace, strict=True):
+        assert ours["value"] == pytest.approx(theirs["value"], rel=1e-4)
+        assert ours["step"] == pytest.approx(theirs["step"], rel=1e-3)
+    np.testing.assert_allclose(result.x, expected.x, rtol=0, atol=0.1)
+
+
+@needs_compiler
+def test_a_run_cut_in_two_reads_the_same_products_to_the_bit(kernels):
+    fun, start = small_style(size=6)
+    options = {"maxcor": 3, "keep": "last"}
+    whole = minimize("lbfgs-device", fun, start, iterations=9, **options)
+    states = []
+    keep = lambda state: states.append(deepcopy(state))  # noqa: E731
+    minimize("lbfgs-device", fun, start, iterations=6, on_state=keep, **options)
+    rest = minimize("lbfgs-device", fun, start, iterations=9, state=states[-1], **options)
+    np.testing.assert_array_equal(rest.x, whole.x)
+    memory = Memory()
+    part = minimize("lbfgs-device", fun, start, iterations=5, memory=memory, **options)
+    rest = minimize("lbfgs-device", fun, part.x, iterations=4, memory=memory, **options)
+    np.testing.assert_array_equal(rest.x, whole.x)
+
+
+@needs_compiler
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_seen_in_the_products(kernels, bad):
+    fun, least = bowl(10, "float32")
+    calls = []
+
+    def broken(x):
+        calls.append(x)
+        value, gradient = fun(x)
+        gradient.flat[3] = bad if len(calls) == 3 else gradient.flat[3]
+        return value, gradient
+
+    result = minimize("lbfgs-device", broken, 0 * least, iterations=30)
+    assert result.status == "not-finite"
+    assert "gradient is not finite in evaluation 3" in result.reason
+    assert np.isfinite(result.x).all()
+
+
+@needs_compiler
+def test_a_gradient_of_0_and_a_wrong_one_end_the_run_on_the_device_too(kernels):
+    fun, least = bowl(10, "float32")
+    assert minimize("lbfgs-device", fun, least, iterations=9).status == "converged"
+    wrong = lambda x: (fun(x)[0], -fun(x)[1])  # noqa: E731
+    assert minimize("lbfgs-device", wrong, 0 * least, iterations=9).status == "stalled"
 
 
 def test_scipys_vectors_cross_through_one_pinned_buffer(cupy):

@@ -12,6 +12,7 @@ of one matrix, channels last in memory, so that each function is one large produ
 
 from minicnn.engine.gpu.buffers import Buffers
 from minicnn.kernels import strips
+from minicnn.kernels.loader import lanes
 from minicnn.ops.shapes import convolved, pair
 
 
@@ -108,17 +109,21 @@ class _Windows:
     def of(self, x):
         """Return the windows of x (N, H, W, C) as rows (N P Q, R S C)."""
         x = self._xp.ascontiguousarray(x)
-        N, H, W, C = x.shape
+        N, C = x.shape[0], x.shape[3]
         width = self._kernel[0] * self._kernel[1] * C
         rows = self._xp.empty((N * self._size[0] * self._size[1], width), x.dtype)
-        self._kernels.each("window_rows", rows.size, x, rows, H, W, C, *self._geometry, *self._size)
+        self._run("window_rows", rows.size, x, rows, x.shape)
         return rows
 
     def add(self, rows, x):
         """Fill x (N, H, W, C), contiguous, with the sum of rows (N P Q, R S C), and return it."""
-        given = (rows, x, *x.shape[1:], *self._geometry, *self._size)
-        self._kernels.each("add_window_rows", x.size, *given)
+        self._run("add_window_rows", x.size, rows, x, x.shape)
         return x
+
+    def _run(self, name, size, source, out, shape):
+        wide = lanes(shape[3], source, out)
+        geometry = (*shape[1:], *self._geometry, *self._size, wide)
+        self._kernels.each(name, size // wide, source, out, *geometry)
 
 
 def _channels_last(x):

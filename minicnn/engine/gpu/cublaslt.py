@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from minicnn.errors import MinicnnError
+from minicnn.kernels.loader import address
 
 COMPUTE_32F, COMPUTE_32F_FAST_TF32 = 68, 77  # cublasComputeType_t
 R_32F, R_16F = 0, 2  # cudaDataType_t
@@ -169,10 +170,3 @@ def load():
             f"no cuBLASLt ({reason}); install the extra cuda12-ctk or cuda13-ctk, or use "
             "--engine explicit"
         ) from None
-
-
-def address(x):
-    """Return where an array lies, None for no array."""
-    if x is None:
-        return None
-    return x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr

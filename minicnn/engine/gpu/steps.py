@@ -4,7 +4,9 @@
     its gradient  rows = windows of dy where y > 0        dx = rows w'ᵀ
 
 w' is w flipped in r and s, input and output channels exchanged: for stride 1 the gradient of the
-data is again a convolution, with padding R - 1 - pad, and needs no col2im. Windows are made for a
+data is again a convolution, with padding R - 1 - pad, and needs no col2im. At the picture, with its
+few channels, that would be many columns for few sums: there dy w is computed, and each pixel adds
+up what belongs to it (col2im). Windows are made for a
 strip of output rows at a time; or never, where `kernels/convolve.cu` does it all (`implicit`). In
 half precision they are scaled by a power of two, found on the device, so that neither small nor
 large numbers leave the range of float16.
@@ -18,9 +20,13 @@ import numpy as np
 from minicnn.backend import to_host
 from minicnn.engine.gpu.cuda import column_dtype
 from minicnn.kernels import strips
+from minicnn.kernels.loader import RUN, SUM_BLOCKS
 from minicnn.ops.shapes import pair
 
-NARROWEST = 16  # output channels, below which a tile of the implicit convolution is mostly empty
+NARROWEST = (
+    16  # channels of a result, below which a tile of the implicit convolution is mostly empty
+)
+LANES = 4  # channels that a kernel reads at once, see `Convolution`
 
 
 class Form(NamedTuple):
@@ -68,7 +74,8 @@ class Convolution:
         flipped = w[:, :, ::-1, ::-1].transpose(1, 2, 3, 0).reshape(C, -1)
         dtype = column_dtype(half)
         self._w = buffers.filled(forward * self._scale, dtype)
-        self._flipped = buffers.filled(flipped * self._scale, dtype)
+        self._added = C < NARROWEST  # the way of the gradient, see the module
+        self._flipped = None if self._added else buffers.filled(flipped * self._scale, dtype)
         self._b = buffers.filled(to_host(b) if b is not None else np.zeros(K))
         self._largest = buffers.new(2, np.uint32) if half else None
         self._alpha = buffers.new(2) if half else None
@@ -76,11 +83,14 @@ class Convolution:
     @property
     def column_size(self):
         """The number of elements of the widest strip of windows, of either direction."""
-        directions = ((self.shape, self.out_shape), (self.out_shape, self.shape))
-        return max(
+        directions = [(self.shape, self.out_shape)]
+        if not self._added:
+            directions.append((self.out_shape, self.shape))
+        sizes = [
             0 if self._implicit(out) else self._rows(shape) * self._window(shape) * out[1]
             for shape, out in directions
-        )
+        ]
+        return max([*sizes, self._added and self._strip_added()[1]])
 
     def forward(self, run, x):
         """Fill `y`."""
@@ -88,6 +98,9 @@ class Convolution:
 
     def backward(self, run, dy, dx):
         """Fill dx, shape of x, from the gradient dy of `y`."""
+        if self._added:
+            self._add_up(run, dy, dx)
+            return
         pad = tuple(k - 1 - p for k, p in zip(self.kernel, self.pad, strict=True))
         shape = self.out_shape
         self._convolve(run, 1, dy, shape, dx, self._flipped, pad, active=self.y)
@@ -107,9 +120,43 @@ class Convolution:
             columns = run.columns[: rows * Q * width].reshape(rows * Q, width)
             geometry = (*shape, *self.kernel, *pad, p0, Q)
             given = (x, active, largest, columns, alpha, self._scale, *geometry)
-            run.kernels.each("windows", columns.size // 4, *given)
+            run.kernels.each("windows", rows * _threads(Q, width), *given)
             out = y[p0 : p0 + rows].reshape(rows * Q, K)
             run.product(columns, w, out, transpose=(False, True), alpha=alpha, bias=bias)
+
+    def _add_up(self, run, dy, dx):
+        """Fill dx for strips of its rows: dy where y > 0, times w, then the sum of each pixel."""
+        (H, W, C), (P, Q, K) = self.shape, self.out_shape
+        width, (R, S), (pad_h, pad_w) = self._window(self.shape), self.kernel, self.pad
+        largest, alpha = self._range(run, 1, dy)
+        step = self._strip_added()[0]
+        for h0 in range(0, H, step):
+            h1 = min(h0 + step, H)
+            p0, p1 = max(0, h0 + pad_h - R + 1), min(P, h1 + pad_h)  # rows of dy that reach these
+            M = (p1 - p0) * Q
+            split = M * width * self._column_items()
+            products = run.columns[:split].view(np.float32).reshape(M, width)
+            masked = run.columns[split : split + M * K].reshape(M, K)
+            given = (dy, self.y, largest, masked, alpha, self._scale)
+            geometry = (*self.out_shape, 1, 1, 0, 0, p0, Q)
+            run.kernels.each("windows", (p1 - p0) * _threads(Q, K), *given, *geometry)
+            run.product(masked, self._w, products, alpha=alpha)
+            geometry = (R, S, 1, 1, 1, 1, h0 + pad_h - p0, pad_w, p1 - p0, Q, LANES)
+            given = (products, dx[h0:h1], h1 - h0, W, C, *geometry)
+            run.kernels.each("add_window_rows", (h1 - h0) * W * C // LANES, *given)
+
+    def _strip_added(self):
+        """Return the rows of dx in a strip of `_add_up`, and the elements of `columns` it takes."""
+        P, Q, K = self.out_shape
+        each = Q * (K + self._window(self.shape) * self._column_items())  # for a row of dy
+        beside = self.kernel[0] - 1
+        fit = self._form.strip_bytes // (each * np.dtype(column_dtype(self._form.half)).itemsize)
+        step = max(1, min(self.shape[0], fit - beside))
+        return step, each * min(P, step + beside)
+
+    def _column_items(self):
+        """Return how many elements of `columns` have the place of a float32."""
+        return 4 // np.dtype(column_dtype(self._form.half)).itemsize
 
     def _range(self, run, direction, x):
         """Find the largest magnitude of x, and return where it and the product's factor stand."""
@@ -117,7 +164,7 @@ class Convolution:
             return None, None
         largest = self._largest[direction : direction + 1]
         largest.fill(0)
-        run.kernels.each("find_largest", x.size, x, largest)
+        run.kernels.each("find_largest", x.size // LANES, x, largest, most=SUM_BLOCKS)
         return largest, self._alpha[direction : direction + 1]
 
     def _implicit(self, out_shape):
@@ -150,20 +197,25 @@ class Pooling:
 
     def forward(self, run, x):
         """Fill `y`."""
-        each, n = run.kernels.each, math.prod(self.out_shape)
+        each, n = run.kernels.each, math.prod(self.out_shape) // LANES
         if self._count is None:
-            each("max_pool", n, x, self.y, self._switches, *self._geometry)
+            each("max_pool", n, x, self.y, self._switches, *self._geometry, LANES)
         else:
-            each("average_pool", n, x, self._count, self.y, *self._geometry)
+            each("average_pool", n, x, self._count, self.y, *self._geometry, LANES)
 
     def backward(self, run, dy, dx):
         """Fill dx, shape of x, from the gradient dy of `y`."""
-        each, n = run.kernels.each, math.prod(self.shape)
+        each, n = run.kernels.each, math.prod(self.shape) // LANES
         if self._count is None:
             add = 0  # the rule for windows that overlap, see `ops.unpool.OVERLAPS`
-            each("unpool", n, dy, self._switches, dx, *self._geometry, add)
+            each("unpool", n, dy, self._switches, dx, *self._geometry, add, LANES)
         else:
-            each("average_unpool", n, dy, self._count, dx, *self._geometry)
+            each("average_unpool", n, dy, self._count, dx, *self._geometry, LANES)
+
+
+def _threads(Q, width):
+    """Return how many threads `windows` wants for an output row of Q windows of a width."""
+    return -(-Q // RUN) * width // LANES
 
 
 def _scale_for(w):

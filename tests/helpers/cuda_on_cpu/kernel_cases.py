@@ -5,7 +5,8 @@ from unittest import mock
 
 import numpy as np
 
-from minicnn.kernels import launch, strips
+from minicnn.backend import to_host
+from minicnn.kernels import launch, loader, strips
 from minicnn.objectives import priors
 from minicnn.ops import avgpool2d, column_strips, conv2d, im2col, maxpool2d, relu, unpool
 from minicnn.ops.pad import pad
@@ -23,6 +24,7 @@ def operations_on(make):
         mock.patch.object(launch, "suit", lambda x: x.dtype in ("float32", "float64")),
         mock.patch.object(launch, "module", make),
         mock.patch.object(launch, "SUM_BLOCKS", SUM_BLOCKS),
+        mock.patch.object(launch, "SHARE", 3),
     ):
         yield
 
@@ -50,6 +52,7 @@ def im2col_and_adjoint(make):
 def rows_of_windows_and_adjoint(make):
     for rng, dtype in _rounds():
         (N, C, H, W), options = _geometry(rng, dilation=True)
+        C *= int(rng.choice((1, 4)))
         kernel, padding = options["kernel"], options["padding"]
         x, run = _values(rng, (N, H, W, C), dtype), make(dtype)
         expected = im2col.im2col(x.transpose(0, 3, 1, 2), **options)  # (N, C, R, S, P, Q)
@@ -57,10 +60,12 @@ def rows_of_windows_and_adjoint(make):
         size = (*size, *expected.shape[4:])
         expected = expected.transpose(0, 4, 5, 2, 3, 1)
         rows = np.full_like(expected, np.nan, order="C")
-        run.each("window_rows", rows.size, x, rows, *size)
+        wide = loader.lanes(C, x, rows)
+        assert wide == (1 if C % 4 else 4)
+        run.each("window_rows", rows.size // wide, x, rows, *size, wide)
         np.testing.assert_array_equal(rows, expected)
         drawn, dx = _values(rng, rows.shape, dtype), np.full_like(x, np.nan)
-        run.each("add_window_rows", dx.size, drawn, dx, *size)
+        run.each("add_window_rows", dx.size // wide, drawn, dx, *size, wide)
         cols = drawn.transpose(0, 5, 3, 4, 1, 2)
         exact = im2col.col2im(
             cols, (N, C, H, W), **{k: v for k, v in options.items() if k != "kernel"}
@@ -71,6 +76,7 @@ def rows_of_windows_and_adjoint(make):
 def max_pooling(make):
     for rng, dtype in _rounds():
         shape, options = _geometry(rng)
+        shape = (shape[0], shape[1] * int(rng.choice((1, 4))), *shape[2:])
         options["padding"] = tuple(min(p, k // 2) for p, k in _both(options, "padding", "kernel"))
         options["ceil"] = bool(rng.integers(2))
         x = rng.integers(-2, 3, shape).astype(dtype)  # many ties
@@ -87,6 +93,7 @@ def max_pooling(make):
 def average_pooling(make):
     for rng, dtype in _rounds():
         shape, options = _geometry(rng)
+        shape = (shape[0], shape[1] * int(rng.choice((1, 4))), *shape[2:])
         options["ceil"], options["count_padding"] = bool(rng.integers(2)), bool(rng.integers(2))
         x = _layout(rng, _values(rng, shape, dtype))
         y = _twice(make, lambda: avgpool2d.forward(x, **options)[0])  # noqa: B023
@@ -116,8 +123,9 @@ def windows_as_rows(make):
     for half in (False, True):
         run = make("float32", half)
         for rng, _ in _rounds():
-            H, W, C = rng.integers(1, 9), rng.integers(1, 9), 4 * rng.integers(1, 4)
-            R, S, pad = *rng.integers(1, 4, 2), (1, 1)
+            H, W, C = (int(rng.integers(1, most)) for most in (9, 20, 4))
+            C *= 4
+            R, S, pad = *rng.integers(1, 4, 2).tolist(), (1, 1)
             if H + 2 < R or W + 2 < S:
                 continue
             x, active = _values(rng, (2, H, W, C))
@@ -128,7 +136,8 @@ def windows_as_rows(make):
             expected = im2col.im2col(picture, (R, S), padding=pad)[..., p0:, :]
             rows = np.full((P - p0, Q, R, S, C), np.nan, np.float16 if half else np.float32)
             size = (H, W, C, R, S, *pad, p0, Q)
-            run.each("windows", rows.size // 4, x, active, None, rows, np.zeros(1, "f4"), 1, *size)
+            threads = (P - p0) * -(-Q // loader.RUN) * R * S * C // 4
+            run.each("windows", threads, x, active, None, rows, np.zeros(1, "f4"), 1, *size)
             expected = expected[0].transpose(3, 4, 1, 2, 0)
             np.testing.assert_array_equal(rows, expected.astype(rows.dtype))
 
@@ -190,12 +199,10 @@ def windows_in_half_precision_keep_their_range(make):
     for power in (-60, -20, 0, 20, 60):
         x = _values(rng, (3, 4, 8)) * np.float32(2.0**power)
         largest, alpha = np.zeros(1, np.uint32), np.zeros(1, np.float32)
-        run.each("find_largest", x.size, x, largest)
+        run.each("find_largest", x.size // 4, x, largest)
         assert largest.view(np.float32)[0] == abs(x).max()
         rows = np.zeros((3, 4, 1, 1, 8), np.float16)
-        run.each(
-            "windows", x.size // 4, x, None, largest, rows, alpha, 4, 3, 4, 8, 1, 1, 0, 0, 0, 4
-        )
+        run.each("windows", 3 * 2, x, None, largest, rows, alpha, 4, 3, 4, 8, 1, 1, 0, 0, 0, 4)
         assert 2**13 <= abs(rows).max() <= 2**14
         back = rows[:, :, 0, 0].astype(np.float64) * alpha * 4
         np.testing.assert_allclose(back, x, rtol=2**-11, atol=0)
@@ -272,6 +279,26 @@ def products_of_vectors(make):
             np.testing.assert_allclose(a, exact, rtol=0, atol=2 * np.finfo(dtype).eps * 5)
 
 
+def products_at_once(make):
+    with operations_on(make):
+        vectors_by_address(np.asarray)
+
+
+def vectors_by_address(there):
+    """Compare what is given tables of addresses, so that there(x) must be where kernels run."""
+    rng = np.random.default_rng(0)
+    for dtype in ("float32", "float64"):
+        a, b = _values(rng, (2, 4001), dtype)
+        A, B = a.astype("f8"), b.astype("f8")
+        a, b = there(a), there(b)
+        found = to_host(launch.dots([(a, b), (b, b), (a, a)]))
+        np.testing.assert_allclose(found, [A @ B, B @ B, A @ A], rtol=1e-12)
+        assert launch.dots([(b, a)])[0] == found[0], "the same bits in other company"
+        sums = launch.combined([2, -0.5, 1e-3], [a, b, a])
+        assert sums.dtype == a.dtype
+        np.testing.assert_allclose(to_host(sums), 2.001 * A - 0.5 * B, rtol=1e-6, atol=1e-6)
+
+
 CASES = {
     case.__name__: case
     for case in (
@@ -289,6 +316,7 @@ CASES = {
         total_variation,
         pictures_there_and_back,
         products_of_vectors,
+        products_at_once,
     )
 }
 

@@ -57,7 +57,7 @@ class CpuModule:
         self._library = ctypes.CDLL(str(build(text, options + SANITIZER * sanitize)))
         self._backward = backward
 
-    def each(self, name, n, *given):
+    def each(self, name, n, *given, most=BLOCKS):
         """Run a kernel on n elements; n is its last argument."""
         if n:
             self.blocks(name, min(-(-n // THREADS), BLOCKS), *given, n)
