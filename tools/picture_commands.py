@@ -101,6 +101,8 @@ COMMANDS = {
     "figures": "figures -o made --only 2,3,9,10,13 --picture in/content.png --style in/style.png "
     "--size 64 --iterations 3",
     "rerun": f"{STYLE} --seed 5 --init noise\nrerun out.png -o again.png",
+    "video": f"{STYLE} --frames way --every 2\nvideo way in/style.png -o made --size 64 "
+    "--iterations 3",
     "demo": "demo -o made --size 64 --iterations 2",
 }
 THREADED = "style texture invert deconv saliency class-model occlusion attribute fool features demo"

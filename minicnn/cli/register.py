@@ -26,6 +26,7 @@ VERBS = {
     "curves": ("methods.training.curves_verb", "draw loss and accuracy of training runs"),
     "evolution": ("methods.evolution.verb", "show how features come about during training"),
     "compare": ("methods.comparison.verb", "compare two networks: filters, dead units, aliasing"),
+    "video": ("methods.style.video", "paint the frames of a video, each near the one before"),
     "demo": ("methods.style.demo", "paint two pictures that come with minicnn"),
     "batch": ("cli.verbs.batch", "make many pictures by one command"),
     "rerun": ("cli.verbs.rerun", "make a picture again from the settings in it"),

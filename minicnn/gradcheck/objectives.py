@@ -4,8 +4,10 @@ An objective maps activations to a number and one gradient for each layer, a pri
 to a number and its gradient. Powers with a kink at 0 get values that keep away from it.
 """
 
+from functools import partial
+
 from minicnn.gradcheck.ops import Case, distinct
-from minicnn.objectives import class_score, content, gram, guidance, priors, weighted_sum
+from minicnn.objectives import class_score, content, gram, guidance, priors, temporal, weighted_sum
 
 
 def _objective(name, objective, acts):
@@ -86,12 +88,19 @@ def prior_cases(prior, *variants):
     return cases
 
 
+def _temporal(rng):
+    target, certain = rng.standard_normal((2, 3, 5, 4)), rng.uniform(0, 1, (5, 4))
+    near = partial(temporal.temporal, target=target, certain=certain)
+    yield from prior_cases(near, {})(rng)
+
+
 CASES = {
     "content": _content,
     "style": _style,
     "guided_style": _guided_style,
     "class_score": _class_score,
     "weighted_sum": _weighted_sum,
+    "temporal": _temporal,
     "tv": prior_cases(priors.tv, {}, {"normalisation": "sum"}),
     "tv_beta": prior_cases(priors.tv_beta, {"beta": 1.0}, {"beta": 1.5}, {"beta": 3.0}),
     "tv_neural_style": prior_cases(priors.tv_neural_style, {}, {"normalisation": "mean"}),

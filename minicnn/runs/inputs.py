@@ -24,6 +24,7 @@ from minicnn.network import build
 from minicnn.network.network import Network
 from minicnn.network.sizes import least_side
 from minicnn.pictures.arrays import grey_level
+from minicnn.pictures.flow import read_flow
 from minicnn.pictures.reader import load_image
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import Settings, settings_of
@@ -177,7 +178,7 @@ class Reader:
         return Path(self.named[role] if isinstance(found, np.ndarray) else found)
 
     def read(self, role):
-        """Return the picture uint8 (H, W, 3)."""
+        """Return the picture uint8 (H, W, 3), or for a role that ends in "flow" that of a file."""
         path, mask, given = self.path(role), "mask" in role, self.files.get(role)
         if isinstance(given, np.ndarray):
             if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
@@ -187,6 +188,10 @@ class Reader:
             sha256 = hashlib.sha256(np.ascontiguousarray(given)).hexdigest()
             self.inputs[role] = {"path": str(path), "sha256": sha256}
             return given
+        if role.endswith("flow"):
+            flow, sha256 = read_flow(path), atomic.file_hash(path)
+            self.inputs[role] = {"path": str(self.named[role]), "sha256": sha256}
+            return flow
         (pixels, notes), sha256 = kept.once(
             lambda: ("picture", mask, *kept.of_file(path)),
             lambda: (load_image(path, mask=mask), atomic.file_hash(path)),

@@ -46,6 +46,11 @@ class DemoSettings(StyleSettings):
     style: str = ""
     preset: None = None
     blend: None = None
+    previous: None = None
+    flow: None = None
+    forward_flow: None = None
+    flow_mask: None = None
+    temporal_weight: None = None
     content_masks: None = None
     style_masks: None = None
     init: str = "content"

@@ -6,8 +6,10 @@ from dataclasses import replace
 from minicnn.backend import to_device
 from minicnn.errors import MinicnnError
 from minicnn.methods import network_defaults
+from minicnn.methods.style import frame
 from minicnn.methods.style import masks as style_masks
 from minicnn.methods.style.presets import PRESETS, STRONGER, VGG
+from minicnn.methods.style.previous import NEAR
 from minicnn.methods.style.run import StyleJob, halved_side, start_of
 from minicnn.network.layers import MaxPool2d
 from minicnn.network.network import Network
@@ -58,10 +60,17 @@ def open_job(settings, files=None):
     attrs = net.attrs["preprocess"]
     x, *painted = (preprocess(rgb, attrs) for rgb in pictures.values())
     given = preprocess(read["init"], attrs) if "init" in read else None
+    kind, more = StyleJob, {}
+    if settings.previous:
+        moved, certain = frame.moved(reader, read, x.shape[2:])
+        before = preprocess(moved, attrs)
+        kind, more = frame.FrameJob, {"before": to_device(before, device), "certain": certain}
+        if settings.init == "previous":  # from the content where that is not to be believed
+            given = certain * before + (1 - certain) * x
     start = start_of(settings, net, x, given, row)
     x, start, *painted = (to_device(array, device) for array in (x, start, *painted))
     return opened.job(
-        StyleJob,
+        kind,
         settings,
         net,
         notes(settings),
@@ -73,6 +82,7 @@ def open_job(settings, files=None):
         content_masks=masks[0],
         style_masks=masks[1],
         row=row,
+        **more,
     )
 
 
@@ -95,8 +105,9 @@ def resolve(settings, net, shape, style_shapes=()):
             "pool": net.attrs["pool"],
             "size": size,
             "style_size": _style_size(settings, row, size, style_shapes),
-            "init": row.init if row else "content",
-            "scales": 1 if row else None,
+            "init": "previous" if settings.previous else row.init if row else "content",
+            "temporal_weight": NEAR if settings.previous else None,
+            "scales": 1 if row or settings.previous else None,
             "evaluations": evaluations,
             "learning_rate": SEARCH[settings.optimizer].learning_rate,
             **{key: getattr(loss, key) for key in loss._fields if key != "pool"},

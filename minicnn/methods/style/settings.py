@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from minicnn.errors import MinicnnError
+from minicnn.methods.style import previous as frame_before
 from minicnn.methods.style.presets import PRESETS
 from minicnn.objectives.content import CONTENT
 from minicnn.objectives.gram import STYLE
 from minicnn.objectives.priors import TV
 from minicnn.pictures.colours import MATCHES
-from minicnn.runs.gram_settings import GramSettings
 from minicnn.runs.search import SEARCH
 from minicnn.runs.settings import (
     LARGEST,
@@ -26,7 +26,7 @@ from minicnn.runs.settings import (
     text,
 )
 
-STARTS = ("content", "noise", "mix")  # else a picture file
+STARTS = ("content", "noise", "mix")  # else a picture file, or the frame before
 FIXED = ("gram", "content_loss", "tv")  # settings that a preset decides
 
 
@@ -44,7 +44,7 @@ def _form(rows, words, shown="mean, or the preset's"):
 
 
 @dataclass(frozen=True)
-class StyleSettings(GramSettings):
+class StyleSettings(frame_before.PreviousFrame):
     """Everything that decides the picture; None is the default of the network or the optimizer."""
 
     content: str = setting(text("CONTENT"), help="picture that says what is seen", argument=True)
@@ -106,17 +106,17 @@ class StyleSettings(GramSettings):
         before=1,
     )
     init: str | None = setting(
-        text("content|noise|mix|FILE"),
+        text("content|noise|mix|previous|FILE"),
         None,
         "what to start from",
         group="picture",
-        shown="content, or the preset's",
+        shown="previous with --previous, else content or the preset's",
     )
     noise_ratio: float | None = setting(
         SHARE, None, "share of noise in the start `mix`", group="picture", shown="0.5"
     )
     iterations: int | list | None = as_in(
-        GramSettings,
+        frame_before.PreviousFrame,
         "iterations",
         kind=one_or_list(count(), "N|N,N,..."),
         help="steps of the optimizer in all, shared out among the sizes; or those at each size",
@@ -171,7 +171,8 @@ class StyleSettings(GramSettings):
             ("style_mask", self.style_masks or []),
         ):
             found.update(zip(names(kind, len(files)), files, strict=True))
-        return found if self.init in (None, *STARTS) else {**found, "init": self.init}
+        found |= {role: file for role in frame_before.FILES if (file := getattr(self, role))}
+        return found if self.init in (None, "previous", *STARTS) else {**found, "init": self.init}
 
     def check(self):
         """Refuse settings with which no run can be, before any file is opened."""
@@ -179,6 +180,8 @@ class StyleSettings(GramSettings):
         if self.preset:
             _check_preset(self)
         _check_styles(self)
+        if self.init == "previous" or any(getattr(self, name) for name in frame_before.NAMES):
+            frame_before.check(self)
         if self.style_size and self.style_scale:
             raise MinicnnError("--style-size and --style-scale say the same; leave out one of them")
         if self.noise_ratio is not None and self.init != "mix":
