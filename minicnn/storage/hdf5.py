@@ -126,4 +126,7 @@ def _decode(name, source):
         return parse_json(value[len(JSON) :], source.budget) if value.startswith(JSON) else value
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiub":
         return value.tolist()
-    raise MinicnnError(f"attribute {name!r} has a type that is not read ({type(value).__name__})")
+    raise MinicnnError(
+        f"attribute {name!r} has a type that is not read ({type(value).__name__}): it is no file "
+        "of minicnn; weights of other programs are read by `minicnn weights convert`"
+    )

@@ -177,7 +177,7 @@ def weights_hash(net: Network) -> str:
 def _for_file(attrs, pool):
     """Return the network without weights that the attributes of a file describe."""
     if attrs.get("format") != FORMAT:
-        raise MinicnnError("not a weight file of minicnn; foreign formats must be converted first")
+        raise MinicnnError("not a weight file of minicnn; make one by `minicnn weights convert`")
     if attrs.get("format_version") != VERSION:
         raise MinicnnError(
             f"format version {attrs.get('format_version')}, but this minicnn reads {VERSION} alone"

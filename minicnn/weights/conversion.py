@@ -205,7 +205,7 @@ def _refuse_larger(arrays, naming, prefix, network, path):
 
 
 def _fits_others(foreign, network, path):
-    """Say which known networks all the arrays of a file fit that does not fit `network`."""
+    """Say which known networks a file fits, perhaps without its classifier, if not `network`."""
     fits = []
     for other in build.names():
         net = build.skeleton(other)
@@ -213,7 +213,10 @@ def _fits_others(foreign, network, path):
         if naming is not None and naming.family != "our own":
             used = {key: prefix + naming.names[key] for key in net.params}
             with contextlib.suppress(MinicnnError):
-                net = build.skeleton(other, classes=_outputs(foreign.arrays, used, net))
+                if top := _missing_top(net, naming, prefix, foreign.arrays):
+                    net = build.skeleton(other, last=layer_before(net, top[0]))
+                else:
+                    net = build.skeleton(other, classes=_outputs(foreign.arrays, used, net))
                 parameters(net, _in_our_axes(foreign, naming.layout), naming, path, prefix)
                 fits.append(other)
     return f"; it fits --network {' or '.join(fits)}" if fits else ""

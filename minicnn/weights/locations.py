@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 from minicnn.errors import MinicnnError
+from minicnn.storage.hdf5_reading import is_hdf5
+from minicnn.storage.limits import regular_file
 
 VARIABLE = "MINICNN_CACHE"
 
@@ -63,7 +65,7 @@ def find(name_or_path) -> Path:
     Raises
     ------
     MinicnnError
-        If there is neither.
+        If there is neither, or the file is that of another program.
     """
     known = available()
     if isinstance(name_or_path, str) and name_or_path in known:
@@ -73,6 +75,11 @@ def find(name_or_path) -> Path:
         raise MinicnnError(
             f"no weights {str(name_or_path)!r}: there is no such file, and the networks at hand "
             f"are {', '.join(known) or 'none'}; `minicnn weights list` tells what can be fetched"
+        )
+    if not is_hdf5(regular_file(path)[1]):
+        raise MinicnnError(
+            f"{path} is not an HDF5 file; if another program made it, make one of it by "
+            "`minicnn weights convert`"
         )
     return path
 

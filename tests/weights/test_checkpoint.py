@@ -307,10 +307,13 @@ def test_files_that_are_no_weights(tmp_path, monkeypatch):
     refused(lambda: checkpoint.load("gone.h5"), "no weights 'gone.h5': there is no such file")
     refused(lambda: checkpoint.load("vgg19"), "no weights 'vgg19'", "the networks at hand are")
     refused(lambda: checkpoint.load("empty.h5"), "empty.h5 is empty")
-    refused(lambda: checkpoint.load("text.h5"), "text.h5 is not an HDF5 file")
+    refused(lambda: checkpoint.load("text.h5"), "text.h5 is not an HDF5 file; if ")
     refused(lambda: checkpoint.load("folder.h5"), "folder.h5 is a folder")
-    refused(lambda: checkpoint.load("other.h5"), "other.h5: not a weight file of minicnn")
+    refused(lambda: checkpoint.load("other.h5"), "other.h5: not a weight file of minicnn; make")
     refused(lambda: checkpoint.info("other.h5"), "other.h5: not a weight file of minicnn")
+    with h5py.File("other.h5", "a") as file:  # as Keras does
+        file.attrs["layer_names"] = np.bytes_(["dense"])
+    refused(lambda: checkpoint.load("other.h5"), "no file of minicnn; ", "minicnn weights convert")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -58,9 +58,13 @@ def test_a_real_file_is_told_by_its_content_and_read(name, shared_data):
 
 def test_keras_names_are_those_of_the_layers_not_of_the_variables(shared_data):
     """In this file fire2/expand1x1 holds fire2/expand1x1_3/kernel:0."""
-    found = convert_file(shared_data / "weights/keras/squeezenet_notop_keras2.h5", "squeezenet1_1")
+    path = shared_data / "weights/keras/squeezenet_notop_keras2.h5"
+    found = convert_file(path, "squeezenet1_1")
     assert (found.layers[-1], found.attrs["left_out"]) == ("fire9/concat", [])
     assert found.attrs["preprocess"]["channel_order"] == "BGR"
+    for other in ("squeezenet", "vgg16"):  # which have none of its shapes, or of its names
+        with pytest.raises(MinicnnError, match=r"; it fits --network squeezenet1_1$"):
+            convert_file(path, other)
 
 
 def test_a_real_file_in_theanos_order(shared_data):
