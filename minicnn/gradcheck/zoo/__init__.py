@@ -11,11 +11,15 @@ from minicnn.gradcheck.zoo import (
     pooling,
     priors,
     rectifiers,
+    transposed,
+    windows,
     wiring,
 )
 
 FAMILIES = (
     convolution,
+    transposed,
+    windows,
     pooling,
     rectifiers,
     classification,

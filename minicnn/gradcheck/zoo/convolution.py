@@ -1,10 +1,11 @@
-"""Wrong gradients of convolutions: conv2d, conv_transpose2d, im2col."""
+"""Wrong gradients of the convolution."""
 
 import numpy as np
 
 from minicnn.gradcheck.exercise import Exercise, Mistake, Point
-from minicnn.ops import conv2d, conv_transpose2d, im2col
-from minicnn.ops.pad import crop, pad
+from minicnn.gradcheck.zoo.windows import one_stride, overwritten, put_back
+from minicnn.ops import conv2d
+from minicnn.ops.pad import pad
 from minicnn.ops.shapes import pair
 
 WINDOWS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
@@ -57,47 +58,13 @@ def _columns(dy, point, first=0):
     return np.einsum("kcrs,nkpq->ncrspq", point.inputs["w"][first:], dy[:, first:])
 
 
-def _put_back(columns, point, **changed):
-    """Return dx of columns that are put back by other options; None where they do not fit."""
-    if columns is None:
-        return None
-    options = {**point.options, **changed}
-    dx_pad = np.zeros(pad(point.inputs["x"], options["padding"]).shape)
-    for i, (u, d) in enumerate(
-        zip(pair(options["stride"]), pair(options["dilation"]), strict=True)
-    ):
-        window, windows = columns.shape[2 + i], columns.shape[4 + i]
-        if u * (windows - 1) + d * (window - 1) >= dx_pad.shape[2 + i]:
-            return None
-    im2col.add_columns(dx_pad, columns, stride=options["stride"], dilation=options["dilation"])
-    return crop(dx_pad, options["padding"])
-
-
-def _one_stride(columns, point):
-    """Return dx of columns that are put back by the stride of the rows along both axes."""
-    return _put_back(columns, point, stride=pair(point.options["stride"])[0])
-
-
-def _overwritten(columns, x_shape, *, stride, padding, dilation, by_window=False):
-    """col2im that assigns where it should add; of a loop over elements or over windows."""
-    dx = np.zeros(np.shape(pad(np.empty(x_shape), padding)))
-    (u, v), (d, e) = pair(stride), pair(dilation)
-    R, S, P, Q = columns.shape[2:]
-    # the last window that holds a pixel holds it at its first element
-    for r, s in sorted(np.ndindex(R, S), reverse=by_window):
-        rows, cols = slice(r * d, r * d + u * P, u), slice(s * e, s * e + v * Q, v)
-        dx[:, :, rows, cols] = columns[:, :, r, s]
-    (top, left), (H, W) = pair(padding), x_shape[2:]
-    return dx[:, :, top : top + H, left : left + W]
-
-
 def _dx_overwritten(by_window, first=0):
     def wrong(dy, point):
         columns = _columns(dy, point, first)
         if columns is None:
             return None
         windows = {key: point.options[key] for key in ("stride", "padding", "dilation")}
-        return _overwritten(columns, point.inputs["x"].shape, by_window=by_window, **windows)
+        return overwritten(columns, point.inputs["x"].shape, by_window=by_window, **windows)
 
     return wrong
 
@@ -174,15 +141,15 @@ MISTAKES = [
             "You take the first H rows and W columns of the padded dx. The picture begins behind "
             "the padding: take rows pad to pad + H. ops/pad.py, crop."),
     Mistake("stride forgotten", "x",
-            lambda dy, point: _put_back(_columns(dy, point), point, stride=1),
+            lambda dy, point: put_back(_columns(dy, point), point, stride=1),
             "Window p starts at pixel p u, you put it back at pixel p. Give the windows of dy the "
             f"stride that forward had. {CONV}, backward_data: p u + r d - pad."),
     Mistake("one stride for both axes", "x",
-            lambda dy, point: _one_stride(_columns(dy, point), point),
+            lambda dy, point: one_stride(_columns(dy, point), point),
             "You put windows back by the stride of the rows along the columns too. Window (p, q) "
             f"starts at pixel (p u, q v). {CONV}, backward_data."),
     Mistake("dilation forgotten", "x",
-            lambda dy, point: _put_back(_columns(dy, point), point, dilation=1),
+            lambda dy, point: put_back(_columns(dy, point), point, dilation=1),
             "Element r of a window sits r d pixels into it, you put it back at r. "
             f"{CONV}, backward_data: p u + r d - pad."),
     Mistake("mean over the pictures", "x",
@@ -225,150 +192,8 @@ def _near(dy, point):
     return x[:, :, : dy.shape[2] + d * (R - 1), : dy.shape[3] + e * (S - 1)]
 
 
-# transposed convolution
-
-TRANSPOSED = "ops/conv_transpose2d.py"
-
-
-def _transposed_points(rng):
-    for name, x_shape, w_shape, options in [
-        ("3x2, no padding", (2, 3, 4, 6), (3, 4, 3, 2), {}),
-        ("3x3, padding 1", (2, 3, 5, 6), (3, 3, 3, 3), {"padding": 1}),
-        ("2x3, strides 2, 3", (2, 2, 3, 4), (2, 3, 2, 3), {"stride": (2, 3)}),
-        ("3x3, stride 2, padding 1, 0", (1, 2, 3, 4), (2, 3, 3, 3),
-         {"stride": 2, "padding": (1, 0)}),
-        ("dilation 2", (1, 2, 3, 4), (2, 3, 3, 2), {"dilation": 2}),
-        ("2 groups", (2, 4, 3, 4), (4, 3, 2, 3), {"groups": 2}),
-    ]:  # fmt: skip
-        options = {**WINDOWS, **options}
-        K = w_shape[1] * options["groups"]
-        x, w, b = (rng.standard_normal(shape) for shape in (x_shape, w_shape, K))
-        yield Point(name, {"x": x, "w": w, "b": b}, options)
-
-
-def _transposed(x, w, b=None, **options):
-    return conv_transpose2d.forward(x, w, b, **options)[0]
-
-
-def _transposed_back(dy, point):
-    x, w, options = point.inputs["x"], point.inputs["w"], point.options
-    dw, db = conv_transpose2d.backward_params(dy, x, w.shape, **options)
-    return {"x": conv_transpose2d.backward_data(dy, w, **options), "w": dw, "b": db}
-
-
-def _again(dy, point):
-    """The transposed convolution where the convolution belongs."""
-    w = point.inputs["w"]
-    if w.shape[0] != w.shape[1]:
-        return None
-    return conv_transpose2d.forward(dy, w, **point.options)[0]
-
-
-def _first_windows(dy, point):
-    H, W = point.inputs["x"].shape[2:]
-    options = {**point.options, "stride": 1}
-    return conv_transpose2d.backward_data(dy, point.inputs["w"], **options)[:, :, :H, :W]
-
-
-TRANSPOSED_MISTAKES = [
-    Mistake("kernel flipped", "x", lambda dy, point: conv_transpose2d.backward_data(
-                dy, point.inputs["w"][:, :, ::-1, ::-1], **point.options),
-            "The way back of a transposed convolution is the plain convolution, with the kernel as "
-            f"it stands; you turn it by 180 degrees. {TRANSPOSED}, backward_data."),
-    Mistake("transposed a second time", "x", _again,
-            "You apply the transposed convolution to dy. The transpose of a transpose is the map "
-            f"itself: dx is the plain convolution of dy. {TRANSPOSED}: y = Aᵀ x, dx = A dy."),
-    Mistake("stride forgotten", "x", _first_windows,
-            "dx[p] reads the window of dy that starts at p u, you read the one at p. "
-            f"{TRANSPOSED}, backward_data."),
-    Mistake("weights in the order of conv2d", "w",
-            lambda dy, point: _transposed_back(dy, point)["w"].swapaxes(0, 1),
-            "Here the input channels come first, w is (C, K, R, S): your dw is (K, C, R, S). "
-            f"{TRANSPOSED}, its last paragraph."),
-    *BIAS,
-]  # fmt: skip
-
-
-# windows as columns
-
-
-def _columns_points(rng):
-    for name, shape, options in [
-        ("2x3", (2, 3, 5, 7), {}),
-        ("2x3, strides 2, 3", (2, 3, 7, 12), {"stride": (2, 3)}),
-        ("2x3, padding 1, 2", (2, 1, 4, 5), {"padding": (1, 2)}),
-        ("2x3, strides 2, 1, padding 1", (2, 2, 7, 6), {"stride": (2, 1), "padding": 1}),
-        ("2x3, dilation 2", (1, 3, 6, 7), {"dilation": 2}),
-    ]:
-        windows = {"kernel": (2, 3), "stride": 1, "padding": 0, "dilation": 1, **options}
-        yield Point(name, {"x": rng.standard_normal(shape)}, windows)
-
-
-def _to_columns(x, kernel, **options):
-    return im2col.im2col(x, kernel, **options)
-
-
-def _from_columns(dy, point, **changed):
-    options = {key: value for key, value in point.options.items() if key != "kernel"}
-    return im2col.col2im(dy, point.inputs["x"].shape, **{**options, **changed})
-
-
-def _per_window(dy, point):
-    counts = _from_columns(np.ones_like(dy), point)
-    return _from_columns(dy, point) / np.maximum(counts, 1)
-
-
-def _columns_overwritten(by_window):
-    def wrong(dy, point):
-        options = {key: value for key, value in point.options.items() if key != "kernel"}
-        return _overwritten(dy, point.inputs["x"].shape, by_window=by_window, **options)
-
-    return wrong
-
-
-COLUMNS_MISTAKES = [
-    *(
-        Mistake("overwritten where windows overlap", "x", _columns_overwritten(by_window),
-                "A pixel was copied into several columns, and the copies' derivatives are added. "
-                "You assign (=), so the last copy wins; write +=. ops/im2col.py, add_columns.")
-        for by_window in (False, True)
-    ),
-    Mistake("stride forgotten", "x", lambda dy, point: _put_back(dy, point, stride=1),
-            "Window p starts at pixel p u, you put its column back at pixel p. "
-            "ops/im2col.py: p u + r d = i."),
-    Mistake("one stride for both axes", "x", _one_stride,
-            "You put columns back by the stride of the rows along both axes. Window (p, q) starts "
-            "at pixel (p u, q v). ops/im2col.py."),
-    Mistake("averaged over the windows", "x", _per_window,
-            "You divide by the number of windows that hold a pixel. That makes an inverse, not a "
-            "transpose: the derivatives of the copies are added. ops/im2col.py, its last lines."),
-    Mistake("padding cut off at the wrong sides", "x",
-            lambda dy, point: _padded_columns(dy, point)[
-                :, :, : point.inputs["x"].shape[2], : point.inputs["x"].shape[3]],
-            "The picture begins behind the padding: take rows pad to pad + H. ops/pad.py, crop."),
-    Mistake("padding's gradient kept", "x",
-            lambda dy, point: _padded_columns(dy, point) if any(pair(point.options["padding"]))
-            else None,
-            "Your dx is that of the padded picture; cut the padding off. ops/pad.py, crop."),
-]  # fmt: skip
-
-
-def _padded_columns(dy, point):
-    options = {**point.options, "padding": 0}
-    padded = pad(point.inputs["x"], point.options["padding"])
-    return _from_columns(dy, Point("", {"x": padded}, options))
-
-
 EXERCISES = {
     "conv2d": Exercise(
         _convolution, _convolution_back, _convolution_points, MISTAKES, CONV, ("x", "w"), WINDOWS
     ),
-    "conv_transpose2d": Exercise(
-        _transposed, _transposed_back, _transposed_points, TRANSPOSED_MISTAKES, TRANSPOSED,
-        ("x", "w"), WINDOWS,
-    ),
-    "im2col": Exercise(
-        _to_columns, lambda dy, point: {"x": _from_columns(dy, point)}, _columns_points,
-        COLUMNS_MISTAKES, "ops/im2col.py", ("x",), {"stride": 1, "padding": 0, "dilation": 1},
-    ),
-}  # fmt: skip
+}
