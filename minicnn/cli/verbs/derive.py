@@ -149,7 +149,7 @@ def _written(value):
 
 def told(derivation, steps, shown) -> str:
     """Return a derivation as text."""
-    name, checked = derivation.name, {"cross_entropy": "softmax"}
+    name, checked = derivation.name, {"cross_entropy": "softmax", "gram": "style"}
     parts = [name, "=" * len(name), "", formula(derivation), "", "Step by step"]
     for number, (words, file, line, code) in enumerate(steps, 1):
         indents = {"initial_indent": f"{number}. ", "subsequent_indent": "   "}

@@ -82,5 +82,6 @@ def _check_file(args, report):
             report.event("check", op=name, **one._asdict())
         for one in verdict.diagnoses:
             report.event("diagnosis", op=name, **one._asdict())
+        report.event("verdict", op=name, ok=verdict.ok, one_number_for_pairs=verdict.numbers)
         report.tell(own_files.told(name, verdict))
     return 0 if all(verdict.ok for verdict in judged.values()) else 1
