@@ -1,6 +1,7 @@
 """A network whose weights stand still: its 3x3 filters are kept transformed, and only so."""
 
 from minicnn.engine.cpu.conv2d import FastConvolution
+from minicnn.engine.cpu.threads import parallel_map
 from minicnn.engine.cpu.units import fits_winograd
 from minicnn.network.layers import Conv2d
 from minicnn.ops.shapes import pair
@@ -19,13 +20,17 @@ class FrozenNetwork:
         self.net.params = dict(net.params)
 
     def transform(self, taps):
-        """Transform the filters of the layers up to `taps`, where that has not been done."""
+        """Transform the filters of the layers up to `taps`, where that has not been done.
+
+        The crew at hand shares the layers.
+        """
         params, filters = self.net.params, self.convolution.filters
-        for node in self.net.nodes_until(taps):
-            if type(node.layer) is not Conv2d:
-                continue
+
+        def one(node):
             name = f"{node.name}.weight"
             if not fits_winograd(node, self.net):
                 filters.matrices(params[name], node.layer.groups)
             elif max(pair(node.layer.padding)) <= 2:  # else the way back goes by columns
                 params[name] = filters.outline(params[name])
+
+        parallel_map(one, [n for n in self.net.nodes_until(taps) if type(n.layer) is Conv2d])
