@@ -319,8 +319,10 @@ def test_json(check):
         "--op", "relu", "--json",
     )  # fmt: skip
     rows = [json.loads(line) for line in stdout.splitlines()]
-    assert {row["event"] for row in rows} == {"check", "diagnosis"}
-    assert rows[-1]["name"] == "wrong sign"
+    assert {row["event"] for row in rows} == {"check", "diagnosis", "verdict"}
+    assert rows[-2]["name"] == "wrong sign"
+    verdict = {"event": "verdict", "op": "relu", "ok": False, "one_number_for_pairs": []}
+    assert rows[-1] == verdict
     assert (code, stderr) == (1, "hello\n")
 
 
