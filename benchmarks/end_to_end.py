@@ -4,11 +4,11 @@
 
 A peer is a script of its own process, which reads the same pictures and weights and minimises the
 same loss, without total variation, at full size for --steps steps: by `torch.optim.LBFGS`, or by
-SciPy's L-BFGS-B with PyTorch's gradient. Then `minicnn style` paints with as many steps in all its
-sizes. It is interrupted at the first step of the full size whose loss is as low, and writes its
-picture. Times are of whole processes, from the first import to the file of the result; in brackets
-of the processors, which a busy machine disturbs less (but threads that wait spin). Before a
-peer's time counts, its loss is checked against ours, at the start and at its end.
+SciPy's L-BFGS-B with PyTorch's gradient. Then `minicnn style` paints: at its smaller sizes as if
+--steps were those of all sizes, at the full one at most --steps. At the first step there whose loss
+is as low it is interrupted, and writes its picture. Times are of whole processes, from the first
+import to the file of the result; in brackets of the processors, which a busy machine disturbs less
+(but threads that wait spin). A peer's loss is checked against ours, at the start and at its end.
 """
 
 import json
@@ -45,7 +45,7 @@ def parse(argv=None):
     add("--content", type=Path, default=DEMO / "content.jpg", help="that of the demo, 4:3")
     add("--style", type=Path, default=DEMO / "style.jpg", help="that of the demo")
     add("--size", type=int, default=512, help="long side, 512")
-    add("--steps", type=int, default=500, help="of the peer, and of ours in all its sizes; 500")
+    add("--steps", type=int, default=500, help="of the peer, and of ours at full size at most; 500")
     add("--network", default="vgg19", help="vgg19")
     add("--weights", help="file; the network's own")
     add("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="both")
@@ -134,11 +134,11 @@ def _checked(args, found):
 
 def ours(args, path, loss):
     """Paint until the loss at full size is reached; return the step as text, "" if never."""
-    before = job_of(args, iterations=args.steps).lead
+    coarse = job_of(args, iterations=args.steps).counts[:-1]
     words = [sys.executable, "-m", "minicnn", "style", str(args.content), str(args.style)]
     words += ["-o", str(path), "--size", str(args.size), "--network", args.network]
     words += ["--tv-weight", "0", "--threads", str(args.threads), "--json"]
-    words += ["--iterations", str(args.steps)]
+    words += ["--iterations", ",".join(map(str, [*coarse, args.steps]))]
     words += ["--weights", args.weights] if args.weights else []
     step = ""
     with subprocess.Popen(
@@ -148,8 +148,8 @@ def ours(args, path, loss):
         for line in run.stdout:
             said = json.loads(line) if line.startswith("{") else {"error": line}
             here = said.get("iteration", 0)
-            if not step and here > before and said["losses"]["total"] <= loss:
-                step = f"{here} ({here - before} at full size)"
+            if not step and here > sum(coarse) and said["losses"]["total"] <= loss:
+                step = f"{here} ({here - sum(coarse)} at full size)"
                 run.send_signal(signal.SIGINT)  # it writes its picture
     if not path.exists():
         raise RuntimeError(f"minicnn style failed: {said}")
