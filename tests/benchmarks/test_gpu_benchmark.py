@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from functools import partial
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from compiled_testing import compile_on, drawn, few_blocks, network  # noqa: F401
 from cuda_on_cpu.host_machine import HostMachine
 from cuda_on_cpu.module import needs_compiler
 
@@ -147,7 +149,70 @@ def test_the_program_goes_on_where_a_part_fails(gpu, monkeypatch, tmp_path, caps
     assert all(f"\n{part}, " in told for part in parts)
 
 
-@pytest.mark.parametrize("script", ["gpu.py", "on_gpu.py"])
+@needs_compiler
+def test_kernels_are_timed_and_the_model_knows_them(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    kernels, model = (importlib.import_module(name) for name in ("gpu_kernels", "gpu_model"))
+    net = network()
+    _, objective, x = drawn(net)
+    fun = compile_on(HostMachine("fp32"), net, objective, x)
+    clock = iter(range(10**6))
+
+    class Event:
+        def record(self):
+            self.at = next(clock)
+
+    launches = kernels.Launches(Event, lambda start, end: end.at - start.at)
+    before = fun(x)[0]
+    found = kernels.measure(fun, x, launches, lambda: None)
+    assert {"windows", "product", "max_pool", "unpool", "add_window_rows", "total"} <= set(found)
+    assert all(milliseconds == count for count, milliseconds in found.values())
+    assert fun(x)[0] == before
+    steps = fun._arrays.trunk.steps
+    modelled = model.model(steps, {0: 1, 2: 1}, "fp32")
+    assert set(modelled) <= set(found)
+    more = model.model(steps, {0: 2, 2: 1}, "fp32")
+    assert more["product"] > modelled["product"]
+    assert model.model(steps, {}, "fp16")["windows"] < modelled["windows"]
+    assert "model" in kernels.table(found, modelled).splitlines()[0]
+
+
+def test_stages_on_a_gpu_end_by_themselves_or_are_stopped(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    on_gpu = importlib.import_module("on_gpu")
+    monkeypatch.setattr(on_gpu, "LEAST", 0.1)
+    write = "import sys, pathlib; pathlib.Path(sys.argv[2]).write_text('{}'); print('here')"
+    chosen = {
+        "good": (30, [sys.executable, "-c", write], True),
+        "bad": (30, [sys.executable, "-c", "raise SystemExit(3)"], False),
+        "none": (30, [str(tmp_path / "nothing")], False),
+        "slow": (1, [sys.executable, "-c", "import time; time.sleep(60)"], False),
+    }
+    found = on_gpu.run_all(chosen, tmp_path, 100)
+    ended = {name: row["ended"] for name, row in found.items()}
+    assert ended == {"good": "well", "bad": "status 3", "none": "not there", "slow": "stopped"}
+    assert (tmp_path / "good.json").read_text() == "{}"
+    assert (tmp_path / "good.txt").read_text() == "here\n"
+    assert "stopped after 1 s" in (tmp_path / "slow.txt").read_text()
+    assert on_gpu.run_all({"late": chosen["good"]}, tmp_path, 0)["late"]["ended"] == "no time"
+    assert json.loads((tmp_path / "summary.json").read_text())["late"]["ended"] == "no time"
+
+
+def test_stages_fit_into_eight_minutes_and_name_what_there_is(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    on_gpu = importlib.import_module("on_gpu")
+    stages = on_gpu.stages()
+    assert next(iter(stages)) == "smoke"
+    assert sum(seconds for seconds, *_ in stages.values()) <= 480
+    root = BENCHMARKS.parent
+    for _, command, _ in stages.values():
+        assert all((root / part).exists() for part in command if part.endswith(".py"))
+    names = "\n".join((root / path).read_text() for path in (on_gpu.PLAN, on_gpu.KERNELS))
+    for word in ("capture", "plan_equals", "same_bits", "addresses"):
+        assert re.search(rf"def test_\w*{word}", names)
+
+
+@pytest.mark.parametrize("script", ["gpu.py", "on_gpu.py", "gpu_kernels.py"])
 def test_without_a_gpu_there_is_one_line(script):
     try:
         backend.resolve_device("cuda")

@@ -74,8 +74,8 @@ class Convolution:
         flipped = w[:, :, ::-1, ::-1].transpose(1, 2, 3, 0).reshape(C, -1)
         dtype = column_dtype(half)
         self._w = buffers.filled(forward * self._scale, dtype)
-        self._added = C < NARROWEST  # the way of the gradient, see the module
-        self._flipped = None if self._added else buffers.filled(flipped * self._scale, dtype)
+        self.added = C < NARROWEST  # the way of the gradient, see the module
+        self._flipped = None if self.added else buffers.filled(flipped * self._scale, dtype)
         self._b = buffers.filled(to_host(b) if b is not None else np.zeros(K))
         self._largest = buffers.new(2, np.uint32) if half else None
         self._alpha = buffers.new(2) if half else None
@@ -84,13 +84,13 @@ class Convolution:
     def column_size(self):
         """The number of elements of the widest strip of windows, of either direction."""
         directions = [(self.shape, self.out_shape)]
-        if not self._added:
+        if not self.added:
             directions.append((self.out_shape, self.shape))
         sizes = [
             0 if self._implicit(out) else self._rows(shape) * self._window(shape) * out[1]
             for shape, out in directions
         ]
-        return max([*sizes, self._added and self._strip_added()[1]])
+        return max([*sizes, self.added and self._strip_added()[1]])
 
     def forward(self, run, x):
         """Fill `y`."""
@@ -98,7 +98,7 @@ class Convolution:
 
     def backward(self, run, dy, dx):
         """Fill dx, shape of x, from the gradient dy of `y`."""
-        if self._added:
+        if self.added:
             self._add_up(run, dy, dx)
             return
         pad = tuple(k - 1 - p for k, p in zip(self.kernel, self.pad, strict=True))
