@@ -76,7 +76,7 @@ def killed(pid, told, lines, pause, step):
     os.kill(pid, signal.SIGKILL)
     events = [json.loads(line) for line in [*first, *told] if line.endswith("\n")]
     told.close()
-    return ended(pid) < 0, max((event.get(step, 0) for event in events), default=0)
+    return ended(pid) < 0, [0, *(event[step] for event in events if step in event)][-1]
 
 
 def check(command, folder, expected, last):
