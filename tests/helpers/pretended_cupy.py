@@ -1,7 +1,7 @@
 """CuPy, played by NumPy arrays that do not mix with the host's: what CuPy would refuse is an error.
 
-Strict where CuPy is lenient: NumPy's own functions and index arrays of the host are refused too, so
-that code which passes says of every array where it is.
+Strict, and more than CuPy: NumPy's own functions, conversions and index arrays of the host are
+refused, so that code which passes says of every array where it is.
 """
 
 import sys
@@ -53,6 +53,8 @@ class DeviceArray(np.ndarray):
 
 
 COPIES = []  # shapes of what was copied to the host
+CONVERTS = ("array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray")
+CONVERTING = {name: getattr(np, name) for name in CONVERTS}
 
 
 def refuse(*values):
@@ -74,7 +76,20 @@ def wrapped(value):
     if isinstance(value, tuple):
         return tuple(wrapped(part) for part in value)
     is_array = isinstance(value, np.ndarray | np.generic)
-    return np.asarray(value).view(DeviceArray) if is_array else value
+    return CONVERTING["asarray"](value).view(DeviceArray) if is_array else value
+
+
+def refusing(name):
+    """Return NumPy's function of this name, which takes no array of CuPy."""
+
+    def convert(value, *args, **options):
+        if isinstance(value, DeviceArray):
+            raise TypeError(
+                f"implicit conversion: np.{name} was called with an array of the device"
+            )
+        return CONVERTING[name](value, *args, **options)
+
+    return convert
 
 
 class PretendedCupy(types.ModuleType):
@@ -90,6 +105,7 @@ class PretendedCupy(types.ModuleType):
         def on_device(*args, **options):
             if name not in ("asarray", "array"):
                 refuse(*args, *options.values())
+            function = CONVERTING.get(name, getattr(np, name))
             return wrapped(function(*map(plain, args), **{k: plain(v) for k, v in options.items()}))
 
         return on_device
@@ -106,6 +122,8 @@ def install(monkeypatch):
 
     extra.empty_pinned = empty_pinned
     COPIES.clear()
+    for name in CONVERTING:  # they ask no array whether it may be converted
+        monkeypatch.setattr(np, name, refusing(name))
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setitem(sys.modules, "cupyx", extra)
     monkeypatch.setattr("minicnn.kernels.launch.suit", lambda x: False)  # there is no compiler

@@ -204,6 +204,16 @@ def cupy(monkeypatch):
     return pretended_cupy.install(monkeypatch)
 
 
+@pytest.mark.parametrize("convert", [np.array, np.asarray, np.ascontiguousarray])
+def test_the_pretended_arrays_are_converted_by_get_alone(cupy, convert):
+    array = cupy.asarray(np.ones(3))
+    with pytest.raises(TypeError, match="implicit conversion"):
+        getattr(np, convert.__name__)(array)
+    with pytest.raises(TypeError, match="meets one of the device"):
+        array + np.ones(3)
+    assert type(array.get()) is np.ndarray
+
+
 @pytest.mark.parametrize("bounds", [None, (-60, 70)], ids=["free", "bounds"])
 def test_vectors_stay_on_the_device(cupy, bounds):
     fun, start = small_style()
