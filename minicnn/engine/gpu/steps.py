@@ -23,9 +23,7 @@ from minicnn.kernels import strips
 from minicnn.kernels.loader import RUN, SUM_BLOCKS
 from minicnn.ops.shapes import pair
 
-NARROWEST = (
-    16  # channels of a result, below which a tile of the implicit convolution is mostly empty
-)
+NARROWEST = 16  # channels of a result: with fewer a tile of the implicit convolution is half empty
 LANES = 4  # channels that a kernel reads at once, see `Convolution`
 
 
