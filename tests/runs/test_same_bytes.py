@@ -15,10 +15,8 @@ from minicnn.pictures.writer import read_metadata
 ROOT = Path(__file__).resolve().parents[2]
 # 3 * 64 * 64 numbers: BLAS sums as many on several threads, where it may
 SMALL = {"content": "content.png", "style": "style.png", "size": 64, "scales": 1}
-RUNS = [  # iterations, threads of ours
-    (25, 2),
-    *(pytest.param((300, threads), marks=pytest.mark.slow) for threads in (1, 2, 3)),
-]
+LONG = int(os.environ.get("MINICNN_ITERATIONS", "0"))
+RUNS = [(LONG, threads) for threads in (1, 2, 3)] if LONG else [(25, 2)]  # iterations, ours
 LIBRARY = """
 import json, sys
 import minicnn
