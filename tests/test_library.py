@@ -1,6 +1,7 @@
 """Methods as functions of pictures that are in memory."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -120,4 +121,7 @@ def test_no_thread_is_left_behind(pictures):
     before = threading.active_count()
     for _ in range(3):
         minicnn.run("style", **settings, threads=2)
+    end = time.monotonic() + 10  # a worker that is dismissed takes a moment to end
+    while threading.active_count() > before and time.monotonic() < end:
+        time.sleep(0.01)
     assert threading.active_count() <= before
