@@ -23,13 +23,18 @@ TITLES = {
 def add_settings(verb, *classes) -> None:
     """Declare an option for every setting of the classes, group by group."""
     verb.declared = classes  # for the tables of the documentation
+    for group, entries in _by_group(classes).items():
+        section = verb.add_argument_group(TITLES[group])
+        for field, setting in entries:
+            _add(section, field, setting)
+
+
+def _by_group(classes):
+    """Return {group: its settings, as of `declared`}, arguments first; without empty groups."""
     entries = [entry for kind in classes for entry in kind.declared()]
-    for group in GROUPS:
-        chosen = [entry for entry in entries if entry[1].group == group]
-        if chosen:
-            section = verb.add_argument_group(TITLES[group])
-            for field, setting in chosen:
-                _add(section, field, setting)
+    entries.sort(key=lambda entry: not entry[1].argument)
+    found = {group: [one for one in entries if one[1].group == group] for group in GROUPS}
+    return {group: chosen for group, chosen in found.items() if chosen}
 
 
 def option_of(field, setting) -> str:
@@ -139,11 +144,10 @@ def _old_spelling(how, new):
 def table(*classes) -> str:
     """Return the options of classes of settings as a table in Markdown."""
     rows = ["| option | default | what it does |", "|---|---|---|"]
-    entries = [entry for kind in classes for entry in kind.declared()]
     shared = {field.name for field, _ in RunOptions.declared()}
-    for group in GROUPS:
+    for entries in _by_group(classes).values():
         for field, setting in entries:
-            if setting.group != group or field.name in shared:
+            if field.name in shared:
                 continue
             kind, option = setting.kind, option_of(field, setting)
             values = "|".join(kind.choices) if kind.choices else (kind.metavar or "")
