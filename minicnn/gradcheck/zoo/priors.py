@@ -1,13 +1,15 @@
-"""Wrong gradients of the priors: tv, tv_beta, tv_absolute, alpha_norm, colour_norm."""
+"""Wrong gradients of the priors: tv, tv_beta, tv_absolute, alpha_norm, colour_norm, temporal."""
 
 import numpy as np
 
 from minicnn.gradcheck.exercise import Exercise, Mistake, Point, on
 from minicnn.gradcheck.ops import distinct
 from minicnn.objectives import priors
+from minicnn.objectives.temporal import temporal
 from minicnn.objectives.total_variation import differences, differences_adjoint
 
 TV, PRIORS = "objectives/total_variation.py", "objectives/priors.py"
+TEMPORAL = "objectives/temporal.py"
 
 
 def _picture(rng, **options):
@@ -174,6 +176,42 @@ ABSOLUTE_MISTAKES = [
 ]  # fmt: skip
 
 
+# a frame near the one before
+
+
+def _frames(rng):
+    for shape in ((1, 3, 4, 5), (2, 2, 5, 3)):
+        x, target = rng.standard_normal((2, *shape))
+        certain = rng.uniform(0.1, 0.9, shape[2:])
+        yield Point(f"{shape[0]} of {shape[2]} x {shape[3]}", {"x": x},
+                    {"target": target, "certain": certain})  # fmt: skip
+
+
+def _temporal(change):
+    """A wrong dx: change(d, c) for d = x - w, divided by D / 2."""
+
+    def wrong(dy, x, target, certain):
+        return dy * 2 / x[0].size * change(x - target, certain)
+
+    return on(wrong, "x", "target", "certain")
+
+
+TEMPORAL_MISTAKES = [
+    Mistake("factor 2 missing", "x", _temporal(lambda d, c: c * d / 2),
+            f"The derivative of d² is 2 d: yours is half of it. {TEMPORAL}: dx = 2/D c (x - w)."),
+    Mistake("certainty forgotten", "x", _temporal(lambda d, c: d),
+            "Where something has come into sight, c is 0 and nothing may pull there; you pull "
+            f"everywhere alike. {TEMPORAL}: c (x - w)."),
+    Mistake("certainty squared", "x", _temporal(lambda d, c: c**2 * d),
+            f"c stands before the square, (c d)² has c² there. {TEMPORAL}: Σ c (x - w)²."),
+    Mistake("not divided by D", "x",
+            on(lambda dy, x, target, certain: dy * 2 * certain * (x - target),
+               "x", "target", "certain"),
+            "The value is divided by the number D of the picture's numbers, so the gradient is "
+            f"too. {TEMPORAL}: 2/D."),
+]  # fmt: skip
+
+
 EXERCISES = {
     "tv": Exercise(*_prior(priors.tv), _pictures, TV_MISTAKES, TV),
     "tv_beta": Exercise(
@@ -186,4 +224,9 @@ EXERCISES = {
     "colour_norm": Exercise(
         *_prior(priors.colour_norm), _alphas, COLOUR_MISTAKES, PRIORS, defaults={"alpha": 6.0}
     ),
-}
+    "temporal": Exercise(
+        lambda x, target, certain: temporal(x, target, certain)[0],
+        lambda dy, point: {"x": dy * temporal(point.inputs["x"], **point.options)[1]},
+        _frames, TEMPORAL_MISTAKES, TEMPORAL,
+    ),
+}  # fmt: skip
