@@ -21,7 +21,7 @@ from typing import Any
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.objectives.total_variation import (
-    PixelTV,
+    PixelPrior,
     differences,
     differences_adjoint,
     factor_of,
@@ -29,7 +29,7 @@ from minicnn.objectives.total_variation import (
     tv,
 )
 
-__all__ = ["TV", "PixelTV", "alpha_norm", "colour_norm", "tv"]
+__all__ = ["TV", "PixelPrior", "alpha_norm", "colour_norm", "tv"]
 __all__ += ["tv_absolute", "tv_beta", "tv_neural_style"]
 
 
@@ -144,7 +144,7 @@ def colour_norm(x: Any, alpha: float = 6.0, normalisation: str = "mean") -> tupl
 # form -> grey_level -> x -> (value, dx); the second and third see x in the network's own units, as
 # the programs do that they are named for
 TV = {
-    "mean": PixelTV,
+    "mean": PixelPrior,
     "neural-style": lambda grey_level: tv_neural_style,
     "absolute": lambda grey_level: tv_absolute,
 }

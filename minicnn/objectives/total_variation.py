@@ -64,22 +64,22 @@ def factor_of(x, normalisation):
     raise MinicnnError(f"no normalisation {normalisation!r} of an image prior; use mean or sum")
 
 
-class PixelTV:
-    """Total variation of the picture in pixels 0..1, whatever the network's units.
+class PixelPrior:
+    """A prior of the picture in pixels 0..1, whatever the network's units: by default its TV.
 
     Parameters
     ----------
     grey_level : array (1, C, 1, 1)
         How much one grey level of 0..255 is in the network's units.
-    variation : callable, x -> (value, dx)
-        `tv`, or one like it.
+    prior : callable, x -> (value, dx)
+        Of differences within a picture or to another one: the mean colour drops out of these.
     """
 
-    def __init__(self, grey_level, variation=tv):
-        self.unit, self.variation = 1 / (255 * grey_level), variation
+    def __init__(self, grey_level, prior=tv):
+        self.unit, self.prior = 1 / (255 * grey_level), prior
 
     def __call__(self, x):
         """Return (value, dx) of x (N, C, H, W)."""
-        value, dx = self.variation(x * self.unit)  # the mean colour drops out of differences
+        value, dx = self.prior(x * self.unit)
         dx *= self.unit
         return value, dx

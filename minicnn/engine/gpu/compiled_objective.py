@@ -22,7 +22,7 @@ from minicnn.kernels import strips
 from minicnn.kernels.loader import SUM_BLOCKS
 from minicnn.objectives.content import ContentLoss
 from minicnn.objectives.gram import GramStyleLoss
-from minicnn.objectives.priors import PixelTV, tv
+from minicnn.objectives.priors import PixelPrior, tv
 
 KINDS = {ContentLoss: ContentTerm, GramStyleLoss: StyleTerm}
 
@@ -33,7 +33,7 @@ def obstacle(net, objective, shape):
         if type(term) not in KINDS:
             return f"it has the term {type(term).__name__}"
     for _, prior in objective.priors.values():
-        if type(prior) is not PixelTV or prior.variation is not tv:
+        if type(prior) is not PixelPrior or prior.prior is not tv:
             return "its prior is not the plain total variation"
     return misfit(net, objective.layers, shape)
 

@@ -24,7 +24,7 @@ from minicnn.methods.classes.blur_and_jitter import Blurred, Rolled, blurred
 from minicnn.methods.classes.scores import class_scores, find_class, scores_layer, told
 from minicnn.objectives import priors
 from minicnn.objectives.class_score import ClassScore
-from minicnn.objectives.priors import PixelTV
+from minicnn.objectives.priors import PixelPrior
 from minicnn.objectives.weighted_sum import WeightedSum
 from minicnn.optimizers import WITHOUT_RATE
 from minicnn.pictures.arrays import grey_level, picture
@@ -104,7 +104,7 @@ class ClassModelJob(SearchJob):
             return value, dx / (255 * level)
 
         score = {"minus-score": (1.0, ClassScore(self.layer, self.index))}
-        terms = {"l2": (s.l2_weight, l2), "tv": (s.tv_weight, PixelTV(level))}
+        terms = {"l2": (s.l2_weight, l2), "tv": (s.tv_weight, PixelPrior(level))}
         evaluator, rngs = self.evaluator, []
         if s.jitter:
             rngs = [seeded_rng(s.seed)]

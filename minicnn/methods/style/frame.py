@@ -17,7 +17,7 @@ from minicnn.errors import MinicnnError
 from minicnn.methods.style.masks import resized
 from minicnn.methods.style.previous import FILES
 from minicnn.methods.style.run import StyleJob
-from minicnn.objectives.priors import PixelTV
+from minicnn.objectives.priors import PixelPrior
 from minicnn.objectives.temporal import temporal
 from minicnn.pictures import flow as optical
 from minicnn.pictures.arrays import fitted_sides, grey_level, resampled, resize
@@ -42,7 +42,7 @@ class FrameJob(StyleJob):
         fun, level = super().function(), grey_level(self.net, self.content)
         target = resampled(self.before, self.size, self.net) / (255 * level)
         certain = array_module(target).asarray(resized(self.certain, self.size))
-        near = PixelTV(level, partial(temporal, target=target, certain=certain))
+        near = PixelPrior(level, partial(temporal, target=target, certain=certain))
         first, _ = fun(self.start)
         return NearFrame(fun, self.settings.temporal_weight * first, near)
 

@@ -104,7 +104,7 @@ def texture_objective(
             check_finite(target, f"Gram products of layer {name}")
             weights[name] /= factor(target.shape[-1]) * sum_squares(target) or 1.0
     terms = {"style": (weight, GramStyleLoss(targets, weights, gram))}
-    variation = priors.PixelTV(grey_level(net, source), tv_on_torus if seamless else priors.tv)
+    variation = priors.PixelPrior(grey_level(net, source), tv_on_torus if seamless else priors.tv)
     objective = WeightedSum(terms, {"tv": (tv_weight, variation)})
     compiled = None
     if not seamless:
