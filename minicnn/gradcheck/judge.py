@@ -1,11 +1,11 @@
-"""A reader's forward and backward: are they right, and if not, what has been done.
+"""Whether a reader's forward and backward are right.
 
     central differences    <dy, J v> = <Jᵀ dy, v> of the reader's own forward and backward
     adjoint                <A x, dy> = <x, Aᵀ dy>, where y is linear in x
     as ours                y and the gradients beside those of our operation
 
-A gradient that is wrong is compared with the mistakes of the zoo, then with the patterns that any
-operation has. If the reader's y is ours but for a constant, the gradients must have the constant.
+If the reader's y is ours but for a constant, the gradients must have the constant. `diagnosis` says
+what has been done where something is wrong.
 """
 
 from typing import NamedTuple
@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.gradcheck.checks import STEP, check_vjp, relative_error
-from minicnn.gradcheck.exercise import same
-from minicnn.gradcheck.patterns import OF_PICTURES, OF_WEIGHTS, recognised, where_it_differs
+from minicnn.gradcheck.diagnosis import Diagnosis, Trial, diagnose, gradient, of_y
 
 DIFFERENCES, ADJOINT, OURS = "central differences", "adjoint", "as ours"
 ALIKE = 1e-4  # of y: then the gradients are compared with ours, whatever its digits
@@ -32,14 +31,6 @@ class Found(NamedTuple):
     ok: bool
 
 
-class Diagnosis(NamedTuple):
-    """What has been done."""
-
-    of: str
-    name: str
-    says: str
-
-
 class Verdict(NamedTuple):
     """All checks, and what there is to say about those that failed."""
 
@@ -51,18 +42,6 @@ class Verdict(NamedTuple):
     def ok(self):
         """Whether all is right."""
         return all(one.ok for one in self.checks) and not self.diagnoses
-
-
-class _Trial(NamedTuple):
-    """What came out at a point."""
-
-    point: object
-    dy: object
-    y: object
-    ours: object
-    found: dict  # {name: gradient}
-    right: dict
-    constant: float  # the reader's y over ours
 
 
 def judge(own, points, exercise=None):
@@ -90,14 +69,14 @@ def judge(own, points, exercise=None):
             return Verdict(checks, diagnoses)
     for name in trials[0].found:
         if any(one.of == name and not one.ok for one in checks):
-            diagnoses.append(_diagnose(name, trials, exercise, own))
+            diagnoses.append(diagnose(name, trials, exercise, own))
     if any(one.of == "y" and not one.ok for one in checks):
-        diagnoses.insert(0, _of_y(trials))
+        diagnoses.insert(0, of_y(trials))
     return Verdict(checks, diagnoses)
 
 
 def _try(own, point, exercise, rng):
-    """Return the `_Trial` of a point, its checks, and what was overwritten on the way."""
+    """Return the `Trial` of a point, its checks, and what was overwritten on the way."""
     kept = {name: value.copy() for name, value in point.inputs.items()}
     y, cache = own.forward(point)
     changed = [name for name in kept if not np.array_equal(kept[name], point.inputs[name])]
@@ -126,7 +105,7 @@ def _try(own, point, exercise, rng):
         right = found
     for name, g in found.items():
         checks += _checks_of(name, g, right[name], own, dy, point, exercise, alike)
-    return _Trial(point, dy, np.asarray(y), ours, found, right, constant), checks, said
+    return Trial(point, dy, np.asarray(y), ours, found, right, constant), checks, said
 
 
 def _constant(y, ours):
@@ -191,7 +170,7 @@ def _checks_of(name, g, right, own, dy, point, exercise, alike):
     if point.smooth:
         error = check_vjp(
             lambda value: own.forward(_with(point, name, value))[0],
-            lambda dy, value: _gradient(own, dy, _with(point, name, value), name),
+            lambda dy, value: gradient(own, dy, _with(point, name, value), name),
             point.inputs[name],
             np.random.default_rng(5),
         )
@@ -216,10 +195,6 @@ def _with(point, name, value):
     return point._replace(inputs={**point.inputs, name: value})
 
 
-def _gradient(own, dy, point, name):
-    return np.asarray(own.backward(dy, point, own.forward(point)[1])[name], float)
-
-
 def _differences(own, dy, point, name):
     """Return the gradient by central differences, entry by entry."""
     x = point.inputs[name]
@@ -230,75 +205,3 @@ def _differences(own, dy, point, name):
         up, down = (own.forward(_with(point, name, x + s))[0] for s in (step, -step))
         right[place] = (dy * (np.asarray(up) - np.asarray(down))).sum() / (2 * STEP)
     return right
-
-
-# what has been done
-
-
-def _diagnose(name, trials, exercise, own):
-    trials = [one for one in trials if name in one.found]
-    for mistake in exercise.mistakes if exercise else ():
-        if mistake.of == name and _made(mistake, name, trials):
-            return Diagnosis(name, mistake.name, mistake.says)
-    pairs = [(one.found[name], one.right[name]) for one in trials]
-    for other in trials[0].right:
-        if other != name and all(same(one.found[name], one.right[other]) for one in trials):
-            return Diagnosis(
-                name, "another input's",
-                f"This is d{other}. Return the gradients in the order of the inputs: "
-                f"{', '.join(f'd{one}' for one in trials[0].right)}.",
-            )  # fmt: skip
-    axes = OF_WEIGHTS if name == "w" else OF_PICTURES
-    said = recognised(pairs, [_sizes(one) for one in trials], axes)
-    if said:
-        return Diagnosis(name, *said)
-    if _dy_forgotten(name, trials, own):
-        return Diagnosis(
-            name, "dy forgotten",
-            "It is the same whatever dy is: the chain rule is missing. Multiply by dy (or pass it "
-            "through), dx = Σ dy ∂y/∂x.",
-        )  # fmt: skip
-    found, right = max(pairs, key=lambda pair: np.abs(pair[0] - pair[1]).max(initial=0))
-    return Diagnosis(name, "not recognised", where_it_differs(found, right, axes))
-
-
-def _made(mistake, name, trials):
-    """Return whether the reader's gradient is this wrong one, wherever it can be seen."""
-    seen = False
-    for one in trials:
-        wrong = mistake.wrong(one.dy, one.point)
-        if wrong is None:
-            continue
-        wrong = one.constant * np.asarray(wrong)
-        if not same(one.found[name], wrong):
-            return False
-        seen = seen or not same(one.right[name], wrong)
-    return seen
-
-
-def _dy_forgotten(name, trials, own):
-    one = trials[0]
-    other = np.random.default_rng(99).standard_normal(one.dy.shape)
-    return same(_gradient(own, other, one.point, name), one.found[name])
-
-
-def _sizes(trial):
-    """Return what the sizes of a point mean."""
-    first = next(iter(trial.point.inputs.values()))
-    sizes = {"N, the pictures": first.shape[0]}
-    if first.ndim == 4:
-        sizes["H W, the positions"] = first.shape[2] * first.shape[3]
-        sizes["C, the channels"] = first.shape[1]
-    if trial.dy.ndim == 4 and trial.dy.shape != first.shape:
-        sizes["P Q, the positions of y"] = trial.dy.shape[2] * trial.dy.shape[3]
-    return {**sizes, "all values of the input": first.size}
-
-
-def _of_y(trials):
-    """Return what is wrong with y, beside ours."""
-    pairs = [(one.y, one.ours) for one in trials]
-    said = recognised(pairs, [_sizes(one) for one in trials])
-    if said:
-        return Diagnosis("y", *said)
-    y, ours = max(pairs, key=lambda pair: np.abs(pair[0] - pair[1]).max(initial=0))
-    return Diagnosis("y", "another forward", where_it_differs(y, ours))

@@ -64,9 +64,10 @@ __device__ inline four_columns window_part(const float* x, const float* active, 
 
 // Twin: ops/im2col.py, im2col, of output rows p0 .. with windows as rows and channels last. A thread
 // copies 4 channels of one place (r, s) for RUN neighbours q, so that its divisions are paid once for RUN
-// stores; n counts threads, of which a row of Q takes ceil(Q / RUN) R S C / 4. rows[p,q,r,s,c] = x[p + r - pad, q + s - pad, c]; with `active`, of x's
-// shape, the gradient x is let through where active > 0: ops/relu.py, backward. With `largest` the
-// columns are scaled, and alpha[0] = 1 / (scale * weight_scale) undoes it after the product.
+// stores; n counts threads, of which a row of Q takes ceil(Q / RUN) R S C / 4.
+//   rows[p,q,r,s,c] = x[p + r - pad, q + s - pad, c]
+// With `active`, of x's shape, the gradient x is let through where active > 0: ops/relu.py, backward. With
+// `largest` the columns are scaled, and alpha[0] = 1 / (scale * weight_scale) undoes it after the product.
 KERNEL windows(const float* __restrict__ x, const float* __restrict__ active,
                const unsigned* __restrict__ largest, column* __restrict__ rows,
                float* __restrict__ alpha, float weight_scale, int H, int W, int C, int R, int S,

@@ -41,7 +41,7 @@ def small_network(monkeypatch):
     """A VGG of three convolutions in the place of VGG-19, under its names."""
     preprocess = MODELS["vgg19"].preprocess
     monkeypatch.setitem(MODELS, "vgg19", Model(lambda classes: LAYERS, 6, 3, preprocess))
-    monkeypatch.setattr("minicnn.weights.conversion.namings", namings)
+    monkeypatch.setattr("minicnn.weights.matching.namings", namings)
 
 
 def namings(network, params):
@@ -455,7 +455,7 @@ def test_our_own_files_fold_as_weights_fold_does(tmp_path, rng, capfd):
     command = ["weights", "convert", str(tmp_path / "a.h5"), "--network", "minivgg", "--fold"]
     with pytest.MonkeyPatch.context() as patch:
         own = lambda *which: names.namings(*which) if "minivgg" in which[0] else []  # noqa: E731
-        patch.setattr("minicnn.weights.conversion.namings", own)
+        patch.setattr("minicnn.weights.matching.namings", own)
         assert main([*command, "-o", str(tmp_path / "b.h5")]) == 0
         assert convert_file(tmp_path / "a.h5", "minivgg-bn").params.keys() == net.params.keys()
     said = capfd.readouterr().err

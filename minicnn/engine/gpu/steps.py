@@ -6,10 +6,9 @@
 w' is w flipped in r and s, input and output channels exchanged: for stride 1 the gradient of the
 data is again a convolution, with padding R - 1 - pad, and needs no col2im. At the picture, with its
 few channels, that would be many columns for few sums: there dy w is computed, and each pixel adds
-up what belongs to it (col2im). Windows are made for a
-strip of output rows at a time; or never, where `kernels/convolve.cu` does it all (`implicit`). In
-half precision they are scaled by a power of two, found on the device, so that neither small nor
-large numbers leave the range of float16.
+up what belongs to it (col2im). Windows are made for a strip of output rows at a time; or never,
+where `kernels/convolve.cu` does it all (`implicit`). In half precision they are scaled by a power
+of two, found on the device, so that neither small nor large numbers leave the range of float16.
 """
 
 import math
