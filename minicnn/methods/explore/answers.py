@@ -15,7 +15,7 @@ from minicnn.errors import MinicnnError
 from minicnn.methods.explore.mosaic import mosaic
 from minicnn.methods.explore.seen import RULES
 from minicnn.methods.explore.texts import place, plain_name, whole
-from minicnn.methods.features.drawing import unit_file
+from minicnn.methods.features.page import unit_file
 from minicnn.pictures.html import data_uri
 from minicnn.pictures.reader import load_image
 from minicnn.storage.atomic import write_whole

@@ -174,3 +174,10 @@ def strongest(one, other):
         name: np.take_along_axis(joined[name], order, axis=1).astype(one[name].dtype)
         for name in RANKED
     }
+
+
+def hits(records, unit):
+    """Return [(picture, row, column, value)] of a unit, the strongest first; no empty slots."""
+    ranked = (records.picture, records.row, records.column, records.value)
+    rows = zip(*(array[unit].tolist() for array in ranked), strict=True)
+    return [row for row in rows if row[0] != EMPTY]

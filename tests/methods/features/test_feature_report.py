@@ -8,8 +8,8 @@ import pytest
 from features_testing import small_network, write_set
 
 from minicnn.data.picture_set import PictureSet
-from minicnn.methods.features import drawing, scan
 from minicnn.methods.features import page as features_page
+from minicnn.methods.features import scan
 from minicnn.methods.features.settings import DrawSettings
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata
@@ -121,7 +121,7 @@ def test_the_same_scan_gives_the_same_bytes(net, features, pictures, folder, tmp
 def test_an_interrupted_drawing_goes_on_behind_the_sheets_that_are_there(
     net, features, pictures, folder, tmp_path, monkeypatch
 ):
-    real, asked = drawing.projections, []
+    real, asked = features_page.projections, []
 
     def projections(*arguments, **options):
         asked.append(arguments[3])
@@ -135,7 +135,7 @@ def test_an_interrupted_drawing_goes_on_behind_the_sheets_that_are_there(
             assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes()
         return list(asked)
 
-    monkeypatch.setattr(drawing, "projections", projections)
+    monkeypatch.setattr(features_page, "projections", projections)
     assert draw() == ["relu2", "both"]
     assert draw() == []
     (tmp_path / "sheets" / "both-01.png").unlink()  # as if interrupted there
