@@ -133,7 +133,7 @@ def minimize(
     if state is not None:
         record.resume(state)
     if name == "lbfgs":
-        import scipy.optimize  # noqa: F401 - brings a BLAS of its own, to be held as well
+        from minicnn.optimizers import setulb  # noqa: F401 - brings a BLAS, to be held as well
     try:
         with threadpool_limits(1, user_api="blas"):
             method(record, x0, bounds, **options)

@@ -57,7 +57,7 @@ def lbfgs(
     ftol, gtol : float
         SciPy's own stopping tests, on the scaled function (its first value is about 1); 0 is never.
     """
-    from minicnn.optimizers import setulb  # it loads scipy.optimize, which takes a while
+    from minicnn.optimizers import setulb  # it loads SciPy
 
     check_line_search(maxcor, first_step, maxls)
     if not (ftol >= 0 and gtol >= 0):

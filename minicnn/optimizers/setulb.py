@@ -6,8 +6,14 @@ had two lists of arguments, until SciPy 1.14 and since 1.15; where it has anothe
 so.
 """
 
+import os
+import sys
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+
 import numpy as np
-from scipy.optimize import _lbfgsb
+import scipy
 
 SINCE_1_15 = "m,x,l,u,nbd,f,g,factr,pgtol,wa,iwa,task,lsave,isave,dsave,maxls,ln_task"
 UNTIL_1_14 = "m,x,l,u,nbd,f,g,factr,pgtol,wa,iwa,task,iprint,csave,lsave,isave,dsave,maxls,[n]"
@@ -15,6 +21,20 @@ VALUE, ITERATION = "value", "iteration"  # what is asked for, or has just ended
 NUMBERS = {1: ITERATION, 3: VALUE, 401: "gradient", 402: "reduction"}  # since 1.15
 WORDS = {b"NEW_X": ITERATION, b"FG": VALUE, b"CONVERGENCE: NORM": "gradient",
          b"CONVERGENCE: REL": "reduction"}  # until 1.14  # fmt: skip
+
+
+def _alone():
+    """Return SciPy's routines without scipy.optimize around them, which takes long to load."""
+    name = "scipy.optimize._lbfgsb"
+    found = PathFinder.find_spec(name, [os.path.join(path, "optimize") for path in scipy.__path__])
+    if found is None or name in sys.modules:
+        return import_module(name)
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+_lbfgsb = _alone()
 
 
 def _arguments():

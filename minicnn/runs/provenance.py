@@ -57,7 +57,7 @@ def blas():
 
     Not how many threads they may use, which is less while a picture is searched for.
     """
-    import scipy.linalg  # noqa: F401 - loads the BLAS that SciPy brings along
+    from minicnn.optimizers import setulb  # noqa: F401 - loads the BLAS that SciPy brings along
 
     keys = ("internal_api", "version", "architecture")
     found = {

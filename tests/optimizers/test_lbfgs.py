@@ -1,8 +1,11 @@
 """Our L-BFGS: the product with H, the line search, restarts to the bit, the device."""
 
+import subprocess
+import sys
 import types
 from copy import deepcopy
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pretended_cupy
@@ -12,6 +15,7 @@ from cuda_on_cpu.module import CpuModule, needs_compiler
 from minimised import bowl, rosenbrock, small_style
 from pretended_cupy import COPIES, DeviceArray, plain, wrapped
 
+import minicnn
 from minicnn.backend import array_module
 from minicnn.kernels import launch
 from minicnn.optimizers import Memory, lbfgs_products, minimize, record, setulb
@@ -374,3 +378,25 @@ def test_a_routine_with_other_arguments_is_left_alone(monkeypatch, said):
     fun, least = bowl(10, "float64")
     result = minimize("lbfgs", fun, 0 * least, iterations=100)
     np.testing.assert_allclose(result.x, least, rtol=1e-6)
+
+
+def test_a_search_loads_no_more_of_scipy_than_it_calls():
+    script = (
+        "import sys\n"
+        "import numpy as np\n"
+        "from minicnn.optimizers import minimize\n"
+        "minimize('lbfgs', lambda x: (float(x @ x), 2 * x), np.ones(3), iterations=2)\n"
+        "print({'scipy.optimize', 'scipy.linalg'} & set(sys.modules))\n"
+        "from minicnn.optimizers import setulb\n"
+        "from scipy.optimize import _lbfgsb, minimize\n"
+        "assert _lbfgsb.setulb is setulb._lbfgsb.setulb\n"
+        "print(minimize(lambda x: x @ x, np.ones(3), method='L-BFGS-B').success)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(minicnn.__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["set()", "True"]
