@@ -12,7 +12,7 @@ from minicnn.methods.evolution import report as evolution_report
 from minicnn.methods.evolution.settings import EvolutionSettings
 from minicnn.methods.features import scan
 from minicnn.methods.features.reconstructions import projections
-from minicnn.pictures.sheets import column, labelled, side_by_side
+from minicnn.pictures.sheets import column, labelled
 from minicnn.pictures.unit_sheets import block, sheet
 
 TOP, UNITS, COLUMNS = 9, 6, 3  # activations of a unit, units of a layer, units in a row
@@ -65,7 +65,7 @@ def figure_6(material):
         files, data="", units=2, sample=64, seed=s.seed, patch=PATCH, threads=s.threads
     )
     found = evolution.evolve(snapshots, material.pictures, settings)
-    picture, _ = evolution_report.sheet(found)
+    picture, _ = evolution_report.sheet(found, material.told_data)
     changed = ", ".join(
         f"{row['layer']} {row['pictures changed']}" for row in evolution_report.summary(found)
     )
@@ -117,12 +117,8 @@ def figure_8(material):
 
 
 def _pair(networks, pictures, title):
-    height = max(len(picture) for picture in pictures)
-    cells = []
-    for name, one in zip(comparison_report.names(networks), pictures, strict=True):
-        below = ((0, height - len(one)), (0, 0), (0, 0))
-        cells.append(labelled(np.pad(one, below, constant_values=255), name, size=16))
-    return labelled(side_by_side(cells, gap=24), title, size=18)
+    row = comparison_report.beside(pictures, comparison_report.names(networks))
+    return labelled(row, title, size=18)
 
 
 def _compared(material):

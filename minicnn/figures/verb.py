@@ -73,7 +73,7 @@ def draw(settings, options, wanted, report) -> int:
                 module = import_module(f"minicnn.figures.{FIGURES[number]}")
                 one = getattr(module, f"figure_{number}")(material)
                 told = {"verb": "figures", "figure": number, "caption": one.caption}
-                sheet = figure(one.picture, one.title, one.caption)
+                sheet = figure(one.picture, one.title, one.caption, width=720)
                 save_image(folder / name, sheet, metadata=told, force=True)
                 found[number] = (name, one)
                 progress.update(done, {})

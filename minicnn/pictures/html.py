@@ -19,6 +19,11 @@ def data_uri(rgb, kind="PNG", **options):
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
+def coloured(page, dark):
+    """Return a page that follows its reader's choice of light or dark, or one that is dark."""
+    return page.replace("color-scheme: light dark", "color-scheme: dark") if dark else page
+
+
 def figures(row):
     """Return {label: picture uint8 (H, W, 3)} as HTML, side by side, labels as plain text."""
     return "".join(

@@ -1,6 +1,6 @@
 """Letters for sheets: text on strips, and what the colours of a map mean.
 
-Every result is uint8 (H, W, 3) on white.
+Every result is uint8 (H, W, 3) on paper: `LIGHT` unless told otherwise.
 """
 
 import unicodedata
@@ -11,6 +11,20 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _LOOKALIKES = str.maketrans("×·–—‘’“”−", "x*--''\"\"-") | {ord("ß"): "ss"}
+
+
+class Paper(NamedTuple):
+    """The colours of a sheet, RGB: what is behind the pictures, and the letters."""
+
+    ground: tuple
+    ink: tuple
+
+    def sheet(self, height, width):
+        """Return an empty sheet, uint8 (H, W, 3)."""
+        return np.full((height, width, 3), self.ground, np.uint8)
+
+
+LIGHT, DARK = Paper((255, 255, 255), (0, 0, 0)), Paper((22, 22, 24), (232, 232, 232))
 
 
 class Scale(NamedTuple):
@@ -24,8 +38,8 @@ class Scale(NamedTuple):
     high: float
 
 
-def text_strip(text, width, size, *, left=False):
-    """Return text on a white strip at least `width` wide, with a little space around.
+def text_strip(text, width, size, *, left=False, paper=LIGHT):
+    """Return text on a strip at least `width` wide, with a little space around.
 
     The lines are centred, or begin at the `left`.
     """
@@ -34,25 +48,25 @@ def text_strip(text, width, size, *, left=False):
     lines = text_lines(plain_text(text), font, width - 2 * margin)
     ascent, descent = font.getmetrics()
     width = max([width, *(int(np.ceil(font.getlength(line))) + 2 * margin for line in lines)])
-    picture = Image.fromarray(_white(len(lines) * (ascent + descent) + 2 * margin, width))
+    picture = Image.fromarray(paper.sheet(len(lines) * (ascent + descent) + 2 * margin, width))
     draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
         start = margin if left else round((width - font.getlength(line)) / 2)
-        draw.text((start, margin + number * (ascent + descent)), line, fill="black", font=font)
+        draw.text((start, margin + number * (ascent + descent)), line, fill=paper.ink, font=font)
     return np.array(picture)
 
 
-def colour_bar(scale, width, size):
-    """Return the colours of a `Scale` above the numbers at both ends; white without a scale."""
+def colour_bar(scale, width, size, paper=LIGHT):
+    """Return the colours of a `Scale` above the numbers at both ends; empty without a scale."""
     font, margin = ImageFont.load_default(size), max(2, size // 4)
-    picture = _white(2 * size + 3 * margin, width)
+    picture = paper.sheet(2 * size + 3 * margin, width)
     if scale is None:
         return picture
     picture[margin : margin + size] = scale.colours(np.linspace(0, 1, width)[np.newaxis])
     picture = Image.fromarray(picture)
     draw = ImageDraw.Draw(picture)
     for x, anchor, value in ((0, "la", scale.low), (width, "ra", scale.high)):
-        draw.text((x, size + 2 * margin), f"{value:.4g}", fill="black", font=font, anchor=anchor)
+        draw.text((x, size + 2 * margin), f"{value:.4g}", fill=paper.ink, font=font, anchor=anchor)
     return np.array(picture)
 
 
@@ -76,7 +90,3 @@ def text_lines(text, font, width=np.inf):
             line = longer
         lines.append(line)
     return lines
-
-
-def _white(height, width):
-    return np.full((height, width, 3), 255, np.uint8)

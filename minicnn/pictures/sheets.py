@@ -1,7 +1,8 @@
-"""Contact sheets: pictures side by side, in grids, columns and tables, with labels in black.
+"""Contact sheets: pictures side by side, in grids, columns and tables, with labels.
 
-Pictures are uint8 (H, W, 3), or (H, W) for grey; every result is uint8 (H, W, 3) on white, and
-gaps are pixels between pictures. There is none around a sheet, so that sheets can be nested.
+Pictures are uint8 (H, W, 3), or (H, W) for grey; every result is uint8 (H, W, 3) on paper, and
+gaps are pixels between pictures. There is none around a sheet, so that sheets can be nested;
+`figure` is the outermost. How sheets look is decided here and in `lettering`.
 """
 
 from collections.abc import Sequence
@@ -11,10 +12,12 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.pictures.arrays import resize, to_uint8
-from minicnn.pictures.lettering import Scale, colour_bar, text_strip
+from minicnn.pictures.lettering import LIGHT, Paper, Scale, colour_bar, text_strip
+
+WIDTH = 1600  # pixels of a row; longer ones go on below
 
 
-def grid(images: Sequence[Any], columns: int, *, gap: int = 4) -> Any:
+def grid(images: Sequence[Any], columns: int, *, gap: int = 4, paper: Paper = LIGHT) -> Any:
     """Arrange pictures in rows, each in the middle of a cell as large as the largest picture.
 
     Parameters
@@ -42,10 +45,10 @@ def grid(images: Sequence[Any], columns: int, *, gap: int = 4) -> Any:
             top = row * (height + gap) + (height - cell.shape[0]) // 2
             left = column * (width + gap) + (width - cell.shape[1]) // 2
             places.append((top, left, cell))
-    return _sheet(rows * (height + gap) - gap, columns * (width + gap) - gap, places)
+    return _sheet(paper, rows * (height + gap) - gap, columns * (width + gap) - gap, places)
 
 
-def column(images, *, gap=4):
+def column(images, *, gap=4, paper=LIGHT):
     """Put pictures below each other, each at the left, without space for the tallest of them."""
     images = [_rgb(image) for image in images]
     if not images:
@@ -54,10 +57,17 @@ def column(images, *, gap=4):
     for image in images:
         places.append((top, 0, image))
         top += image.shape[0] + gap
-    return _sheet(top - gap, max(image.shape[1] for image in images), places)
+    return _sheet(paper, top - gap, max(image.shape[1] for image in images), places)
 
 
-def labelled(image: Any, text: str, *, size: int | None = None, below: bool = False) -> Any:
+def labelled(
+    image: Any,
+    text: str,
+    *,
+    size: int | None = None,
+    below: bool = False,
+    paper: Paper = LIGHT,
+) -> Any:
     """Put a strip with text above a picture, or below it.
 
     The text is wrapped to the picture's width, and the sheet is wider than the picture where a
@@ -69,30 +79,35 @@ def labelled(image: Any, text: str, *, size: int | None = None, below: bool = Fa
     text : str
         Pillow's own font has ASCII only: accents are dropped, other letters become "?".
     size : int, optional
-        Of the letters in pixels; by default a 24th of the picture's short side, 12 at least.
+        Of the letters in pixels; by default a 24th of the picture's short side, 14 at least.
     below : bool
     """
     image = _rgb(image)
-    strip = text_strip(text, image.shape[1], size or _text_size(image))
-    return _stacked(image, strip) if below else _stacked(strip, image)
+    strip = text_strip(text, image.shape[1], size or _text_size(image), paper=paper)
+    return _stacked(*((image, strip) if below else (strip, image)), paper)
 
 
-def figure(image, title, caption, *, width=720, margin=18):
-    """Return a picture as a figure: its title above, its caption below, white around.
+def figure(image, title, caption, *, width=400, margin=18, paper=LIGHT):
+    """Return a picture as a figure: its title above, its caption below, a margin around.
 
     Parameters
     ----------
     image : uint8 (H, W, 3) or (H, W)
     title, caption : str
-        The caption stands in lines as wide as the picture, and `width` at least.
+        In lines as wide as the picture, and `width` at least; letters grow with wide pictures.
     width, margin : int
         Pixels.
     """
     image = _rgb(image)
     wide = max(width, image.shape[1])
-    above, below = text_strip(title, wide, 22, left=True), text_strip(caption, wide, 16, left=True)
-    sheet = column([_stacked(above, image), below], gap=margin // 2)
-    return np.pad(sheet, ((margin, margin), (margin, margin), (0, 0)), constant_values=255)
+    times = max(1, wide / WIDTH)
+    above, below = (
+        [text_strip(text, wide, round(times * size), left=True, paper=paper)] if text else []
+        for text, size in ((title, 22), (caption, 16))
+    )
+    sheet = column([*above, image, *below], gap=margin // 2, paper=paper)
+    height, wide = (side + 2 * margin for side in sheet.shape[:2])
+    return _sheet(paper, height, wide, [(margin, margin, sheet)])
 
 
 def greys(values):
@@ -107,8 +122,11 @@ def side_by_side(
     scales: Sequence[Scale | None] = (),
     height: int | None = None,
     gap: int = 8,
+    paper: Paper = LIGHT,
 ) -> Any:
     """Scale pictures to one height and put them in a row, each with its label above.
+
+    A row longer than `WIDTH` goes on below, unless it has three pictures or fewer.
 
     Parameters
     ----------
@@ -120,6 +138,7 @@ def side_by_side(
     height : int, optional
         By default that of the first picture.
     gap : int
+    paper : Paper
     """
     images = [_rgb(image) for image in images]
     if not images:
@@ -135,30 +154,44 @@ def side_by_side(
         else resize(image, (height, max(1, round(image.shape[1] * height / image.shape[0]))))
         for image in images
     ]
+    wide, size = max(image.shape[1] for image in scaled) + gap, min(map(_text_size, scaled))
+    lines = -(-len(scaled) // max(3, (WIDTH + gap) // wide))
+    columns, rows = -(-len(scaled) // lines), []
+    for first in range(0, len(scaled), columns):
+        part = slice(first, first + columns)
+        rows.append(_row(scaled[part], labels and labels[part], scales[part], size, gap, paper))
+    return column(rows, gap=2 * gap, paper=paper)
+
+
+def _row(images, labels, scales, size, gap, paper):
+    """Return a row of `side_by_side`: pictures of one height."""
     if labels is not None:
-        size = min(_text_size(image) for image in scaled)
         strips = [
-            text_strip(text, image.shape[1], size)
-            for text, image in zip(labels, scaled, strict=True)
+            text_strip(text, image.shape[1], size, paper=paper)
+            for text, image in zip(labels, images, strict=True)
         ]
         # short labels stand on the line of the longest, so that the pictures line up
         tallest = max(strip.shape[0] for strip in strips)
         for number, strip in enumerate(strips):
-            above = _sheet(tallest - strip.shape[0], strip.shape[1])
-            scaled[number] = _stacked(np.concatenate([above, strip]), scaled[number])
+            above = paper.sheet(tallest - strip.shape[0], strip.shape[1])
+            images[number] = _stacked(np.concatenate([above, strip]), images[number], paper)
     if any(scales):
-        size = min(_text_size(image) for image in images)
-        for number, (scale, image) in enumerate(zip(scales, scaled, strict=True)):
-            scaled[number] = _stacked(image, colour_bar(scale, image.shape[1], size))
+        for number, (scale, image) in enumerate(zip(scales, images, strict=True)):
+            images[number] = _stacked(image, colour_bar(scale, image.shape[1], size, paper), paper)
     places, left = [], 0
-    for image in scaled:
+    for image in images:
         places.append((0, left, image))
         left += image.shape[1] + gap
-    return _sheet(scaled[0].shape[0], left - gap, places)
+    return _sheet(paper, images[0].shape[0], left - gap, places)
 
 
 def table(
-    images: Sequence[Any], rows: Sequence[str], columns: Sequence[str], *, gap: int = 4
+    images: Sequence[Any],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    gap: int = 4,
+    paper: Paper = LIGHT,
 ) -> Any:
     """Put pictures into a table, the columns' labels above the first row, the rows' at the left.
 
@@ -175,11 +208,11 @@ def table(
             f"{len(images)} pictures for a table of {len(rows)} x {len(columns)} cells"
         )
     missing, cells = len(rows) * len(columns) - len(images), []
-    for number, image in enumerate([*images, *[_sheet(1, 1)] * missing]):
+    for number, image in enumerate([*images, *[paper.sheet(1, 1)] * missing]):
         i, j = divmod(number, len(columns))
         texts = [columns[j] if i == 0 else "", rows[i] if j == 0 else ""]
         text = "\n".join(filter(None, texts))
-        cells.append(labelled(image, text) if text else _rgb(image))
+        cells.append(labelled(image, text, paper=paper) if text else _rgb(image))
     # pictures stand on the lower edge of their cells, whatever is written above them
     width, top, places = max(cell.shape[1] for cell in cells), 0, []
     for first in range(0, len(cells), len(columns)):
@@ -189,7 +222,7 @@ def table(
             left = j * (width + gap) + (width - cell.shape[1]) // 2
             places.append((top + height - cell.shape[0], left, cell))
         top += height + gap
-    return _sheet(top - gap, len(columns) * (width + gap) - gap, places)
+    return _sheet(paper, top - gap, len(columns) * (width + gap) - gap, places)
 
 
 def signed_to_uint8(x, scale=None):
@@ -230,21 +263,21 @@ def _rgb(image):
     return np.repeat(image[:, :, np.newaxis], 3, axis=2) if image.ndim == 2 else image
 
 
-def _sheet(height, width, places=()):
-    """Return a white picture with others on it, [(top, left, picture)]."""
-    sheet = np.full((height, width, 3), 255, np.uint8)
+def _sheet(paper, height, width, places):
+    """Return a sheet with pictures on it, [(top, left, picture)]."""
+    sheet = paper.sheet(height, width)
     for top, left, image in places:
         sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
     return sheet
 
 
 def _text_size(image):
-    return max(12, min(image.shape[:2]) // 24)
+    return max(14, min(image.shape[:2]) // 24)
 
 
-def _stacked(above, under):
+def _stacked(above, under, paper):
     """Return one picture above another; what is narrower is filled up on both sides."""
     width = max(above.shape[1], under.shape[1])
     tops = ((0, above), (above.shape[0], under))
     places = [(top, (width - part.shape[1]) // 2, part) for top, part in tops]
-    return _sheet(above.shape[0] + under.shape[0], width, places)
+    return _sheet(paper, above.shape[0] + under.shape[0], width, places)

@@ -5,20 +5,21 @@ A tile has a `patch`, uint8 (h, w, 3), and a `projection`, signed floating point
 
 import numpy as np
 
-from minicnn.pictures.sheets import grid, labelled, signed_to_uint8
+from minicnn.pictures.lettering import LIGHT
+from minicnn.pictures.sheets import figure, grid, labelled, signed_to_uint8
 
 GAP = 2
 CLIPPED = 0.01  # share of the visible values that may leave the range: deep signals are spiky
 
 
-def block(tiles, slots, *, shared=True):
+def block(tiles, slots, *, shared=True, paper=LIGHT):
     """Return a unit's block: square of reconstructions, square of patches; and the scales used.
 
     Parameters
     ----------
     tiles : list of tiles, at least one
     slots : int
-        Tiles that the block has room for; those that are not there stay white.
+        Tiles that the block has room for; those that are not there stay empty.
     shared : bool
         One scale for the unit's reconstructions, so that their strengths compare; else each its
         own.
@@ -35,10 +36,10 @@ def block(tiles, slots, *, shared=True):
     columns = int(np.ceil(slots**0.5))
     empty = [None] * (slots - len(tiles))
     squares = [
-        grid([*pictures, *empty], columns, gap=GAP)
+        grid([*pictures, *empty], columns, gap=GAP, paper=paper)
         for pictures in ([d for d, _ in drawn], [t.patch for t in tiles])
     ]
-    return grid(squares, 2, gap=3 * GAP), [scale for _, scale in drawn]
+    return grid(squares, 2, gap=3 * GAP, paper=paper), [scale for _, scale in drawn]
 
 
 def _scale(projections):
@@ -49,11 +50,14 @@ def _scale(projections):
     return 127.0 / peak if peak > 1e-30 else None
 
 
-def sheet(blocks, labels, title, columns=8):
-    """Return one sheet of {unit: block}, each below its label, all below the title.
+def sheet(blocks, labels, title, columns=8, *, caption="", paper=LIGHT):
+    """Return one sheet of {unit: block}, each below its label, as a figure with the title.
 
     Units that have a label and no block have their place too, with nothing in it.
     """
-    nothing = np.full_like(next(iter(blocks.values())), 255)
-    cells = [labelled(blocks.get(unit, nothing), labels[unit], size=14) for unit in sorted(labels)]
-    return labelled(grid(cells, columns, gap=14), title, size=20)
+    nothing = paper.sheet(*next(iter(blocks.values())).shape[:2])
+    cells = [
+        labelled(blocks.get(unit, nothing), labels[unit], size=20, paper=paper)
+        for unit in sorted(labels)
+    ]
+    return figure(grid(cells, columns, gap=14, paper=paper), title, caption, paper=paper)

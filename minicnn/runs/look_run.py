@@ -9,6 +9,7 @@
 import time
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
@@ -20,13 +21,14 @@ from minicnn.network.sizes import LARGEST
 from minicnn.pictures.arrays import centre, fit, preprocess, resize
 from minicnn.pictures.html import figures
 from minicnn.pictures.overlays import magnified
-from minicnn.pictures.sheets import side_by_side
+from minicnn.pictures.sheets import figure, side_by_side
 from minicnn.pictures.writer import check_output, save_image
 from minicnn.runs import provenance
 from minicnn.runs.inputs import OWN, Job, SettingsVerb, open_all
 from minicnn.runs.settings import (
     RunOptions,
     Settings,
+    SheetSettings,
     as_in,
     choice,
     count,
@@ -40,7 +42,7 @@ from minicnn.terminal.report import Progress, duration
 
 
 @dataclass(frozen=True)
-class LookSettings(Settings):
+class LookSettings(SheetSettings, Settings):
     """The settings of verbs that look at a picture."""
 
     image: str = setting(text("IMAGE"), help="picture to look at", argument=True)
@@ -95,6 +97,17 @@ class LookJob(Job):
 
     steps = 1  # parts of the work that `progress` counts
 
+    @property
+    def what(self):
+        """What the verb makes, for titles."""
+        return self.verb
+
+    def figure(self, sheet, caption):
+        """Return a sheet with what it is of above it, and a caption below."""
+        s, network = self.settings, self.net.attrs["name"]
+        title = f"{self.what} of {Path(s.image).name} in {network}"
+        return figure(sheet, title, caption, paper=s.paper)
+
 
 @dataclass
 class Look:
@@ -103,6 +116,8 @@ class Look:
     Attributes
     ----------
     picture : uint8 (H, W, 3), the main picture
+    is_view : bool, False if `picture` is one that networks are to be shown: it is not enlarged
+    columns : str, what the pictures of the row are
     overlay : uint8 (H, W, 3), the finding on the picture looked at
     row : dict, label -> picture, what `--sheet` puts side by side
     arrays : dict, name -> array, the raw numbers for `--npz`
@@ -120,6 +135,12 @@ class Look:
     text: str
     notes: list = field(default_factory=list)
     scales: dict = field(default_factory=dict)
+    columns: str = ""
+    is_view: bool = True
+
+    def pixels(self):
+        """Return the main picture as it is written, small ones enlarged."""
+        return magnified(self.picture) if self.is_view else self.picture
 
     def _repr_html_(self):
         """Return all views side by side, and what was found."""
@@ -193,7 +214,7 @@ class LookVerb(SettingsVerb):
             _save(job, outputs, found, weights)
         for note in found.notes:
             report.note(note)
-        rows, cols = found.picture.shape[:2]
+        rows, cols = found.pixels().shape[:2]
         report.result(
             f"{found.text}\n{outputs.output}: {cols} x {rows}, in {duration(seconds)}",
             output=str(outputs.output),
@@ -223,13 +244,17 @@ def _check_files(outputs, inputs):
 
 def _save(job, outputs, found, weights):
     metadata = provenance.metadata(job, weights, {"status": "done", **found.findings})
-    save_image(outputs.output, found.picture, metadata=metadata, force=outputs.force)
+
+    def save(path, rgb):
+        save_image(path, rgb, metadata=metadata, force=outputs.force)
+
+    save(outputs.output, found.pixels())
     if outputs.overlay:
-        save_image(outputs.overlay, found.overlay, metadata=metadata, force=outputs.force)
+        save(outputs.overlay, magnified(found.overlay))
     if outputs.sheet:
         views = [magnified(view) for view in found.row.values()]
         scales = [found.scales.get(label) for label in found.row]
-        sheet = side_by_side(views, list(found.row), scales=scales)
-        save_image(outputs.sheet, sheet, metadata=metadata, force=outputs.force)
+        sheet = side_by_side(views, list(found.row), scales=scales, paper=job.settings.paper)
+        save(outputs.sheet, job.figure(sheet, f"{found.text}\n{found.columns}"))
     if outputs.npz:
         save_npz(outputs.npz, found.arrays, metadata, force=outputs.force)

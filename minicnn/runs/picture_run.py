@@ -14,6 +14,7 @@ from minicnn.engine import memory
 from minicnn.errors import MinicnnError
 from minicnn.optimizers.resumable import SUFFIX, Resumable
 from minicnn.pictures.arrays import to_uint16
+from minicnn.pictures.overlays import magnified
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import STDOUT, check_bits, check_output, save_image
 from minicnn.runs import provenance
@@ -262,9 +263,7 @@ def _save(job, outputs, outcome, weights):
     result, metadata = outcome.result, metadata_of(job, outcome, weights)
     pixels = _pixels(job, outcome.picture, result.x)
     if outputs.sheet:
-        row = job.views(outcome)
-        sheet = side_by_side(list(row.values()), list(row))
-        save_image(outputs.sheet, sheet, metadata=metadata, force=outputs.force)
+        save_image(outputs.sheet, _sheet(job, outcome), metadata=metadata, force=outputs.force)
     if outputs.plot:
         from minicnn.runs import loss_plot
 
@@ -278,15 +277,28 @@ def _save(job, outputs, outcome, weights):
     save_image(outputs.output, pixels, metadata=metadata, force=outputs.force)
 
 
+def _sheet(job, outcome):
+    """Return what went in and what came out, as a figure."""
+    row = job.views(outcome)
+    if "" in row:
+        return row[""]
+    views = [magnified(view) for view in row.values()]
+    sheet = side_by_side(views, list(row), paper=job.settings.paper)
+    return job.figure(sheet, f"{outcome.result.iterations} iterations; {_losses(outcome)}")
+
+
+def _losses(outcome):
+    return ", ".join(f"{name} {value:.4g}" for name, value in main_losses(outcome.losses).items())
+
+
 def _tell(job, outputs, outcome, report, seconds):
     """Say the result; return the exit code."""
     result, (rows, cols) = outcome.result, outcome.picture.shape[:2]
-    losses = ", ".join(f"{name} {value:.4g}" for name, value in main_losses(outcome.losses).items())
     found = getattr(outcome, "text", "")  # what was measured, for people
     report.result(
         (f"{found}\n" if found else "")
         + f"{outputs.output}: {cols} x {rows}, {result.iterations} iterations in "
-        f"{duration(seconds)}; {losses}; {result.reason}",
+        f"{duration(seconds)}; {_losses(outcome)}; {result.reason}",
         output=str(outputs.output),
         sheet=outputs.sheet and str(outputs.sheet),
         width=cols,

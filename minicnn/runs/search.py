@@ -17,8 +17,9 @@ from minicnn.optimizers import WITHOUT_RATE
 from minicnn.pictures.arrays import deprocess, to_uint8
 from minicnn.pictures.html import figures
 from minicnn.pictures.reader import png_bytes
+from minicnn.pictures.sheets import figure
 from minicnn.runs.inputs import Job
-from minicnn.runs.settings import POSITIVE, Settings, choice, count, setting
+from minicnn.runs.settings import POSITIVE, Settings, SheetSettings, choice, count, setting
 
 GOES_ON = ("budget", "converged", "stalled", "stopped")  # ends after which the next run may start
 
@@ -40,7 +41,7 @@ SEARCH = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchSettings(Settings):
+class SearchSettings(SheetSettings, Settings):
     """With the optimizer of one's choice; None is the default of the optimizer."""
 
     optimizer: str = setting(
@@ -86,7 +87,8 @@ class SearchJob(Job):
                     `Outcome`, also after Ctrl-C, a stall or a NaN: the best picture so far, and why
                     it ended. Another `minimize` may take its place: `Resumable.minimize`
     size            rows and columns of the picture
-    views(outcome)  {label: picture}, what `--sheet` puts side by side
+    views(outcome)  {label: picture}, what `--sheet` puts side by side; with the label "" alone, the
+                    picture is a sheet already
     """
 
     pairs = 10  # that the L-BFGS methods remember
@@ -136,6 +138,15 @@ class SearchJob(Job):
     def colours(self, x):
         """Return what x stands for on the way, before rounding: float64 (H, W, 3) in 0..255."""
         return deprocess(x, self.net.attrs["preprocess"])
+
+    @property
+    def title(self):
+        """What stands above a sheet."""
+        return f"{self.verb} by {self.net.attrs['name']}"
+
+    def figure(self, sheet, caption=""):
+        """Return a sheet with its title above, and a caption below."""
+        return figure(sheet, self.title, caption, paper=self.settings.paper)
 
     def snapshot(self, x):
         """Return the same as a picture, uint8."""

@@ -291,6 +291,20 @@ class Settings(Declared):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SheetSettings(Declared):
+    """What sheets look like, of all verbs that draw some."""
+
+    dark: bool = setting(FLAG, False, "sheets and pages on black, letters in white", group="files")
+
+    @property
+    def paper(self):
+        """The `Paper` of sheets."""
+        from minicnn.pictures.lettering import DARK, LIGHT  # not for the options alone
+
+        return DARK if self.dark else LIGHT
+
+
+@dataclass(frozen=True, kw_only=True)
 class JsonOption(Declared):
     """How a verb speaks that only prints."""
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minicnn.errors import MinicnnError
+from minicnn.pictures.overlays import magnified
 from minicnn.pictures.reader import load_image
-from minicnn.pictures.sheets import table
+from minicnn.pictures.sheets import figure, table
 from minicnn.pictures.writer import check_output, read_metadata, save_image
 from minicnn.runs.options import option_of
 from minicnn.runs.picture_run import check_files, check_memory
@@ -99,19 +100,22 @@ def run(verb, settings, outputs, report) -> int:
     for one, part in zip(many, parts, strict=True):
         if not outputs.resume:  # each is looked at when its turn comes
             check_files(part, one.inputs().values())
-        check_memory(verb, verb.open_job(one), one)  # all of them are fit, or none is begun
+        job = verb.open_job(one)
+        check_memory(verb, job, one)  # all of them are fit, or none is begun
+        title = job.title
     made, code = [], 0
     for one, part in zip(many, parts, strict=True):
         code = max(code, verb.make(one, part, report))
         made.append(part.output)
         if code == INTERRUPTED:
             break
-    pictures = [load_image(name)[0] for name in made]
+    pictures = [magnified(load_image(name)[0]) for name in made]
     axes = zip(*(labels for labels, _ in cells), strict=True)
     labels = [list(dict.fromkeys(axis)) for axis in axes]
     rows, columns = labels if len(labels) == 2 else ([""], labels[0])
     metadata["pictures"] = made
-    rgb = table(pictures, rows, columns)
+    rgb = table(pictures, rows, columns, paper=settings.paper)
+    rgb = figure(rgb, title, "", paper=settings.paper)
     with interrupts_noted():
         save_image(sheet, rgb, metadata=metadata, force=force)
     report.result(

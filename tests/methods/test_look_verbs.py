@@ -7,6 +7,8 @@ import pytest
 import minicnn
 from minicnn.cli import main
 from minicnn.cli.register import verb_of
+from minicnn.pictures.lettering import DARK
+from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata
 from minicnn.weights import checkpoint
 
@@ -44,6 +46,14 @@ def test_rerun_gives_the_same_bytes(command, verb, tmp_path):
     code = main(["rerun", "first.png", "-o", "again.png"])
     assert code == 0
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "first.png").read_bytes()
+
+
+def test_sheets_are_dark_where_wanted_and_what_is_fed_back_is_never_enlarged(command, tmp_path):
+    assert command("fool", "-o", "out.png", "--sheet", "sheet.png", "--dark")[0] == 0
+    assert load_image("out.png").pixels.shape == (64, 64, 3)
+    sheet = load_image("sheet.png").pixels
+    assert (sheet[[0, -1]] == DARK.ground).all()
+    assert (sheet == DARK.ink).all(axis=2).any()
 
 
 @pytest.mark.parametrize("verb", VERBS)

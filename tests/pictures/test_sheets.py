@@ -4,7 +4,7 @@ from PIL import Image
 
 from minicnn.errors import MinicnnError
 from minicnn.pictures import arrays, reader, sheets, writer
-from minicnn.pictures.lettering import Scale
+from minicnn.pictures.lettering import DARK, LIGHT, Scale
 
 
 def flat(rows, cols, value):
@@ -242,3 +242,32 @@ def test_a_table_lines_up_whatever_is_written_above(rng):
     np.testing.assert_array_equal(plain, np.concatenate(pictures[:2], axis=1))
     with pytest.raises(MinicnnError, match="5 pictures for a table of 2 x 2 cells"):
         sheets.table(list(pictures), ["", ""], ["", ""])
+
+
+def test_a_long_row_goes_on_below_in_rows_of_like_length():
+    pictures = [flat(60, 250, 10 * i) for i in range(8)]
+    sheet = sheets.side_by_side(pictures, gap=10)
+    assert sheet.shape == (60 + 20 + 60, 4 * 250 + 3 * 10, 3)
+    assert (sheet[-60:, :250] == 40).all()
+    # three pictures stay in a row, however large
+    assert len(sheets.side_by_side([flat(60, 1200, 0)] * 3)) == 60
+
+
+def test_a_dark_sheet_is_a_light_one_with_other_paper_and_ink():
+    picture, scale = flat(60, 90, 128), Scale(lambda values: flat(*values.shape, 128), 0, 1)
+    for draw in (
+        lambda **how: sheets.grid([picture, None, picture], 2, **how),
+        lambda **how: sheets.column([picture, picture[:, :40]], **how),
+        lambda **how: sheets.labelled(picture, "a long label in many words", **how),
+        lambda **how: sheets.side_by_side([picture] * 2, ["a", "b"], scales=[None, scale], **how),
+        lambda **how: sheets.table([picture] * 3, ["row", "row"], ["one", "two"], **how),
+        lambda **how: sheets.figure(picture, "title", "caption", **how),
+    ):
+        light, dark = draw(paper=LIGHT), draw(paper=DARK)
+        ground = (light == 255).all(axis=2)
+        assert ground.any()
+        assert (dark[ground] == DARK.ground).all()
+        assert (dark[(light == 0).all(axis=2)] == DARK.ink).all()
+        pictures = (light == 128).all(axis=2)
+        assert pictures.sum() >= 60 * 90
+        assert abs(dark[pictures].astype(int) - 128).max() <= 2  # edges of letters too

@@ -8,6 +8,7 @@ from PIL import Image
 from png16_decoder import decode
 
 from minicnn.cli import main
+from minicnn.pictures.overlays import magnified
 from minicnn.pictures.writer import read_metadata
 from minicnn.runs.estimate import sample_run
 from minicnn.runs.frames import Frames
@@ -44,16 +45,22 @@ def test_a_sweep_makes_every_picture_and_the_table(folder, capfd):
     assert (kept["style_weight"], kept["tv_weight"]) == (1.0, 2.0)
     # each cell of the sheet is the picture of its file
     sheet, pictures = pixels("out.png"), [pixels(name) for name in names]
-    rows, columns = pictures[0].shape[:2]
-    width = (sheet.shape[1] - 4) // 2
-    for number, picture in enumerate(pictures):
-        left = number % 2 * (width + 4) + (width - columns) // 2
-        found = [
-            np.array_equal(sheet[top : top + rows, left : left + columns], picture)
-            for top in range(sheet.shape[0] - rows + 1)
-        ]
-        assert sum(found) == 1
-        assert found[-1] == (number > 1)  # the last row stands at the bottom
+    places = []
+    for picture in map(magnified, pictures):
+        windows = np.lib.stride_tricks.sliding_window_view(sheet[..., 0], picture.shape[:2])
+        corners = np.argwhere((windows[:, :, ::7, ::7] == picture[::7, ::7, 0]).all(axis=(2, 3)))
+        height, width = picture.shape[:2]
+        places.append(
+            {
+                (top, left)
+                for top, left in corners
+                if np.array_equal(sheet[top : top + height, left : left + width], picture)
+            }
+        )
+    rows, columns = (sorted({at[axis] for found in places for at in found}) for axis in (0, 1))
+    assert (len(rows), len(columns)) == (2, 2)
+    for number, found in enumerate(places):  # a row for each style weight
+        assert (rows[number // 2], columns[number % 2]) in found
     # a picture of a sweep is like any other
     assert main(["rerun", names[3], "-o", "again.png", "--quiet"]) == 0
     np.testing.assert_array_equal(pixels("again.png"), pixels(names[3]))

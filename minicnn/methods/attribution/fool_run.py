@@ -4,10 +4,11 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 from minicnn.methods.attribution.fooling import fooled
-from minicnn.methods.classes.scores import class_scores, find_class, scores_layer, told
+from minicnn.methods.classes.scores import class_scores, find_class, scores_layer, short, told
 from minicnn.pictures.arrays import preprocess
+from minicnn.pictures.lettering import Scale
 from minicnn.pictures.overlays import over, strength
-from minicnn.pictures.sheets import signed_to_uint8
+from minicnn.pictures.sheets import greys, signed_to_uint8
 from minicnn.runs.look_run import Look, LookJob, open_look
 
 
@@ -46,14 +47,25 @@ class FoolJob(LookJob):
         shown, scale = signed_to_uint8(change)
         overlay = over(self.picture, strength(change, 0.005))
         before, after = ({**one, "class": int(one["class"])} for one in (before, after))
-        row = {
-            f"{before['name']}, {before['probability']:.1%}": self.picture,
-            f"{after['name']}, {after['probability']:.1%}": found,
-            f"the change, grey 0, black and white {most} grey levels": shown,
-        }
+        names = [f"{short(one['name'])}, {one['probability']:.1%}" for one in (before, after)]
+        if names[0] == names[1]:
+            names = [
+                f"{name} ({what})" for name, what in zip(names, ("before", "after"), strict=True)
+            ]
+        row = {names[0]: self.picture, names[1]: found, "change": shown}
         text = (
-            f"{before['name']} {before['probability']:.2%} -> {after['name']} "
+            f"{short(before['name'])} {before['probability']:.2%} -> {short(after['name'])} "
             f"{after['probability']:.2%}, by {rms:.3g} grey levels rms, {most} at most"
         )
         findings = {"before": before, "after": after, "rms": rms, "largest": most, "scale": scale}
-        return Look(found, overlay, row, {"change": np.float32(change)}, findings, text)
+        return Look(
+            picture=found,
+            overlay=overlay,
+            row=row,
+            arrays={"change": np.float32(change)},
+            findings=findings,
+            text=text,
+            scales={"change": Scale(greys, -127 / scale, 127 / scale)},
+            columns="The picture, the changed picture, and the change in grey levels.",
+            is_view=False,
+        )

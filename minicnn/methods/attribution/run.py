@@ -24,6 +24,16 @@ from minicnn.runs.look_run import Look, LookJob, open_look
 
 NOISY = {"smooth-squared": smooth_squared, "vargrad": vargrad}
 SHARES = ("gradient-input", "integrated")  # these add up to a score
+SIGNED = "Signed: the same of each colour, grey is zero. Last: the map on the picture."
+GRADIENT = f"Map: how much the score changes per grey level, the largest of the colours. {SIGNED}"
+SHARED = f"Map: the share of the score, over the colours, without its sign. {SIGNED}"
+COLUMNS = {
+    "gradient": GRADIENT,
+    **dict.fromkeys(SHARES, SHARED),
+    **dict.fromkeys(NOISY, f"Map: of the gradients of noisy copies, squared. {SIGNED}"),
+    "grad-cam": "Map: the layer's maps, weighed by their mean gradients; last: it on the picture.",
+    "guided-grad-cam": f"Map: the guided gradient times Grad-CAM. {SIGNED}",
+}
 
 
 def open_job(settings, files=None):
@@ -38,6 +48,11 @@ class AttributionJob(LookJob):
     """A picture, a network, and a class or a unit."""
 
     verb = "attribute"
+
+    @property
+    def what(self):
+        """The method, for titles."""
+        return self.settings.method
 
     @property
     def steps(self):
@@ -143,7 +158,9 @@ class AttributionJob(LookJob):
         row[name], scales[name] = overlay, Scale(heat, 0, brightest)
         notes = [] if m.any() else [f"nothing of {name} comes down to the picture"]
         text, more = _told(found)
-        return Look(picture, overlay, row, arrays, found, text, notes + more, scales)
+        return Look(
+            picture, overlay, row, arrays, found, text, notes + more, scales, COLUMNS[method]
+        )
 
 
 def _told(found):

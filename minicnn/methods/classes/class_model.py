@@ -21,7 +21,14 @@ import numpy as np
 from minicnn.backend import array_module, seeded_rng, to_device, to_host
 from minicnn.engine.select import Evaluation, evaluator_of, image_function
 from minicnn.methods.classes.blur_and_jitter import Blurred, Rolled, blurred
-from minicnn.methods.classes.scores import class_scores, find_class, scores_layer, told
+from minicnn.methods.classes.scores import (
+    class_name,
+    class_scores,
+    find_class,
+    scores_layer,
+    short,
+    told,
+)
 from minicnn.objectives import priors
 from minicnn.objectives.class_score import ClassScore
 from minicnn.objectives.priors import PixelPrior
@@ -140,8 +147,12 @@ class ClassModelJob(SearchJob):
 
     def views(self, outcome):
         """Return {label: picture} of the sheet."""
-        found = outcome.findings
-        return {f"{found['name']}: score {found['score']:.4g}": outcome.picture}
+        return {f"score {outcome.findings['score']:.4g}": outcome.picture}
+
+    @property
+    def title(self):
+        """What stands above a sheet."""
+        return f"{super().title}: {short(class_name(self.net, self.index))}"
 
     def _bounds(self):
         """Return the x of black and of white."""

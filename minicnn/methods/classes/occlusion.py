@@ -45,6 +45,7 @@ from minicnn.runs.look_run import Look, LookJob, open_look
 
 WINDOW, STEP = 5, 15  # of a side: the square is a fifth of it, the step a fifteenth
 BATCH = 8  # covered copies that go up together
+COLUMNS = "A place of a map has what is measured with the grey square around it."
 
 
 def open_job(settings, files=None):
@@ -181,8 +182,17 @@ class OcclusionJob(LookJob):
             f"covered {activation.min():.4g} to {activation.max():.4g}\nmost probable: {labels}"
         )
         views = [magnified(panel) for panel in panels.values()]
-        picture = side_by_side(views, list(panels), scales=bars)
-        return Look(picture, overlay, row, arrays, findings, text, scales=scales)
+        sheet = side_by_side(views, list(panels), scales=bars, paper=self.settings.paper)
+        return Look(
+            picture=self.figure(sheet, f"{text}\n{COLUMNS}"),
+            overlay=overlay,
+            row=row,
+            arrays=arrays,
+            findings=findings,
+            text=text,
+            scales=scales,
+            columns=COLUMNS,
+        )
 
 
 def _legend(label, net):

@@ -108,6 +108,8 @@ class SaliencyJob(LookJob):
             findings=found | shown_as,
             text=text,
             notes=notes,
+            columns="Map: how much the score changes per grey level of a pixel, the largest of the "
+            "colours. Signed: the same of each colour, grey is zero. Last: the map on the picture.",
         )
 
 

@@ -12,12 +12,24 @@ from PIL import Image
 from minicnn.methods.comparison.comparison import FAINT, in_grey_levels, limited
 from minicnn.methods.comparison.filter_spectrum import BANDS
 from minicnn.methods.features.reconstructions import scaled
+from minicnn.pictures.lettering import LIGHT
 from minicnn.pictures.overlays import cut, least_square
-from minicnn.pictures.sheets import column, grid, labelled, side_by_side, signed_to_uint8
+from minicnn.pictures.sheets import (
+    column,
+    figure,
+    grid,
+    labelled,
+    side_by_side,
+    signed_to_uint8,
+)
 from minicnn.pictures.unit_sheets import block
 
-TILE = 44  # pixels, at most, that a filter is enlarged to
+TILE = 84  # pixels, at most, that a filter is enlarged to
 PATCH = 80
+LEGEND = (
+    "Filters as they weigh red, green and blue, zero is grey. Second layer: of units drawn at "
+    "random the strongest activation projected, beside what it comes from; above it the unit."
+)
 TITLES = {
     "filters": "First filters, one scale for all",
     "limited": "First filters, RMS limited to the median one",
@@ -25,25 +37,25 @@ TITLES = {
 }
 
 
-def pictures(networks):
+def pictures(networks, paper=LIGHT):
     """Return {what: [picture of each network]}."""
     found = {name: [] for name in TITLES}
     for network in networks:
         w = in_grey_levels(network.net, network.net.params[f"{network.first}.weight"])
-        found["filters"].append(_filters(w))
-        found["limited"].append(_filters(limited(w)[0]))
-        found["second"].append(_second_layer(network))
+        found["filters"].append(_filters(w, paper))
+        found["limited"].append(_filters(limited(w)[0], paper))
+        found["second"].append(_second_layer(network, paper))
     return found
 
 
-def _filters(w):
+def _filters(w, paper):
     """Return filters (K, 3, R, S) as a grid, uint8 (H, W, 3)."""
     rgb, _ = signed_to_uint8(w.transpose(0, 2, 3, 1))
     times = max(1, TILE // max(rgb.shape[1:3]))
-    return grid(rgb.repeat(times, axis=1).repeat(times, axis=2), 8, gap=3)
+    return grid(rgb.repeat(times, axis=1).repeat(times, axis=2), 8, gap=3, paper=paper)
 
 
-def _second_layer(network):
+def _second_layer(network, paper):
     """Return the projections of the second layer beside their patches, each with its unit."""
     cells = []
     for unit in network.drawn:
@@ -56,23 +68,30 @@ def _second_layer(network):
                 name: scaled(cut(getattr(tile, name), box, 0), PATCH)
                 for name in ("patch", "projection")
             }
-            picture, text = block([tile._replace(**cuts)], 1, shared=False)[0], str(unit)
-        cells.append(labelled(picture, text, size=12))
-    return grid(cells, 4, gap=8)
+            picture = block([tile._replace(**cuts)], 1, shared=False, paper=paper)[0]
+            text = str(unit)
+        cells.append(labelled(picture, text, size=14, paper=paper))
+    return grid(cells, 4, gap=8, paper=paper)
 
 
-def sheet(networks, drawn):
-    """Return all pictures on one sheet: a row for each of them, a column for each network."""
-    rows = []
-    for what, pair in drawn.items():
-        height = max(len(picture) for picture in pair)
-        cells = []
-        for name, picture in zip(names(networks), pair, strict=True):
-            below = ((0, height - len(picture)), (0, 0), (0, 0))
-            padded = np.pad(picture, below, constant_values=255)
-            cells.append(labelled(padded, f"{name}\n{TITLES[what]}", size=14))
-        rows.append(side_by_side(cells, height=len(cells[0]), gap=24))
-    return column(rows, gap=16)
+def sheet(networks, drawn, data, paper=LIGHT):
+    """Return all pictures as one figure: a row for each of them, a column for each network."""
+    called = names(networks)
+    rows = [
+        beside(pair, [f"{name}\n{TITLES[what]}" for name in called], paper)
+        for what, pair in drawn.items()
+    ]
+    title, rows = f"{' and '.join(called)}, on {data}", column(rows, gap=16, paper=paper)
+    return figure(rows, title, LEGEND, paper=paper)
+
+
+def beside(pictures, labels, paper=LIGHT):
+    """Return pictures of any sizes in a row, each below its label, their upper edges in line."""
+    height, cells = max(map(len, pictures)), []
+    for picture, label in zip(pictures, labels, strict=True):
+        rest = paper.sheet(height - len(picture), picture.shape[1])
+        cells.append(labelled(np.concatenate([picture, rest]), label, size=16, paper=paper))
+    return side_by_side(cells, height=len(cells[0]), gap=24, paper=paper)
 
 
 def names(networks):

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from minicnn.methods.features.settings import DrawSettings, FeaturesSettings
-from minicnn.runs.settings import Declared, Settings, as_in, count, setting, text
+from minicnn.runs.settings import Settings, SheetSettings, as_in, count, setting, text
 
 
 @dataclass(frozen=True)
-class ComparisonSettings(Declared):
+class ComparisonSettings(SheetSettings):
     """Everything that decides what is drawn and measured."""
 
     one: str = setting(

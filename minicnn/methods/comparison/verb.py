@@ -26,6 +26,7 @@ def run(args) -> int:
     from minicnn.methods.comparison import accuracy, comparison
     from minicnn.methods.comparison import report as comparison_report
     from minicnn.methods.comparison.verdict import verdicts
+    from minicnn.pictures.html import coloured
     from minicnn.pictures.writer import save_image
     from minicnn.storage.atomic import results_folder, write_whole
 
@@ -56,10 +57,10 @@ def run(args) -> int:
         "split": pictures.split,
         "seed": settings.seed,
     }
-    drawn = comparison_report.pictures(networks)
-    picture = comparison_report.sheet(networks, drawn)
+    drawn = comparison_report.pictures(networks, settings.paper)
     what = f"{len(pictures)} pictures of {settings.data}"
-    page = comparison_report.html(networks, drawn, found, what)
+    picture = comparison_report.sheet(networks, drawn, what, settings.paper)
+    page = coloured(comparison_report.html(networks, drawn, found, what), settings.dark)
     save_image(folder / FILES[1], picture, metadata={"verb": "compare", **told}, force=True)
     write_whole(folder / FILES[2], (json.dumps(told, indent=1) + "\n").encode())
     write_whole(folder / FILES[0], page.encode(errors="replace"))

@@ -23,6 +23,13 @@ from minicnn.runs.look_run import Look, LookJob, open_look
 
 GREY = 128
 BATCH = 8  # units that go down together
+RECONSTRUCTIONS = (
+    "Reconstruction: what comes down from the unit, in grey levels of the picture; grey is zero."
+)
+VIEWS = (
+    "Where: its magnitude on the picture; the frame is all that the unit sees. Patch: the part "
+    "that nearly all of it comes from."
+)
 
 
 def open_job(settings, files=None):
@@ -79,14 +86,19 @@ class DeconvJob(LookJob):
         titles = [
             f"{s.layer} unit {unit}: {value:.4g}" for unit, value in zip(units, values, strict=True)
         ]
+        ends = f"Black is -{127 / scale:.4g}, white {127 / scale:.4g}."
+        text = "\n".join([*(_line(s.layer, one) for one in found), *_shares_line(pools)])
         return Look(
-            picture=_together(pictures, titles),
-            overlay=_together(heats, titles),
-            row=self._row(found, deltas[0], pictures, heats),
+            picture=self._together(pictures, titles, f"{RECONSTRUCTIONS} {ends}"),
+            overlay=self._together(heats, titles, "Where each of them comes from."),
+            row=self._row(found, deltas[0], dict(zip(titles, pictures, strict=True)), heats),
             scales={
-                "reconstruction": Scale(greys, -127 / scale, 127 / scale),
+                **dict.fromkeys(
+                    ["reconstruction", *titles], Scale(greys, -127 / scale, 127 / scale)
+                ),
                 "where": Scale(heat, 0, peak(np.abs(deltas[0]).sum(axis=-1), s.clip)),
             },
+            columns=f"{RECONSTRUCTIONS} {VIEWS if len(found) == 1 else ''}",
             arrays={
                 "reconstruction": deltas.astype(np.float32),
                 "activation": y[units],
@@ -101,7 +113,7 @@ class DeconvJob(LookJob):
                 "scale": scale,
                 "poolings": pools,
             },
-            text="\n".join([*(_line(s.layer, one) for one in found), *_shares_line(pools)]),
+            text=text,
             notes=_notes(found, deltas, s),
         )
 
@@ -111,14 +123,25 @@ class DeconvJob(LookJob):
         The patch is the least square of the field that holds nearly all of the reconstruction.
         """
         if len(found) > 1:
-            many = {f"unit {one['unit']}": p for one, p in zip(found, pictures, strict=True)}
-            return {"picture": self.picture, **many}
-        row = {"picture": self.picture, "reconstruction": pictures[0], "where": heats[0]}
+            return {"picture": self.picture, **pictures}
+        (picture,) = pictures.values()
+        row = {"picture": self.picture, "reconstruction": picture, "where": heats[0]}
         if found[0]["box"]:
             box = least_square((delta**2).sum(axis=-1))
             row["patch"] = cut(self.picture, box, GREY)
-            row["patch reconstructed"] = cut(pictures[0], box, GREY)
+            row["patch reconstructed"] = cut(picture, box, GREY)
         return row
+
+    def _together(self, pictures, titles, caption):
+        """Return the picture of one unit, or a figure of several."""
+        if len(pictures) == 1:
+            return pictures[0]
+        how = {"paper": self.settings.paper}
+        cells = [
+            labelled(magnified(p), title, **how) for p, title in zip(pictures, titles, strict=True)
+        ]
+        sheet = grid(cells, int(np.ceil(len(cells) ** 0.5)), gap=8, **how)
+        return self.figure(sheet, caption)
 
 
 def pool_shares(acts, switches):
@@ -152,13 +175,6 @@ def clear_outside(delta, box):
         top, left, bottom, right = box
         delta[: max(0, top)] = delta[max(0, bottom) :] = 0
         delta[:, : max(0, left)] = delta[:, max(0, right) :] = 0
-
-
-def _together(pictures, titles):
-    if len(pictures) == 1:
-        return pictures[0]
-    cells = [labelled(magnified(p), title) for p, title in zip(pictures, titles, strict=True)]
-    return grid(cells, int(np.ceil(len(cells) ** 0.5)), gap=8)
 
 
 def _line(layer, one):

@@ -9,21 +9,31 @@ strongest activation comes from another picture than in the snapshot before.
 import csv
 import io
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
 from minicnn.methods.evolution.distances import NAMES
 from minicnn.methods.evolution.evolution import WITHIN, arrivals, mean_distances
-from minicnn.pictures.sheets import column, grid, labelled
+from minicnn.pictures.lettering import LIGHT
+from minicnn.pictures.sheets import column, figure, grid, labelled
 from minicnn.pictures.unit_sheets import block
 
 JUMP = (235, 120, 0)
 FRAME = 4
+LEGEND = (
+    "Each cell, left: the strongest activation of the unit projected, zero is grey; right: what it "
+    "comes from; below: number of the picture, activation. Orange frame: another picture than in "
+    "the snapshot before."
+)
 COLUMNS = ("layer", "epoch", *NAMES, "changed", "dead")
 
 
-def sheet(evolution):
-    """Return the sheet, uint8 (H, W, 3), and {layer: {unit: [scale of each projection]}}."""
+def sheet(evolution, data, paper=LIGHT):
+    """Return the sheet, uint8 (H, W, 3), and {layer: {unit: [scale of each projection]}}.
+
+    `data` is what the pictures are called.
+    """
     drawn, scales = {}, {}
     for layer, units in evolution.units.items():
         tiles = [t for unit in units for t in evolution.found[layer][unit] if t]
@@ -31,42 +41,46 @@ def sheet(evolution):
         drawn[layer], scales[layer] = {}, {}
         for unit in units:
             pairs = zip(evolution.found[layer][unit], evolution.changed[layer][unit], strict=True)
-            cells = [cell(tile, jumped, shape) for tile, jumped in pairs]
+            cells = [cell(tile, jumped, shape, paper) for tile, jumped in pairs]
             drawn[layer][unit] = [picture for picture, _ in cells]
             scales[layer][unit] = [scale for _, scale in cells]
     # all cells are as wide as the widest, so that the epochs of all layers stand below each other
     wide = max(one.shape[1] for rows in drawn.values() for cells in rows.values() for one in cells)
     heads, blocks = ["", *(f"epoch {epoch}" for epoch in evolution.epochs)], []
     for layer, units in evolution.units.items():
-        rows = [[_words(text, wide) for text in heads]]
-        rows += [[_words(f"unit {unit}", wide), *cells] for unit, cells in drawn[layer].items()]
+        rows = [[_words(text, wide, paper) for text in heads]]
+        rows += [
+            [_words(f"unit {unit}", wide, paper), *cells] for unit, cells in drawn[layer].items()
+        ]
         title = f"{layer}: {len(units)} of {evolution.layers[layer]} units"
-        stacked = column([grid(row, len(row), gap=4) for row in rows], gap=2)
-        blocks.append(labelled(stacked, title, size=18))
-    legend = (
-        f"{len(evolution.epochs)} snapshots, {evolution.pictures} pictures; below a cell: number "
-        "of the picture, activation; orange frame: another picture than in the snapshot before"
+        stacked = column([grid(row, len(row), paper=paper) for row in rows], gap=2, paper=paper)
+        blocks.append(labelled(stacked, title, size=18, paper=paper))
+    title = (
+        f"evolution of {evolution.snapshots[0].architecture}, {len(evolution.epochs)} snapshots; "
+        f"{evolution.pictures} pictures of {Path(data).name}"
     )
-    return labelled(column(blocks, gap=12), legend, size=14), scales
+    blocks = column(blocks, gap=12, paper=paper)
+    return figure(blocks, title, LEGEND, paper=paper), scales
 
 
-def _words(text, width):
+def _words(text, width, paper):
     """Return a cell of some width with text in it, as low as the text alone."""
-    return labelled(np.full((1, width, 3), 255, np.uint8), text, size=14)
+    return labelled(paper.sheet(1, width), text, size=14, paper=paper)
 
 
-def cell(tile, jumped, shape):
+def cell(tile, jumped, shape, paper=LIGHT):
     """Return (picture of a tile with its numbers below, scale of its projection)."""
     if tile is None:
-        picture, scale, text = np.full(shape, 200, np.uint8), None, "never fires"
+        picture, scale, text = np.full(shape, 200, np.uint8), None, "never fires\n"
     else:
-        picture, (scale,) = block([tile], 1, shared=False)
+        picture, (scale,) = block([tile], 1, shared=False, paper=paper)
         text = f"picture {tile.picture}\n{tile.value:.3g}"
     height, width = picture.shape[:2]
-    framed = np.empty((height + 2 * FRAME, width + 2 * FRAME, 3), np.uint8)
-    framed[:] = JUMP if jumped else 255
+    framed = paper.sheet(height + 2 * FRAME, width + 2 * FRAME)
+    if jumped:
+        framed[:] = JUMP
     framed[FRAME:-FRAME, FRAME:-FRAME] = picture
-    return labelled(framed, text, size=12, below=True), scale
+    return labelled(framed, text, size=14, below=True, paper=paper), scale
 
 
 def table_csv(evolution):

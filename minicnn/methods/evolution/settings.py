@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from minicnn.methods.deconvnet.projection import Policy
 from minicnn.methods.features.settings import DrawSettings, FeaturesSettings
-from minicnn.runs.settings import Settings, as_in, count, setting, text
+from minicnn.runs.settings import Settings, SheetSettings, as_in, count, setting, text
 
 
 @dataclass(frozen=True)
-class EvolutionSettings(Policy):
+class EvolutionSettings(SheetSettings, Policy):
     """Everything that decides what is drawn and measured."""
 
     snapshots: list = setting(

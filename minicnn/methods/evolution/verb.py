@@ -43,7 +43,7 @@ def run(args) -> int:
     told = evolution_report.as_dict(found)
     told |= {"data": settings.data, "data_sha256": pictures.fingerprint(), "split": pictures.split}
     told |= {"seed": settings.seed, "policy": settings.choices()}
-    picture, scales = evolution_report.sheet(found)
+    picture, scales = evolution_report.sheet(found, settings.data, settings.paper)
     metadata = {"verb": "evolution", **told, "scale": scales}
     save_image(folder / FILES[0], picture, metadata=metadata, force=True)
     write_whole(folder / FILES[1], evolution_report.table_csv(found).encode())

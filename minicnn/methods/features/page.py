@@ -27,6 +27,7 @@ from minicnn.engine.cpu.workers import can_fork, workers
 from minicnn.errors import MinicnnError
 from minicnn.methods.features import strongest
 from minicnn.methods.features.reconstructions import energy_of, projections
+from minicnn.pictures.html import coloured
 from minicnn.pictures.unit_sheets import GAP, block, sheet
 from minicnn.pictures.writer import read_metadata, save_image
 from minicnn.storage.atomic import results_folder, write_whole
@@ -77,7 +78,8 @@ def draw(features, net, pictures, folder, settings, *, resume=False, progress=No
         rgb = pictures.picture(number, features.settings.size)
         inside |= drawing.keep(f"report/pictures/{number}.jpg", rgb)
     data = _page(features, settings, told, used) | {"files": inside or None}
-    write_whole(drawing.folder / "index.html", html(data).encode())
+    page = coloured(html(data), settings.dark)
+    write_whole(drawing.folder / "index.html", page.encode())
     return [*written, drawing.folder / "index.html"]
 
 
@@ -132,11 +134,12 @@ class _Drawing:
         how = {"evaluator": self.evaluator, "policy": self.settings, "patch": self.settings.patch}
         how["energy"] = energy_of(self.settings)
         tiles = projections(self.net, self.features, self.pictures, layer, alive, **how)
+        how = {"shared": shared, "paper": self.settings.paper}
         blocks, scales, seen, inside, size = {}, {}, {}, {}, self.features.settings.size
         for unit in alive:
             boxes = np.clip([tile.box for tile in tiles[unit]], 0, size)
             seen[str(unit)] = boxes.tolist()
-            blocks[unit], scale = block(tiles[unit], self.features.settings.top, shared=shared)
+            blocks[unit], scale = block(tiles[unit], self.features.settings.top, **how)
             scales[unit] = scale[0] if shared else scale
             inside |= self.keep(unit_file(layer, unit), blocks[unit])
         sizes = {
@@ -145,7 +148,9 @@ class _Drawing:
             "seen": seen,
         }
         names = {unit: _told(self.features, layer, unit) for unit in units}
-        path, rgb = self.file(layer, units), sheet(blocks, names, self._title(layer, units))
+        title, caption = self._words(layer, units)
+        how = {"caption": caption, "paper": self.settings.paper}
+        path, rgb = self.file(layer, units), sheet(blocks, names, title, **how)
         results_folder(path.parent, [])
         save_image(path, rgb, metadata={**metadata, "scale": scales, **sizes}, force=True)
         return {**sizes, "inside": inside}
@@ -169,16 +174,18 @@ class _Drawing:
         number = units[0] // UNITS_A_SHEET + 1
         return self.folder / "sheets" / f"{_folder_name(layer)}-{number:02d}.png"
 
-    def _title(self, layer, units):
-        """Return what a sheet shows, in words."""
+    def _words(self, layer, units):
+        """Return the title of a sheet, and what it shows in words."""
         features, settings = self.features, self.features.settings
         seen = "it sees" if self.settings.field == "theoretical" else "they come from"
-        return (
+        title = (
             f"{settings.network} {layer}, units {units[0]} to {units[-1]}; {features.seen} "
-            f"pictures of {Path(settings.data).name}\n"
-            f"of each unit, left: its {settings.top} strongest activations projected, rule "
-            f"{self.settings.rule}, zero is grey; right: what of the pictures {seen}; where there "
-            "are fewer, it fires in no other picture; DEAD: in none"
+            f"pictures of {Path(settings.data).name}"
+        )
+        return title, (
+            f"Of each unit, left: its {settings.top} strongest activations projected, rule "
+            f"{self.settings.rule}, zero is grey; right: what of the pictures {seen}. Where there "
+            "are fewer, it fires in no other picture; DEAD: in none."
         )
 
     def _metadata(self, layer, units):
@@ -206,6 +213,7 @@ class _Drawing:
             "side": self.settings.patch,
             "policy": self.settings.choices(),
             "contrast": self.settings.contrast,
+            "dark": self.settings.dark,
             "field": self.settings.field,
         }
 

@@ -8,6 +8,7 @@ from minicnn.runs.settings import (
     FLAG,
     RunOptions,
     Settings,
+    SheetSettings,
     as_in,
     choice,
     count,
@@ -21,7 +22,7 @@ LARGEST_PATCH = 1024  # pixels a side
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawSettings(Policy):
+class DrawSettings(SheetSettings, Policy):
     """How the strongest activations are projected and drawn."""
 
     patch: int = setting(

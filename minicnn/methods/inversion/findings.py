@@ -7,10 +7,9 @@ import numpy as np
 from minicnn.backend import to_device
 from minicnn.objectives.layer_losses import sum_squares
 from minicnn.pictures.arrays import preprocess
-from minicnn.pictures.sheets import grid, labelled
+from minicnn.pictures.overlays import magnified
+from minicnn.pictures.sheets import WIDTH, grid, labelled
 from minicnn.runs.search import summary
-
-WIDTH = 1600  # pixels of a row of layers; longer ones go on below
 
 
 def of_layer(job, evaluator, layer, target, x, pictures, results):
@@ -63,7 +62,8 @@ def diversity(pictures):
 def sheet(job, pictures, rows):
     """Return one picture alone; or a row of layers; or a row of restarts for each layer.
 
-    The source stands first. Under each name stands the normalised error of the picture.
+    The source stands first, and small pictures are enlarged. Under each name stands the normalised
+    error of the picture.
 
     Parameters
     ----------
@@ -71,18 +71,23 @@ def sheet(job, pictures, rows):
     rows : list of what `of_layer` returns
     """
     errors = {row["layer"]: row["picture_errors"] for row in rows}
-    if not job.settings.several:
+    s = job.settings
+    if not s.several:
         return next(iter(pictures.values()))[0]
-    if job.settings.restarts == 1:
-        cells = [labelled(job.picture, "source\nerror")]
+
+    def cell(picture, text):
+        return labelled(magnified(picture), text, paper=s.paper)
+
+    cells = [cell(job.picture, "source")]
+    if s.restarts == 1:
         for layer, made in pictures.items():
-            cells.append(labelled(made[0], f"{layer}\n{errors[layer][0]:.2g}"))
-        return grid(cells, max(1, WIDTH // (max(cell.shape[1] for cell in cells) + 4)))
-    cells, columns = [], 1 + job.settings.restarts
+            cells.append(cell(made[0], f"{layer}\nerror {errors[layer][0]:.2g}"))
+        columns = max(1, WIDTH // (max(one.shape[1] for one in cells) + 4))
+        return job.figure(grid(cells, columns, paper=s.paper))
     for number, (layer, made) in enumerate(pictures.items()):
-        first = job.picture if number == 0 else np.full_like(job.picture, 255)
-        row = [labelled(first, f"{layer}\nerror")]
-        for i, picture in enumerate(made):
-            row.append(labelled(picture, f"seed {job.settings.seed + i}\n{errors[layer][i]:.2g}"))
-        cells += row + [None] * (columns - len(row))
-    return grid(cells, columns)
+        row = [
+            cell(picture, f"{layer}, seed {s.seed + i}\nerror {errors[layer][i]:.2g}")
+            for i, picture in enumerate(made)
+        ]
+        cells += [None] * (number > 0) + row + [None] * (s.restarts - len(row))
+    return job.figure(grid(cells, 1 + s.restarts, paper=s.paper))

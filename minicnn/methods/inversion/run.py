@@ -7,6 +7,7 @@ notes), several layers in a row what each of them keeps (figure 14). `energy` ha
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,7 +109,15 @@ class InvertJob(SearchJob):
 
     def views(self, outcome):
         """Return {label: picture} of the sheet."""
+        if self.settings.several:
+            return {"": outcome.picture}
         return {"source": self.picture, "inverted": outcome.picture}
+
+    @property
+    def title(self):
+        """What stands above a sheet."""
+        s = self.settings
+        return f"{super().title}: {Path(s.image).name} from {', '.join(s.layers)}"
 
 
 class Batch(NamedTuple):

@@ -10,6 +10,7 @@ from minicnn.runs.settings import (
     SIZE,
     WEIGHT,
     Settings,
+    SheetSettings,
     as_in,
     check_bits_of_sheet,
     choice,
@@ -30,7 +31,7 @@ def _weight(term):
 
 
 @dataclass(frozen=True)
-class InvertSettings(Settings):
+class InvertSettings(SheetSettings, Settings):
     """Everything that decides the reconstruction; None is the default of the preset."""
 
     image: str = setting(

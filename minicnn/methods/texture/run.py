@@ -148,6 +148,8 @@ class TextureJob(SearchJob):
 
     def views(self, outcome):
         """Return {label: picture} of the sheet."""
+        if self.settings.sweep:
+            return {"": outcome.picture}
         return {"source": self.pictures[0], "texture": outcome.picture}
 
 
@@ -195,10 +197,10 @@ def _sweep(job, callback, minimize):
 
 def _sheet(job, made):
     """Put the textures in rows by their layers, and the sources under them."""
-    first, *more = job.settings.layers
+    paper, (first, *more) = job.settings.paper, job.settings.layers
     texts, columns = [first, *(f"+ {name}" for name in more), "source"], len(job.sources)
     cells = []
     for i, picture in enumerate([*made, *job.pictures]):
         text = " " if i % columns else texts[i // columns]
-        cells.append(None if picture is None else labelled(picture, text))
-    return grid(cells, columns)
+        cells.append(None if picture is None else labelled(picture, text, paper=paper))
+    return job.figure(grid(cells, columns, paper=paper))

@@ -33,7 +33,7 @@ def test_every_method_makes_its_map(command, method):
     assert (told["method"], told["name"]) == (method, "thing 7")
     assert raw["map"].shape == (32, 32)
     assert raw["map"].min() >= 0 < raw["map"].max()
-    assert load_image("b.png").pixels.shape == (32, 32, 3)
+    assert load_image("b.png").pixels.shape == (224, 224, 3)  # 7 pixels a pixel
     assert told.get("maps") == ("relu4_3" if "cam" in method else None)
     if method == "integrated":
         sums = told["completeness"]

@@ -82,7 +82,7 @@ def test_saliency_signed_and_by_name(command):
     np.testing.assert_allclose(raw["map"], np.abs(raw["gradient"]).max(axis=2))
     assert found["score"] == pytest.approx(raw["scores"][7])
     peak = np.unravel_index(np.abs(raw["gradient"]).argmax(), raw["gradient"].shape)
-    assert load_image("out.png").pixels[peak] == (255 if raw["gradient"][peak] > 0 else 0)
+    assert load_image("out.png").pixels[::4, ::4][peak] == (255 if raw["gradient"][peak] > 0 else 0)
 
 
 def test_a_class_that_is_not_there():

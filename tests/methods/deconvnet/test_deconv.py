@@ -24,8 +24,10 @@ def test_deconv_writes_a_picture_whose_zero_is_128_and_says_how_it_was_made(comm
     code, stdout, _ = command("deconv", *DECONV, "--overlay", "o.png", "--npz", "a.npz", "--json")
     found = json.loads(stdout)
     assert code == 0
-    assert (found["event"], found["width"], found["height"]) == ("result", 64, 64)
-    pixels, raw = load_image("out.png").pixels, np.load("a.npz")
+    assert (found["event"], found["width"], found["height"]) == ("result", 256, 256)
+    enlarged, raw = load_image("out.png").pixels, np.load("a.npz")
+    pixels = enlarged[::4, ::4]
+    np.testing.assert_array_equal(enlarged, pixels.repeat(4, axis=0).repeat(4, axis=1))
     metadata = read_metadata("out.png")["result"]
     assert metadata["policy"] == {
         "rule": "deconvnet",
@@ -48,7 +50,7 @@ def test_deconv_writes_a_picture_whose_zero_is_128_and_says_how_it_was_made(comm
     peak = np.unravel_index(raw["activation"][0].argmax(), raw["activation"][0].shape)
     assert unit["position"] == list(peak)
     assert json.loads(str(raw["metadata"]))["verb"] == "deconv"
-    assert load_image("o.png").pixels.shape == (64, 64, 3)
+    assert load_image("o.png").pixels.shape == (256, 256, 3)
 
 
 def test_deconv_of_a_place_of_everywhere_and_of_many_units(command):

@@ -116,7 +116,7 @@ def test_units_are_drawn_by_the_seed_and_alive_where_possible(found, home):
 
 
 def test_a_coloured_frame_marks_a_jump(found):
-    picture, scales = report.sheet(found)
+    picture, scales = report.sheet(found, "set.h5")
     marks = (picture == report.JUMP).all(axis=2).any()
     assert marks == any(any(c) for units in found.changed.values() for c in units.values())
     for layer in LAYERS:

@@ -189,12 +189,13 @@ def test_dead_units_keep_their_place_in_a_sheet():
     block = np.zeros((20, 160, 3), np.uint8)
     labels = {0: "0", 1: "1 DEAD", 2: "2"}
     sheet = unit_sheets.sheet({0: block, 2: block}, labels, "relu1", columns=3)
-    width, gap = 160, 14
+    width, gap, margin = 160, 14, 18
+    sheet = sheet[:-margin, margin:]
     shown = [sheet[-20:, i * (width + gap) : i * (width + gap) + width] for i in range(3)]
     assert [part.max() == 0 for part in shown] == [True, False, True]
     assert (shown[1] == 255).all()
-    label = sheet[-40:-20, width + gap : 2 * width + gap]
-    assert (label < 128).sum() > (sheet[-40:-20, :width] < 128).sum()  # "1 DEAD", not "1"
+    label = sheet[-45:-20, width + gap : 2 * width + gap]
+    assert (label < 128).sum() > (sheet[-45:-20, :width] < 128).sum()  # "1 DEAD", not "1"
 
 
 def test_tiles_have_the_side_and_repeat_pixels():

@@ -24,6 +24,7 @@ from minicnn.network import build
 from minicnn.network.layers import Conv2d, Linear, MaxPool2d, ReLU
 from minicnn.network.network import Network
 from minicnn.optimizers import minimize
+from minicnn.pictures.lettering import LIGHT
 from minicnn.pictures.writer import read_metadata
 from minicnn.weights import checkpoint
 
@@ -425,8 +426,9 @@ def test_the_size_is_that_of_the_network_or_as_told(folder):
 
 
 def test_a_long_row_of_layers_goes_on_below():
+    settings = SimpleNamespace(several=True, restarts=1, paper=LIGHT)
     job = SimpleNamespace(
-        picture=np.zeros((64, 300, 3), np.uint8), settings=SimpleNamespace(several=True, restarts=1)
+        picture=np.zeros((64, 300, 3), np.uint8), settings=settings, figure=lambda sheet: sheet
     )
     made = {f"relu{i}": [job.picture] for i in range(9)}
     rows = [{"layer": layer, "picture_errors": [0.5]} for layer in made]
