@@ -42,24 +42,25 @@ class Windows:
         (R, S), (u, v), (pictures, rows) = self.kernel, self.stride, where
         out = y[where]
         x = x[pictures, rows.start * u : min(self.H, (rows.stop - 1) * u + R)]
+        if self.largest and self.switches is None:  # long runs first: half of the time
+            joined = calls.buffer("joined", (*out.shape[:2], *x.shape[2:]), x.dtype)
+            _join(calls, np.maximum, [x[:, r::u][:, : out.shape[1]] for r in range(R)], joined, 1)
+            _join(calls, np.maximum, _along_columns(joined, S, v, self.Q), out, 2)
+            return
         size = (*x.shape[:2], self.Q, x.shape[3])
         joined = calls.buffer("joined", size, x.dtype)
-        along_columns = [x[:, :, s::v][:, :, : self.Q] for s in range(S)]
+        along_columns = _along_columns(x, S, v, self.Q)
         along_rows = [joined[:, r::u][:, : out.shape[1]] for r in range(R)]
         if not self.largest:
-            _add(calls, along_columns, joined, 2)
-            _add(calls, along_rows, out, 1)
+            _join(calls, np.add, along_columns, joined, 2)
+            _join(calls, np.add, along_rows, out, 1)
             calls.add(np.multiply, out, self.per_count[rows], out=out)
             return
-        numbers = switches = None
-        if self.switches is not None:
-            found, switches = calls.buffer("found", size, np.uint8), self.switches[where]
-            numbers = [(found[:, r::u][:, : out.shape[1]], r * S) for r in range(R)]
-            _largest(calls, along_columns, joined, 2, [(None, s) for s in range(S)], found)
-        else:
-            _largest(calls, along_columns, joined, 2)
+        found, switches = calls.buffer("found", size, np.uint8), self.switches[where]
+        numbers = [(found[:, r::u][:, : out.shape[1]], r * S) for r in range(R)]
+        _largest(calls, along_columns, joined, 2, [(None, s) for s in range(S)], found)
         _largest(calls, along_rows, out, 1, numbers, switches)
-        if self.drop and switches is not None:
+        if self.drop:
             nowhere = calls.buffer("nowhere", out.shape, bool)
             calls.add(np.less_equal, out, out.dtype.type(0), out=nowhere)
             number = calls.buffer("number", out.shape, np.uint8)
@@ -100,37 +101,44 @@ class Windows:
                 calls.add(np.add, there, part, out=there)
 
 
-def _add(calls, parts, out, axis):
-    """Note out = the sum of parts, of which some may be shorter along an axis."""
-    calls.add(np.copyto, out, parts[0])
-    for part in parts[1:]:
+def _along_columns(x, S, v, Q):
+    """Return, for each column of a window, x (n, rows, W, C) there in all windows of a row."""
+    return [x[:, :, s::v][:, :, :Q] for s in range(S)]
+
+
+def _join(calls, join, parts, out, axis):
+    """Note out = the sum or maximum of parts, of which some may be shorter along an axis."""
+    first, *rest = parts
+    if rest and rest[0].shape == first.shape:
+        calls.add(join, first, rest.pop(0), out=out)
+    else:
+        calls.add(np.copyto, out, first)
+    for part in rest:
         there = _first(out, axis, part.shape[axis])
-        calls.add(np.add, there, part, out=there)
+        calls.add(join, there, part, out=there)
 
 
-def _largest(calls, parts, out, axis, numbers=None, found=None):
+def _largest(calls, parts, out, axis, numbers, found):
     """Note out = the largest of parts, of which some may be shorter along an axis.
 
     `found` (uint8) gets the number of the first largest one: of a part, (None, number), or of each
     of its entries, (array, number to be added).
     """
     calls.add(np.copyto, out, parts[0])
-    if found is not None:
-        calls.add(np.copyto, found, 0 if numbers[0][0] is None else numbers[0][0])
+    calls.add(np.copyto, found, 0 if numbers[0][0] is None else numbers[0][0])
     for i, part in enumerate(parts[1:], 1):
         there = _first(out, axis, part.shape[axis])
-        if found is not None:
-            greater = calls.buffer("greater", part.shape, bool)
-            number = calls.buffer("number", part.shape, np.uint8)
-            calls.add(np.greater, part, there, out=greater)
-            own, offset = numbers[i]
-            if own is None:
-                calls.add(np.multiply, greater, np.uint8(offset), out=number)
-            else:
-                calls.add(np.add, _first(own, axis, part.shape[axis]), np.uint8(offset), out=number)
-                calls.add(np.multiply, number, greater, out=number)
-            known = _first(found, axis, part.shape[axis])
-            calls.add(np.maximum, known, number, out=known)
+        greater = calls.buffer("greater", part.shape, bool)
+        number = calls.buffer("number", part.shape, np.uint8)
+        calls.add(np.greater, part, there, out=greater)
+        own, offset = numbers[i]
+        if own is None:
+            calls.add(np.multiply, greater, np.uint8(offset), out=number)
+        else:
+            calls.add(np.add, _first(own, axis, part.shape[axis]), np.uint8(offset), out=number)
+            calls.add(np.multiply, number, greater, out=number)
+        known = _first(found, axis, part.shape[axis])
+        calls.add(np.maximum, known, number, out=known)
         calls.add(np.maximum, there, part, out=there)
 
 
