@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import MISSING, asdict, fields
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 
 from threadpoolctl import threadpool_info
@@ -28,7 +28,7 @@ from minicnn.weights.checkpoint import weights_hash
 GONE = {"carry": False}
 # settings that older pictures have beside the one that says the same in full
 SAID_BY = {"style_scale": "style_size"}
-LIBRARIES = ("numpy", "scipy", "pillow", "h5py")
+LIBRARIES = {"numpy": "numpy", "scipy": "scipy", "pillow": "PIL", "h5py": "h5py"}
 
 
 def versions(device="cpu", threads=None):
@@ -39,7 +39,7 @@ def versions(device="cpu", threads=None):
 
 def _software():
     found = {"minicnn": minicnn.__version__, "python": platform.python_version()}
-    found |= {name: version(name) for name in LIBRARIES}
+    found |= {name: import_module(module).__version__ for name, module in LIBRARIES.items()}
     return found | {"blas": blas(), "processor": processor()}
 
 

@@ -38,7 +38,6 @@ def fault() -> str | None:
     The package is not imported: what another project does then is not known.
     """
     import re
-    from importlib import metadata
     from importlib.util import find_spec
 
     spec = find_spec("minicnn")
@@ -48,6 +47,12 @@ def fault() -> str | None:
     version = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
     if version is None or "minicnn.errors" not in source:
         return f"{spec.origin} is of another project than {DISTRIBUTION}"
+    beside = map(str.lower, os.listdir(os.path.dirname(os.path.dirname(spec.origin))))
+    about = [name for name in beside if name.startswith(("minicnn-", "minicnn.", "minicnn_numpy"))]
+    if about == [f"minicnn_numpy-{version[1]}.dist-info"]:  # no need to load what reads them
+        return None
+    from importlib import metadata
+
     if _is_of(OTHER, spec.origin):
         folder = os.path.dirname(spec.origin)
         return f"{folder} is of both the distributions {DISTRIBUTION} and {OTHER}"
