@@ -3,20 +3,22 @@
 import numpy as np
 import pytest
 from op_cases import OPS, results
+from played_gpu import gpus as gpus
 
 from minicnn.backend import array_module, resolve_device, to_device, to_host
 from minicnn.errors import MinicnnError
 
 
-@pytest.fixture
-def device():
+@pytest.fixture(params=[pytest.param("real", marks=pytest.mark.gpu), "played"])
+def device(request):
+    if request.param == "played":
+        request.getfixturevalue("gpus")
     try:
         return resolve_device("cuda")
     except MinicnnError as error:
         pytest.skip(str(error))
 
 
-@pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("op", OPS)
 def test_device_and_host_agree(device, op, dtype):

@@ -8,17 +8,24 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pretended_cupy
 import pytest
 from cuda_on_cpu.kernel_cases import operations_on
 from cuda_on_cpu.module import CpuModule, needs_compiler
 from minimised import bowl, rosenbrock, small_style
-from pretended_cupy import COPIES, DeviceArray, plain, wrapped
+from played_gpu import gpus as gpus
 
 import minicnn
-from minicnn.backend import array_module
+from minicnn.backend import to_device, to_host
 from minicnn.kernels import launch
-from minicnn.optimizers import Memory, lbfgs_products, minimize, record, setulb
+from minicnn.optimizers import (
+    METHODS,
+    WITHOUT_RATE,
+    Memory,
+    lbfgs_products,
+    minimize,
+    record,
+    setulb,
+)
 from minicnn.optimizers.line_search import C1, C2, cubic_minimum, strong_wolfe
 from minicnn.optimizers.vectors import HOST_STRIP, add_scaled, dot, step_to
 
@@ -203,38 +210,31 @@ def test_the_gradient_may_lie_in_any_layout_and_be_overwritten():
 # on the device, which is played here by arrays that do not mix with NumPy's
 
 
-@pytest.fixture
-def cupy(monkeypatch):
-    return pretended_cupy.install(monkeypatch)
+def on_device(cupy, fun):
+    """Return fun as a function of arrays on the device, and where it is counted what is copied."""
+
+    def there(x):
+        assert isinstance(x, cupy.ndarray)
+        value, gradient = fun(to_host(x))
+        cupy.COPIES.pop()  # of this function, not of the optimizer
+        return value, to_device(gradient, "cuda")
+
+    return there
 
 
-@pytest.mark.parametrize("convert", [np.array, np.asarray, np.ascontiguousarray])
-def test_the_pretended_arrays_are_converted_by_get_alone(cupy, convert):
-    array = cupy.asarray(np.ones(3))
-    with pytest.raises(TypeError, match="implicit conversion"):
-        getattr(np, convert.__name__)(array)
-    with pytest.raises(TypeError, match="meets one of the device"):
-        array + np.ones(3)
-    assert type(array.get()) is np.ndarray
-
-
+@pytest.mark.parametrize("name", sorted(METHODS))
 @pytest.mark.parametrize("bounds", [None, (-60, 70)], ids=["free", "bounds"])
-def test_vectors_stay_on_the_device(cupy, bounds):
+def test_an_optimizer_goes_the_same_way_on_a_device(gpus, name, bounds):
     fun, start = small_style()
-
-    def on_device(x):
-        assert isinstance(x, DeviceArray)
-        value, gradient = fun(plain(x))
-        return value, wrapped(gradient)
-
-    assert array_module(wrapped(start)) is cupy
     options = {"iterations": 15, "bounds": bounds}
-    result = minimize("lbfgs-device", on_device, wrapped(start), **options)
-    expected = minimize("lbfgs-device", fun, start, **options)
-    assert isinstance(result.x, DeviceArray)
-    np.testing.assert_allclose(plain(result.x), expected.x, rtol=1e-3, atol=1e-2)
-    assert not cupy.pinned
-    assert all(shape == () for shape in COPIES), "a vector was copied to the host"
+    options |= {} if name in WITHOUT_RATE else {"learning_rate": 1.0}
+    gpus.COPIES.clear()
+    result = minimize(name, on_device(gpus, fun), to_device(start, "cuda"), **options)
+    expected = minimize(name, fun, start, **options)
+    assert isinstance(result.x, gpus.ndarray)
+    copied = {shape for shape in gpus.COPIES if len(shape) > 1}
+    assert copied == ({start.shape} if name == "lbfgs" else set()), "a picture went to the host"
+    np.testing.assert_allclose(to_host(result.x), expected.x, rtol=1e-3, atol=1e-2)
 
 
 # all products read at once, as on a device: the kernels are built by g++
@@ -314,20 +314,14 @@ def test_a_gradient_of_0_and_a_wrong_one_end_the_run_on_the_device_too(kernels):
     assert minimize("lbfgs-device", wrong, 0 * least, iterations=9).status == "stalled"
 
 
-def test_scipys_vectors_cross_through_one_pinned_buffer(cupy):
+def test_scipys_vectors_cross_through_one_pinned_buffer(gpus):
+    import cupyx
+
     fun, start = small_style()
-
-    def on_device(x):
-        assert isinstance(x, DeviceArray)
-        value, gradient = fun(plain(x))
-        return value, wrapped(gradient)
-
     options = {"iterations": 15, "bounds": (-60, 70)}
-    result = minimize("lbfgs", on_device, wrapped(start), **options)
-    expected = minimize("lbfgs", fun, start, **options)
-    assert isinstance(result.x, DeviceArray)
-    np.testing.assert_array_equal(plain(result.x), expected.x)
-    assert cupy.pinned == [(start.shape, start.dtype)]
+    result = minimize("lbfgs", on_device(gpus, fun), to_device(start, "cuda"), **options)
+    np.testing.assert_array_equal(to_host(result.x), minimize("lbfgs", fun, start, **options).x)
+    assert cupyx.PINNED == [(start.shape, start.dtype)]
 
 
 @pytest.mark.smoke

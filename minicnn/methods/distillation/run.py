@@ -31,7 +31,7 @@ from minicnn.methods.distillation import pictures, state
 from minicnn.methods.distillation.loss import distance
 from minicnn.methods.distillation.settings import portable
 from minicnn.methods.distillation.start import begin, projected, stages
-from minicnn.methods.training.devices import place_of
+from minicnn.methods.training.devices import OnThreads, place_of
 from minicnn.methods.training.schedules import rate
 from minicnn.methods.training.state import write_log
 from minicnn.methods.training.training import Interrupted
@@ -145,7 +145,8 @@ class Distillation:
         def told(stage, missed):
             self.log({"start": stage.pc, "missed": missed})
 
-        self.projections, self.scales = begin(self.student, self.teacher, pieces, self.frozen, told)
+        here = OnThreads().frozen  # the start is found on the host
+        self.projections, self.scales = begin(self.student, self.teacher, pieces, here, told)
         self.means, self.squares = (
             {name: np.zeros_like(w) for name, w in self.params.items()} for _ in range(2)
         )

@@ -3,7 +3,6 @@
 import ctypes
 import importlib.util
 import re
-import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -11,21 +10,17 @@ import numpy as np
 import pytest
 from compiled_testing import compile_on, drawn, network
 from cuda_on_cpu.host_machine import HostMachine
-from cuda_on_cpu.module import COMPILER, needs_compiler
+from cuda_on_cpu import module
+from cuda_on_cpu.module import needs_compiler
 
 from minicnn.engine.gpu import compiled_objective, cublaslt, terms
 from minicnn.engine.gpu.buffers import Buffers
 from minicnn.errors import MinicnnError
 
-SOURCE = Path(__file__).parents[2] / "helpers" / "cuda_on_cpu" / "cublaslt.cpp"
-
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    path = tmp_path_factory.mktemp("cublaslt") / "libcublasLt.so"
-    command = [COMPILER, "-std=c++17", "-O1", "-fPIC", "-shared", str(SOURCE), "-o", str(path)]
-    subprocess.run(command, check=True)
-    return ctypes.CDLL(str(path))
+def library():
+    return ctypes.CDLL(str(module.cublaslt()))
 
 
 def products_of(library, buffers=None, tf32=True, stream=0x57):

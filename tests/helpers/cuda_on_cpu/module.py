@@ -75,6 +75,11 @@ class CpuModule:
             raise AssertionError(f"{name}: not all threads meet at the barrier in line {line}")
 
 
+def cublaslt():
+    """Return the path of the stand-in for cuBLASLt."""
+    return build((HERE / "cublaslt.cpp").read_text(), (*OPTIONS[:1], "-O3", *OPTIONS[2:]))
+
+
 def build(text, options):
     """Return the library of a source; it is kept, and built again only if something changes."""
     code = f'#include "{HERE / "shim.h"}"\n{text}\n#line 1 "wrappers"\n{_wrappers(text)}'

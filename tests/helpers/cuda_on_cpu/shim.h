@@ -149,8 +149,8 @@ static int launch(unsigned blocks, unsigned threads, int barriers, int backward,
     kernel = &body;
     for (unsigned b = 0; b < blocks; ++b) {
         blockIdx.x = backward ? blocks - 1 - b : b;
-        poison_shared_memory();
-        if (barriers) {
+        if (barriers) {  // else there is no shared memory
+            poison_shared_memory();
             if (int line = run_with_barriers(backward)) return line;
             continue;
         }

@@ -1,32 +1,16 @@
-"""A scan where arrays are CuPy's, played by `pretended_cupy`, finds what the CPU finds."""
+"""A scan on devices that `stand_in` plays finds what the CPU finds, on one or on several."""
 
 import numpy as np
-import pretended_cupy
 import pytest
-from cuda_on_cpu.host_machine import HostMachine
-from cuda_on_cpu.module import needs_compiler
 from features_testing import LAYERS, small_network, write_set
-from pretended_cupy import COPIES, wrapped
+from played_gpu import gpus as gpus
 
 from minicnn import backend, cli
 from minicnn.data.picture_set import PictureSet
-from minicnn.engine import picture_walk
+from minicnn.engine.gpu.cuda import Cuda
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
 from minicnn.methods.features import scan, strongest
-
-
-@pytest.fixture
-def device(monkeypatch):
-    machine = HostMachine()
-    machine.xp = pretended_cupy.install(monkeypatch)
-    put = {"cuda": wrapped, "cpu": backend.to_host}
-    monkeypatch.setattr(picture_walk, "to_device", lambda x, name: put[name](x))
-    monkeypatch.setattr(picture_walk, "DEVICE_THREADS", 1)  # the shim has one of each index
-    monkeypatch.setattr(picture_walk, "resolve_device", lambda name: name)
-    monkeypatch.setattr(picture_walk, "Cuda", lambda precision: machine)
-    monkeypatch.setattr(picture_walk.launch, "release", lambda: None)
-    return machine
 
 
 def scanned(path, device):
@@ -37,10 +21,9 @@ def scanned(path, device):
     return features
 
 
-@needs_compiler
-def test_the_same_places_as_on_the_cpu(device, tmp_path, rng):
+def test_the_same_places_as_on_the_cpu(gpus, tmp_path, rng):
     path = write_set(tmp_path / "set.h5", rng, count=30, broken=(3, 17))
-    here, there = (scanned(path, name) for name in ("cpu", "cuda"))
+    here, there = (scanned(path, name) for name in ("cpu", "cuda:1"))
     assert there.skipped.keys() == here.skipped.keys() == {3, 17}
     assert there.pools.keys() == here.pools.keys()
     for name, records in here.layers.items():
@@ -49,33 +32,37 @@ def test_the_same_places_as_on_the_cpu(device, tmp_path, rng):
         for key in ("picture", "row", "column", "fired", "histogram"):
             np.testing.assert_array_equal(getattr(found, key), getattr(records, key))
         np.testing.assert_allclose(found.positive, records.positive, atol=2)
-    shapes = {len(shape) for shape in COPIES}
+    shapes = {len(shape) for shape in gpus.COPIES}
     assert shapes <= {0, 1, 2}, "no map is copied to the host"
 
 
-def test_ties_and_thresholds_of_a_sight(device, rng):
+def test_ties_and_thresholds_of_a_sight(gpus, rng):
     maps = rng.integers(0, 3, (4, 5, 3, 4)).astype(np.float32)
     maps[1, 2] = 0
     last = np.ascontiguousarray(maps.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     least = np.array([0, 1, 2, 3, 0], np.float32)
     expected = strongest.sight(maps, least)
     for layout in (maps, last):
-        for one, other in zip(strongest.sight(wrapped(layout), least), expected, strict=True):
+        for one, other in zip(strongest.sight(backend.to_device(layout, "cuda"), least), expected, strict=True):
             np.testing.assert_array_equal(one, other)
             assert getattr(one, "dtype", int) == getattr(other, "dtype", int)
 
 
-@needs_compiler
-def test_memory_that_is_short_is_answered_by_strips(device, tmp_path, rng, monkeypatch):
-    product, seen = device._product, []
+def test_memory_that_is_short_is_answered_by_strips(gpus, tmp_path, rng, monkeypatch):
+    products, seen = Cuda.products, []
 
-    def short(*args, **options):
-        seen.append(strips.strip_bytes())
-        if strips.strip_bytes() > strips.SMALLEST:
-            raise MemoryError
-        return product(*args, **options)
+    def short(machine, buffers):
+        product = products(machine, buffers)
 
-    monkeypatch.setattr(device, "products", lambda buffers: short)
+        def first_too_large(*args, **options):
+            seen.append(strips.strip_bytes())
+            if strips.strip_bytes() > strips.SMALLEST:
+                raise gpus.cuda.OutOfMemoryError
+            return product(*args, **options)
+
+        return first_too_large
+
+    monkeypatch.setattr(Cuda, "products", short)
     scanned(write_set(tmp_path / "set.h5", rng, count=4), "cuda")
     assert strips.SMALLEST in seen
     assert strips.strip_bytes() == strips.LARGEST

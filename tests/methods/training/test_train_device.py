@@ -1,14 +1,11 @@
-"""Training where arrays are CuPy's, played by `pretended_cupy`, and kernels are built by g++."""
+"""Training on devices that `stand_in` plays gives what the CPU gives, on one or on several."""
 
 import threading
 from dataclasses import replace
 
 import numpy as np
-import pretended_cupy
 import pytest
-from cuda_on_cpu.host_machine import HostMachine
-from cuda_on_cpu.module import needs_compiler
-from pretended_cupy import COPIES, DeviceArray, wrapped
+from played_gpu import gpus as gpus
 from test_train import data as data
 from test_train import settings
 
@@ -17,42 +14,14 @@ from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
 from minicnn.methods.training import devices, step, training
 
-pytestmark = needs_compiler
-
-
-@pytest.fixture
-def device(monkeypatch):
-    """A GPU, so to say; the machine that it is."""
-    cupy = pretended_cupy.install(monkeypatch)
-    machine = HostMachine()
-    machine.xp = cupy
-
-    def put(x, name):
-        return wrapped(x) if name == "cuda" else backend.to_host(x)
-
-    for module in (training, devices, step):
-        monkeypatch.setattr(module, "to_device", put)
-    monkeypatch.setattr(devices, "resolve_device", lambda name: name)
-    monkeypatch.setattr(devices, "Cuda", lambda precision: machine)
-    monkeypatch.setattr(devices.launch, "release", lambda: None)
-    save = training.checkpoint.save_arrays
-
-    def saved(path, arrays, attrs, **options):  # no array of CuPy becomes NumPy's by itself
-        assert {type(array) for array in arrays.values()} == {np.ndarray}
-        save(path, arrays, attrs, **options)
-
-    monkeypatch.setattr(training.checkpoint, "save_arrays", saved)
-    return machine
-
-
 @pytest.mark.parametrize("network", ["minivgg-bn", "minizfnet"])
-def test_the_same_weights_as_on_the_cpu(device, data, tmp_path, network):
+def test_the_same_weights_as_on_the_cpu(gpus, data, tmp_path, network):
     """After one step: a few more, and a ReLU that turns the other way has changed them all."""
     given = {"network": network, "epochs": 1, "limit": 16, "max_rms": 0.2, "smoothing": 0.1}
     if network == "minizfnet":
         given |= {"size": 64, "crop": 64, "dropout": 0.3}
     there = training.run(settings(data, tmp_path / "there", device="cuda", **given))
-    assert all(isinstance(array, DeviceArray) for array in there.params.values())
+    assert all(isinstance(array, gpus.ndarray) for array in there.params.values())
     here = training.run(settings(data, tmp_path / "here", **given))
     for name, array in here.params.items():
         scale = abs(array).max() or 1
@@ -62,7 +31,7 @@ def test_the_same_weights_as_on_the_cpu(device, data, tmp_path, network):
     assert one == pytest.approx(other, rel=1e-5)
 
 
-def test_a_run_goes_on_where_it_was_on_either(device, data, tmp_path):
+def test_a_run_goes_on_where_it_was_on_either(gpus, data, tmp_path):
     chosen = settings(data, tmp_path / "run", device="cuda", epochs=1, limit=16)
     training.run(chosen)
     for place in ("cuda", "cpu"):
@@ -70,14 +39,14 @@ def test_a_run_goes_on_where_it_was_on_either(device, data, tmp_path):
         assert len(training.run(chosen, resume=True).attrs["training"]["history"]) == chosen.epochs
 
 
-def test_little_crosses_to_the_host_in_a_step(device, data, tmp_path, monkeypatch):
+def test_little_crosses_to_the_host_in_a_step(gpus, data, tmp_path, monkeypatch):
     seen = []
     one_step = training._Run._one_step
 
     def counted(self, *args):
-        COPIES.clear()
+        gpus.COPIES.clear()
         one_step(self, *args)
-        seen.append(list(COPIES))
+        seen.append(list(gpus.COPIES))
 
     monkeypatch.setattr(training._Run, "_one_step", counted)
     training.run(settings(data, tmp_path / "run", device="cuda", epochs=1, limit=32))
@@ -85,7 +54,7 @@ def test_little_crosses_to_the_host_in_a_step(device, data, tmp_path, monkeypatc
     assert all(shape == () for shapes in seen for shape in shapes), "no array, only numbers"
 
 
-def test_pictures_are_prepared_while_the_device_computes(device, data, tmp_path, monkeypatch):
+def test_pictures_are_prepared_while_the_device_computes(gpus, data, tmp_path, monkeypatch):
     prepared, computed = [], []
     augment, compute = training.augment, training.loss_and_gradients
     ahead = threading.Event()
@@ -109,7 +78,7 @@ def test_pictures_are_prepared_while_the_device_computes(device, data, tmp_path,
 
 
 def test_memory_that_is_short_is_answered_by_strips_then_by_a_line(
-    device, data, tmp_path, monkeypatch
+    gpus, data, tmp_path, monkeypatch
 ):
     given = {"device": "cuda", "epochs": 1, "limit": 16, "dropout": 0.3}
     straight = training.run(settings(data, tmp_path / "a", **given))
@@ -119,7 +88,7 @@ def test_memory_that_is_short_is_answered_by_strips_then_by_a_line(
         found = compute(*args)  # has drawn its random numbers
         seen.append(strips.strip_bytes())
         if strips.strip_bytes() > least:
-            raise MemoryError
+            raise gpus.cuda.OutOfMemoryError
         return found
 
     monkeypatch.setattr(training, "loss_and_gradients", short)
