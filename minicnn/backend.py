@@ -8,16 +8,17 @@ import math
 import os
 import re
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 
 import numpy as np
 
-from minicnn.errors import MinicnnError
+from minicnn.errors import DeviceMemoryError, MinicnnError, one_line
 
 CPU = "use --device cpu"
 TOOLKIT = "install the extra cuda12-ctk or cuda13-ctk"
 OLDEST = {12: 53, 13: 75}  # compute capability times 10, for each major version of CUDA
+DEVICE_VARIABLE = "MINICNN_DEVICE"  # what "auto" means
 MEMORY_VARIABLE = "CUPY_GPU_MEMORY_LIMIT"  # CuPy reads it when it first allocates on a device
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -60,7 +61,8 @@ def to_device(x, device):
         try:
             return cupy.asarray(x)
         except cupy.cuda.memory.OutOfMemoryError:
-            raise MinicnnError(f"{device} has no memory for an array of {x.nbytes} bytes") from None
+            text = f"{device} has no memory for an array of {x.nbytes} bytes"
+            raise DeviceMemoryError(text) from None
 
 
 def all_finite(x):
@@ -75,19 +77,45 @@ def check_finite(x, what):
         raise MinicnnError(f"the {what} are NaN or infinite: the weights are too large; use others")
 
 
-def resolve_device(name):
+def resolve_device(name, several=False):
     """Turn "auto" into the best usable CUDA device, "cpu" if there is none; check any other name.
 
-    The best is the newest one, of equals that with most free memory. A CUDA device becomes the
-    current one: that on which CuPy makes new arrays.
+    The best is what $MINICNN_DEVICE says, else the newest one, of equals that with most free
+    memory. A CUDA device becomes the current one: that on which CuPy makes new arrays; of `several`
+    ("cuda:0,cuda:1"), where these may be, the first does.
     """
     if name == "auto":
-        name = _best_device()
+        name = os.environ.get(DEVICE_VARIABLE) or _best_device()
     if name == "cpu":
         return name
-    cupy, index = _cuda(name)
+    names = device_names(name) if several else [name]
+    found = [_cuda(name) for name in names]
+    cupy, index = found[0]
     cupy.cuda.Device(index).use()
     return name
+
+
+def device_names(text):
+    """Return the names in "cuda:0,cuda:1"; refuse what names no CUDA devices, or one twice."""
+    names = text.split(",")
+    numbers = [_number(name) for name in names]
+    if len(set(numbers)) < len(numbers):
+        raise MinicnnError(f"a device is named twice in {text!r}")
+    return names
+
+
+@contextmanager
+def current(device):
+    """Context in which a CUDA device ("cuda:1") is this thread's current one."""
+    cupy, index = _cuda(device)
+    with cupy.cuda.Device(index):
+        yield
+
+
+def current_number():
+    """Return the number of this thread's current CUDA device; 0 without CuPy."""
+    cupy = sys.modules.get("cupy")
+    return 0 if cupy is None else cupy.cuda.runtime.getDevice()
 
 
 def devices():
@@ -135,15 +163,21 @@ def _best_device():
 
 def _cuda(device):
     """Return (cupy, index of the device), everything checked that can be before work begins."""
-    kind, _, index = device.partition(":")
-    if kind != "cuda" or not (index == "" or index.isdigit()):
-        raise MinicnnError(f"no device {device!r}; use auto, cpu, cuda or cuda:0, cuda:1, ...")
+    index = _number(device)
     cupy, count = _library(device)
-    index = int(index or 0)
     if index >= count:
         raise MinicnnError(f"no device {device!r}; this machine has {count} CUDA device(s)")
     _check(cupy, index)
     return cupy, index
+
+
+def _number(device):
+    """Return the number in the name of a CUDA device."""
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or not (index == "" or index.isdigit()):
+        several = "; several are for features, train and batch" if "," in device else ""
+        raise MinicnnError(f"no device {device!r}; use auto, cpu, cuda, cuda:1, ...{several}")
+    return int(index or 0)
 
 
 def _library(device):
@@ -151,7 +185,11 @@ def _library(device):
     try:
         import cupy
     except ImportError as error:
-        why = "" if isinstance(error, ModuleNotFoundError) else f", which does not load: {error}"
+        why = (
+            ""
+            if isinstance(error, ModuleNotFoundError)
+            else f", which does not load: {one_line(error.__cause__ or error)}"
+        )
         raise MinicnnError(f"device {device!r} needs CuPy{why}; {TOOLKIT}, or {CPU}") from None
     return cupy, _count(cupy, device)
 
@@ -172,7 +210,8 @@ def _check(cupy, index):
     try:
         cupy.cuda.nvrtc.getVersion()
     except Exception as error:  # of several kinds, from a loader inside CuPy
-        raise MinicnnError(f"CuPy finds no CUDA libraries ({error}); {TOOLKIT}") from None
+        said = one_line(error, 200)
+        raise MinicnnError(f"CuPy finds no CUDA libraries ({said}); {TOOLKIT}") from None
 
 
 def _ask(runtime, device, question):

@@ -5,6 +5,10 @@ class MinicnnError(ValueError):
     """Bad input: the message says what was wrong, what is allowed and what to do next."""
 
 
+class DeviceMemoryError(MinicnnError, MemoryError):
+    """A device has no memory for something; what answers a `MemoryError` answers this too."""
+
+
 def safe(text: str) -> str:
     """Return a text without characters that could steer a terminal: "?" in their place."""
     return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)

@@ -10,6 +10,7 @@ import pytest
 from minicnn import backend
 from minicnn.cli import main
 from minicnn.errors import MinicnnError
+from minicnn.runs.failures import in_words
 
 H200 = {"name": b"NVIDIA H200", "major": 9, "minor": 0}
 GTX_1080 = {"name": b"GTX 1080", "major": 6, "minor": 1}
@@ -223,6 +224,27 @@ def test_info_shows_devices_and_memory(machine, capsys):
     assert "arrays    numpy, cupy 14.2.0 (CUDA 13.2)\n" in shown
     assert "devices   cpu, cuda:0 (NVIDIA H200, 9.0, 100.0 of 141.0 GB free)\n" in shown
     assert "graphs    no, steps are run one by one (RuntimeError: not here)\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "said"),
+    [
+        ("cupy.cuda.compiler", "CompileException", "CuPy lacks a part of CUDA (a b); install"),
+        ("cuda.pathfinder._dynamic_libs", "DynamicLibNotFoundError", "CuPy lacks a part of CUDA"),
+        ("cupy_backends.cuda.api.runtime", "CUDARuntimeError", "the GPU gave up: a b; try again"),
+    ],
+)
+def test_what_cupy_raises_is_told_in_one_line(module, name, said):
+    error = type(name, (RuntimeError,), {"__module__": module})("a\nb\n")
+    assert said in in_words(error)
+
+
+def test_memory_that_is_short_on_a_device_names_it():
+    error = MemoryError("Out of memory allocating 1,024 bytes (allocated so far: 512 bytes).")
+    assert in_words(error).startswith("out of memory on the GPU (wanted 1,024 bytes; see --gpu")
+    assert in_words(MemoryError("Unable to allocate 8 B for an array")).startswith(
+        "out of memory ("
+    )
 
 
 @pytest.mark.parametrize(

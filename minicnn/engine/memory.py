@@ -124,10 +124,14 @@ def device_peak():
 
 
 def device_available(device):
-    """Return how many bytes of `device`, as "cuda:1", a process can have: free, within the pool."""
+    """Return how many bytes of `device`, as "cuda:1", a process can have: free, within the pool.
+
+    Of several, "cuda:0,cuda:1", those of the first: the others need no more.
+    """
     import cupy
 
-    free = devices()[int(device.partition(":")[2] or 0)]["free"]
+    first = device.partition(",")[0]
+    free = devices()[int(first.partition(":")[2] or 0)]["free"]
     limit = cupy.get_default_memory_pool().get_limit()  # 0 where there is none
     return min(free, limit) if limit else free
 

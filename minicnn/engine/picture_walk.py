@@ -7,6 +7,7 @@ reads, decodes and looks at its pictures by itself: no worker ever waits for ano
 
 import threading
 from collections import deque
+from itertools import cycle
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from minicnn.network.network import INPUT
 from minicnn.ops.shapes import pair
 from minicnn.pictures.arrays import preprocess
 
-DEVICE_THREADS = 4  # some read and prepare pictures while others wait for the device
+DEVICE_THREADS = 4  # of each device: some read and prepare pictures while others wait for it
 WORKER_BYTES = 10 << 20  # of the interpreter, that a worker process writes to
 AHEAD = 4  # groups a worker that are given out at a time, unless told otherwise
 
@@ -54,15 +55,17 @@ def looked_at(
     batch, threads : int, optional
         See `groups_ahead` and `threads.thread_count`. On the CPU of a system that forks safely
         (`workers.can_fork`), more than one thread are processes.
-    device : {"cpu", "cuda", "cuda:1"}
+    device : {"cpu", "cuda", "cuda:1"}, or several, "cuda:0,cuda:1"
+        Each has workers of its own; how many there are changes no number where they are alike.
 
     Yields
     ------
     key, found, broken
         What `look` has returned, or None; and {picture: why it cannot be read}.
     """
-    waiting, jobs, ahead = deque(), iter(jobs), groups_ahead(group, batch, threads)
-    count = min(thread_count(threads) if device == "cpu" else DEVICE_THREADS, ahead)
+    count = thread_count(threads) if device == "cpu" else DEVICE_THREADS * len(device.split(","))
+    waiting, jobs, ahead = deque(), iter(jobs), groups_ahead(group, batch, count)
+    count = min(count, ahead)
     processes = device == "cpu" and count > 1 and can_fork()
     walk = _Walk(net, pictures, look, taps, size, group, device)
     with one_blas_thread(), workers(walk, count, processes=processes) as submit:
@@ -119,16 +122,16 @@ class _Walk:
 
     def __init__(self, net, pictures, look, taps, size, group, device):
         self.pictures, self.look, self.taps = pictures, look, taps
-        self.size, self.group, self.device = size, group, device
+        self.size, self.group, self.cpu = size, group, device == "cpu"
         self.own = threading.local()
-        if device == "cpu":
+        if self.cpu:
             self.frozen = FrozenNetwork(net)
             self.frozen.transform(taps)
             self.net = self.frozen.net
         else:  # in fp32: tf32 would put activations into another order
-            self.net = net.replica()
-            self.net.params = {name: to_device(p, device) for name, p in net.params.items()}
-            self.convolution, self.strips = DeviceConvolution(Cuda("fp32")), Strips()
+            self.net, self.convolution = net, DeviceConvolution(Cuda("fp32"))
+            self.places = [_Place(net, name) for name in device.split(",")]
+            self.next_place = cycle(self.places)
 
     def __call__(self, numbers, argument):
         """Return what `look` makes of the pictures `numbers`, and which are broken."""
@@ -137,26 +140,45 @@ class _Walk:
         good = [i for i, n in enumerate(numbers) if n not in broken]
         if not good:
             return None, broken
-        acts = self._forward([rgb for rgb, _ in found])
-        acts = {name: y if len(good) == len(y) else y[good] for name, y in acts.items()}
-        return self.look(acts, argument), broken
+        try:
+            acts = self._forward([rgb for rgb, _ in found])
+            acts = {name: y if len(good) == len(y) else y[good] for name, y in acts.items()}
+            return self.look(acts, argument), broken
+        except MemoryError:
+            if self.cpu:
+                raise
+            raise MinicnnError(
+                f"not enough GPU memory for {self.group} pictures of {self.size} px; use a smaller "
+                "--size, a larger --gpu-memory, or --device cpu"
+            ) from None
 
     def _forward(self, arrays):
         fill = [np.zeros_like(arrays[0])] * (self.group - len(arrays))
         order = self.net.attrs["preprocess"]
         x = np.concatenate([preprocess(rgb, order) for rgb in [*arrays, *fill]])
-        if not hasattr(self.own, "evaluator"):
-            resolve_device(self.device)  # each thread has a current device of its own
-            cpu = self.device == "cpu"
-            self.own.evaluator = Replay(self.frozen, Crew(1)) if cpu else self.net.replica()
-        if self.device == "cpu":
+        if self.cpu:
+            if not hasattr(self.own, "evaluator"):
+                self.own.evaluator = Replay(self.frozen, Crew(1))
             return self.own.evaluator.forward(x, self.taps, keep=False)
+        if not hasattr(self.own, "place"):
+            self.own.place = next(self.next_place)
+            resolve_device(self.own.place.device)  # each thread has a current device of its own
+            self.own.evaluator = self.own.place.net.replica()
 
         def there():
             how = {"keep": False, "convolution": self.convolution}
-            return self.own.evaluator.forward(to_device(x, self.device), self.taps, **how)
+            there = to_device(x, self.own.place.device)
+            return self.own.evaluator.forward(there, self.taps, **how)
 
-        return self.strips.fitted(there, launch.release)
+        return self.own.place.strips.fitted(there, launch.release)
+
+
+class _Place:
+    """A device, the network there, and how large strips its memory allows."""
+
+    def __init__(self, net, device):
+        self.device, self.net, self.strips = device, net.replica(), Strips()
+        self.net.params = {name: to_device(p, device) for name, p in net.params.items()}
 
 
 def read_or_black(pictures, number, size):

@@ -4,6 +4,8 @@ An operation calls these where `suit(x)`: arrays of CuPy, float32 or float64. La
 channels-last in memory stays so in the poolings; everything else is made contiguous.
 """
 
+import sys
+
 import numpy as np
 
 from minicnn.backend import array_module
@@ -19,10 +21,9 @@ def suit(x):
 
 
 def release():
-    """Give memory of CuPy's pool that nothing uses back to the device."""
-    import cupy
-
-    cupy.get_default_memory_pool().free_all_blocks()
+    """Give memory of CuPy's pool that nothing uses back to the devices, where there is a pool."""
+    if "cupy" in sys.modules:
+        sys.modules["cupy"].get_default_memory_pool().free_all_blocks()
 
 
 def im2col(x, cols, *, stride, dilation, first_row):

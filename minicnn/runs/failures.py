@@ -1,6 +1,10 @@
 """What goes wrong in a run through no fault of the program, in a line."""
 
-from minicnn.errors import MinicnnError
+from minicnn.backend import CPU, TOOLKIT
+from minicnn.errors import MinicnnError, one_line
+
+# what CuPy and cuda-pathfinder raise where a library or the headers of a kernel are missing
+LACKING = ("DynamicLibNotFoundError", "CompileException")
 
 
 def in_words(error: BaseException) -> str | None:
@@ -13,6 +17,9 @@ def in_words(error: BaseException) -> str | None:
         return f"{option.lack(str(error))}; use a smaller size"
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or 'input or output'}"
-    if type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends"):
-        return f"the GPU gave up: {error}; try again, or use --device cpu"
+    if type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends", "cuda"):
+        said = one_line(error, 200)
+        if type(error).__name__ in LACKING:
+            return f"CuPy lacks a part of CUDA ({said}); {TOOLKIT}, or {CPU}"
+        return f"the GPU gave up: {said}; try again, or use --device cpu"
     return None

@@ -91,6 +91,10 @@ def text(metavar):
     return Kind(str, lambda value: isinstance(value, str), "a text", metavar)
 
 
+DEVICES = text("auto|cpu|cuda|cuda:0,cuda:1")
+SHARED_OUT = "where to compute; several CUDA devices share the work"
+
+
 def readable(read, wanted, metavar):
     """Return the kind of texts that `read` understands; it raises a ValueError for others."""
 

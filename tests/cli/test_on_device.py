@@ -35,7 +35,7 @@ COMMANDS = {
     f"attribute a.png {LOOK} --method guided-grad-cam --maps relu2_1": 1,
     f"fool a.png {LOOK}": 1,
     "classify a.png --network tiny --weights random": 1e-3,
-    "features data/val -o OUT --layers relu1_1 --top 1 --tile 16 --network tiny --weights random": 1,
+    "features data/val -o OUT --layers relu1_1 --top 1 --network tiny --weights random": 1,
     "train data -o OUT --network tiny --epochs 1 --batch 4 --group 2 --size 16 --crop 16": 1e-3,
     "distill data/val --teacher teacher.h5 -o OUT --steps 2 --batch 2 --sizes 8 --fit 4": 1e-3,
     f"video frames b.png -o OUT {SEARCH[11:]} --size 24 {LAYERS}": 1,

@@ -10,6 +10,7 @@ of one matrix, channels last in memory, so that each function is one large produ
 `Network.forward` takes a `DeviceConvolution` as its `convolution`.
 """
 
+from minicnn.backend import current_number
 from minicnn.engine.gpu.buffers import Buffers
 from minicnn.kernels import strips
 from minicnn.kernels.loader import lanes
@@ -17,11 +18,20 @@ from minicnn.ops.shapes import convolved, pair
 
 
 class DeviceConvolution:
-    """Stands in for the module `ops.conv2d`, for float32; the `cuda.Cuda` has full columns."""
+    """Stands in for the module `ops.conv2d`, for float32; the `cuda.Cuda` has full columns.
+
+    Threads whose current devices differ share it.
+    """
 
     def __init__(self, machine):
         self._xp, self._kernels = machine.xp, machine.kernels
-        self._product = machine.products(Buffers(machine.xp))
+        self._machine, self._products = machine, {}  # number of a device -> its matrix product
+
+    def _product(self, *matrices, **how):
+        device = current_number()
+        if device not in self._products:
+            self._products[device] = self._machine.products(Buffers(self._xp))
+        self._products[device](*matrices, **how)
 
     def forward(self, x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
         """Convolve; see `ops.conv2d.forward`. The result has its channels last in memory."""

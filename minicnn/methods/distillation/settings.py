@@ -12,6 +12,7 @@ from minicnn.runs.settings import (
     POSITIVE,
     WEIGHT,
     Declared,
+    Settings,
     as_in,
     choice,
     count,
@@ -63,7 +64,7 @@ class DistillSettings(Declared):
     )
     log_every: int = setting(count(), 50, "steps between rows of log.csv", group="files")
     threads: int | None = as_in(TrainSettings, "threads")
-    device: str = as_in(TrainSettings, "device")
+    device: str = as_in(Settings, "device")
     precision: str = as_in(TrainSettings, "precision")
 
     def check(self):

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from minicnn.methods.deconvnet.projection import Policy
 from minicnn.runs.outputs import FolderOptions, Outputs
 from minicnn.runs.settings import (
+    DEVICES,
     FLAG,
+    SHARED_OUT,
     RunOptions,
     Settings,
     SheetSettings,
@@ -84,7 +86,7 @@ class FeaturesSettings(DrawSettings):
     weights: str | None = as_in(Settings, "weights")
     pool: str | None = as_in(Settings, "pool")
     seed: int = as_in(Settings, "seed", help="of random weights", group="network")
-    device: str = as_in(Settings, "device")
+    device: str = as_in(Settings, "device", kind=DEVICES, help=SHARED_OUT)
 
 
 @dataclass(frozen=True, kw_only=True)

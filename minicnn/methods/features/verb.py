@@ -71,7 +71,7 @@ def scan(settings, options, report) -> int:
         raise MinicnnError(f"--data {options.moved} is for merge; the data set is {data}")
     if options.scheduler and settings.device.startswith("cuda"):
         raise MinicnnError("a cluster scans on its processors; leave out --device or --scheduler")
-    device = "cpu" if options.scheduler else resolve_device(settings.device)
+    device = "cpu" if options.scheduler else resolve_device(settings.device, several=True)
     _check_apart(settings, options)
     net, pictures, wanted = _opened(settings)
     part = "-{}-of-{}".format(*options.shard) if options.shard else ""
@@ -88,7 +88,7 @@ def scan(settings, options, report) -> int:
 
 def measure(settings, seconds):
     """Scan for so many seconds; yield what all of it would take, for `runs.estimate`."""
-    device = resolve_device(settings.device)
+    device = resolve_device(settings.device, several=True)
 
     def run(**watched):
         net, pictures, wanted = _opened(settings)

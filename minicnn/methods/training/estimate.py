@@ -23,7 +23,7 @@ def measure(settings, seconds):
     with tempfile.TemporaryDirectory() as folder:
         s = replace(settings, output=folder)
         whole, done, steps = cut_short(partial(training.run, s), seconds)
-    val, place = open_dataset(s.data, "val"), place_of(s)
+    val, place = open_dataset(s.data, "val"), place_of(s, several=True)
     some = val.thinned(LOOKED_AT)
     shown = some.pictures(s.size)
     net = build.build(s.network, classes=len(val.class_names))

@@ -8,10 +8,12 @@ from minicnn.errors import MinicnnError
 from minicnn.methods.training.schedules import SCHEDULES
 from minicnn.network.sizes import LARGEST
 from minicnn.runs.settings import (
+    DEVICES,
     FLAG,
     NATURAL,
     POSITIVE,
     SHARE,
+    SHARED_OUT,
     WEIGHT,
     Declared,
     choice,
@@ -74,7 +76,7 @@ class TrainSettings(Declared):
     threads: int | None = setting(
         count(), None, "worker threads; do not change the result", group="machine", shown="all"
     )
-    device: str = setting(text("auto|cpu|cuda|cuda:1"), "auto", "where to compute", group="machine")
+    device: str = setting(DEVICES, "auto", SHARED_OUT, group="machine")
     precision: str = setting(
         choice(("auto", "fp32", "tf32")),
         "auto",

@@ -133,7 +133,7 @@ class _Run:
         self.folder = Path(settings.output)
         self.net = build.build(settings.network, seed=settings.seed, classes=len(train.class_names))
         _check_sizes(self.net, settings)
-        self.place = place_of(settings)
+        self.place = place_of(settings, several=True)
         self.net.attrs["classes"] = list(train.class_names)
         _set_dropout(self.net, settings.dropout)
         if settings.last_std is not None:
@@ -145,7 +145,7 @@ class _Run:
                 f"{len(self.labels)} pictures make no batch of {settings.batch}; use a smaller one"
             )
         self.threads = thread_count(settings.threads)
-        self.replicas = [self.net.replica() for _ in range(settings.batch // settings.group)]
+        self.replicas = self.place.replicas(self.net, settings.batch // settings.group)
         self.velocity = {
             name: array_module(p).zeros_like(p)
             for name, p in self.net.params.items()
@@ -213,6 +213,7 @@ class _Run:
                 how = (s.smoothing, rng, self.place.convolution)
                 return loss_and_gradients(self.replicas[g], x, labels, *how)
 
+        self.place.spread(self.net)
         steps, groups = (self.step, self.steps), len(self.replicas)
         results = self.place.results(pool, *steps, groups, prepared, group)
         loss = float(np.mean([r[0] for r in results]))
@@ -226,11 +227,12 @@ class _Run:
             )
         self.sums += (loss * s.batch, sum(r[1] for r in results), s.batch)
         for replica in self.replicas:
-            update_running_statistics(self.net.params, replica.batch_statistics())
+            update_running_statistics(self.net.params, self.place.home(replica.batch_statistics()))
+        first, *others = (self.place.home(gradients) for *_, gradients in results)
         for name in self.velocity:
-            grad = results[0][2][name]
-            for other in results[1:]:
-                grad += other[2][name]
+            grad = first[name]
+            for other in others:
+                grad += other[name]
             grad /= len(results)
             if name.endswith(".weight"):
                 grad += s.weight_decay * self.net.params[name]

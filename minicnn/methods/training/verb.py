@@ -58,7 +58,8 @@ def run_in_folder(work, settings, report, event) -> int:
     from minicnn.backend import resolve_device
     from minicnn.methods.training.training import Interrupted
 
-    resolve_device(settings.device)  # one that is not there is told before a folder is made
+    # one that is not there is told before a folder is made
+    resolve_device(settings.device, several=True)
     Path(settings.output).mkdir(parents=True, exist_ok=True)
     progress = None
 

@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import wait
 
+from minicnn.backend import DEVICE_VARIABLE
 from minicnn.engine.cpu import threads, workers
 from minicnn.runs.batch import work
 from minicnn.storage.interrupts import signals
@@ -26,19 +27,25 @@ def alone(rows, do):
             return
 
 
-def processes(rows, do, count):
+def processes(rows, do, count, devices=("auto",)):
     """Do rows in `count` processes at a time, which share out the threads of this one.
 
+    For rows that name no device, each process has one of the `devices`, or all have the same. This
+    process asks none of them: what is forked from one that has could not use them.
     A row whose process is killed has failed; another process goes on with the rest.
     """
     method = "fork" if workers.can_fork() else "spawn"
     context = multiprocessing.get_context(method)
     share = max(1, threads.thread_count() // count)
     todo, busy = list(rows)[::-1], {}  # connection -> (process, row)
+    free = [devices[i % len(devices)] for i in range(count)]
+    used = {}  # process -> its device
 
     def start():
         here, there = context.Pipe()
-        process = context.Process(target=_serve, args=(there, do, share), daemon=True)
+        device = free.pop(0)
+        process = context.Process(target=_serve, args=(there, do, share, device), daemon=True)
+        used[process] = device
         with workers.forking():
             process.start()
         there.close()
@@ -79,6 +86,7 @@ def processes(rows, do, count):
                 else:
                     connection.close()
                     process.join()
+                    free.append(used.pop(process))
                     if todo:
                         give(*start())
     finally:
@@ -90,9 +98,11 @@ def processes(rows, do, count):
             connection.close()
 
 
-def _serve(connection, do, share):
+def _serve(connection, do, share, device):
     """Do the rows that come through a connection, until it is closed."""
     os.environ[threads.VARIABLE] = str(share)
+    if device != "auto":
+        os.environ[DEVICE_VARIABLE] = device
     parent = multiprocessing.parent_process()
     threading.Thread(target=workers.end_with, args=(parent,), daemon=True).start()
     with signals(), suppress(EOFError, OSError, KeyboardInterrupt):

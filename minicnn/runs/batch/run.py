@@ -35,7 +35,7 @@ def batch(settings, verb_of, verbs) -> int:
     if settings.missing:
         return _list_missing(own, verb_of, report)
     results_folder(settings.output, ())
-    how = {"force": settings.force, "processes": settings.jobs}
+    how = {"force": settings.force, "processes": settings.processes()}
     do = partial(work.do, verb_of=verb_of, **how)
     started, counts, interrupted = time.monotonic(), {}, False
     with report.progress(len(own) or 1, "row") as progress:
@@ -58,8 +58,8 @@ def _pool(settings, own, do):
         from minicnn.runs.batch import cluster
 
         return cluster.workers(own, do, settings.scheduler)
-    if settings.jobs > 1:
-        return pools.processes(own, do, settings.jobs)
+    if settings.processes() > 1 or settings.device:
+        return pools.processes(own, do, settings.processes(), settings.devices())
     return pools.alone(own, do)
 
 

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from minicnn.backend import device_names
 from minicnn.errors import MinicnnError
 from minicnn.runs.outputs import FolderOptions
-from minicnn.runs.settings import FLAG, as_in, count, setting, text
+from minicnn.runs.settings import DEVICES, FLAG, as_in, count, setting, text
 from minicnn.runs.shards import SHARD
 
 
@@ -46,6 +47,13 @@ class BatchSettings(FolderOptions):
     )
     missing: bool = setting(FLAG, False, "list the rows that are not finished, and do nothing")
     jobs: int = setting(count(256), 1, "rows at a time, each in a process", group="machine")
+    device: str | None = setting(
+        DEVICES,
+        None,
+        "for rows that name none; of several CUDA devices each does rows in a process of its own",
+        group="machine",
+        shown="auto",
+    )
     scheduler: str | None = setting(
         text("ADDRESS"),
         None,
@@ -69,3 +77,16 @@ class BatchSettings(FolderOptions):
             raise MinicnnError("--contents needs --name, such as {content}-{style}.png")
         if self.scheduler and self.jobs > 1:
             raise MinicnnError("a cluster has its own workers; leave out --jobs or --scheduler")
+        if self.scheduler and self.device:
+            raise MinicnnError("a cluster's workers have their own; leave out --device")
+        self.devices()
+
+    def devices(self):
+        """Return the names of the devices that processes are to have; none is asked yet."""
+        if self.device in (None, "auto", "cpu"):
+            return [self.device or "auto"]
+        return device_names(self.device)
+
+    def processes(self):
+        """Return how many processes do rows at a time."""
+        return max(self.jobs, len(self.devices()))

@@ -1,5 +1,7 @@
 """The option `--estimate`: what a run will take; and what to say when memory was short."""
 
+import re
+
 from minicnn.errors import MinicnnError
 from minicnn.terminal.report import duration
 
@@ -52,6 +54,8 @@ def tell(found, report) -> int:
 
 def lack(error: str) -> str:
     """Say that memory was short, and how much was wanted, from the text of a `MemoryError`."""
+    if gpu := re.search(r"(?:allocating|array of) ([\d,]+ bytes)", error):
+        return f"out of memory on the GPU (wanted {gpu[1]}; see --gpu-memory and --device cpu)"
     wanted = error.partition(" for an array")[0].replace("Unable to allocate", "wanted")
     return f"out of memory ({wanted or 'no more could be had'})"
 
@@ -76,8 +80,10 @@ def refuse_unfit(verb, settings, files, least) -> None:
 
 
 def _measured(verb, settings, files):
+    from minicnn.kernels import launch
     from minicnn.runs.estimate import estimate
 
+    launch.release()  # for the short runs, which are another process
     try:
         return estimate.pictures(verb, [settings], files, patience=PATIENCE)
     except (MinicnnError, MemoryError):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compiled_testing import compile_on, drawn, network
-from cuda_on_cpu.host_machine import HostMachine
 from cuda_on_cpu import module
+from cuda_on_cpu.host_machine import HostMachine
 from cuda_on_cpu.module import needs_compiler
 
 from minicnn.engine.gpu import compiled_objective, cublaslt, terms

@@ -36,6 +36,18 @@ def test_the_same_places_as_on_the_cpu(gpus, tmp_path, rng):
     assert shapes <= {0, 1, 2}, "no map is copied to the host"
 
 
+def test_several_devices_find_the_same_numbers_as_one(gpus, tmp_path, rng):
+    path = write_set(tmp_path / "set.h5", rng, count=40)
+    found = []
+    for device in ("cuda:1", "cuda,cuda:1"):
+        gpus.LAUNCHED.clear()
+        found.append(scanned(path, device).layers)
+        assert {number for _, number in gpus.LAUNCHED} == ({1} if device == "cuda:1" else {0, 1})
+    for name, one in found[0].items():
+        for key, numbers in vars(one).items():
+            np.testing.assert_array_equal(numbers, getattr(found[1][name], key))
+
+
 def test_ties_and_thresholds_of_a_sight(gpus, rng):
     maps = rng.integers(0, 3, (4, 5, 3, 4)).astype(np.float32)
     maps[1, 2] = 0
@@ -43,7 +55,9 @@ def test_ties_and_thresholds_of_a_sight(gpus, rng):
     least = np.array([0, 1, 2, 3, 0], np.float32)
     expected = strongest.sight(maps, least)
     for layout in (maps, last):
-        for one, other in zip(strongest.sight(backend.to_device(layout, "cuda"), least), expected, strict=True):
+        for one, other in zip(
+            strongest.sight(backend.to_device(layout, "cuda"), least), expected, strict=True
+        ):
             np.testing.assert_array_equal(one, other)
             assert getattr(one, "dtype", int) == getattr(other, "dtype", int)
 

@@ -12,7 +12,8 @@ from test_train import settings
 from minicnn import backend, cli
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
-from minicnn.methods.training import devices, step, training
+from minicnn.methods.training import devices, training
+
 
 @pytest.mark.parametrize("network", ["minivgg-bn", "minizfnet"])
 def test_the_same_weights_as_on_the_cpu(gpus, data, tmp_path, network):
@@ -102,9 +103,21 @@ def test_memory_that_is_short_is_answered_by_strips_then_by_a_line(
         training.run(settings(data, tmp_path / "c", **given))
 
 
+def test_several_devices_give_the_same_bits_as_one(gpus, data, tmp_path):
+    given = {"network": "minivgg-bn", "epochs": 1, "limit": 24, "batch": 12, "group": 4}
+    found = []
+    for device in ("cuda:1", "cuda,cuda:1"):
+        gpus.LAUNCHED.clear()
+        run = settings(data, tmp_path / device, device=device, **given)
+        found.append(training.run(run).params)
+        assert {number for _, number in gpus.LAUNCHED} == ({1} if device == "cuda:1" else {0, 1})
+    for name, array in found[0].items():
+        np.testing.assert_array_equal(array.get(), found[1][name].get())
+
+
 def test_what_training_refuses(data, tmp_path, capsys):
     with pytest.raises(MinicnnError, match="training has no precision fp16"):
-        devices.OnDevice("cuda", "fp16")
+        devices.OnDevices("cuda", "fp16")
     try:
         backend.resolve_device("cuda")
     except MinicnnError as error:

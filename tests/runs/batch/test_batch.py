@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from played_gpu import gpus as gpus
 
 from minicnn.cli import main
 from minicnn.pictures.writer import read_metadata, save_image
@@ -72,6 +73,22 @@ def test_a_row_has_the_bytes_of_the_verb(folder, capfd, jobs):
     assert (summary["event"], summary["made"]) == ("result", 4)
     for name in ("style.png", "sheet.png", "texture.png", "invert.png", "saliency.png"):
         assert Path("made", name).read_bytes() == Path(name).read_bytes(), name
+
+
+def test_devices_share_the_rows_and_change_none(gpus, folder, capfd):
+    rows = [{**ROWS[3], "class": k, "output": f"{k}.png"} for k in range(4)]
+    found = []
+    for device in ("cuda:1", "cuda:0,cuda:1"):
+        code, records, *_ = batch(capfd, manifest(rows), "-o", device, "--device", device)
+        assert code == 0, records
+        paths = [Path(device, f"{k}.png") for k in range(4)]
+        used = {read_metadata(path)["versions"]["device"] for path in paths}
+        assert used == set(device.split(","))
+        found.append([np.asarray(Image.open(path)) for path in paths])
+    np.testing.assert_array_equal(*found)
+    code, records, *_ = batch(capfd, manifest(rows), "-o", "c", "--device", "cuda:0,cuda:2")
+    said = {record.get("message", "").partition(";")[0] for record in records}
+    assert (code, said) == (1, {"", "no device 'cuda:2'"})
 
 
 def test_nothing_is_done_twice_and_the_rest_is_listed(folder, capfd):
@@ -228,6 +245,8 @@ def test_a_wrong_table(folder, capfd, text, said):
         (["jobs.jsonl", "--name", "{row.x}.png"], "--name has {row.x}"),
         (["jobs.jsonl", "--name", "{row"], "is no template"),
         (["jobs.jsonl", "--set", "seed"], "--set seed sets nothing"),
+        (["jobs.jsonl", "--device", "cuda,cpu"], "no device 'cpu'; use auto, cpu, cuda"),
+        (["jobs.jsonl", "--device", "cuda,cuda:0"], "a device is named twice in 'cuda,cuda:0'"),
     ],
 )
 def test_wrong_options(folder, capfd, words, said):

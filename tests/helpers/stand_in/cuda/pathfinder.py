@@ -4,7 +4,6 @@ import ctypes
 from types import SimpleNamespace
 
 from cuda_on_cpu import module
-
 from cupy import cuda
 
 

@@ -70,14 +70,14 @@ class Pointer:
 
 
 class Pool:
-    """The memory of all devices. `failing`: the number of the allocation that fails, from 1 on."""
+    """The memory of all devices. `failing`: numbers of the allocations that fail, from 1 on."""
 
     def __init__(self):
         self.reset()
 
     def reset(self):
         self.used, self.most, self.limit = 0, 0, 0
-        self.count, self.failing = 0, None
+        self.count, self.failing = 0, ()
 
     def free_all_blocks(self):
         self.most = self.used
@@ -105,7 +105,7 @@ class Block:
         self.device, self.size = current(), 0
         _refuse_in_capture()
         pool.count += 1
-        if pool.count == pool.failing or (pool.limit and pool.used + size > pool.limit):
+        if pool.count in pool.failing or (pool.limit and pool.used + size > pool.limit):
             raise OutOfMemoryError(f"Out of memory allocating {size} bytes")
         self.size = size
         pool.used += size
