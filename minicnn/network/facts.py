@@ -183,6 +183,13 @@ class Facts:
         twin.attrs = self.attrs
         return twin
 
+    def until(self, taps: list):
+        """Return a network of the layers that `forward` computes for `taps`, with their arrays."""
+        nodes = [tuple(node) for node in self.nodes_until(taps)]
+        names = {name for name, *_ in nodes}
+        params = {key: a for key, a in self.params.items() if key.rpartition(".")[0] in names}
+        return type(self)(nodes, params, self.input_shape, self.attrs)
+
     def own_params(self, node) -> dict:
         """Return a layer's parameters by their short names, {"weight": ..., "bias": ...}."""
         prefix = node.name + "."

@@ -281,6 +281,15 @@ def test_replicas_share_weights_and_work_side_by_side(net, rng):
             assert (dx == found).all()
 
 
+def test_a_network_until_some_layers_has_what_they_need(net, x):
+    name = net.layers[len(net.layers) // 2]
+    lower = net.until([name])
+    assert lower.layers == net.layers[: len(net.layers) // 2 + 1]
+    assert lower.param_shapes().keys() == lower.params.keys() < net.params.keys()
+    assert all(array is net.params[key] for key, array in lower.params.items())
+    np.testing.assert_array_equal(lower.forward(x, [name])[name], net.forward(x, [name])[name])
+
+
 def test_another_convolution_can_take_the_place_of_the_first(net, x, rng):
     class Counting:
         calls = ()
