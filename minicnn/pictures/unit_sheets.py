@@ -56,8 +56,9 @@ def sheet(blocks, labels, title, columns=8, *, caption="", paper=LIGHT):
     Units that have a label and no block have their place too, with nothing in it.
     """
     nothing = paper.sheet(*next(iter(blocks.values())).shape[:2])
+    size = max(16, len(nothing) // 9)
     cells = [
-        labelled(blocks.get(unit, nothing), labels[unit], size=20, paper=paper)
+        labelled(blocks.get(unit, nothing), labels[unit], size=size, paper=paper)
         for unit in sorted(labels)
     ]
     return figure(grid(cells, columns, gap=14, paper=paper), title, caption, paper=paper)

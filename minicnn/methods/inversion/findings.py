@@ -8,7 +8,7 @@ from minicnn.backend import to_device
 from minicnn.objectives.layer_losses import sum_squares
 from minicnn.pictures.arrays import preprocess
 from minicnn.pictures.overlays import magnified
-from minicnn.pictures.sheets import WIDTH, grid, labelled
+from minicnn.pictures.sheets import grid, labelled, side_by_side
 from minicnn.runs.search import summary
 
 
@@ -75,19 +75,16 @@ def sheet(job, pictures, rows):
     if not s.several:
         return next(iter(pictures.values()))[0]
 
-    def cell(picture, text):
-        return labelled(magnified(picture), text, paper=s.paper)
-
-    cells = [cell(job.picture, "source")]
     if s.restarts == 1:
-        for layer, made in pictures.items():
-            cells.append(cell(made[0], f"{layer}\nerror {errors[layer][0]:.2g}"))
-        columns = max(1, WIDTH // (max(one.shape[1] for one in cells) + 4))
-        return job.figure(grid(cells, columns, paper=s.paper))
+        views = {"source": job.picture}
+        views |= {f"{n}\nerror {errors[n][0]:.2g}": made[0] for n, made in pictures.items()}
+        row = side_by_side([magnified(v) for v in views.values()], list(views), paper=s.paper)
+        return job.figure(row)
+    cells = [labelled(magnified(job.picture), "source", paper=s.paper)]
     for number, (layer, made) in enumerate(pictures.items()):
-        row = [
-            cell(picture, f"{layer}, seed {s.seed + i}\nerror {errors[layer][i]:.2g}")
-            for i, picture in enumerate(made)
-        ]
-        cells += [None] * (number > 0) + row + [None] * (s.restarts - len(row))
+        cells += [None] * (number > 0)
+        for i, picture in enumerate(made):
+            text = f"{layer}, seed {s.seed + i}\nerror {errors[layer][i]:.2g}"
+            cells.append(labelled(magnified(picture), text, paper=s.paper))
+        cells += [None] * (s.restarts - len(made))  # it was interrupted
     return job.figure(grid(cells, 1 + s.restarts, paper=s.paper))

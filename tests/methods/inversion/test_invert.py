@@ -433,5 +433,5 @@ def test_a_long_row_of_layers_goes_on_below():
     made = {f"relu{i}": [job.picture] for i in range(9)}
     rows = [{"layer": layer, "picture_errors": [0.5]} for layer in made]
     sheet = findings.sheet(job, made, rows)
-    assert sheet.shape[1] == 5 * 300 + 4 * 4  # the source and nine layers in two rows
+    assert sheet.shape[1] == 5 * 300 + 4 * 8  # the source and nine layers in two rows
     assert sheet.shape[0] < 3 * 64 + 100
