@@ -75,7 +75,8 @@ setup(
         "cuda13": ["cupy-cuda13x>=14,<15"],
         "cuda12-ctk": ["cupy-cuda12x[ctk]>=14,<15"],
         "cuda13-ctk": ["cupy-cuda13x[ctk]>=14,<15"],
-        "nvrtc": ["nvidia-cuda-nvrtc>=13"],  # compiles the kernels in tests, without a GPU
+        # compiles the kernels in tests, and counts their instructions, without a GPU
+        "nvrtc": ["nvidia-cuda-nvrtc>=13", "nvidia-cuda-nvdisasm>=13"],
         "test": TEST,
         "bench": ["onnxruntime>=1.20", "onnx>=1.17"],
         "dev": [*TEST, "build>=1", "twine>=6.1", "pre-commit>=3.5"],

@@ -72,15 +72,16 @@ def pictures(side):
     return [50 * rng.standard_normal((1, 3, side, side), dtype=np.float32) for _ in range(3)]
 
 
-def function_of(net, side, implicit=False, **options):
+def function_of(net, side, ways=None, **options):
     """Return our objective, and the picture at which it is evaluated."""
     from minicnn.backend import to_device
     from minicnn.engine.gpu import cuda
+    from minicnn.engine.gpu.ways import WAYS
     from minicnn.methods.style.loss import style_objective
 
     x, content, style = (to_device(picture, DEVICE) for picture in pictures(side))
     layers = {"content_layers": CONTENT, "style_layers": STYLE}
-    cuda.IMPLICIT = implicit
+    cuda.ALLOWED = ways or WAYS
     return style_objective(net, content, style, **layers, **WEIGHTS, **options), x
 
 
@@ -108,9 +109,8 @@ OURS = {
     "minicnn tf32": {"precision": "auto"},
     "minicnn fp16": {"precision": "fp16"},
     "minicnn fp32": {"precision": "fp32"},
-    "minicnn tf32 implicit": {"precision": "auto", "implicit": True},
-    "minicnn fp16 implicit": {"precision": "fp16", "implicit": True},
-    "minicnn fp32 implicit": {"precision": "fp32", "implicit": True},
+    "minicnn tf32 columns": {"precision": "auto", "ways": ("columns",)},
+    "minicnn fp16 columns": {"precision": "fp16", "ways": ("columns",)},
     "minicnn explicit": {"engine": "explicit"},
 }
 TORCH = {

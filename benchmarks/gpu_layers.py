@@ -1,8 +1,8 @@
 """The convolutions of VGG-19 one by one on a GPU: with columns, without, and PyTorch's.
 
 Called by gpu.py. For each layer up to conv5_1 the time of the forward pass with bias and ReLU, and
-of the gradient of the data behind a ReLU; and how far each is from float64, in norm. It decides
-between columns and `kernels/convolve.cu`, layer by layer, and its errors are those of the precision
+of the gradient of the data behind a ReLU; and how far each is from float64, in norm. A layer that
+cannot go without columns has the same figure everywhere. The errors are those of the precision
 alone: no switch of a pooling or a ReLU takes part in them.
 """
 
@@ -58,14 +58,16 @@ def _layer(clock, net, node, size, out, direction, device):
     x = (rng.standard_normal(shape) * np.exp(rng.standard_normal((shape[0], 1, 1)))).astype("f4")
     active = rng.standard_normal(out).astype("f4")
     exact, torchs = _torch(net, node, x, active, direction, device)
+    from minicnn.engine.gpu.ways import COLUMNS, WAYS
+
     found = {}
     for name, work in torchs.items():
         found[name] = _timed(clock, work, lambda y: y[0].cpu().numpy(), exact)
     for precision in PRECISIONS:
-        for implicit in (False, True):
-            name = f"{precision} {'implicit' if implicit else 'columns'}"
+        for way in WAYS if precision != "fp32" else (COLUMNS,):
+            name = f"{precision} {way}"
             try:
-                work = ours(net, node, size, x, active, direction, precision, implicit)
+                work = ours(net, node, size, x, active, direction, precision, way)
             except Exception as error:  # one that fails must not take the others along
                 found[name] = {"failed": " ".join(str(error).split())}
                 continue
@@ -82,27 +84,29 @@ def _timed(clock, work, host, exact):
         return {"failed": " ".join(str(error).split())}
 
 
-def ours(net, node, size, x, active, direction, precision, implicit, machine=None):
+def ours(net, node, size, x, active, direction, precision, way, machine=None):
     """Return work(): our step of the layer, whose result is (P, Q, K) on the device."""
     from minicnn.engine.gpu.buffers import Buffers
+    from minicnn.engine.gpu.convolution_step import Convolution
     from minicnn.engine.gpu.cuda import Cuda
-    from minicnn.engine.gpu.steps import Convolution, StepTools
+    from minicnn.engine.gpu.steps import StepTools
     from minicnn.engine.gpu.trunk import CHANNELS, form_of
     from minicnn.kernels import strips
 
-    machine = machine or Cuda(precision, implicit)
+    machine = machine or Cuda(precision, (way,))
     buffers, form = Buffers(machine.xp), form_of(machine, strips.LARGEST)
     w, b = (net.params[f"{node.name}.{name}"] for name in ("weight", "bias"))
     channels = max(CHANNELS, size[0])
     step = Convolution(buffers, (*size[1:], channels), node.layer, w, b, form)
     columns = buffers.new(step.column_size, np.float16 if form.half else np.float32)
-    run = StepTools(machine.kernels, machine.products(buffers), columns, machine.convolve)
+    run = StepTools(machine.kernels, machine.products(buffers), columns)
     last = np.zeros((*x.shape[1:], channels if direction == "forward" else len(x)), np.float32)
     last[..., : len(x)] = x.transpose(1, 2, 0)
     x = buffers.filled(last)
     if direction == "forward":
         return lambda: (step.forward(run, x), step.y)[1]
     step.y[...] = machine.xp.asarray(np.ascontiguousarray(active.transpose(1, 2, 0)))
+    step._positive = None  # no forward pass has left bits: y says what is let through
     dx = buffers.new((*size[1:], channels))
     return lambda: (step.backward(run, x, dx), dx)[1]
 

@@ -3,8 +3,10 @@
     python benchmarks/gpu_model.py [--sizes 256 512 1024]        needs no GPU
 
 Each kernel takes as long as its bytes at the memory's speed, each product as long as the longer of
-its operations and its bytes. Maps that are read again soon are counted once, launches not at all.
-The rates are guesses for an H200, not measured: `gpu.py --only ceilings` measures those of a card.
+its operations and its bytes. A convolution without columns takes as long as the multiprocessor with
+most tiles of it. Of the ways of a convolution the fastest is taken, as the plan does. Maps that are
+read again soon are counted once, launches not at all. The rates are guesses for an H200, not
+measured: `gpu.py --only ceilings` measures those of a card.
 """
 
 import argparse
@@ -15,8 +17,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout need not be installed
 
+from minicnn.engine.gpu.ways import COLUMNS, WAYS
+from minicnn.kernels import loader
+
 MEMORY = 4.3e12  # bytes a second
 RATES = {"fp32": 50e12, "tf32": 400e12, "fp16": 650e12}  # operations a second of large products
+# and of kernels/convolve.cu: two thirds of what mma.sync is said to reach there
+TILE_RATES, PROCESSORS = {"tf32": 220e12, "fp16": 440e12}, 132
 
 
 def model(steps, grams, precision):
@@ -24,60 +31,68 @@ def model(steps, grams, precision):
 
     Parameters
     ----------
-    steps : list of engine.gpu.steps.Convolution and Pooling
+    steps : list of Convolution and Pooling, see engine/gpu; their `possible` ways are tried
     grams : dict, number of a step -> how many Gram terms it has
     precision : {"fp32", "tf32", "fp16"}
     """
     found, item = Counter(), 2 if precision == "fp16" else 4
 
-    def move(name, bytes_moved):
-        found[name] += 1e3 * bytes_moved / MEMORY
+    def seconds(bytes_moved):
+        return bytes_moved / MEMORY
 
-    def multiply(m, n, k, factor):
-        rate, bytes_moved = (
-            RATES[precision if factor == item else "tf32"],
-            m * k * factor + 4 * m * n,
-        )
-        found["product"] += 1e3 * max(2 * m * n * k / rate, bytes_moved / MEMORY)
+    def product(m, n, k, factor):
+        rate = RATES[precision if factor == item else "tf32"]
+        return max(2 * m * n * k / rate, seconds(m * k * factor + 4 * m * n))
 
-    def by_windows(shape, out):
-        x, width = math.prod(shape), step.kernel[0] * step.kernel[1] * shape[2]
-        move("windows", 4 * x + item * out[0] * out[1] * width)
-        multiply(out[0] * out[1], out[2], width, item)
+    def add(times):
+        found.update({name: 1e3 * time for name, time in times.items()})
+
+    def by_way(way, kernel, shape, out, gate):
+        """Seconds of each kernel; a gradient has a gate: bytes a number that say where y > 0."""
+        x, M, K = math.prod(shape), out[0] * out[1], out[2]
+        width = kernel[0] * kernel[1] * shape[2]
+        if way == COLUMNS:
+            moved = 4 * (x + bool(gate) * x) + item * M * width
+            return {"windows": seconds(moved), "product": product(M, K, width, item)}
+        rows, columns = loader.TILES[way]
+        rounds = -(-loader.tiles(way, M, K) // PROCESSORS)
+        work = rounds * 2 * rows * columns * width / (TILE_RATES[precision] / PROCESSORS)
+        moved = item * x + 4 * M * K + M * K / 8
+        return {"as_map": seconds((4 + item + gate) * x), way: max(work, seconds(moved))}
+
+    def fastest(possible, *given):
+        return min((by_way(way, *given) for way in possible), key=lambda times: sum(times.values()))
 
     for i, step in enumerate(steps):
         x, y, channels = math.prod(step.shape), math.prod(step.out_shape), step.shape[2]
         if not hasattr(step, "kernel"):  # a pooling
-            move("max_pool", 4 * x + 5 * y)
-            move("unpool", 4 * x + 5 * y)
+            add(dict.fromkeys(("max_pool", "unpool"), seconds(4 * x + 5 * y)))
             continue
-        if item == 2:
-            move("find_largest", 4 * (x + y))
-        by_windows(step.shape, step.out_shape)
-        if step.added:
-            M, width = y // step.out_shape[2], math.prod(step.kernel) * channels
-            move("windows", (8 + item) * y)
-            multiply(M, width, step.out_shape[2], item)
-            move("add_window_rows", 4 * (M * width + x))
-        else:
-            by_windows(step.out_shape, step.shape)
-            move("windows", 4 * y)  # the mask
         M, K = y // step.out_shape[2], step.out_shape[2]
+        if item == 2:
+            add({"find_largest": seconds(4 * (x + y))})
+        add(fastest(step.possible[0], step.kernel, step.shape, step.out_shape, 0))
+        if step.added:
+            width = math.prod(step.kernel) * channels
+            add({"as_map": seconds((8 + item) * y), "product": product(M, width, K, item)})
+            add({"add_window_rows": seconds(4 * (M * width + x))})
+        else:
+            gate = 4 if step.possible[0] == (COLUMNS,) else 1 / 8
+            add(fastest(step.possible[1], step.kernel, step.out_shape, step.shape, gate))
         for _ in range(grams.get(i, 0)):
-            multiply(K, K, M, 4)
-            multiply(M, K, K, 4)
+            add({"product": product(K, K, M, 4) + product(M, K, K, 4)})
     return dict(found)
 
 
-def vgg19(side, precision, layers):
-    """Return `model` of VGG-19 up to relu5_1 with a Gram term at each of some layers."""
+def vgg19(side, precision, layers, ways=WAYS):
+    """Return `model` of VGG-19 up to the last of some layers, with a Gram term at each."""
     from minicnn.engine.gpu.buffers import Buffers
     from minicnn.engine.gpu.steps import Form
     from minicnn.engine.gpu.trunk import Trunk
     from minicnn.network import build
 
     net = build.build("vgg19", seed=0, pool="max")
-    trunk = Trunk(Buffers(), net, list(layers), (1, 3, side, side), Form(precision == "fp16"))
+    trunk = Trunk(Buffers(), net, list(layers), (1, 3, side, side), Form(precision, ways))
     return model(trunk.steps, Counter(trunk.places[name] for name in layers), precision)
 
 
@@ -88,9 +103,11 @@ def main():
     print("a model for an H200, nothing measured: milliseconds of an evaluation")
     for side in args.sizes:
         for precision in RATES:
-            found = vgg19(side, precision, [f"relu{i}_1" for i in range(1, 6)])
-            parts = ", ".join(f"{name} {ms:.3f}" for name, ms in found.items())
-            print(f"{side:>5} px  {precision}  {sum(found.values()):7.3f}  ({parts})")
+            for ways in (WAYS[:1], WAYS) if precision in TILE_RATES else (WAYS[:1],):
+                found = vgg19(side, precision, [f"relu{i}_1" for i in range(1, 6)], ways)
+                parts = ", ".join(f"{name} {ms:.3f}" for name, ms in found.items())
+                how = "columns" if len(ways) == 1 else "fastest"
+                print(f"{side:>5} px  {precision} {how}  {sum(found.values()):7.3f}  ({parts})")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ float64 array for a `const float*`, or a Python float, which CuPy would hand ove
 be read as garbage. An array of 2^31 elements or more is refused: indices are 32 bits wide.
 """
 
+import math
 import re
 from functools import cache
 from pathlib import Path
@@ -16,13 +17,15 @@ import numpy as np
 
 from minicnn.errors import MinicnnError
 
-FILES = ("common.cuh", "im2col.cu", "pooling.cu", "sums.cu", "plan.cu", "convolve.cu")
+OPERATIONS = ("common.cuh", "im2col.cu", "pooling.cu", "sums.cu")
+FILES = (*OPERATIONS, "plan.cu", "tensor_cores.cuh", "convolve.cu")
 THREADS = 256  # in a block
 SUM_BLOCKS = 512  # of a kernel that sums: fixed, so that the order of the sum is
 MOST_BLOCKS = 1 << 20
 PACK = 16  # bytes that are read at once: they begin at a multiple of so many
 RUN = 8  # pixels that a thread of `windows` goes along
-TILE_THREADS, TILE = 128, (128, 64)  # of `convolve.cu`: threads of a block, results of a tile
+TILE_THREADS = 128  # in a block of convolve.cu
+TILES = {"convolve": (128, 128), "convolve_narrow": (128, 64)}  # results (rows, columns) of a block
 REAL = {"float32": "float", "float64": "double"}
 C_TYPES = {
     "float": np.float32,
@@ -43,10 +46,15 @@ class Parameter(NamedTuple):
     pointer: bool
 
 
-def source():
-    """Return all kernels as one source; compilers name the file and line of an error in it."""
+def files(dtype):
+    """Return the names of the sources that are compiled for a dtype: plans are float32."""
+    return FILES if dtype == "float32" else OPERATIONS
+
+
+def source(files=FILES):
+    """Return the kernels as one source; compilers name the file and line of an error in it."""
     folder = Path(__file__).parent
-    return "\n".join(f'#line 1 "{name}"\n{(folder / name).read_text()}' for name in FILES)
+    return "\n".join(f'#line 1 "{name}"\n{(folder / name).read_text()}' for name in files)
 
 
 def definitions(dtype, half_columns=False, threads=THREADS):
@@ -91,13 +99,18 @@ def lanes(channels, *arrays):
     return 1 if channels % 4 or any(address(x) % PACK for x in arrays) else 4
 
 
+def tiles(name, rows, columns):
+    """Return how many tiles a kernel makes of a matrix."""
+    return math.prod(-(-n // size) for n, size in zip((rows, columns), TILES[name], strict=True))
+
+
 class Module:
     """The kernels, compiled by CuPy for each device on which they are first called."""
 
     def __init__(self, dtype="float32", half_columns=False):
         import cupy
 
-        text = source()
+        text = source(files(dtype))
         self._signatures = signatures(text, dtype, half_columns)
         options = ("-std=c++17", *definitions(dtype, half_columns))
         self._code, self._functions = cupy.RawModule(code=text, options=options), {}
@@ -109,9 +122,8 @@ class Module:
             self.blocks(name, min(-(-n // THREADS), most), *given, n)
 
     def tiles(self, name, rows, columns, *given):
-        """Run a kernel that fills a matrix of so many rows and columns in tiles."""
-        count = -(-rows // TILE[0]) * -(-columns // TILE[1])
-        self.blocks(name, min(count, MOST_BLOCKS), *given, threads=TILE_THREADS)
+        """Run a kernel that fills a matrix of so many rows and columns in `TILES`."""
+        self.blocks(name, tiles(name, rows, columns), *given, threads=TILE_THREADS)
 
     def blocks(self, name, count, *given, threads=THREADS):
         """Run a kernel with so many blocks."""

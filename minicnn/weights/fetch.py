@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minicnn.errors import MinicnnError
+from minicnn.storage.cache_folder import VARIABLE, cache
 from minicnn.weights import checkpoint, locations, manifest, web, wheels
 from minicnn.weights.conversion import convert_file
 from minicnn.weights.downloads import TIMEOUT, download, hashes
@@ -62,7 +63,7 @@ def fetch(
         If there is no such network, its file cannot be had, is not the right one or does not fit.
     """
     entry = manifest.entry(name)
-    target = locations.cache() / f"{name}.h5"
+    target = cache() / f"{name}.h5"
     if target.exists() and not force:
         try:
             found = checkpoint.verify(target)
@@ -74,7 +75,7 @@ def fetch(
     if source == "url":
         entry, source = manifest.entry(entry.at_url or name), None
     place = source or address(entry)
-    file = locations.cache() / "downloads" / entry.file
+    file = cache() / "downloads" / entry.file
     _make(file.parent)
     sha256 = _bring(entry, place, file, progress, note, timeout)
     if not entry.hash_start:
@@ -143,5 +144,5 @@ def _make(path):
     except OSError as error:
         raise MinicnnError(
             f"cannot make the cache folder {str(path)!r}: {error.strerror}; "
-            f"set {locations.VARIABLE} to another"
+            f"set {VARIABLE} to another"
         ) from None

@@ -1,21 +1,14 @@
-r"""Where the files of minicnn lie: those installed with it, and the user's cache folder.
+"""Where the files of minicnn lie: those installed with it, and the user's cache folder.
 
-Cache folder        $MINICNN_CACHE if that is set, else the platform's convention:
-                        Linux    $XDG_CACHE_HOME/minicnn, or ~/.cache/minicnn
-                        macOS    ~/Library/Caches/minicnn
-                        Windows  %LOCALAPPDATA%\minicnn\Cache
-                    NAME.h5 in it is the network that `minicnn weights fetch NAME` has got.
+NAME.h5 in the cache folder is the network that `minicnn weights fetch NAME` has got.
 """
 
-import os
-import sys
 from pathlib import Path
 
 from minicnn.errors import MinicnnError
+from minicnn.storage.cache_folder import cache
 from minicnn.storage.hdf5_reading import is_hdf5
 from minicnn.storage.limits import regular_file
-
-VARIABLE = "MINICNN_CACHE"
 
 
 def installed() -> Path | None:
@@ -25,20 +18,6 @@ def installed() -> Path | None:
         return package / "_weights"
     folder = package.parent / "weights"  # not installed: run from a checkout
     return folder if folder.is_dir() and (package.parent / "setup.py").is_file() else None
-
-
-def cache() -> Path:
-    """Return the cache folder, which need not exist.
-
-    Raises
-    ------
-    MinicnnError
-        If the user has no home folder and the variable is not set.
-    """
-    try:
-        return _cache()
-    except RuntimeError:  # of pathlib
-        raise MinicnnError(f"there is no home folder; set {VARIABLE} to a folder") from None
 
 
 def cached() -> dict:
@@ -82,19 +61,6 @@ def find(name_or_path) -> Path:
             "`minicnn weights convert`"
         )
     return path
-
-
-def _cache():
-    if os.environ.get(VARIABLE):
-        return Path(os.environ[VARIABLE]).expanduser()
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "minicnn" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "minicnn"
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # the convention has a relative path ignored
-    return (base if base.is_absolute() else Path.home() / ".cache") / "minicnn"
 
 
 def networks(folder: Path | None) -> dict:

@@ -17,6 +17,7 @@ from cuda_on_cpu.module import needs_compiler
 
 from minicnn import backend
 from minicnn.engine.gpu import cuda as gpu_cuda
+from minicnn.engine.gpu.ways import WAYS
 from minicnn.errors import MinicnnError
 from minicnn.network import build
 
@@ -37,7 +38,7 @@ def gpu(monkeypatch):
     torch = {name: {} for name in ("torch eager", "torch TF32 off")}
     torch["torch channels_last"] = {"channels_last": True}
     monkeypatch.setattr(module, "TORCH", torch)
-    monkeypatch.setattr(gpu_cuda, "IMPLICIT", gpu_cuda.IMPLICIT)
+    monkeypatch.setattr(gpu_cuda, "ALLOWED", gpu_cuda.ALLOWED)
     explicit = {"minicnn explicit": {"engine": "explicit"}, "minicnn tf32": {"precision": "tf32"}}
     monkeypatch.setattr(module, "OURS", explicit)
     return module
@@ -84,9 +85,9 @@ def test_single_layers_with_and_without_columns(gpu, monkeypatch):
     made = {}
 
     def ours(*given):
-        *rest, precision, implicit = given
-        made[precision, implicit] = HostMachine(precision, implicit=implicit)
-        return partial(as_cupys, original(*rest, precision, implicit, made[precision, implicit]))
+        *_, precision, way = given
+        made[precision, way] = HostMachine(precision, ways=(way,))
+        return partial(as_cupys, original(*given, made[precision, way]))
 
     original = layers.ours
     monkeypatch.setattr(layers, "ours", ours)
@@ -100,7 +101,7 @@ def test_single_layers_with_and_without_columns(gpu, monkeypatch):
                 bound = bounds[name.split()[0]] if "torch" not in name else 1e-6
                 assert 0 < cell["error"] < bound, (row["layer"], name)
                 assert name.startswith(("fp32", "torch")) or cell["error"] > 1e-5
-    assert len(made) == 6
+    assert len(made) == 7
     shown = layers.table(rows).splitlines()
     assert len(shown) == 2 + len(rows)
     assert "failed" not in "".join(shown)
@@ -174,6 +175,9 @@ def test_kernels_are_timed_and_the_model_knows_them(monkeypatch):
     more = model.model(steps, {0: 2, 2: 1}, "fp32")
     assert more["product"] > modelled["product"]
     assert model.model(steps, {}, "fp16")["windows"] < modelled["windows"]
+    alone, chosen = (model.vgg19(64, "fp16", ["relu3_1"], ways) for ways in (WAYS[:1], WAYS))
+    assert {"as_map", "convolve_narrow"} <= set(chosen)
+    assert sum(chosen.values()) < sum(alone.values())
     assert "model" in kernels.table(found, modelled).splitlines()[0]
 
 

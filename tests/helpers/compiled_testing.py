@@ -25,15 +25,16 @@ def few_blocks(monkeypatch):
         monkeypatch.setattr(part, "SUM_BLOCKS", 3)
 
 
-def network(pool=MaxPool2d, **options):
+def network(pool=MaxPool2d, channels=(8, 12, 16)):
     """A small VGG with filters of several sizes, at random."""
+    first, second, third = channels
     layers = [
-        ("conv1_1", Conv2d(8, kernel=(3, 5), padding=(1, 2))),
+        ("conv1_1", Conv2d(first, kernel=(3, 5), padding=(1, 2))),
         ("relu1_1", ReLU()),
-        ("conv1_2", Conv2d(12, kernel=3, padding=0, bias=False)),
+        ("conv1_2", Conv2d(second, kernel=3, padding=0, bias=False)),
         ("relu1_2", ReLU()),
         ("pool1", pool(kernel=2, stride=2)),
-        ("conv2_1", Conv2d(16, kernel=3, padding=1)),
+        ("conv2_1", Conv2d(third, kernel=3, padding=1)),
         ("relu2_1", ReLU()),
         ("pool2", pool(kernel=3, stride=2, padding=1, ceil=True)),
     ]

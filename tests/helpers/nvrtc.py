@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 
 LIBRARIES = ("cu13/lib/libnvrtc.so.*", "cuda_nvrtc/lib/libnvrtc.so.*")  # CUDA 13, CUDA 12
+DISASSEMBLERS = ("cu13/bin/nvdisasm", "cuda_nvdisasm/bin/nvdisasm")
 
 
 class CompileError(Exception):
@@ -13,9 +14,18 @@ class CompileError(Exception):
 
 def find():
     """Return the library's path, or None."""
+    return _first(LIBRARIES)
+
+
+def disassembler():
+    """Return the path of nvdisasm (nvidia-cuda-nvdisasm), or None."""
+    return _first(DISASSEMBLERS)
+
+
+def _first(patterns):
     spec = importlib.util.find_spec("nvidia")
     for root in spec.submodule_search_locations if spec else ():
-        for pattern in LIBRARIES:
+        for pattern in patterns:
             found = sorted(Path(root).glob(pattern))
             if found:
                 return found[-1]

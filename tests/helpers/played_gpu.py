@@ -10,7 +10,8 @@ import pytest
 from cuda_on_cpu.module import COMPILER
 
 from minicnn import backend
-from minicnn.engine.gpu import compiled_objective, steps, terms
+from minicnn.engine.gpu import compiled_objective, convolution_step, cuda, terms
+from minicnn.engine.gpu.ways import COLUMNS
 from minicnn.kernels import launch, loader
 
 FOLDER = Path(__file__).parent / "stand_in"
@@ -35,9 +36,11 @@ def played(count=2):
         cupy = importlib.import_module("cupy")
         cupy.cuda.reset(count)
         with ExitStack() as stack:
-            for part in (launch, terms, compiled_objective, steps):
+            for part in (launch, terms, compiled_objective, convolution_step):
                 stack.enter_context(mock.patch.object(part, "SUM_BLOCKS", SUM_BLOCKS))
             stack.enter_context(mock.patch.object(launch, "SHARE", SUM_BLOCKS))
+            # each other way costs time: a test that wants one says so
+            stack.enter_context(mock.patch.object(cuda, "ALLOWED", (COLUMNS,)))
             yield cupy
     finally:
         sys.path.remove(str(FOLDER))

@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 from cuda_on_cpu import sanitized as sanitized_script
-from cuda_on_cpu.kernel_cases import CASES, operations_on
+from cuda_on_cpu.kernel_cases import CASES, files_of, operations_on
 from cuda_on_cpu.module import COMPILER, CpuModule
 from op_cases import OPS, results
 
@@ -90,20 +90,35 @@ PLANTED = {
         ADDING.replace("half)", "half) {") + " __syncthreads(); }",
         "content",
     ),
-    "a-part-that-is-overwritten": (
-        "w_words + own_n, g, t);\n            __syncthreads();",
-        "w_words + own_n, g, t);",
-        "convolution_without_columns",
+    "a-part-that-another-warp-still-copies": (
+        "wait_for_copies<STAGES - 2>();\n        __syncthreads();",
+        "wait_for_copies<STAGES - 2>();",
+        "convolution_by_tensor_cores",
+    ),
+    "a-copy-that-is-not-waited-for": (
+        "wait_for_copies<STAGES - 2>",
+        "wait_for_copies<STAGES - 1>",
+        "convolution_by_tensor_cores",
     ),
     "the-last-part-is-left-out": (
-        "j0 + DEPTH < J",
-        "j0 + 2 * DEPTH < J",
-        "convolution_without_columns",
+        "(J + DEPTH - 1) / DEPTH",
+        "J / DEPTH",
+        "convolution_by_tensor_cores",
     ),
     "words-in-the-wrong-lane": (
-        "[j + i % 4 / 2 * 4]",
-        "[j + i % 2 * 4]",
-        "convolution_without_columns",
+        "(lane / 8 % 2 ^",
+        "(lane / 16 ^",
+        "convolution_by_tensor_cores",
+    ),
+    "the-wrong-row-of-the-picture": (
+        "from += (W - S) * C",
+        "from += W * C",
+        "convolution_by_tensor_cores",
+    ),
+    "the-bit-of-a-neighbour": (
+        "+ c % 8 / 2 + k / 2",
+        "+ c % 8 / 2 + k % 2",
+        "maps_for_tensor_cores",
     ),
     "half-of-the-block": (
         "half = blockDim.x / 2;",
@@ -124,9 +139,9 @@ OVERRUNS = {
         "pictures_there_and_back",
     ),
     "results-behind-the-end": (
-        "m >= M || k >= K",
-        "m > M || k >= K",
-        "convolution_without_columns",
+        "there = m < M &&",
+        "there = m <= M &&",
+        "convolution_by_tensor_cores",
     ),
     "runs-behind-the-row": (
         "left = min(RUN, Q - first)",
@@ -145,8 +160,9 @@ OVERRUNS = {
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_caught(bug):
     old, new, case = PLANTED[bug]
-    assert loader.source().count(old) >= 1
-    broken = cache(partial(CpuModule, source=loader.source().replace(old, new)))
+    source = loader.source(files_of(case))
+    assert old in source
+    broken = cache(partial(CpuModule, source=source.replace(old, new)))
     with pytest.raises(AssertionError):
         CASES[case](broken)
 

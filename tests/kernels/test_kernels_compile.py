@@ -1,6 +1,7 @@
 """Every kernel compiles for the GPUs that we promise, and keeps its numbers in registers."""
 
 import re
+import subprocess
 from functools import cache
 
 import nvrtc
@@ -8,8 +9,11 @@ import pytest
 
 from minicnn.kernels import loader
 
-ARCHITECTURES = ("sm_75", "sm_80", "sm_90", "sm_120")
-BUILDS = [("float32", False), ("float32", True), ("float64", False)]
+BUILDS = [
+    *((f"sm_{sm}", "float32", half) for sm in (75, 80, 90, 120) for half in (False, True)),
+    *((f"sm_{sm}", "float32", True) for sm in (86, 89, 100)),
+    *((f"sm_{sm}", "float64", False) for sm in (75, 120)),
+]
 # those of CuPy's RawModule, and the assembler's report on registers and memory
 OPTIONS = ("-std=c++17", "-ftz=true", "--ptxas-options=-v", "-default-device")
 
@@ -44,21 +48,73 @@ def resources(log):
     return found
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(("dtype", "half"), BUILDS, ids=["float", "half-columns", "double"])
-def test_kernels_compile_without_spills(dtype, half, architecture):
+@cache
+def compiled(architecture, dtype, half):
+    """Return (source, cubin, log)."""
+    source = loader.source(loader.files(dtype))
     options = (*OPTIONS, f"-arch={architecture}", *loader.definitions(dtype, half))
-    cubin, log = compiler().compile(loader.source(), options)
+    return source, *compiler().compile(source, options)
+
+
+@pytest.mark.parametrize("build", BUILDS, ids=lambda build: "-".join(map(str, build)))
+def test_kernels_compile_without_spills(build):
+    source, cubin, log = compiled(*build)
     assert cubin.startswith(b"\x7fELF")
     found = resources(log)
-    assert set(found) == set(loader.signatures(loader.source(), dtype, half))
+    assert set(found) == set(loader.signatures(source, *build[1:]))
     for name, used in found.items():
         assert used["spills"] == 0, name
-        tiled = name.startswith("convolve")
-        threads, at_a_time = (loader.TILE_THREADS, 3) if tiled else (loader.THREADS, 4)
+        if name in loader.TILES:
+            threads, at_a_time = loader.TILE_THREADS, 2 if name == "convolve" else 3
+            shared = (3 * 64 * sum(loader.TILES[name]),)  # three parts of 64 bytes of each row
+            assert shared[0] <= 48 << 10, "more has to be asked for"
+        else:
+            threads, at_a_time, shared = loader.THREADS, 4, (0, 4, 8 * loader.THREADS)
         assert used["registers"] * threads <= 65536 // at_a_time, name
-        shared = (sum(loader.TILE) * 20 * 4,) if tiled else (0, 4, 8 * loader.THREADS)
         assert used["shared"] in shared, name
+
+
+# instructions in the loop over parts for each mma.sync, at most; before sm_80 one is half as deep
+PER_PRODUCT = {"convolve": 3.0, "convolve_narrow": 4.0}
+BEFORE_80 = {"convolve": 2.0, "convolve_narrow": 2.6}
+
+
+@pytest.mark.parametrize("name", loader.TILES)
+@pytest.mark.parametrize("build", BUILDS[1:-2], ids=lambda build: "-".join(map(str, build)))
+def test_the_loop_of_a_convolution_is_nearly_all_products(build, name, tmp_path):
+    disassembler = nvrtc.disassembler()
+    if disassembler is None:
+        pytest.skip("no disassembler: pip install nvidia-cuda-nvdisasm")
+    path = tmp_path / "kernels.cubin"
+    path.write_bytes(compiled(*build)[1])
+    run = subprocess.run([disassembler, "-c", path], capture_output=True, text=True, check=True)
+    (loop,) = [body for body in loops(run.stdout, name) if any("HMMA" in line for line in body)]
+    count = {
+        word: sum(line.split(".")[0].endswith(word) for line in loop)
+        for word in ("HMMA", "LDSM", "LDGSTS", "LDL", "STL")
+    }
+    copies = sum(loader.TILES[name]) * 4 // loader.TILE_THREADS
+    old = build[0] == "sm_75"
+    squares = {"convolve": 16, "convolve_narrow": 12}[name]
+    products = {"convolve": 64, "convolve_narrow": 32}[name] * (2 if old else 1)
+    expected = {"HMMA": products, "LDSM": squares, "LDGSTS": 0 if old else copies}
+    assert count == {**expected, "LDL": 0, "STL": 0}
+    assert len(loop) <= (BEFORE_80 if old else PER_PRODUCT)[name] * products
+
+
+def loops(text, name):
+    """Return the instructions of each loop of a kernel, an inner one's in the outer one's too."""
+    (kernel,) = re.findall(rf"\.section\s+\.text\.{name},(.*?)(?=\.section\s|\Z)", text, re.S)
+    instructions, labels, found = [], {}, []
+    for line in kernel.splitlines():
+        if label := re.match(r"\s*(\.L_x_\d+):", line):
+            labels[label[1]] = len(instructions)
+        elif instruction := re.match(r"\s+/\*[0-9a-f]{4,5}\*/\s+(?:@!?U?P\w+\s+)?(.*?);", line):
+            instructions.append(instruction[1].strip())
+            back = re.match(r"BRA.*`\((\.L_x_\d+)\)", instruction[1])
+            if back and back[1] in labels:
+                found.append(instructions[labels[back[1]] :])
+    return found
 
 
 def test_a_spill_would_be_seen():

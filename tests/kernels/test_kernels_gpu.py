@@ -63,7 +63,7 @@ def test_kernels_equal_their_numpy_twins(device, case):
     CASES[case](cache(lambda *given: OnDevice(loader.module(*given), cupy)))
 
 
-@pytest.mark.parametrize("case", ["bias_and_relu", "content", "convolution_without_columns"])
+@pytest.mark.parametrize("case", ["bias_and_relu", "content", "convolution_by_tensor_cores"])
 def test_arrays_come_back(case):
     """The way there and back, with the CPU as the device."""
     cpu = pytest.importorskip("cuda_on_cpu.module")

@@ -17,6 +17,7 @@ import minicnn
 from minicnn.cli import main
 from minicnn.network import build
 from minicnn.runs.inputs import load_network
+from minicnn.storage import cache_folder
 from minicnn.weights import checkpoint, downloads, locations, manifest
 from minicnn.weights import fetch as task
 
@@ -305,8 +306,8 @@ def test_the_cache_folder_is_where_the_platform_wants_it(
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "/home/me", **variables}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(locations.sys, "platform", platform)
-    assert locations.cache() == Path(expected)
+    monkeypatch.setattr(cache_folder.sys, "platform", platform)
+    assert cache_folder.cache() == Path(expected)
 
 
 def test_without_a_home_embedded_networks_are_found_and_the_cache_is_asked_for(monkeypatch):
@@ -315,10 +316,10 @@ def test_without_a_home_embedded_networks_are_found_and_the_cache_is_asked_for(m
 
     for name in ("MINICNN_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(locations.Path, "home", homeless)
+    monkeypatch.setattr(cache_folder.Path, "home", homeless)
     assert locations.available() == locations.embedded()
     with pytest.raises(minicnn.MinicnnError, match="no home folder; set MINICNN_CACHE"):
-        locations.cache()
+        cache_folder.cache()
 
 
 # The manifest

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from minicnn.runs.options import add_settings
 from minicnn.runs.settings import FLAG, POSITIVE, JsonOption, RunOptions, setting, text
+from minicnn.storage.cache_folder import cache
 from minicnn.storage.interrupts import INTERRUPTED
 from minicnn.terminal import parser
 from minicnn.terminal.report import Report, table
@@ -109,15 +110,15 @@ def list_(args) -> int:
         more = {**entry._asdict(), "url": fetch.address(entry), "file": entry.file} if entry else {}
         where = str(there[name]) if name in there else None
         report.event("network", **{"name": name, **more}, state=row["state"], path=where)
-    report.tell(f"{table(rows)}\n\ncache folder: {locations.cache()}")
+    report.tell(f"{table(rows)}\n\ncache folder: {cache()}")
     return 0
 
 
 def path(args) -> int:
     """Print a path."""
-    from minicnn.weights import fetch, locations
+    from minicnn.weights import fetch
 
-    found = str(fetch.path_of(args.name) if args.name else locations.cache())
+    found = str(fetch.path_of(args.name) if args.name else cache())
     Report(args.json).result(found, name=args.name, path=found)
     return 0
 

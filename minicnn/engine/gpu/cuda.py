@@ -1,5 +1,6 @@
 """What a compiled evaluation runs on: kernels, matrix products, CUDA graphs."""
 
+import hashlib
 from contextlib import suppress
 from functools import partial
 
@@ -7,14 +8,15 @@ import numpy as np
 
 from minicnn.engine.gpu import cublaslt
 from minicnn.engine.gpu.buffers import Buffers
+from minicnn.engine.gpu.ways import COLUMNS, WAYS, Ways
 from minicnn.errors import MinicnnError
 from minicnn.kernels import loader
 
 PRECISIONS = ("auto", "fp32", "tf32", "fp16")
 FIRST_WITH_TF32 = 80  # compute capability times 10: Ampere
-# Whether convolutions make no columns, see kernels/convolve.cu. Which way is faster has not been
-# measured on a GPU yet; benchmarks/gpu.py times both, for every layer and as a whole.
-IMPLICIT = False
+FIRST_WITH_TILES = 75  # Turing: kernels/convolve.cu in fp16
+ALLOWED = WAYS  # those that convolutions may go where nothing else is said
+TRIES, LAUNCHES = 3, 4  # of what is timed
 
 
 class Cuda:
@@ -22,24 +24,26 @@ class Cuda:
 
     `precision`, one of `PRECISIONS`, is that of the factors of matrix products; sums are float32.
     auto takes tf32 where there is such a thing, as PyTorch does, else fp32; fp16 has as many bits
-    as tf32 and half the bytes, and its columns are `half`. `implicit` convolutions make no columns:
-    `convolve` is their kernel.
+    as tf32 and half the bytes, and its columns are `half`. `ways` are those that convolutions may
+    go, see the module `ways`; the fastest are chosen.
     """
 
-    def __init__(self, precision="auto", implicit=None):
+    def __init__(self, precision="auto", ways=None):
         import cupy
 
         self.xp = cupy
-        new = int(cupy.cuda.Device().compute_capability) >= FIRST_WITH_TF32
+        capability = int(cupy.cuda.Device().compute_capability)
+        new = capability >= FIRST_WITH_TF32
         if precision == "tf32" and not new:
             raise MinicnnError(
                 "tf32 needs a device of compute capability 8.0; use --precision fp32 or fp16"
             )
         self.half = precision == "fp16"
         self.kernels = loader.module("float32", self.half)
-        self.implicit = IMPLICIT if implicit is None else implicit
         self._library, self._tf32 = cublaslt.load(), new and precision != "fp32"
-        self.convolve = "convolve_by_tensor_cores" if self._tf32 or self.half else "convolve"
+        tensor = {"auto": "tf32" if new else "fp32"}
+        self.precision = tensor.get(precision, precision)
+        self.ways = (ways or ALLOWED) if capability >= FIRST_WITH_TILES else (COLUMNS,)
 
     def products(self, buffers):
         """Return the function that multiplies matrices, see `cublaslt.Products`."""
@@ -56,6 +60,29 @@ class Cuda:
     def captured(self, run):
         """See the function `captured`."""
         return captured(self.xp, run)
+
+    def known_ways(self):
+        """Return the `ways.Ways` of the device."""
+        runtime, device = self.xp.cuda.runtime, self.xp.cuda.Device().id
+        name = runtime.getDeviceProperties(device)["name"].decode()
+        kernels = hashlib.sha256(loader.source().encode()).hexdigest()[:8]
+        told = f"{name}, CUDA {runtime.runtimeGetVersion()}, kernels {kernels}"
+        return Ways(told, self.milliseconds)
+
+    def milliseconds(self, work):
+        """Return how long work() takes on the device, as a graph if it can be one."""
+        work()
+        launch = self.captured(work)[0] or work
+        event, times = self.xp.cuda.Event, []
+        for _ in range(TRIES):
+            start, end = event(), event()
+            start.record()
+            for _ in range(LAUNCHES):
+                launch()
+            end.record()
+            end.synchronize()
+            times.append(self.xp.cuda.get_elapsed_time(start, end) / LAUNCHES)
+        return min(times)
 
     def release(self):
         """Give memory that nothing uses back to the device."""

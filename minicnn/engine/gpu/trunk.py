@@ -7,8 +7,9 @@ stride 1 with a ReLU behind each, poolings, one after the other.
 
 import numpy as np
 
+from minicnn.engine.gpu.convolution_step import Convolution
 from minicnn.engine.gpu.cuda import column_dtype
-from minicnn.engine.gpu.steps import Convolution, Form, Pooling, StepTools
+from minicnn.engine.gpu.steps import Form, Pooling, StepTools
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
 from minicnn.network.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
@@ -64,6 +65,15 @@ class Trunk:
         columns = max(step.column_size for step in self.steps)
         self.columns = buffers.new(columns, column_dtype(form.half))
 
+    def choose(self, run, best):
+        """Let every convolution choose its ways; nothing has been evaluated before."""
+        x = self.picture
+        for step in self.steps:
+            if isinstance(step, Convolution):
+                dy, dx = _part(self._down[0], step.out_shape), _part(self._down[1], step.shape)
+                step.choose(run, x, dy, dx, best)
+            x = step.y
+
     def forward(self, run):
         """Fill the `y` of every step."""
         H, W = self.shape[2:]
@@ -94,13 +104,17 @@ class Trunk:
 
 def form_of(machine, strip_bytes):
     """Return the `Form` of convolutions on a machine."""
-    return Form(machine.half, machine.implicit, strip_bytes)
+    return Form(machine.precision, machine.ways, strip_bytes)
 
 
 def run_of(machine, buffers, trunk):
-    """Return the `StepTools` of a trunk on a machine."""
-    products = machine.products(buffers)
-    return StepTools(machine.kernels, products, trunk.columns, machine.convolve)
+    """Return the `StepTools` of a trunk on a machine; its convolutions choose their ways."""
+    run = StepTools(machine.kernels, machine.products(buffers), trunk.columns)
+    if len(machine.ways) > 1:
+        known = machine.known_ways()
+        trunk.choose(run, known.best)
+        known.remember()
+    return run
 
 
 def fitted(build, machine, needed):

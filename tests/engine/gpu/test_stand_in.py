@@ -66,9 +66,9 @@ def _bare(signature):
     return [(p.name, p.kind, p.default) for p in signature.parameters.values()]
 
 
-def evaluation(seed=1, **options):
+def evaluation(seed=1, channels=(8, 12, 16), **options):
     """Return a style objective on the device, and where."""
-    net = network()
+    net = network(channels=channels)
     net.params = {name: to_device(value, "cuda") for name, value in net.params.items()}
     shape = (3, 1, 3, 14, 12)
     pictures = (40 * np.random.default_rng(seed).standard_normal(shape)).astype("f4")
@@ -90,6 +90,24 @@ def test_a_graph_gives_what_its_steps_gave(gpus, precision):
         assert value == seen[0][0]
         np.testing.assert_array_equal(gradient, seen[0][1])
     assert seen[2][0] != seen[0][0]
+
+
+def test_a_plan_times_the_ways_of_its_layers(gpus, monkeypatch):
+    from minicnn.engine.gpu import cuda
+
+    for name, value in {"ALLOWED": WAYS, "TRIES": 1, "LAUNCHES": 1}.items():
+        monkeypatch.setattr(cuda, name, value)
+    times = iter([3.0, 1.0, 2.0, 3.0, 2.0, 1.0])
+    monkeypatch.setattr(gpus.cuda, "get_elapsed_time", lambda start, end: next(times))
+    value = None
+    for _ in range(2):  # the second time it is known
+        fun, x = evaluation(channels=(8, 8, 16), precision="fp16")
+        ways = [step.ways for step in fun._arrays.trunk.steps if isinstance(step, Convolution)]
+        assert ways == [["columns"], ["columns"] * 2, ["convolve", "columns"]]
+        found = [fun(x)[0] for _ in range(3)]
+        assert found == [found[0]] * 3
+        assert value in (None, found)
+        value = found
 
 
 def test_a_capture_that_fails_changes_nothing(gpus, monkeypatch):

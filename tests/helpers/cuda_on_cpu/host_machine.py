@@ -6,6 +6,8 @@ import numpy as np
 from cuda_on_cpu.kernel_cases import as_tf32
 from cuda_on_cpu.module import CpuModule
 
+from minicnn.engine.gpu.ways import COLUMNS, Ways
+
 module = cache(CpuModule)
 
 
@@ -17,14 +19,15 @@ class HostMachine:
     precision : {"fp32", "tf32", "fp16"}
     memory : int, optional
         Bytes, beyond which an allocation fails.
-    implicit : bool
-        Convolutions without columns.
+    ways : tuple of str
+        Those that convolutions may go.
+    milliseconds : callable, optional
+        How long a function takes, where there are several.
     """
 
-    def __init__(self, precision="fp32", memory=None, implicit=False):
+    def __init__(self, precision="fp32", memory=None, ways=(COLUMNS,), milliseconds=None):
         self.half, self._tf32 = precision == "fp16", precision != "fp32"
-        self.implicit = implicit
-        self.convolve = "convolve_by_tensor_cores" if self._tf32 else "convolve"
+        self.precision, self.ways, self._milliseconds = precision, ways, milliseconds
         self.kernels = module("float32", self.half)
         self.xp = LimitedNumpy(memory)
         self.captures = self.released = 0
@@ -35,6 +38,9 @@ class HostMachine:
     def captured(self, run):
         self.captures += 1
         return None, "there are no graphs on a CPU"
+
+    def known_ways(self):
+        return Ways("a CPU", self._milliseconds)
 
     def release(self):
         self.released += 1

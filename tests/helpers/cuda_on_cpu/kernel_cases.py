@@ -1,6 +1,7 @@
 """Each kernel against its NumPy twin. A case takes `make(dtype, half_columns)`, giving a module."""
 
 from contextlib import contextmanager
+from itertools import product
 from unittest import mock
 
 import numpy as np
@@ -142,55 +143,77 @@ def windows_as_rows(make):
             np.testing.assert_array_equal(rows, expected.astype(rows.dtype))
 
 
-def convolution_without_columns(make):
-    for name, half in (
-        ("convolve", False),
-        ("convolve_by_tensor_cores", False),
-        ("convolve", True),
-    ):
-        rounded = _rounding(name, half)
-        for seed, (P, Q, C, K, R, S) in enumerate(
-            ((7, 9, 4, 4, 3, 3), (1, 3, 8, 12, 1, 2), (9, 15, 12, 36, 3, 3), (5, 2, 20, 8, 2, 3))
-        ):
+def convolution_by_tensor_cores(make):
+    sizes = (
+        (13, 11, 8, 16, 3, 3),
+        (5, 2, 40, 136, 2, 3),
+        (3, 4, 16, 72, 5, 1),
+        (1, 3, 72, 8, 1, 1),
+    )
+    for name, half in product(loader.TILES, (False, True)):
+        rounded = np.float16 if half else as_tf32
+        for seed, (H, W, C, K, R, S) in enumerate(sizes):
             rng = np.random.default_rng(seed)
-            pad = [int(rng.integers(0, k)) for k in (R, S)]
-            H, W = P + R - 1 - 2 * pad[0], Q + S - 1 - 2 * pad[1]
-            x, active = _values(rng, (2, max(H, 1), max(W, 1), C))
-            H, W = x.shape[:2]
-            P, Q = (out_size(side, k, 1, p) for side, k, p in zip((H, W), (R, S), pad, strict=True))
-            w, b = _values(rng, (K, R, S, C)), _values(rng, K)
-            active[rng.random(active.shape) < 0.2] = 0
-            behind = seed % 2 == 0  # a gradient behind a ReLU; else forward, with a ReLU of its own
-            a = np.where(active > 0, x, 0) if behind else x
+            pad = [int(rng.integers(k - 1, k)) for k in (R, S)]
+            x, w = rounded(_values(rng, (H, W, C))), rounded(_values(rng, (K, R, S, C)))
+            b = _values(rng, K) if seed % 2 == 0 else None  # with a ReLU behind it
+            alpha = np.full(1, 0.5, np.float32) if half else None
             exact = conv2d.forward(
-                rounded(a).astype("f8").transpose(2, 0, 1)[None],
-                rounded(w).astype("f8").transpose(0, 3, 1, 2),
+                x.astype("f8").transpose(2, 0, 1)[None],
+                w.astype("f8").transpose(0, 3, 1, 2),
                 padding=tuple(pad),
             )[0][0].transpose(1, 2, 0)
-            if not behind:
-                exact = np.maximum(exact + b, 0)
-            largest = abs(x).max().reshape(1).view(np.uint32) if half else None
-            column = (w * np.float32(64 if half else 1)).astype(np.float16 if half else np.float32)
+            exact = exact * (0.5 if half else 1) + (0 if b is None else b)
+            if b is not None:
+                exact = np.maximum(exact, 0)
+            P, Q, _ = exact.shape
             y = np.full((P, Q, K), np.nan, np.float32)
-            given = (x, active if behind else None, largest, column, None if behind else b, y)
-            size = (64 if half else 1, H, W, C, R, S, *pad, P, Q, K)
+            bits = np.full_like(positive_bits(y), 99)
+            given = (x, w, alpha, b, y, None if b is None else bits)
+            size = (H, W, C, R, S, *pad, P, Q, K)
             make("float32", half).tiles(name, P * Q, K, *given, *size)
             np.testing.assert_allclose(y, exact, rtol=1e-5, atol=1e-5 * abs(exact).max())
+            if b is not None:
+                np.testing.assert_array_equal(bits, positive_bits(y))
 
 
-def _rounding(name, half):
-    """Return what the kernel does with the numbers that it multiplies."""
-    if half:
-        return lambda x: x.astype(np.float16)
-    if name == "convolve":
-        return np.asarray
-    return as_tf32
+def maps_for_tensor_cores(make):
+    rng = np.random.default_rng(0)
+    H, W, C, first = 5, 7, 16, 16  # pixels that are left out before
+    for half in (False, True):
+        x, y = _values(rng, (2, H, W, C))
+        x[2, 3, :2] = np.inf, np.nan
+        largest = np.array([2.0**5], np.float32).view(np.uint32) if half else None
+        scale = 2.0**8 if half else 1
+        for active, bits in ((None, None), (y, None), (None, positive_bits(y))):
+            if bits is None:
+                below, before = x, 0
+            else:
+                below, before = x.reshape(-1, C)[first:].copy(), first
+            map_, alpha = np.zeros(below.shape, np.float16 if half else "f4"), np.zeros(1, "f4")
+            given = (below, active, bits, largest, map_, alpha, 4, int(not half), C, before)
+            make("float32", half).each("as_map", below.size // 4, *given)
+            gate = y.reshape(-1, C)[before:].reshape(below.shape) > 0
+            expected = below if active is bits is None else np.where(gate, below, 0)
+            rounded = (expected * scale).astype(np.float16) if half else as_tf32(expected)
+            np.testing.assert_array_equal(map_, rounded)
+            assert alpha[0] == (1 / (4 * scale) if half else 0)
+
+
+def positive_bits(y):
+    """Return where y (..., K) is above 0 as `convolve` leaves it: uint32 (pixels / 8, K / 8, 2)."""
+    K, positive = y.shape[-1], (y > 0).reshape(-1, y.shape[-1])
+    whole = np.pad(positive, ((0, -len(positive) % 8), (0, 0))).reshape(-1, 8, K // 8, 4, 2)
+    whole = whole.transpose(0, 2, 4, 1, 3).reshape(-1, K // 8, 2, 32)
+    packed = np.packbits(whole, axis=-1, bitorder="little")
+    return np.ascontiguousarray(packed).view("<u4")[..., 0]
 
 
 def as_tf32(x):
     """Return float32 numbers rounded to the 10 bits of TF32's mantissa."""
     bits = np.ascontiguousarray(x).view(np.uint32)
-    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+    rounded = ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+    return np.where(np.isnan(x), x, rounded)
 
 
 def windows_in_half_precision_keep_their_range(make):
@@ -308,7 +331,8 @@ CASES = {
         average_pooling,
         convolution,
         windows_as_rows,
-        convolution_without_columns,
+        convolution_by_tensor_cores,
+        maps_for_tensor_cores,
         windows_in_half_precision_keep_their_range,
         bias_and_relu,
         content,
@@ -319,6 +343,14 @@ CASES = {
         products_at_once,
     )
 }
+
+
+def files_of(case):
+    """Return the files that a case needs: what is built again and again is to be short."""
+    if case in ("max_pooling", "average_pooling"):
+        return ("common.cuh", "pooling.cu")
+    plan = ("common.cuh", "sums.cu", "plan.cu")
+    return (*plan, "tensor_cores.cuh", "convolve.cu") if "tensor_cores" in case else plan
 
 
 def _twice(make, compute, close=False):

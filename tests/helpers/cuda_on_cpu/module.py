@@ -50,7 +50,7 @@ class CpuModule:
         fused=False,
         backward=False,
     ):
-        text = loader.source() if source is None else source
+        text = loader.source(loader.files(dtype)) if source is None else source
         self._signatures = loader.signatures(text, dtype, half_columns)
         options = (*OPTIONS, *(ROUNDED_ONCE if fused else ROUNDED_TWICE))
         options += loader.definitions(dtype, half_columns, THREADS)
@@ -64,13 +64,14 @@ class CpuModule:
 
     def tiles(self, name, rows, columns, *given):
         """Run a kernel that fills a matrix in tiles."""
-        self.blocks(name, 2, *given)
+        count = loader.tiles(name, rows, columns)
+        self.blocks(name, count, *given, threads=loader.TILE_THREADS)
 
-    def blocks(self, name, count, *given):
+    def blocks(self, name, count, *given, threads=THREADS):
         """Run a kernel with so many blocks."""
         values = loader.arguments(name, self._signatures[name], given)
         run = getattr(self._library, f"cpu_{name}")
-        line = run(count, THREADS, int(self._backward), *map(_as_c, values))
+        line = run(count, threads, int(self._backward), *map(_as_c, values))
         if line:
             raise AssertionError(f"{name}: not all threads meet at the barrier in line {line}")
 
@@ -108,7 +109,7 @@ def _wrappers(text):
 
 def _has_barrier(rest):
     body = rest.split("\n}")[0]  # what follows belongs to the next functions
-    return any(word in body for word in ("block_sum(", "__syncthreads", "_tiles<"))
+    return any(word in body for word in ("block_sum(", "__syncthreads", "_tile<"))
 
 
 def _names(parameters):

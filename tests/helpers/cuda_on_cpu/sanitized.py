@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cuda_on_cpu.kernel_cases import CASES
+from cuda_on_cpu.kernel_cases import CASES, files_of
 from cuda_on_cpu.module import COMPILER, CpuModule
 
 from minicnn.kernels import loader
@@ -23,7 +23,7 @@ def runtime():
 
 
 def main(names, old="", new=""):
-    text = loader.source()
+    text = loader.source(loader.FILES if names == "all" else files_of(names))
     assert old in text
     make = cache(partial(CpuModule, source=text.replace(old, new), sanitize=True))
     for name in CASES if names == "all" else [names]:

@@ -20,8 +20,8 @@ class RawModule:
     """A source that is compiled when it is first used."""
 
     def __init__(self, *, code, options=()):
-        assert code == loader.source()
         dtype = next(DTYPES[option] for option in options if option in DTYPES)
+        assert code == loader.source(loader.files(dtype))
         self._module = cpu_module(dtype, "-DHALF_COLUMNS" in options)
 
     def get_function(self, name):
@@ -32,13 +32,14 @@ class RawModule:
                     _here(value)
             LAUNCHED.append((name, cuda.current()))
             (blocks,) = grid
-            cuda.launch(lambda: self._run(name, blocks, args))
+            threads = {"threads": block[0]} if name in loader.TILES else {}
+            cuda.launch(lambda: self._run(name, blocks, args, **threads))
 
         return function
 
-    def _run(self, name, blocks, args):
+    def _run(self, name, blocks, args, **threads):
         with _one_at_a_time:
-            self._module.blocks(name, blocks, *map(_value, args))
+            self._module.blocks(name, blocks, *map(_value, args), **threads)
 
 
 def _value(value):
