@@ -110,8 +110,11 @@ def main():
         wait = cupy.cuda.runtime.deviceSynchronize
         times = measure(fun, x, launches, wait)
         modelled = gpu_model.vgg19(args.side, precision, gpu.STYLE)
+        ways = [step.ways for step in fun._arrays.trunk.steps if hasattr(step, "ways")]
         found[precision] = {"measured": times, "model": modelled, "refusal": fun.refusal}
+        found[precision]["ways"] = ways
         print(f"\n{precision}, {args.side} px\n{table(times, modelled)}", flush=True)
+        print("ways of the convolutions:", "; ".join(", ".join(pair) for pair in ways))
         print(f"not captured: {fun.refusal}" if fun.refusal else "captured as a graph")
         if args.json:
             Path(args.json).write_text(json.dumps(found, indent=1))

@@ -37,6 +37,22 @@ class _Direction(NamedTuple):
     out_shape: tuple
     w: object
     pad: tuple
+    possible: tuple  # ways
+
+
+class _Task(NamedTuple):
+    """Fill y from x.
+
+    x is let through where the layer's y was `positive`, in bits, or `active`; without both
+    everywhere. With a `bias` the result is rectified, and `leaves` such bits if it is an array.
+    """
+
+    x: object
+    y: object
+    active: object = None
+    positive: object = None
+    bias: object = None
+    leaves: object = None
 
 
 class Convolution:
@@ -55,17 +71,16 @@ class Convolution:
         self.y = buffers.new(self.out_shape)
         w = np.pad(to_host(w), ((0, 0), (0, C - c), (0, 0), (0, 0)))
         self._scale = _scale_for(w) if form.half else 1.0
-        w = rounded(w * self._scale, form.precision)
-        dtype = column_dtype(form.half)
-        filters = buffers.filled(w.transpose(0, 2, 3, 1).reshape(K, -1), dtype)
-        self._directions = [_Direction(shape, self.out_shape, filters, pad)]
+        w = (w * self._scale).astype(np.float32)
+        given = (shape, self.out_shape, w.transpose(0, 2, 3, 1), pad)
+        self._directions = [self._direction(buffers, *given)]
         self.added = C < NARROWEST  # the way of the gradient, see the module
         if not self.added:
-            flipped = w[:, :, ::-1, ::-1].transpose(1, 2, 3, 0).reshape(C, -1)
+            flipped = w[:, :, ::-1, ::-1].transpose(1, 2, 3, 0)
             pad = tuple(k - 1 - p for k, p in zip(self.kernel, pad, strict=True))
-            back = _Direction(self.out_shape, shape, buffers.filled(flipped, dtype), pad)
-            self._directions.append(back)
-        self.possible = [self._ways_of(direction) for direction in self._directions]
+            given = (self.out_shape, shape, flipped, pad)
+            self._directions.append(self._direction(buffers, *given))
+        self.possible = [direction.possible for direction in self._directions]
         self.ways = [possible[-1] for possible in self.possible]
         self._b = buffers.filled(to_host(b) if b is not None else np.zeros(K))
         self._largest = buffers.new(2, np.uint32) if form.half else None
@@ -79,8 +94,8 @@ class Convolution:
         """The number of elements of the widest strip, of either direction and any way."""
         sizes = [
             self._strip(direction, way)[1]
-            for direction, possible in zip(self._directions, self.possible, strict=True)
-            for way in possible
+            for direction in self._directions
+            for way in direction.possible
         ]
         return max([*sizes, self.added and self._strip_added()[1]])
 
@@ -91,86 +106,68 @@ class Convolution:
         """
         works = (partial(self.forward, run, x), partial(self.backward, run, dy, dx))
         for i, direction in enumerate(self._directions):
-            if len(self.possible[i]) > 1:
-                by_way = {way: partial(self._go, i, way, works[i]) for way in self.possible[i]}
+            if len(direction.possible) > 1:
+                by_way = {way: partial(self._go, i, way, works[i]) for way in direction.possible}
                 self.ways[i] = best(self._told(i, direction), by_way)
 
     def forward(self, run, x):
         """Fill `y`."""
         bits = self._positive if self._bits_pass() else None
-        self._convolve(run, 0, x, self.y, bias=self._b, leaves=bits)
+        self._convolve(run, 0, _Task(x, self.y, bias=self._b, leaves=bits))
 
     def backward(self, run, dy, dx):
         """Fill dx, shape of x, from the gradient dy of `y`."""
         if self.added:
             self._add_up(run, dy, dx)
         elif self._bits_pass():
-            self._convolve(run, 1, dy, dx, positive=self._positive)
+            self._convolve(run, 1, _Task(dy, dx, positive=self._positive))
         else:
-            self._convolve(run, 1, dy, dx, active=self.y)
+            self._convolve(run, 1, _Task(dy, dx, active=self.y))
 
-    def _convolve(self, run, i, x, y, **given):
-        """Fill y from x in direction i.
-
-        A gradient x is let through where y was `positive`, in bits, or `active`. With a `bias` the
-        result is rectified, and `leaves` such bits.
-        """
+    def _convolve(self, run, i, task):
+        """Do a task in direction i, strip by strip."""
         direction, way = self._directions[i], self.ways[i]
-        x, P = x.reshape(direction.shape), direction.out_shape[0]
-        scaling = self._range(run, i, x)
+        task = task._replace(x=task.x.reshape(direction.shape))
+        scaling, P = self._range(run, i, task.x), direction.out_shape[0]
         step = self._strip(direction, way)[0]
         for p0 in range(0, P, step):
-            rows = (p0, min(p0 + step, P))
+            given = (run, direction, task, scaling, p0, min(p0 + step, P))
             if way == COLUMNS:
-                self._by_columns(run, direction, x, y, rows, scaling, **given)
+                self._by_columns(*given)
             else:
-                self._by_tiles(run, way, direction, x, y, rows, scaling, **given)
+                self._by_tiles(*given, way)
 
-    def _by_columns(
-        self, run, direction, x, y, rows, scaling, *, active=None, bias=None, leaves=None
-    ):
-        """Fill some rows of y; no bits are left, as no backward asks for them then."""
-        (p0, p1), (_, Q, K), (largest, alpha) = rows, direction.out_shape, scaling
+    def _by_columns(self, run, direction, task, scaling, p0, p1):
+        """Fill the rows p0 .. p1 of y. No bits are left: no backward pass wants them then."""
+        (_, Q, K), (largest, alpha) = direction.out_shape, scaling
         M, width = (p1 - p0) * Q, self._window(direction.shape)
         columns = run.columns[: M * width].reshape(M, width)
         geometry = (*direction.shape, *self.kernel, *direction.pad, p0, Q)
-        given = (x, active, largest, columns, alpha, self._scale, *geometry)
+        given = (task.x, task.active, largest, columns, alpha, self._scale, *geometry)
         run.kernels.each("windows", (p1 - p0) * _threads(Q, width), *given)
-        out = y[p0:p1].reshape(M, K)
-        run.product(columns, direction.w, out, transpose=(False, True), alpha=alpha, bias=bias)
+        out = task.y[p0:p1].reshape(M, K)
+        factors = {"transpose": (False, True), "alpha": alpha, "bias": task.bias}
+        run.product(columns, direction.w, out, **factors)
 
-    def _by_tiles(
-        self,
-        run,
-        way,
-        direction,
-        x,
-        y,
-        rows,
-        scaling,
-        *,
-        active=None,
-        positive=None,
-        bias=None,
-        leaves=None,
-    ):
-        """Fill some rows of y from those of x that they need, which are rounded before."""
-        (p0, p1), (H, W, C), (_, Q, K) = rows, direction.shape, direction.out_shape
+    def _by_tiles(self, run, direction, task, scaling, p0, p1, way):
+        """Fill the rows p0 .. p1 of y from those of x that they need, which are rounded before."""
+        (H, W, C), (_, Q, K) = direction.shape, direction.out_shape
         (R, S), (pad_h, pad_w) = self.kernel, direction.pad
         h0, h1 = max(0, p0 - pad_h), min(H, p1 - pad_h + R - 1)
-        part, above = x[h0:h1], active if active is None else active[h0:h1]
-        columns = run.columns[: part.size].reshape(part.shape)
-        self._as_map(run, part, above, positive, scaling, columns, first=h0 * W)
-        bits = leaves if leaves is None else leaves[p0 * Q // EIGHT :]
-        given = (columns, direction.w, scaling[1], bias, y[p0:p1], bits)
+        x, active = task.x[h0:h1], None if task.active is None else task.active[h0:h1]
+        columns = run.columns[: x.size].reshape(x.shape)
+        rounding = {"tf32": self._form.precision == "tf32", "first": h0 * W}
+        self._as_map(run, x, active, task.positive, scaling, columns, **rounding)
+        leaves = None if task.leaves is None else task.leaves[p0 * Q // EIGHT :]
+        given = (columns, direction.w, scaling[1], task.bias, task.y[p0:p1], leaves)
         geometry = (h1 - h0, W, C, R, S, pad_h - p0 + h0, pad_w, p1 - p0, Q, K)
         run.kernels.tiles(way, (p1 - p0) * Q, K, *given, *geometry)
 
-    def _as_map(self, run, x, active, bits, scaling, out, first=0):
+    def _as_map(self, run, x, active, positive, scaling, out, *, tf32=False, first=0):
         """Fill `out` with x (h, W, C) where it is let through, as the products read it."""
-        tf32, n = self._form.precision == "tf32", x.size // LANES
-        given = (x, active, bits, scaling[0], out, scaling[1], self._scale, tf32, x.shape[2], first)
-        run.kernels.each("as_map", n, *given)
+        masks, (largest, alpha) = (active, positive), scaling
+        given = (x, *masks, largest, out, alpha, self._scale, tf32, x.shape[2], first)
+        run.kernels.each("as_map", x.size // LANES, *given)
 
     def _add_up(self, run, dy, dx):
         """Fill dx for strips of its rows: dy where y > 0, times w, then the sum of each pixel."""
@@ -211,12 +208,16 @@ class Convolution:
         step = max(EIGHT, (self._form.items // (W * C) - beside) // EIGHT * EIGHT)  # whole bits
         return step, min(H, step + beside) * W * C
 
-    def _ways_of(self, direction):
-        C, K = direction.shape[2], direction.out_shape[2]
-        small = math.prod(self.kernel) <= MOST_PLACES
-        fits = C % EIGHT == K % EIGHT == 0 and K >= NARROWEST and small
-        known = self._form.ways if fits and self._form.precision != "fp32" else ()
-        return known or (COLUMNS,)
+    def _direction(self, buffers, shape, out_shape, w, pad):
+        """Return the direction with filters w (K, R, S, C), in tf32 if tiles want them so."""
+        C, K, precision = shape[2], out_shape[2], self._form.precision
+        fits = C % EIGHT == K % EIGHT == 0 and K >= NARROWEST
+        fits = fits and math.prod(self.kernel) <= MOST_PLACES and precision != "fp32"
+        possible = self._form.ways if fits else (COLUMNS,)
+        if precision == "tf32" and possible[-1] != COLUMNS:
+            w = as_tf32(w)
+        filters = buffers.filled(w.reshape(K, -1), column_dtype(self._form.half))
+        return _Direction(shape, out_shape, filters, pad, possible)
 
     def _bits_pass(self):
         """Whether forward leaves bits for backward, which reads them in the place of y."""
@@ -253,11 +254,9 @@ def _threads(Q, width):
     return -(-Q // RUN) * width // LANES
 
 
-def rounded(x, precision):
-    """Return float32 numbers, in tf32 rounded to its 10 bits of mantissa; see `as_tf32` in CUDA."""
-    if precision != "tf32":
-        return x
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+def as_tf32(x):
+    """Return finite float32 numbers rounded to the 10 bits of tf32, as in `kernels/convolve.cu`."""
+    bits = np.ascontiguousarray(x).view(np.uint32)
     return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
 
 
