@@ -22,6 +22,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout need not be installed
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import gpu_model
+
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = ("relu4_2",)
 WEIGHTS = {"content_weight": 1.0, "style_weight": 100.0, "tv_weight": 0.0}
@@ -126,6 +129,7 @@ BASELINE = "torch eager"
 COMPILED = 512  # pixels at which torch.compile is timed, if there are several sizes
 LAYERS = 512  # and those of single layers
 LARGE = (2048, 3072, 4096)  # pixels of the pictures whose memory is told
+MODEL = "model (H200)"  # what stands beside a figure, see `gpu_model`
 PARTS = ("ceilings", "evaluations", "layers", "iterations", "training", "memory")
 
 
@@ -328,11 +332,21 @@ def main():
 
 def _ceilings(clock, sizes):
     found = ceilings(clock)
-    return found, "\n".join(f"{name:<16}{rate:10.3f}" for name, rate in found.items())
+    assumed = {f"{name} TFLOP/s": rate / 1e12 for name, rate in gpu_model.RATES.items()}
+    assumed["copy TB/s"] = gpu_model.MEMORY / 1e12
+    return found, "\n".join(
+        f"{name:<16}{rate:10.3f}"
+        + (f"   the model has {assumed[name]:.1f}" if name in assumed else "")
+        for name, rate in found.items()
+    )
 
 
 def _evaluations(clock, sizes):
     found = measure(clock, sizes)
+    for precision in gpu_model.RATES:
+        found[f"model (H200) {precision}"] = {
+            side: {"ms": gpu_model.evaluation(side, precision, STYLE)} for side in sizes
+        }
     return found, table(found, sizes)
 
 
@@ -345,7 +359,12 @@ def _layers(clock, sizes):
 
 
 def _iterations(clock, sizes):
+    import gpu_iterations
+
     found = iterations(clock, sizes)
+    for side, rows in found.items():
+        beside = gpu_model.lbfgs(side, gpu_iterations.PAIRS)
+        rows[MODEL] = {"ms": gpu_model.evaluation(side, "tf32", STYLE) + beside}
     return found, "\n".join(
         f"{side:>5} px  {name:<24} {row.get('ms', math.nan):9.3f} ms an iteration"
         for side, rows in found.items()
@@ -357,6 +376,8 @@ def _training(clock, sizes):
     import gpu_training
 
     found = gpu_training.measure(clock, DEVICE)
+    for kind, milliseconds in gpu_training.modelled().items():
+        found[kind][MODEL] = {"ms": milliseconds}
     return found, gpu_training.table(found)
 
 
@@ -364,7 +385,8 @@ def _memory(clock, sizes):
     found = large(clock)
     lines = [
         f"{side:>5} px  {row['bytes'] / 2**30:6.2f} GiB of buffers, {row['pool'] / 2**30:6.2f} GiB "
-        f"with targets, {row['ms']:9.1f} ms"
+        f"with targets, {row['ms']:9.1f} ms; {MODEL} "
+        f"{gpu_model.evaluation(side, 'tf32', STYLE):.1f} ms"
         if "ms" in row
         else f"{side:>5} px  {row['failed'][:100]}"
         for side, row in found.items()

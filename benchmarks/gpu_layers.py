@@ -8,6 +8,7 @@ alone: no switch of a pooling or a ReLU takes part in them.
 
 import math
 
+import gpu_model
 import numpy as np
 
 PRECISIONS = ("tf32", "fp16", "fp32")
@@ -41,14 +42,17 @@ def table(rows):
     """Return lines: milliseconds and errors of every layer."""
     if not rows:
         return "no time left for single layers"
-    names = [name for name in rows[0] if name not in ("layer", "direction", "shape")]
-    lines = [f"{'':<18}" + "".join(f"{name:>24}" for name in names)]
+    names = [name for name in rows[0] if name not in ("layer", "direction", "shape", "model ms")]
+    lines = [f"{'':<18}" + "".join(f"{name:>24}" for name in names) + "   model (H200), tf32"]
     for row in rows:
         cells = [row[name] for name in names]
         shown = [f"{c['ms']:.4f} ms {c['error']:.0e}" if "ms" in c else "failed" for c in cells]
-        lines.append(f"{row['layer']:<9}{row['direction']:<9}" + "".join(f"{c:>24}" for c in shown))
+        shown = "".join(f"{c:>24}" for c in shown)
+        lines.append(f"{row['layer']:<9}{row['direction']:<9}{shown}{row['model ms']:>14.4f} ms")
     totals = [sum(row[name].get("ms", math.nan) for row in rows) for name in names]
-    lines.append(f"{'together':<18}" + "".join(f"{total:>21.3f} ms" for total in totals))
+    modelled = sum(row["model ms"] for row in rows)
+    shown = "".join(f"{total:>21.3f} ms" for total in totals)
+    lines.append(f"{'together':<18}{shown}{modelled:>14.4f} ms")
     return "\n".join(lines)
 
 
@@ -72,7 +76,7 @@ def _layer(clock, net, node, size, out, direction, device):
                 found[name] = {"failed": " ".join(str(error).split())}
                 continue
             found[name] = _timed(clock, work, lambda y: y.get().transpose(2, 0, 1), exact)
-    return found
+    return found | {"model ms": gpu_model.roof(node.layer, size, out, "tf32")}
 
 
 def _timed(clock, work, host, exact):

@@ -15,6 +15,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout need not be installed
 
 from minicnn.engine.gpu.ways import COLUMNS, WAYS
@@ -91,9 +93,46 @@ def vgg19(side, precision, layers, ways=WAYS):
     from minicnn.engine.gpu.trunk import Trunk
     from minicnn.network import build
 
-    net = build.build("vgg19", seed=0, pool="max")
+    net = build.skeleton("vgg19", pool="max", last=max(layers))
+    net.params = {name: np.zeros(shape, "f4") for name, shape in net.param_shapes().items()}
     trunk = Trunk(Buffers(), net, list(layers), (1, 3, side, side), Form(precision, ways))
     return model(trunk.steps, Counter(trunk.places[name] for name in layers), precision)
+
+
+def evaluation(side, precision, layers):
+    """Return the milliseconds of all that `vgg19` counts, each layer by its fastest way."""
+    ways = WAYS if precision in TILE_RATES else WAYS[:1]
+    return sum(vgg19(side, precision, layers, ways).values())
+
+
+def roof(layer, size, out, precision, pictures=1):
+    """Return the least milliseconds of a layer's pass: its maps moved once, its sums at full rate.
+
+    Parameters
+    ----------
+    layer : network.layers.Layer, from maps (C, H, W) of `size` to `out`
+    precision : a key of `RATES`
+    """
+    weights = math.prod(layer.param_shapes(size).get("weight", (0,)))
+    moved = 4 * (pictures * (math.prod(size) + math.prod(out)) + weights)
+    sums = pictures * weights * math.prod(out[1:])
+    return 1e3 * max(moved / MEMORY, 2 * sums / RATES[precision])
+
+
+def passes(net, side, precision, pictures, count=1):
+    """Return the milliseconds of `count` passes of a network, each as long as a forward one."""
+    from minicnn.network.network import INPUT
+
+    shapes = {INPUT: (3, side, side), **net.shapes((3, side, side))}
+    return count * sum(
+        roof(node.layer, shapes[node.inputs[0]], shapes[node.name], precision, pictures)
+        for node in net.nodes
+    )
+
+
+def lbfgs(side, pairs):
+    """Return the milliseconds of an iteration beside its evaluation: each pair is read twice."""
+    return 1e3 * (4 * pairs + 8) * 4 * 3 * side**2 / MEMORY
 
 
 def main():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-BATCH, GROUP, SIDE, CLASSES = 128, 64, 64, 20
+BATCH, GROUP, SIDE, CROP, CLASSES = 128, 64, 64, 48, 20
 PICTURES, SCANNED = 2048, 1024
 NETWORK, SCAN = "minivgg-bn", "squeezenet"
 
@@ -42,6 +42,19 @@ def measure(clock, device):
                     text = f"{type(error).__name__}: {error}"
                     found[kind][name] = {"failed": " ".join(text.split())}
     return found
+
+
+def modelled():
+    """Return {"train": ms, "features": ms} of `gpu_model`: what the device alone should take."""
+    import gpu_model
+
+    from minicnn.network import build
+
+    side = build.skeleton(SCAN).input_shape[1]
+    return {
+        "train": gpu_model.passes(build.skeleton(NETWORK), CROP, "tf32", BATCH, count=3),
+        "features": gpu_model.passes(build.skeleton(SCAN), side, "fp32", 1),
+    }
 
 
 def table(found):
@@ -100,7 +113,7 @@ def train_torch(path, folder, device, seconds):
     def prepared(step):
         rng = np.random.default_rng(step)
         mine = rng.permutation(len(labels))[:BATCH]
-        x = augment(pictures[mine], 48, 0, True, rng, source.attrs["preprocess"])
+        x = augment(pictures[mine], CROP, 0, True, rng, source.attrs["preprocess"])
         x = torch.from_numpy(x)
         return x if device == "cpu" else x.pin_memory(), torch.from_numpy(labels[mine])
 

@@ -14,6 +14,7 @@ import pytest
 from compiled_testing import compile_on, drawn, few_blocks, network  # noqa: F401
 from cuda_on_cpu.host_machine import HostMachine
 from cuda_on_cpu.module import needs_compiler
+from played_gpu import gpus as gpus
 
 from minicnn import backend
 from minicnn.engine.gpu import cuda as gpu_cuda
@@ -23,6 +24,7 @@ from minicnn.engine.gpu.trunk import Trunk
 from minicnn.engine.gpu.ways import WAYS
 from minicnn.errors import MinicnnError
 from minicnn.network import build
+from minicnn.network.layers import Conv2d
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -140,17 +142,58 @@ def test_the_program_goes_on_where_a_part_fails(gpu, monkeypatch, tmp_path, caps
     monkeypatch.setattr(gpu, "LAYERS", 8)
     path = tmp_path / "gpu.json"
     given = ["gpu.py", "--sizes", "32", "--seconds", "0.01", "--json", str(path)]
-    parts = ["evaluations", "layers", "memory"]
+    parts = ["layers", "memory"]
     monkeypatch.setattr(sys, "argv", [*given, "--only", *parts])
     gpu.main()
     found = json.loads(path.read_text())
     assert list(found) == ["environment", *parts]
-    assert found["evaluations"]["torch eager"]["32"]["ms"] > 0
-    assert found["evaluations"]["minicnn explicit"]["32"]["cosine"] > 1 - 1e-9
     assert found["layers"][0]["torch fp32"]["error"] < 1e-6
+    assert found["layers"][0]["model ms"] > 0
     assert "cupy" in found["memory"]["failed"]
     told = capsys.readouterr().out
     assert all(f"\n{part}, " in told for part in parts)
+
+
+def test_the_parts_run_on_a_device_beside_their_models(gpu, gpus, monkeypatch, tmp_path, capsys):
+    def nothing(*given, **options):
+        raise RuntimeError("PyTorch sees no device")
+
+    net = network()
+    net.params = {name: backend.to_device(value, "cuda") for name, value in net.params.items()}
+    here = {"DEVICE": "cuda", "network": lambda: net, "STYLE": ("relu1_1",), "LARGE": (24,)}
+    here |= {"CONTENT": ("relu2_1",), "OURS": {"minicnn tf32": {}}, "TORCH": {"torch eager": {}}}
+    here |= {"torchs": lambda *given, iterate=False, **options: nothing if iterate else nothing()}
+    here |= {"check": lambda: SimpleNamespace(cuda=SimpleNamespace(synchronize=lambda: None))}
+    for name, value in (here | {"environment": dict}).items():
+        monkeypatch.setattr(gpu, name, value)
+    path = tmp_path / "gpu.json"
+    parts = ["evaluations", "iterations", "memory"]
+    given = ["gpu.py", "--sizes", "24", "--seconds", "0.01", "--json", str(path), "--only", *parts]
+    monkeypatch.setattr(sys, "argv", given)
+    gpu.main()
+    found = json.loads(path.read_text())
+    for name in ("minicnn tf32", "model (H200) tf32", "model (H200) fp16"):
+        assert found["evaluations"][name]["24"]["ms"] > 0
+    assert found["evaluations"]["torch eager"]["24"]["failed"].startswith("RuntimeError: PyTorch")
+    for name in ("minicnn lbfgs-device", "minicnn lbfgs", "model (H200)"):
+        assert found["iterations"]["24"][name]["ms"] > 0
+    assert found["memory"]["24"]["bytes"] > 0
+    told = capsys.readouterr()
+    assert "; model (H200) " in told.out
+    assert "not captured" not in told.err
+    kernels = importlib.import_module("gpu_kernels")
+    monkeypatch.setattr(sys, "argv", ["gpu_kernels.py", "--side", "24", "--precisions", "fp16"])
+    kernels.main()
+    assert "captured as a graph" in capsys.readouterr().out
+
+
+def test_the_model_of_a_pass(gpu):
+    model, training = (importlib.import_module(name) for name in ("gpu_model", "gpu_training"))
+    layer = Conv2d(64, kernel=3, padding=1)
+    narrow, wide = (model.roof(layer, (c, 64, 64), (64, 64, 64), "tf32") for c in (4, 4096))
+    assert narrow == pytest.approx(1e3 * 4 * (68 * 64**2 + 64 * 4 * 9) / model.MEMORY)
+    assert wide == pytest.approx(1e3 * 2 * 64 * 4096 * 9 * 64**2 / model.RATES["tf32"], rel=0.5)
+    assert all(milliseconds > 0 for milliseconds in training.modelled().values())
 
 
 @needs_compiler
