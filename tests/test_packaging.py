@@ -1,6 +1,7 @@
 """The wheel and the source distribution: complete, described, and used from another folder."""
 
 import email
+import json
 import os
 import re
 import shutil
@@ -144,6 +145,30 @@ def test_the_oldest_libraries_are_those_that_were_tried(metadata):
     required = [f"{match[1]} {match[2]}" for match in bounds if match]
     assert len(required) == 6
     assert [one for one in required if f"{one}." not in tried and f"{one}," not in tried] == []
+
+
+def test_the_extras_for_cuda_are_on_the_index(tmp_path):
+    """That pip finds them, and that they have the libraries along; nothing is installed."""
+    extras = dict(re.findall(r'"(cuda\d\d[-a-z]*)": \["(.+)"\]', (ROOT / "setup.py").read_text()))
+    assert set(extras) == {"cuda12", "cuda13", "cuda12-ctk", "cuda13-ctk"}
+
+    def found(*wanted):
+        report = tmp_path / "report.json"
+        pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
+        quiet = ["--quiet", "--no-deps", "--retries", "0", "--timeout", "10"]
+        done = subprocess.run(
+            [*pip, *quiet, "--report", str(report), *wanted], capture_output=True, text=True
+        )
+        listed = json.loads(report.read_text())["install"] if done.returncode == 0 else []
+        return {one["metadata"]["name"]: one["metadata"] for one in listed}, done.stderr
+
+    packages, said = found(extras["cuda12-ctk"], extras["cuda13-ctk"])
+    if not packages and not found("numpy")[0]:
+        pytest.skip("no package index can be reached")
+    assert set(packages) == {"cupy-cuda12x", "cupy-cuda13x"}, said
+    for metadata in packages.values():
+        assert "ctk" in metadata["provides_extra"]
+        assert any("cuda-toolkit" in line and "ctk" in line for line in metadata["requires_dist"])
 
 
 def test_no_text_tells_to_install_the_other_project():
