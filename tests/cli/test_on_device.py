@@ -38,9 +38,9 @@ COMMANDS = {
     "features data/val -o OUT --layers relu1_1 --top 1 --network tiny --weights random": 1,
     "train data -o OUT --network tiny --epochs 1 --batch 4 --group 2 --size 16 --crop 16": 1e-3,
     "distill data/val --teacher teacher.h5 -o OUT --steps 2 --batch 2 --sizes 8 --fit 4": 1e-3,
-    f"video frames b.png -o OUT {SEARCH[11:]} --size 24 {LAYERS}": 1,
+    f"video frames b.png -o OUT {SEARCH[11:]} --size 24 {LAYERS} --precision fp32": 1,
     "batch jobs.csv -o OUT": 1,  # in a process of its own
-    "demo -o OUT --iterations 2 --size 48 --network minivgg": 1,
+    "demo -o OUT --iterations 2 --size 48 --network minivgg --precision fp32": 1,
 }
 
 
