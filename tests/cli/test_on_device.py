@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from played_gpu import gpus as gpus
+from tiny_network import tiny as tiny
 
 from minicnn.cli import main
 from minicnn.cli.register import VERBS, verb_of
 from minicnn.network import architectures
 from minicnn.network.build import random_params, skeleton
-from minicnn.network.layers import Conv2d, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Softmax
 from minicnn.weights import checkpoint
 
 SEARCH = "-o OUT.png --iterations 2 --network tiny --weights random"
@@ -45,19 +45,9 @@ COMMANDS = {
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    """A network and a student of a few filters."""
-    preprocess = architectures.TINY_IMAGENET
-    monkeypatch.setitem(architectures.MODELS, "tiny", architectures.Model(_tiny, 32, 3, preprocess))
+def student(tiny, monkeypatch):
+    """A student of a few filters; the network `tiny` is there too."""
     monkeypatch.setattr(architectures, "SLIM", (((8, 3), (8, 3)), ((8, 3),)))
-
-
-def _tiny(classes):
-    return [
-        *(("conv1_1", Conv2d(8, 3, padding=1)), ("relu1_1", ReLU()), ("pool1", MaxPool2d(2, 2))),
-        *(("conv2_1", Conv2d(12, 3, padding=1)), ("relu2_1", ReLU()), ("pool2", GlobalAvgPool2d())),
-        *(("fc3", Linear(classes)), ("prob", Softmax())),
-    ]
 
 
 @pytest.fixture(scope="module")

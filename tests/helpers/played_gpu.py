@@ -12,7 +12,8 @@ from cuda_on_cpu.module import COMPILER
 from minicnn import backend
 from minicnn.engine.gpu import compiled_objective, convolution_step, cuda, terms
 from minicnn.engine.gpu.ways import COLUMNS
-from minicnn.kernels import launch, loader
+from minicnn.errors import MinicnnError
+from minicnn.kernels import launch, loader, strips
 
 FOLDER = Path(__file__).parent / "stand_in"
 NAMES = ("cupy", "cupyx", "cuda")
@@ -61,3 +62,26 @@ def gpus():
     """Return the stand-in for CuPy, in its place, with two devices."""
     with played() as cupy:
         yield cupy
+
+
+def straight_and_short(gpus, compute, every=1):
+    """Compute, then again with memory that runs out at an allocation, once and for good.
+
+    This is done for `every` so many allocations. Errors are yielded; what does not fail gives the
+    same, and afterwards all is as before.
+    """
+    pool = gpus.cuda.pool
+    pool.reset()
+    expected = compute()
+    count = pool.count
+    assert count > 10
+    for k in range(1, count + 1, every):
+        for failing in ((k,), range(k, 1 << 60)):
+            pool.count, pool.failing = 0, failing
+            try:
+                assert compute() == expected
+            except (MinicnnError, MemoryError) as error:
+                yield error
+            assert strips.strip_bytes() == strips.LARGEST
+    pool.failing = ()
+    assert compute() == expected

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from compiled_testing import network
 from features_testing import LAYERS, small_network, write_set
-from played_gpu import FOLDER
+from played_gpu import FOLDER, straight_and_short
 from played_gpu import gpus as gpus
 
 from minicnn.backend import to_device, to_host
@@ -18,7 +18,6 @@ from minicnn.engine.gpu.compiled_objective import CompiledObjective
 from minicnn.engine.gpu.convolution_step import Convolution
 from minicnn.engine.gpu.ways import WAYS
 from minicnn.errors import MinicnnError
-from minicnn.kernels import strips
 from minicnn.methods.features import scan
 from minicnn.methods.style.loss import style_objective
 
@@ -120,31 +119,6 @@ def test_a_capture_that_fails_changes_nothing(gpus, monkeypatch):
     assert [fun(x)[0] for _ in range(2)] == [expected] * 2
     assert "cudaErrorStreamCaptureUnsupported" in fun.refusal
     assert main(["info"]) == 0
-
-
-# memory that runs out at the first allocation, at the second ...: once, or for good
-
-
-def straight_and_short(gpus, compute, every=1):
-    """Compute, then again and again with memory that runs out at each allocation; yield errors.
-
-    What does not fail gives the same; afterwards all is as before.
-    """
-    pool = gpus.cuda.pool
-    pool.reset()
-    expected = compute()
-    count = pool.count
-    assert count > 10
-    for k in range(1, count + 1, every):
-        for failing in ((k,), range(k, 1 << 60)):
-            pool.count, pool.failing = 0, failing
-            try:
-                assert compute() == expected
-            except (MinicnnError, MemoryError) as error:
-                yield error
-            assert strips.strip_bytes() == strips.LARGEST
-    pool.failing = ()
-    assert compute() == expected
 
 
 def test_evaluations_bear_memory_that_runs_out_anywhere(gpus):

@@ -2,17 +2,21 @@
 
 import threading
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
 from played_gpu import gpus as gpus
+from played_gpu import straight_and_short
 from test_train import data as data
 from test_train import settings
+from tiny_network import tiny as tiny
 
 from minicnn import backend, cli
 from minicnn.errors import MinicnnError
 from minicnn.kernels import strips
 from minicnn.methods.training import devices, training
+from minicnn.runs.failures import in_words
 
 
 @pytest.mark.parametrize("network", ["minivgg-bn", "minizfnet"])
@@ -101,6 +105,19 @@ def test_memory_that_is_short_is_answered_by_strips_then_by_a_line(
     least = 0
     with pytest.raises(MinicnnError, match="not enough GPU memory for a group of 8 pictures; use"):
         training.run(settings(data, tmp_path / "c", **given))
+
+
+def test_memory_that_runs_out_anywhere_ends_in_a_line_or_not_at_all(gpus, tiny, data, tmp_path):
+    runs = count()
+
+    def compute():
+        given = {"device": "cuda", "epochs": 1, "limit": 16, "network": "tiny"}
+        run = training.run(settings(data, tmp_path / f"{next(runs)}", **given))
+        return [array.get().tobytes() for array in run.params.values()]
+
+    for error in straight_and_short(gpus, compute, every=40):
+        assert in_words(error).count("\n") == 0
+        assert "memory" in in_words(error)
 
 
 def test_several_devices_give_the_same_bits_as_one(gpus, data, tmp_path):
