@@ -95,12 +95,13 @@ def run_all(chosen, folder, seconds):
 def run(command, log, seconds):
     """Run a command, show and keep what it says; return how it ended, in a word or two."""
     print("\n$", *command, flush=True)
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with open(log, "w") as file:
         try:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # so that its own processes end with it

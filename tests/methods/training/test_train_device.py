@@ -36,15 +36,16 @@ def test_the_same_weights_as_on_the_cpu(gpus, data, tmp_path, network):
     assert one == pytest.approx(other, rel=1e-5)
 
 
-def test_a_run_goes_on_where_it_was_on_either(gpus, data, tmp_path):
-    chosen = settings(data, tmp_path / "run", device="cuda", epochs=1, limit=16)
+def test_a_run_goes_on_where_it_was_on_either(gpus, tiny, data, tmp_path):
+    given = {"network": "tiny", "device": "cuda", "epochs": 1, "limit": 16}
+    chosen = settings(data, tmp_path / "run", **given)
     training.run(chosen)
     for place in ("cuda", "cpu"):
         chosen = replace(chosen, epochs=chosen.epochs + 1, device=place)
         assert len(training.run(chosen, resume=True).attrs["training"]["history"]) == chosen.epochs
 
 
-def test_little_crosses_to_the_host_in_a_step(gpus, data, tmp_path, monkeypatch):
+def test_little_crosses_to_the_host_in_a_step(gpus, tiny, data, tmp_path, monkeypatch):
     seen = []
     one_step = training._Run._one_step
 
@@ -54,12 +55,13 @@ def test_little_crosses_to_the_host_in_a_step(gpus, data, tmp_path, monkeypatch)
         seen.append(list(gpus.COPIES))
 
     monkeypatch.setattr(training._Run, "_one_step", counted)
-    training.run(settings(data, tmp_path / "run", device="cuda", epochs=1, limit=32))
+    given = {"network": "tiny", "device": "cuda", "epochs": 1, "limit": 32}
+    training.run(settings(data, tmp_path / "run", **given))
     assert len(seen) == 2
     assert all(shape == () for shapes in seen for shape in shapes), "no array, only numbers"
 
 
-def test_pictures_are_prepared_while_the_device_computes(gpus, data, tmp_path, monkeypatch):
+def test_pictures_are_prepared_while_the_device_computes(gpus, tiny, data, tmp_path, monkeypatch):
     prepared, computed = [], []
     augment, compute = training.augment, training.loss_and_gradients
     ahead = threading.Event()
@@ -77,15 +79,16 @@ def test_pictures_are_prepared_while_the_device_computes(gpus, data, tmp_path, m
 
     monkeypatch.setattr(training, "augment", preparing)
     monkeypatch.setattr(training, "loss_and_gradients", computing)
-    training.run(settings(data, tmp_path / "run", device="cuda", epochs=1, limit=32, threads=1))
+    given = {"network": "tiny", "device": "cuda", "epochs": 1, "limit": 32, "threads": 1}
+    training.run(settings(data, tmp_path / "run", **given))
     assert prepared == [False] * 4
     assert computed == [True] * 4
 
 
 def test_memory_that_is_short_is_answered_by_strips_then_by_a_line(
-    gpus, data, tmp_path, monkeypatch
+    gpus, tiny, data, tmp_path, monkeypatch
 ):
-    given = {"device": "cuda", "epochs": 1, "limit": 16, "dropout": 0.3}
+    given = {"network": "tiny", "device": "cuda", "epochs": 1, "limit": 16, "dropout": 0.3}
     straight = training.run(settings(data, tmp_path / "a", **given))
     compute, least, seen = training.loss_and_gradients, 4 << 20, []
 
@@ -121,7 +124,7 @@ def test_memory_that_runs_out_anywhere_ends_in_a_line_or_not_at_all(gpus, tiny, 
 
 
 def test_several_devices_give_the_same_bits_as_one(gpus, data, tmp_path):
-    given = {"network": "minivgg-bn", "epochs": 1, "limit": 24, "batch": 12, "group": 4}
+    given = {"network": "minivgg-bn", "epochs": 1, "limit": 6, "batch": 6, "group": 2}
     found = []
     for device in ("cuda:1", "cuda,cuda:1"):
         gpus.LAUNCHED.clear()
