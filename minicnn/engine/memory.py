@@ -1,11 +1,12 @@
 """How much memory the machine and a CUDA device have, this process has had, and a run will need."""
 
+import ctypes
 import math
 import os
 import re
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from minicnn.backend import devices
@@ -62,6 +63,12 @@ def watched():
     finally:
         ended.set()
         watcher.join()
+
+
+def release() -> None:
+    """Give what is free back to the system, where glibc would keep it."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _proportional(number):

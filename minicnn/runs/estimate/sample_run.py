@@ -5,14 +5,12 @@ the optimizer do is in the figures. The process is new, and small runs come firs
 memory is that of the run just done.
 """
 
-import ctypes
 import gc
 import math
 import pickle
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby, pairwise
 from statistics import mean, median
@@ -93,14 +91,8 @@ def pictures(verb, settings, files, wanted, seconds):
         yield found[-1]
         if len(found) == 2:
             return
-        _release()
-
-
-def _release():
-    """Give what is free back to the system, where glibc would keep it: the next run starts anew."""
-    gc.collect()
-    with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        gc.collect()
+        memory.release()  # the next run starts anew
 
 
 def resized(settings, factor):
