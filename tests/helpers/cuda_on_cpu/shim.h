@@ -203,8 +203,10 @@ static const Board& exchanged(const unsigned* words, int count)
 // mma.sync: m16n8k8 of tf32, m16n8k16 of float16 (PTX ISA, "matrix fragments")
 static float half_value(unsigned bits)
 {
-    float value = std::ldexp(float(bits & 0x3ff | (bits & 0x7c00 ? 0x400 : 0)), max<int>(bits >> 10 & 31, 1) - 25);
-    return bits & 0x8000 ? -value : value;
+    unsigned magnitude = bits & 0x7fff, finite = magnitude < 0x7c00, sign = (bits & 0x8000) << 16;
+    float value = __uint_as_float((magnitude << 13) + (finite ? 0x38000000 : 0x70000000));
+    if (magnitude < 0x400) value = magnitude * 0x1p-24f;  // subnormal
+    return __uint_as_float(__float_as_uint(value) | sign);
 }
 
 static void multiply_16_by_8(float* sums, const unsigned* left, const unsigned* right, bool halves)
