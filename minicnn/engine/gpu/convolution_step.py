@@ -100,15 +100,16 @@ class Convolution:
         return max([*sizes, self.added and self._strip_added()[1]])
 
     def choose(self, run, x, dy, dx, best):
-        """Let each direction go the way that best(what, works) returns: works is {way: function}.
+        """Let each direction go the way that best(what, works, out) returns, see `Ways.best`.
 
-        The arguments are those of `forward` and `backward`, with any numbers in them.
+        The other arguments are those of `forward` and `backward`.
         """
         works = (partial(self.forward, run, x), partial(self.backward, run, dy, dx))
+        outs = (self.y, dx)
         for i, direction in enumerate(self._directions):
             if len(direction.possible) > 1:
                 by_way = {way: partial(self._go, i, way, works[i]) for way in direction.possible}
-                self.ways[i] = best(self._told(i, direction), by_way)
+                self.ways[i] = best(self._told(i, direction), by_way, outs[i])
 
     def forward(self, run, x):
         """Fill `y`."""

@@ -7,6 +7,7 @@ stride 1 with a ReLU behind each, poolings, one after the other.
 
 import numpy as np
 
+from minicnn.backend import array_module
 from minicnn.engine.gpu.convolution_step import Convolution
 from minicnn.engine.gpu.cuda import column_dtype
 from minicnn.engine.gpu.steps import Form, Pooling, StepTools
@@ -16,6 +17,7 @@ from minicnn.network.layers import AvgPool2d, Conv2d, MaxPool2d, ReLU
 from minicnn.network.network import INPUT
 from minicnn.ops.shapes import pair
 
+NUMBERS = 65521  # that are drawn; then they come again, never alike in the channels of a pixel
 CHANNELS = 4  # of the picture, the last of them 0: kernels read four channels at a time
 GIGABYTE = 1 << 30
 
@@ -66,12 +68,17 @@ class Trunk:
         self.columns = buffers.new(columns, column_dtype(form.half))
 
     def choose(self, run, best):
-        """Let every convolution choose its ways; nothing has been evaluated before."""
+        """Let every convolution choose its ways, on numbers drawn at random."""
+        numbers = np.random.default_rng(0).standard_normal(NUMBERS, np.float32)
+        for array in (self.picture, self._down[0]):
+            drawn = np.resize(numbers, array.shape)
+            array[...] = array_module(array).asarray(drawn)
         x = self.picture
         for step in self.steps:
             if isinstance(step, Convolution):
                 dy, dx = _part(self._down[0], step.out_shape), _part(self._down[1], step.shape)
                 step.choose(run, x, dy, dx, best)
+            step.forward(run, x)
             x = step.y
 
     def forward(self, run):

@@ -1,6 +1,7 @@
 """The ways of convolutions are timed once, and remembered; what is remembered may be damaged."""
 
 import json
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,14 +34,14 @@ def clock(**times):
     return milliseconds, timed
 
 
-WORKS = {"columns": lambda: "columns", "convolve": lambda: "convolve"}
+WORKS, OUT = {"columns": lambda: "columns", "convolve": lambda: "convolve"}, np.ones(3)
 
 
 def test_the_fastest_way_is_taken_and_remembered(file):
     milliseconds, timed = clock(columns=2.0, convolve=1.5)
     ways = Ways("a card", milliseconds)
     for _ in range(2):
-        assert ways.best("a layer", WORKS) == "convolve"
+        assert ways.best("a layer", WORKS, OUT) == "convolve"
     assert timed == ["columns", "convolve"]
     assert not file.exists()
     ways.remember()
@@ -48,7 +49,7 @@ def test_the_fastest_way_is_taken_and_remembered(file):
     written = file.stat().st_mtime_ns, file.stat().st_ino
     never = clock()[0]
     again = Ways("a card", never)
-    assert again.best("a layer", WORKS) == "convolve"
+    assert again.best("a layer", WORKS, OUT) == "convolve"
     again.remember()
     assert (file.stat().st_mtime_ns, file.stat().st_ino) == written, "there was nothing new"
 
@@ -57,11 +58,11 @@ def test_another_card_layer_or_choice_is_timed_anew(file):
     milliseconds, timed = clock(columns=1.0, convolve=2.0, convolve_narrow=0.5)
     one, other = Ways("a card", milliseconds), Ways("another", milliseconds)
     for ways in (one, other):
-        assert ways.best("a layer", WORKS) == "columns"
+        assert ways.best("a layer", WORKS, OUT) == "columns"
         ways.remember()
     later = Ways("a card", milliseconds)
-    assert later.best("another layer", WORKS) == "columns"
-    assert later.best("a layer", WORKS | {"convolve_narrow": lambda: "convolve_narrow"}) == (
+    assert later.best("another layer", WORKS, OUT) == "columns"
+    assert later.best("a layer", WORKS | {"convolve_narrow": lambda: "convolve_narrow"}, OUT) == (
         "convolve_narrow"
     )
     assert len(timed) == 2 + 2 + 2 + 3
@@ -71,6 +72,25 @@ def test_another_card_layer_or_choice_is_timed_anew(file):
         "a card": {"a layer", "another layer"},
         "another": {"a layer"},
     }
+
+
+@pytest.mark.parametrize("wrong", [1.5, np.nan])
+def test_a_way_that_computes_something_else_is_never_taken(file, wrong, capsys):
+    out = np.ones(3)
+    works = {"columns": partial(out.fill, 1), "convolve": partial(out.fill, wrong)}
+    times = iter([2.0, 1.0])
+
+    def milliseconds(work):
+        work()
+        return next(times)
+
+    ways = Ways("a card", milliseconds)
+    assert ways.best("a layer", works, out) == "columns"
+    ways.remember()
+    text = "minicnn: convolve is wrong on this device and is not used: a layer\n"
+    assert capsys.readouterr().err == text
+    assert Ways("a card", milliseconds).best("a layer", works, out) == "columns"
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -93,7 +113,7 @@ def test_a_damaged_file_is_made_again_with_one_line(file, text, capsys):
         capsys.readouterr().err
         == f"minicnn: {FILE} in the cache folder is damaged and is made again\n"
     )
-    assert ways.best("a layer", WORKS) == "convolve"
+    assert ways.best("a layer", WORKS, OUT) == "convolve"
     ways.remember()
     capsys.readouterr()
     assert json.loads(file.read_text())["a card"]["a layer"]["convolve"] == 1
@@ -104,7 +124,7 @@ def test_a_damaged_file_is_made_again_with_one_line(file, text, capsys):
 def test_a_folder_that_cannot_be_written_costs_one_line(file, capsys):
     file.parent.write_text("a file")
     ways = Ways("a card", clock(columns=2.0, convolve=1.0)[0])
-    assert ways.best("a layer", WORKS) == "convolve"
+    assert ways.best("a layer", WORKS, OUT) == "convolve"
     ways.remember()
     told = capsys.readouterr().err
     assert told.startswith("minicnn: how fast the ways of convolutions are is not remembered: ")
