@@ -23,7 +23,7 @@ def figure_10(material):
     order = np.argsort(-maps.mean(axis=(1, 2)))
     (gram,) = style_targets({layer: maps[None]})[layer]
     most = float(np.quantile(maps, 0.995))
-    board = Board(420, 1060)
+    board = Board(420, 1060, material.settings.paper)
     for number in reversed(range(CARDS)):
         card = heat(maps[order[number]], SIDE, most)
         place = (90 + (CARDS - number) * SHIFT - SHIFT, 40 + number * SHIFT)
@@ -79,7 +79,7 @@ def figure_11(material):
     grams = {name: style_targets(net.forward(x, layers)) for name, x in found.items()}
     side, step = 104, 136
     lefts = dict(zip(found, (120, 470, 820), strict=True))
-    board = Board(200 + step * len(layers), 1060)
+    board = Board(200 + step * len(layers), 1060, material.settings.paper)
     for name, x in found.items():
         board.centred(fit(shown(x, net), 130), (95, lefts[name] + side / 2))
         board.text(name, (14, lefts[name] + side / 2), size=18)

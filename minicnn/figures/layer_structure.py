@@ -52,7 +52,7 @@ def figure_2(material):
     layer = net.layer(names[0])
     ups = [f"convolve\n{layer.kernel} x {layer.kernel}", "rectify", "max pool"]
     downs = ["filter by the\ntransposed\nkernel", "rectify", "unpool"]
-    board = Board(3 * STEP + SIDE + 60, 980)
+    board = Board(3 * STEP + SIDE + 60, 980, material.settings.paper)
     board.text("deconvnet: downwards", (16, LEFT), size=19)
     board.text("convnet: upwards", (16, RIGHT), size=19)
     for number in range(4):
@@ -99,7 +99,7 @@ def figure_3(material):
     windows = np.arange(4).reshape(2, 2)
     tints = windows.repeat(2, axis=0).repeat(2, axis=1)
     here = unpool(np.ones_like(y), cache)[0, 0] > 0
-    board = Board(470, 900)
+    board = Board(470, 900, material.settings.paper)
     top = [
         ("x (4, 4)", numbers(x[0, 0], tints=tints, marked=here), 110),
         ("switches: r S + s", numbers(cache.switches[0, 0], tints=windows), 450),

@@ -74,12 +74,13 @@ SECTIONS = (
     ),
 )
 STYLE = """
-body { font: 17px/1.55 system-ui, sans-serif; color: #222; max-width: 1120px; margin: 2em auto;
+:root { color-scheme: light dark; }
+body { font: 17px/1.55 system-ui, sans-serif; max-width: 1120px; margin: 2em auto;
        padding: 0 1.2em; }
-h1 { font-size: 1.7em; } h2 { margin-top: 2.2em; border-bottom: 1px solid #ccc; }
-p { max-width: 46em; } pre { background: #f4f4f4; padding: .7em 1em; overflow-x: auto; }
-figure { margin: 1.4em 0; } img { max-width: 100%; border: 1px solid #ddd; }
-figcaption { color: #555; } nav a { margin-right: 1.1em; }
+h1 { font-size: 1.7em; } h2 { margin-top: 2.2em; border-bottom: 1px solid #8886; }
+p { max-width: 46em; } pre { background: #8882; padding: .7em 1em; overflow-x: auto; }
+figure { margin: 1.4em 0; } img { max-width: 100%; border: 1px solid #8884; }
+figcaption { opacity: .75; } nav a { margin-right: 1.1em; }
 """
 
 

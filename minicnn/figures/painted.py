@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from minicnn.figures.material import Figure
 from minicnn.methods.inversion import findings
 from minicnn.methods.inversion.settings import InvertSettings
@@ -25,7 +23,8 @@ SHARES = (0.02, 1.0)  # of the style's usual weight
 def figure_9(material):
     """One layer from several seeds."""
     s, deep = material.settings, _last_before_classes(material.painter())
-    made, told, cells = [], [], []
+    paper = s.paper
+    made, told, cells = [], [], [labelled(fit(material.content, SHOWN), "the picture", paper=paper)]
     for seed in range(s.seed, s.seed + RESTARTS):
         settings = InvertSettings(
             str(material.files[0]),
@@ -37,10 +36,11 @@ def figure_9(material):
         outcome = job.run()
         made.append(outcome.picture)
         told.append(outcome.findings["layers"][0]["picture_errors"][0])
-        cells.append(labelled(fit(outcome.picture, SHOWN), f"seed {seed}, error {told[-1]:.2g}"))
+        text = f"seed {seed}, error {told[-1]:.2g}"
+        cells.append(labelled(fit(outcome.picture, SHOWN), text, paper=paper))
     return Figure(
         "Figure 9. Five inversions of one code",
-        grid([labelled(fit(job.picture, SHOWN), "the picture"), *cells], 3, gap=10),
+        grid(cells, 3, gap=10, paper=paper),
         f"What {deep} keeps of a picture: {RESTARTS} others, searched for from noise by "
         f"{s.iterations} iterations, so that the layer gets nearly the same activations. The error "
         "is the squared distance of the activations over the square of the picture's. Two of them "
@@ -53,10 +53,19 @@ def figure_12(material):
     """Textures from more and more layers."""
     s = material.settings
     sources = [*material.files[1][:2], material.files[0]]
-    job = TEXTURE.open_job(material.texture(*sources, sweep=True))
+    job = TEXTURE.open_job(material.texture(*sources))
+    size = {"width": job.settings.width, "height": job.settings.height}
+    made = [
+        TEXTURE.open_job(material.texture(source, layers=some, **size)).run().picture
+        for some in steps_of_sweep(job.settings.layers)
+        for source in sources
+    ]
+    first, *more = job.settings.layers
+    rows = [first, *(f"+ {name}" for name in more), "source"]
+    columns = [""] * len(sources)
     return Figure(
         "Figure 12. Textures from more and more layers",
-        job.run().picture,
+        table([*made, *job.pictures], rows, columns, paper=s.paper),
         f"By {job.net.attrs['name']}, {s.iterations} iterations each. Downwards the Gram matrices "
         f"of one more layer are matched: {', '.join(job.settings.layers)}. The sources stand in "
         "the last row; the last column is of a picture that is no texture.",
@@ -79,10 +88,11 @@ def figure_13(material):
             shown.append(STYLE.open_job(one).run().picture)
     weights = [f"style weight {known.style_weight * share:g}" for share in SHARES]
     rows = [f"{letter}: {style.stem}" for letter, style in zip("BCDEFGHI", styles, strict=False)]
-    above = labelled(fit(material.content, s.size), "A: the content", size=14)
+    above = labelled(fit(material.content, s.size), "A: the content", size=14, paper=s.paper)
+    below = table(shown, rows, ["", *weights], gap=8, paper=s.paper)
     return Figure(
         "Figure 13. One content in several styles",
-        column([above, table(shown, rows, ["", *weights], gap=8)], gap=12),
+        column([above, below], gap=12, paper=s.paper),
         f"Neural style transfer (equation 8) by {known.network}, {s.size} pixels, "
         f"{s.iterations} iterations: content by {', '.join(known.content_layers)} with the weight "
         f"{known.content_weight:g}, style by {', '.join(known.style_layers)}. The more weight the "
@@ -99,18 +109,17 @@ def figure_14(material):
     inversion = InvertSettings(
         str(material.files[0]), layers=list(layers), iterations=s.iterations, **material.network
     )
-    whole = INVERT.open_job(inversion).picture
-    cells = [labelled(_shown(whole, s.size), "content")]
+    shown = {"content": INVERT.open_job(inversion).picture}
     for layer in layers:
-        made = INVERT.open_job(replace(inversion, layers=[layer])).run().picture
-        cells.append(labelled(_shown(made, s.size), layer))
-    cells.append(labelled(_shown(material.style, s.size), "style"))
+        shown[layer] = INVERT.open_job(replace(inversion, layers=[layer])).run().picture
+    shown["style"] = material.style
     for some in steps_of_sweep(layers):
         made = TEXTURE.open_job(replace(texture, layers=some)).run().picture
-        cells.append(labelled(_shown(made, s.size), f"up to {list(some)[-1]}"))
+        shown[f"up to {list(some)[-1]}"] = made
+    cells = [labelled(_shown(rgb, s), label, paper=s.paper) for label, rgb in shown.items()]
     return Figure(
         "Figure 14. Content and style, layer by layer",
-        grid(cells, len(layers) + 1),
+        grid(cells, len(layers) + 1, paper=s.paper),
         "Above: the picture as each layer keeps it (equations 1 to 3). Below: the style, searched "
         "for from noise by the Gram matrices of the layers up to there (equation 7). "
         f"{s.iterations} iterations each.",
@@ -124,10 +133,10 @@ def _last_before_classes(net):
     return [node.name for node in net.nodes if not isinstance(node.layer, passed)][-1]
 
 
-def _shown(rgb, side):
-    """Return a picture enlarged or shrunk, in the middle of a white square."""
-    small = fit(rgb, side)
-    square = np.full((side, side, 3), 255, np.uint8)
+def _shown(rgb, settings):
+    """Return a picture enlarged or shrunk, in the middle of an empty square."""
+    small, side = fit(rgb, settings.size), settings.size
+    square = settings.paper.sheet(side, side)
     top, left = ((side - length) // 2 for length in small.shape[:2])
     square[top : top + small.shape[0], left : left + small.shape[1]] = small
     return square

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from minicnn.runs.inputs import DEFAULT, PAINTER
-from minicnn.runs.settings import Declared, Settings, as_in, count, setting, text
+from minicnn.runs.settings import Settings, SheetSettings, as_in, count, setting, text
 
 
 @dataclass(frozen=True, kw_only=True)
-class FigureSettings(Declared):
+class FigureSettings(SheetSettings):
     """Which pictures, how large, how long."""
 
     picture: str | None = setting(

@@ -39,16 +39,16 @@ def _features(material, number, first):
         records, field = features.layers[layer], net.receptive_fields()[layer]
         units = scan.draw_units(rng, records.dead, UNITS)
         tiles = projections(net, features, material.pictures, layer, units, patch=PATCH)
-        blocks = {unit: block(tiles[unit], TOP)[0] for unit in units if tiles[unit]}
+        blocks = {u: block(tiles[u], TOP, paper=s.paper)[0] for u in units if tiles[u]}
         title = f"l = {place}: {layer}, {len(records.dead)} units, {records.dead.sum()} never fire"
         labels = {unit: str(unit) for unit in units}
-        parts.append(sheet(blocks, labels, title, columns=COLUMNS))
+        parts.append(sheet(blocks, labels, title, columns=COLUMNS, paper=s.paper))
         largest = records.value.max()
         told.append(f"{layer} sees {field.size[0]} pixels, its largest activation is {largest:.3g}")
     span = f"layers {first} to {place}" if place > first else f"layer {first}"
     return Figure(
         f"Figure {number}. Features of {span}",
-        column(parts, gap=14),
+        column(parts, gap=14, paper=s.paper),
         f"{UNITS} units of each layer of {s.inside}, drawn at random, on "
         f"{material.told_data}. Each has its {TOP} strongest activations, one a picture: left what "
         "the deconvnet projects of them (128 is zero, one scale a unit), right the patch of the "
@@ -65,7 +65,7 @@ def figure_6(material):
         files, data="", units=2, sample=64, seed=s.seed, patch=PATCH, threads=s.threads
     )
     found = evolution.evolve(snapshots, material.pictures, settings)
-    picture, _ = evolution_report.sheet(found, material.told_data)
+    picture, _ = evolution_report.blocks(found, s.paper)
     changed = ", ".join(
         f"{row['layer']} {row['pictures changed']}" for row in evolution_report.summary(found)
     )
@@ -85,7 +85,7 @@ def figure_7(material):
     s = material.settings
     networks, drawn, _ = _compared(material)
     rows = [
-        _pair(networks, drawn[what], comparison_report.TITLES[what])
+        _pair(networks, drawn[what], comparison_report.TITLES[what], s.paper)
         for what in ("filters", "limited")
     ]
     first = [network.findings["first"] for network in networks]
@@ -96,7 +96,7 @@ def figure_7(material):
     )
     return Figure(
         "Figure 7. Two architectures: the first layer",
-        column(rows, gap=16),
+        column(rows, gap=16, paper=s.paper),
         f"Filters as they weigh red, green and blue; 128 is zero. {told}.",
         f"minicnn compare {s.inside} {s.beside} --data DATA -o comparison",
     )
@@ -109,16 +109,16 @@ def figure_8(material):
     conclusions = comparison_report.conclusions(networks, found)
     return Figure(
         "Figure 8. Two architectures: the second layer",
-        _pair(networks, drawn["second"], comparison_report.TITLES["second"]),
+        _pair(networks, drawn["second"], comparison_report.TITLES["second"], s.paper),
         f"Of 24 units drawn at random the strongest activation on {material.told_data}, projected, "
         "beside its patch. " + " ".join(conclusions[1:] or conclusions),
         f"minicnn compare {s.inside} {s.beside} --data DATA -o comparison",
     )
 
 
-def _pair(networks, pictures, title):
-    row = comparison_report.beside(pictures, comparison_report.names(networks))
-    return labelled(row, title, size=18)
+def _pair(networks, pictures, title, paper):
+    row = comparison_report.beside(pictures, comparison_report.names(networks), paper)
+    return labelled(row, title, size=18, paper=paper)
 
 
 def _compared(material):
@@ -130,5 +130,5 @@ def _compared(material):
         for network, layers in zip(networks, comparison.layers_to_count(networks), strict=True):
             comparison.look(network, layers, material.pictures, unlabelled, settings)
         found = verdicts(*(network.findings for network in networks))
-        material.looked_at = networks, comparison_report.pictures(networks), found
+        material.looked_at = networks, comparison_report.pictures(networks, s.paper), found
     return material.looked_at

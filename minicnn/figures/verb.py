@@ -58,6 +58,7 @@ def draw(settings, options, wanted, report) -> int:
 
     from minicnn.figures import page
     from minicnn.figures.material import Material
+    from minicnn.pictures.html import coloured
     from minicnn.pictures.sheets import figure
     from minicnn.pictures.writer import save_image
     from minicnn.storage.atomic import results_folder, write_whole
@@ -73,12 +74,13 @@ def draw(settings, options, wanted, report) -> int:
                 module = import_module(f"minicnn.figures.{FIGURES[number]}")
                 one = getattr(module, f"figure_{number}")(material)
                 told = {"verb": "figures", "figure": number, "caption": one.caption}
-                sheet = figure(one.picture, one.title, one.caption, width=720)
+                how = {"width": 720, "paper": settings.paper}
+                sheet = figure(one.picture, one.title, one.caption, **how)
                 save_image(folder / name, sheet, metadata=told, force=True)
                 found[number] = (name, one)
                 progress.update(done, {})
                 report.note(f"{name} in {duration(time.monotonic() - started)}")
-    write_whole(folder / page.FILE, page.html(found).encode())
+    write_whole(folder / page.FILE, coloured(page.html(found), settings.dark).encode())
     report.result(
         f"{folder}: {len(found)} figures; open {folder / page.FILE}",
         output=str(folder),

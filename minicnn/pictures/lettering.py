@@ -14,17 +14,19 @@ _LOOKALIKES = str.maketrans("×·–—‘’“”−", "x*--''\"\"-") | {ord("
 
 
 class Paper(NamedTuple):
-    """The colours of a sheet, RGB: what is behind the pictures, and the letters."""
+    """The colours of a sheet, RGB: what is behind the pictures, the letters, arrows and frames."""
 
     ground: tuple
     ink: tuple
+    line: tuple
 
     def sheet(self, height, width):
         """Return an empty sheet, uint8 (H, W, 3)."""
         return np.full((height, width, 3), self.ground, np.uint8)
 
 
-LIGHT, DARK = Paper((255, 255, 255), (0, 0, 0)), Paper((22, 22, 24), (232, 232, 232))
+LIGHT = Paper((255, 255, 255), (0, 0, 0), (90, 90, 90))
+DARK = Paper((22, 22, 24), (232, 232, 232), (150, 150, 150))
 
 
 class Scale(NamedTuple):

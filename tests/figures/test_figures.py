@@ -14,6 +14,7 @@ from minicnn.figures.verb import NUMBERS
 from minicnn.network import Network
 from minicnn.network.architectures import TORCHVISION
 from minicnn.network.layers import Conv2d, MaxPool2d, ReLU
+from minicnn.pictures.lettering import DARK
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata
 
@@ -35,6 +36,15 @@ def test_some_figures_and_the_page(tmp_path, capsys):
     assert "1.3" not in text, "a section without a figure"
     assert main(words) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_dark_figures_and_their_page(tmp_path):
+    assert main(["figures", "-o", str(tmp_path / "made"), "--only", "3", "--dark", "--quiet"]) == 0
+    pixels = load_image(tmp_path / "made" / "figure-03.png").pixels
+    on_paper = (pixels == DARK.ground).all(axis=2)
+    assert on_paper.mean() > 0.5
+    assert on_paper[:20].all(), "the margin"
+    assert "color-scheme: dark;" in (tmp_path / "made" / "index.html").read_text()
 
 
 def own_network(path):

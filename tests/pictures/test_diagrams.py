@@ -1,6 +1,6 @@
 import numpy as np
 
-from minicnn.pictures import diagrams, sheets
+from minicnn.pictures import diagrams, lettering, sheets
 
 
 def test_heat_is_white_at_zero_blue_above_red_below():
@@ -24,7 +24,7 @@ def test_numbers_have_a_square_each_with_tints_and_frames():
     assert rgb.shape == (43, 83, 3)
     assert tuple(rgb[6, 6]) == diagrams.TINTS[0]
     assert tuple(rgb[6, 46]) == (255, 255, 255)
-    assert tuple(rgb[3, 20]) == diagrams.INK, "the frame"
+    assert tuple(rgb[3, 20]) == lettering.LIGHT.ink, "the frame"
 
 
 def test_a_board_places_pictures_and_draws_arrows_between():

@@ -34,6 +34,16 @@ def sheet(evolution, data, paper=LIGHT):
 
     `data` is what the pictures are called.
     """
+    picture, scales = blocks(evolution, paper)
+    title = (
+        f"evolution of {evolution.snapshots[0].architecture}, {len(evolution.epochs)} snapshots; "
+        f"{evolution.pictures} pictures of {Path(data).name}"
+    )
+    return figure(picture, title, LEGEND, paper=paper), scales
+
+
+def blocks(evolution, paper=LIGHT):
+    """Return the blocks of all layers below each other, and the scales, as `sheet` does."""
     drawn, scales = {}, {}
     for layer, units in evolution.units.items():
         tiles = [t for unit in units for t in evolution.found[layer][unit] if t]
@@ -46,7 +56,7 @@ def sheet(evolution, data, paper=LIGHT):
             scales[layer][unit] = [scale for _, scale in cells]
     # all cells are as wide as the widest, so that the epochs of all layers stand below each other
     wide = max(one.shape[1] for rows in drawn.values() for cells in rows.values() for one in cells)
-    heads, blocks = ["", *(f"epoch {epoch}" for epoch in evolution.epochs)], []
+    heads, parts = ["", *(f"epoch {epoch}" for epoch in evolution.epochs)], []
     for layer, units in evolution.units.items():
         rows = [[_words(text, wide, paper) for text in heads]]
         rows += [
@@ -54,13 +64,8 @@ def sheet(evolution, data, paper=LIGHT):
         ]
         title = f"{layer}: {len(units)} of {evolution.layers[layer]} units"
         stacked = column([grid(row, len(row), paper=paper) for row in rows], gap=2, paper=paper)
-        blocks.append(labelled(stacked, title, size=18, paper=paper))
-    title = (
-        f"evolution of {evolution.snapshots[0].architecture}, {len(evolution.epochs)} snapshots; "
-        f"{evolution.pictures} pictures of {Path(data).name}"
-    )
-    blocks = column(blocks, gap=12, paper=paper)
-    return figure(blocks, title, LEGEND, paper=paper), scales
+        parts.append(labelled(stacked, title, size=18, paper=paper))
+    return column(parts, gap=12, paper=paper), scales
 
 
 def _words(text, width, paper):

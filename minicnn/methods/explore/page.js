@@ -1,6 +1,7 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
 const short = (v) => (v === 0 ? "0" : Number(v.toPrecision(4)).toString());
+const firstName = (name) => name.split(",")[0]; // of those that a class has
 const panes = [];
 const state = { picture: null, style: "", zoom: true, active: 0, most: Infinity, forms: {}, rules: [] };
 let linked = false; // two networks with the same layers go together
@@ -212,7 +213,7 @@ class Pane {
     this.find(".find").hidden = !classes.length;
     this.find(".note").textContent = without || "";
     this.find(".classes").replaceChildren(...classes.map((one) => {
-      const button = make("button", { type: "button", title: `${one.name}: Grad-CAM`, onclick: () => this.classOf(String(one.class)) }, make("b", { textContent: one.name.split(",")[0] }), `${(100 * one.probability).toFixed(1)} %`);
+      const button = make("button", { type: "button", title: `${one.name}: Grad-CAM`, onclick: () => this.classOf(String(one.class)) }, make("b", { textContent: firstName(one.name) }), `${(100 * one.probability).toFixed(1)} %`);
       button.style.setProperty("--share", `${100 * one.probability}%`);
       button.dataset.number = one.class;
       return make("li", {}, button);
@@ -233,13 +234,13 @@ class Pane {
     const answer = await ask("cam", { net: this.number, picture, wanted });
     if (!answer && wanted === this.wanted) this.wanted = null;
     if (!answer || wanted !== this.wanted || picture !== state.picture) return;
-    this.plain(answer.image, `Grad-CAM of ${answer.name.split(",")[0]} (${answer.class}), score ${short(answer.score)}: maps of ${answer.maps}, brightest ${short(answer.most)}`);
+    this.plain(answer.image, `Grad-CAM of ${firstName(answer.name)} (${answer.class}), score ${short(answer.score)}: maps of ${answer.maps}, brightest ${short(answer.most)}`, answer.name);
     this.root.querySelectorAll(".classes button").forEach((button) => button.classList.toggle("chosen", +button.dataset.number === answer.class));
   }
 
-  plain(image = this.overview.image, note = this.overview.without || "") {
+  plain(image = this.overview.image, note = this.overview.without || "", title = "") {
     this.find(".seen img").src = image;
-    this.find(".note").textContent = note;
+    Object.assign(this.find(".note"), { textContent: note, title });
     this.root.querySelectorAll(".classes .chosen").forEach((button) => button.classList.remove("chosen"));
   }
 
@@ -292,7 +293,8 @@ class Pane {
     const answer = await ask("unit", this.at ? { ...named, at: this.at.join() } : named);
     if (!answer || asked.some((value, i) => value !== [this.layer, this.unit, this.at, state.picture][i])) return;
     this.told = { ...answer, named };
-    const [row, column] = answer.at, name = answer.name ? ` ${answer.name}` : "";
+    const [row, column] = answer.at, name = answer.name ? ` ${firstName(answer.name)}` : "";
+    this.find(".who").title = answer.name || "";
     this.find(".who").textContent = `${named.layer} unit ${named.unit}${name}: ${short(answer.value)} at row ${row}, column ${column}` + (String(answer.at) === String(answer.peak) ? ", its largest" : `; its largest is ${short(answer.most)} at ${answer.peak.join(", ")}`);
     this.find(".map img").src = answer.image;
     scale(this.find(".map + figcaption .scale"), answer.range.map(short));
