@@ -143,8 +143,12 @@ class Look:
         return magnified(self.picture) if self.is_view else self.picture
 
     def _repr_html_(self):
-        """Return all views side by side, and what was found."""
-        return f"{figures(self.row)}<pre>{escape(self.text)}</pre>"
+        """Return all views side by side, maps with their ranges, and what was found."""
+        ends = {
+            label: f", {scale.low:.4g} to {scale.high:.4g}" for label, scale in self.scales.items()
+        }
+        row = {label + ends.get(label, ""): rgb for label, rgb in self.row.items()}
+        return f"{figures(row)}<pre>{escape(self.text)}</pre>"
 
 
 def open_look(settings, kind, files=None):

@@ -9,6 +9,8 @@ from PIL import Image
 
 from minicnn.optimizers import Result
 from minicnn.pictures.html import data_uri, figures
+from minicnn.pictures.lettering import Scale
+from minicnn.pictures.sheets import greys
 from minicnn.runs.look_run import Look
 from minicnn.runs.search import Outcome
 
@@ -33,8 +35,11 @@ def test_labels_are_text(rgb):
 
 
 def test_what_a_run_returns_shows_itself_in_a_notebook(rgb):
-    look = Look(rgb, rgb, {"picture": rgb, "map": rgb}, {}, {}, "score < 3")
+    scales = {"map": Scale(greys, 0.0, 2.5)}
+    look = Look(rgb, rgb, {"picture": rgb, "map": rgb}, {}, {}, "score < 3", scales=scales)
     assert look._repr_html_().count("<img") == 2
+    assert ">picture<" in look._repr_html_()
+    assert ">map, 0 to 2.5<" in look._repr_html_()
     assert "<pre>score &lt; 3</pre>" in look._repr_html_()
     result = Result(rgb, 2.5, 1, 1, "budget", "all 1 iterations are done", [], {"style": 2.0})
     html = Outcome(rgb, result)._repr_html_()
