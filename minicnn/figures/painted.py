@@ -23,8 +23,7 @@ SHARES = (0.02, 1.0)  # of the style's usual weight
 def figure_9(material):
     """One layer from several seeds."""
     s, deep = material.settings, _last_before_classes(material.painter())
-    paper = s.paper
-    made, told, cells = [], [], [labelled(fit(material.content, SHOWN), "the picture", paper=paper)]
+    made, told, cells = [], [], []
     for seed in range(s.seed, s.seed + RESTARTS):
         settings = InvertSettings(
             str(material.files[0]),
@@ -37,10 +36,11 @@ def figure_9(material):
         made.append(outcome.picture)
         told.append(outcome.findings["layers"][0]["picture_errors"][0])
         text = f"seed {seed}, error {told[-1]:.2g}"
-        cells.append(labelled(fit(outcome.picture, SHOWN), text, paper=paper))
+        cells.append(labelled(fit(outcome.picture, SHOWN), text, paper=s.paper))
+    cells.insert(0, labelled(fit(job.picture, SHOWN), "the picture", paper=s.paper))
     return Figure(
         "Figure 9. Five inversions of one code",
-        grid(cells, 3, gap=10, paper=paper),
+        grid(cells, 3, gap=10, paper=s.paper),
         f"What {deep} keeps of a picture: {RESTARTS} others, searched for from noise by "
         f"{s.iterations} iterations, so that the layer gets nearly the same activations. The error "
         "is the squared distance of the activations over the square of the picture's. Two of them "
@@ -53,21 +53,22 @@ def figure_12(material):
     """Textures from more and more layers."""
     s = material.settings
     sources = [*material.files[1][:2], material.files[0]]
-    job = TEXTURE.open_job(material.texture(*sources))
-    size = {"width": job.settings.width, "height": job.settings.height}
-    made = [
-        TEXTURE.open_job(material.texture(source, layers=some, **size)).run().picture
-        for some in steps_of_sweep(job.settings.layers)
+    first = TEXTURE.open_job(material.texture(sources[0])).settings
+    size = {"width": first.width, "height": first.height}
+    jobs = [
+        TEXTURE.open_job(material.texture(source, layers=some, **size))
+        for some in steps_of_sweep(first.layers)
         for source in sources
     ]
-    first, *more = job.settings.layers
-    rows = [first, *(f"+ {name}" for name in more), "source"]
-    columns = [""] * len(sources)
+    made = [job.run().picture for job in jobs]
+    made += [job.pictures[0] for job in jobs[-len(sources) :]]
+    lowest, *more = first.layers
+    rows = [lowest, *(f"+ {name}" for name in more), "source"]
     return Figure(
         "Figure 12. Textures from more and more layers",
-        table([*made, *job.pictures], rows, columns, paper=s.paper),
-        f"By {job.net.attrs['name']}, {s.iterations} iterations each. Downwards the Gram matrices "
-        f"of one more layer are matched: {', '.join(job.settings.layers)}. The sources stand in "
+        table(made, rows, [""] * len(sources), paper=s.paper),
+        f"By {jobs[0].net.attrs['name']}, {s.iterations} iterations each. Downwards the Gram "
+        f"matrices of one more layer are matched: {', '.join(first.layers)}. The sources stand in "
         "the last row; the last column is of a picture that is no texture.",
         "minicnn texture STYLE PICTURE --sweep layers -o figure-12.png",
     )
