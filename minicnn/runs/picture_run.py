@@ -70,8 +70,7 @@ def _make(verb, settings, outputs, report, files, weights):
     check_bits(outputs.output, getattr(settings, "bits", 8))
     job = verb.open_job(settings, files)
     weights = provenance.checked_weights(job.net, weights)
-    if job.taps:  # VGG's classifier has four times the weights of all its other layers
-        job = replace(job, net=job.net.until(job.taps))
+    job = job.lowered()
     about = provenance.metadata(job, weights, {})
     kept = _checkpoint_of(outputs)
     needed, stored = bool(outputs.checkpoint or outputs.resume), None

@@ -121,6 +121,10 @@ class SearchJob(Job):
         named = [getattr(self.settings, name, None) or () for name in names]
         return list(dict.fromkeys(layer for layers in named for layer in layers))
 
+    def lowered(self):
+        """Return the job without layers that its search does not read, if it wants none of them."""
+        return self
+
     def outputs(self):
         """Return the bytes of the outputs of all layers at the largest size, 0 if that is open."""
         s = self.settings

@@ -158,5 +158,5 @@ def test_the_log_has_what_is_said_with_its_time(folder):
     lines = Path("log.txt").read_text().splitlines()
     told = [re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (.*)", line)[1] for line in lines]
     assert told[0].startswith("minicnn saliency a.png -o out.png")
-    assert any("out.png: 64 x 64" in line for line in told)
+    assert any("out.png: 256 x 256" in line for line in told)
     assert told[-1] == "minicnn: error: there is no file 'absent.png'; check its name"

@@ -58,6 +58,10 @@ class StyleJob(SearchJob):
         """Pairs (step, change of the gradient) that the L-BFGS methods remember."""
         return (self.row and self.row.pairs) or SearchJob.pairs
 
+    def lowered(self):
+        """Return the job without layers that it does not read: most of VGG's weights are there."""
+        return replace(self, net=self.net.until(self.taps)) if self.taps else self
+
     def run(self, callback=None, minimize=None):
         """Make the picture, from its smallest size to the largest; return the `Outcome`."""
         reached = {}
