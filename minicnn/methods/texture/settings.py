@@ -92,7 +92,7 @@ class TextureSettings(GramSettings):
         shown="layers; none for weights that `minicnn weights normalize` has made",
     )
     tv_weight: float | None = as_in(
-        GramSettings, "tv_weight", shown="0, with SqueezeNet 0.2, with VGG 1"
+        GramSettings, "tv_weight", shown="0.05, with VGG 1, SqueezeNet 0.2, else 0"
     )
     bounds: str = setting(
         choice(("source", "none")),

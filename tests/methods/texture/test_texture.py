@@ -239,7 +239,8 @@ def test_the_defaults_are_gatys(folder):
     job = open_job(TextureSettings([str(folder / "s.png")], weights="random"))
     assert job.settings.layers == texture_layers("slimvgg")
     assert isinstance(job.net.layer("pool1"), AvgPool2d)
-    assert (job.settings.normalize, job.nets[0]) == ("layers", job.net)
+    assert (job.settings.normalize, job.settings.tv_weight) == ("layers", 0.05)
+    assert job.nets[0] is job.net
     job = open_job(replace(job.settings, normalize="channels"))
     means = job.nets[0].forward(job.sources[0], ["relu2_1"])["relu2_1"].mean(axis=(0, 2, 3))
     np.testing.assert_allclose(means[means > 1e-3], 1, rtol=1e-3)
