@@ -45,6 +45,8 @@ def played(count=2):
             yield cupy
     finally:
         sys.path.remove(str(FOLDER))
+        if "cuda.pathfinder" in sys.modules:
+            sys.modules["cuda.pathfinder"].forget()
         for name in ours():
             del sys.modules[name]
         sys.modules.update(others)

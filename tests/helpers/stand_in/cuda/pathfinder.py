@@ -16,9 +16,16 @@ def load_nvidia_dynamic_lib(name):
     def keep(number):
         return cuda.captured(lambda: library.redo(number))
 
-    _KEPT.append(ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(keep))
-    ctypes.c_void_p.in_dll(library, "keep").value = ctypes.cast(_KEPT[-1], ctypes.c_void_p).value
+    function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(keep)
+    ctypes.c_void_p.in_dll(library, "keep").value = ctypes.cast(function, ctypes.c_void_p).value
+    _LOADED.append((library, function))
     return SimpleNamespace(abs_path=path)
 
 
-_KEPT = []  # functions that the library calls
+def forget():
+    """Have the library call nothing of this module any more, which may be let go of."""
+    for library, _ in _LOADED:
+        ctypes.c_void_p.in_dll(library, "keep").value = None
+
+
+_LOADED = []  # with the functions that are called, which must live as long
