@@ -92,6 +92,7 @@ class SearchJob(Job):
     """
 
     pairs = 10  # that the L-BFGS methods remember
+    taps_only = False  # whether nothing but `taps` is asked of the network, not even its layers
 
     @property
     def counts(self):
@@ -122,8 +123,10 @@ class SearchJob(Job):
         return list(dict.fromkeys(layer for layers in named for layer in layers))
 
     def lowered(self):
-        """Return the job without layers that its search does not read, if it wants none of them."""
-        return self
+        """Return the job without the layers above its taps, where most of VGG's weights are."""
+        if not (self.taps_only and self.taps):
+            return self
+        return replace(self, net=self.net.until(self.taps))
 
     def outputs(self):
         """Return the bytes of the outputs of all layers at the largest size, 0 if that is open."""

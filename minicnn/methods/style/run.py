@@ -47,6 +47,7 @@ class StyleJob(SearchJob):
     row: object = None
 
     verb = "style"
+    taps_only = True
 
     @property
     def size(self):
@@ -58,15 +59,10 @@ class StyleJob(SearchJob):
         """Pairs (step, change of the gradient) that the L-BFGS methods remember."""
         return (self.row and self.row.pairs) or SearchJob.pairs
 
-    def lowered(self):
-        """Return the job without layers that it does not read: most of VGG's weights are there."""
-        return replace(self, net=self.net.until(self.taps)) if self.taps else self
-
     def run(self, callback=None, minimize=None):
         """Make the picture, from its smallest size to the largest; return the `Outcome`."""
         reached = {}
-        how = (reached, minimize)
-        runs = [(n, partial(_run_stage, stage, n, *how)) for n, stage in self.stages()]
+        runs = [(n, partial(_run_stage, stage, n, reached, minimize)) for n, stage in self.stages()]
         last = summary([outcome.result for outcome in run_all(runs, callback)])
         # after Ctrl-C the last x may have a smaller size
         last = replace(last, x=resampled(last.x, self.size, self.net))
