@@ -110,6 +110,8 @@ class Convolution:
             if len(direction.possible) > 1:
                 by_way = {way: partial(self._go, i, way, works[i]) for way in direction.possible}
                 self.ways[i] = best(self._told(i, direction), by_way, outs[i])
+            if i == 0:
+                self.forward(run, x)  # backward reads what it leaves
 
     def forward(self, run, x):
         """Fill `y`."""

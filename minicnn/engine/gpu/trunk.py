@@ -78,7 +78,8 @@ class Trunk:
             if isinstance(step, Convolution):
                 dy, dx = _part(self._down[0], step.out_shape), _part(self._down[1], step.shape)
                 step.choose(run, x, dy, dx, best)
-            step.forward(run, x)
+            else:
+                step.forward(run, x)
             x = step.y
 
     def forward(self, run):
