@@ -1,10 +1,13 @@
 """Benchmarks that paint: commands against PyTorch scripts, our L-BFGS against SciPy's."""
 
+import sys
+
 import numpy as np
 import pytest
 from test_benchmarks import BENCHMARKS, module  # noqa: F401 - a fixture
 
 from minicnn.methods.style.settings import StyleSettings
+from minicnn.objectives.gram import mean_gram
 
 SMALL = ["--size", "48", "--steps", "4", "--network", "minivgg", "--threads", "1"]
 
@@ -26,9 +29,21 @@ def test_a_peer_of_another_loss_is_no_peer(module):  # noqa: F811
     job = end_to_end.job_of(args, scales=1, iterations=1)
     right = float(job.function()(job.start)[0])
     found = {"x": job.start, "losses": np.array([right, right])}
-    assert end_to_end._checked(args, found) == right
+    assert end_to_end.checked(args, found, 1e-3) == right
     with pytest.raises(RuntimeError, match="minimises another loss"):
-        end_to_end._checked(args, {**found, "losses": np.array([right, 1.01 * right])})
+        end_to_end.checked(args, {**found, "losses": np.array([right, 1.01 * right])}, 1e-3)
+
+
+def test_pastiche_gets_weights_that_make_its_loss_ours(module):  # noqa: F811
+    end_to_end = module("end_to_end")
+    job = end_to_end.job_of(end_to_end.parse(SMALL), scales=1, iterations=1)
+    content, style = sys.modules["painters"].pastiche_weights(job)
+    pictures = (job.start, job.content, job.styles[0])
+    x, kept, painted = (job.net.forward(z, [*content, *style]) for z in pictures)
+    loss = sum(w * np.square(x[name] - kept[name]).mean() for name, w in content.items())
+    for name, w in style.items():
+        loss += w * np.square(mean_gram(x[name]) - mean_gram(painted[name])).mean()
+    assert loss == pytest.approx(float(job.function()(job.start)[0]), rel=1e-4)
 
 
 @pytest.mark.parametrize("options", [["--steps", "0"], ["--rounds", "0"]])
