@@ -64,4 +64,5 @@ def bank_bytes(w_shape, itemsize=4):
 
 def _in_panels(w_shape):
     K, C = w_shape[:2]
-    return K * C <= SMALL and not (K % products.PANEL or C % products.PANEL)
+    small = K * C <= SMALL and not (K % products.PANEL or C % products.PANEL)
+    return small and products.in_pieces()

@@ -1,20 +1,32 @@
-"""Matrix products in pieces so small that OpenBLAS multiplies without packing.
+"""Matrix products, with AVX-512 in pieces so small that OpenBLAS multiplies without packing.
 
-OpenBLAS copies ("packs") the factors of a product before it multiplies, except where
-rows x columns x depth is at most a million. The copies cost a fifth of the time of the products
-here, and far more where one factor is a small matrix.
+OpenBLAS copies ("packs") the factors of a product before it multiplies, except, on processors with
+AVX-512, where rows x columns x depth is at most a million. There the copies cost a fifth of the
+time of the products here, and far more where one factor is a small matrix. Elsewhere each piece
+would be packed anew, so a product is left whole.
 """
+
+from functools import cache
 
 import numpy as np
 
+from minicnn.engine.cpu.threads import blas_libraries
+
 SMALL = 1_000_000  # rows, columns, depth
+UNPACKED = ("SkylakeX", "Cooperlake", "SapphireRapids")  # OpenBLAS' names of processors
 PANEL = 64  # columns of a panel
 BLOCK = 16  # rows at a time that go well with a factor that is not in panels
 
 
+@cache
+def in_pieces():
+    """Return whether products are cut up, see above."""
+    return any(library.get("architecture") in UNPACKED for library in blas_libraries())
+
+
 def wants_panels(shape):
     """Return whether a second factor (F, C, K) is multiplied faster in `panels`."""
-    return shape[2] % PANEL == 0 and BLOCK * shape[1] * shape[2] > SMALL
+    return in_pieces() and shape[2] % PANEL == 0 and BLOCK * shape[1] * shape[2] > SMALL
 
 
 def panels(U):
@@ -24,6 +36,9 @@ def panels(U):
 
 def by(calls, V, U, M):
     """Note M = V U for V (F, T, C), U (F, C, K) or its `panels`, and M (F, T, K)."""
+    if not in_pieces():
+        calls.add(np.matmul, V, U, out=M)
+        return
     (_, T, C), K = V.shape, M.shape[2]
     rows = T
     if U.ndim == 3 and BLOCK * C * K <= SMALL:
@@ -45,6 +60,9 @@ def by(calls, V, U, M):
 
 def of_small(calls, L, x, out):
     """Note out = L x for a small matrix L (n, k), x (..., k, N) and out (..., n, N)."""
+    if not in_pieces():
+        calls.add(np.matmul, L, x, out=out)
+        return
     N = x.shape[-1]
     count = max(1, -(-L.size * N // SMALL))
     count = next((p for p in range(count, 8 * count) if N % p == 0), 1)

@@ -38,6 +38,11 @@ def one_blas_thread():
         yield
 
 
+def blas_libraries():
+    """Return what threadpoolctl knows of each loaded BLAS: [{"architecture": ..., ...}, ...]."""
+    return _blas().select(user_api="blas").info()
+
+
 class Crew:
     """Worker threads that are kept, with their scratch memory, from one evaluation to the next.
 

@@ -1,0 +1,62 @@
+"""Products in pieces and products left whole are the same, whichever the processor wants."""
+
+import numpy as np
+import pytest
+
+from minicnn.engine.cpu import products, threads
+from minicnn.engine.cpu.conv2d import FastConvolution
+from minicnn.engine.cpu.recorded_calls import Calls
+from minicnn.ops import conv2d
+
+
+@pytest.fixture(params=[True, False], ids=["pieces", "whole"])
+def pieces(request, monkeypatch):
+    monkeypatch.setattr(products, "in_pieces", lambda: request.param)
+    return request.param
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 37, 5, 7), (3, 40, 64, 128), (1, 300, 80, 96), (1, 33, 300, 256)]
+)
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_by(rng, pieces, shape, exchanged):
+    F, T, C, K = shape
+    V, U, M = rng.random((F, T, C)), rng.random((F, C, K)), np.empty((F, T, K))
+    factor = np.ascontiguousarray(U.transpose(0, 2, 1)).transpose(0, 2, 1) if exchanged else U
+    if products.wants_panels(U.shape):
+        factor = products.panels(factor)
+    calls = Calls()
+    products.by(calls, V, factor, M)
+    calls()
+    np.testing.assert_allclose(M, V @ U, rtol=1e-13)
+
+
+def test_of_small(rng, pieces):
+    L, x, out = rng.random((4, 6)), rng.random((3, 6, 90_000)), np.empty((3, 4, 90_000))
+    calls = Calls()
+    products.of_small(calls, L, x, out)
+    calls()
+    np.testing.assert_allclose(out, L @ x, rtol=1e-13)
+
+
+def test_a_frozen_layer_of_many_channels(rng, pieces):
+    x, w = rng.standard_normal((1, 64, 9, 9)), rng.standard_normal((128, 64, 3, 3))
+    fast, dy = FastConvolution(frozen=True), rng.standard_normal((1, 128, 9, 9))
+    y, dx = fast.forward(x, w, padding=1)[0], fast.backward_data(dy, w, x.shape, padding=1)
+    for got, wanted in (
+        (y, conv2d.forward(x, w, padding=1)[0]),
+        (dx, conv2d.backward_data(dy, w, x.shape, padding=1)),
+    ):
+        assert np.linalg.norm(got - wanted) < 1e-13 * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize(("processor", "wanted"), [("SkylakeX", True), ("Haswell", False)])
+def test_the_processor_decides(monkeypatch, processor, wanted):
+    libraries = [{"user_api": "blas", "architecture": processor}]
+    monkeypatch.setattr(products, "blas_libraries", lambda: libraries)
+    assert products.in_pieces.__wrapped__() == wanted
+
+
+def test_libraries_are_told():
+    assert all(library["user_api"] == "blas" for library in threads.blas_libraries())
+    assert threads.blas_libraries()
