@@ -41,12 +41,15 @@ class Evaluation:
     precision : {"auto", "fp32", "tf32", "fp16"}
         Of the factors of matrix products on a GPU, see `gpu.cuda`; what `Network` itself
         computes is float32.
+    evaluator : optional
+        That of `evaluator_of` for this network and all this, where it is there already.
     """
 
     engine: str = "auto"
     threads: int | None = None
     tile: int | None = None
     precision: str = "auto"
+    evaluator: object = None
 
 
 BANKS = 6  # times the bytes of the weights: these, and the filters that an engine makes of them
@@ -65,6 +68,8 @@ def evaluator_of(net, how=None, torus=False):
     On a `torus` the picture goes on at its opposite edge, see `network.torus`.
     """
     how = how or Evaluation()
+    if how.evaluator is not None:
+        return how.evaluator
 
     def key():
         return "evaluator", kept.network_key(net), how, thread_count(how.threads), torus

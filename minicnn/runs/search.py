@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn import optimizers
 from minicnn.engine import memory
+from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.optimizers import WITHOUT_RATE
 from minicnn.pictures.arrays import deprocess, to_uint8
@@ -81,7 +82,7 @@ class SearchSettings(SheetSettings, Settings):
 class SearchJob(Job):
     """The base of the jobs of methods that search for a picture.
 
-    A method adds
+    `evaluator` is that of the network for all sizes, once the job is `lowered`. A method adds
 
     run(callback, minimize)   search, calling back as `optimizers.minimize` does; return an
                     `Outcome`, also after Ctrl-C, a stall or a NaN: the best picture so far, and why
@@ -90,6 +91,8 @@ class SearchJob(Job):
     views(outcome)  {label: picture}, what `--sheet` puts side by side; with the label "" alone, the
                     picture is a sheet already
     """
+
+    evaluator: object = field(default=None, repr=False)
 
     pairs = 10  # that the L-BFGS methods remember
     taps_only = False  # whether nothing but `taps` is asked of the network, not even its layers
@@ -122,11 +125,19 @@ class SearchJob(Job):
         named = [getattr(self.settings, name, None) or () for name in names]
         return list(dict.fromkeys(layer for layers in named for layer in layers))
 
+    @property
+    def evaluation(self):
+        """How the function of the picture is evaluated."""
+        s = self.settings
+        return Evaluation(s.engine, s.threads, s.tile, s.precision, self.evaluator)
+
     def lowered(self):
-        """Return the job without the layers above its taps, where most of VGG's weights are."""
-        if not (self.taps_only and self.taps):
+        """Return the job with an evaluator, and with no weights that this does not need."""
+        if self.evaluator is not None or not (self.taps_only and self.taps):
             return self
-        return replace(self, net=self.net.until(self.taps))
+        net = self.net.until(self.taps)  # most of VGG's weights are above
+        evaluator = evaluator_of(net, self.evaluation)
+        return replace(self, net=getattr(evaluator, "net", net), evaluator=evaluator)
 
     def outputs(self):
         """Return the bytes of the outputs of all layers at the largest size, 0 if that is open."""

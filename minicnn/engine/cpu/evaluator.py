@@ -21,6 +21,11 @@ class FastEvaluator:
         self._frozen, self._crew = FrozenNetwork(net), Crew(threads)
         self.low_memory = low_memory
 
+    @property
+    def net(self):
+        """The network of its own: filters that are transformed have a shape there, no values."""
+        return self._frozen.net
+
     def transform(self, taps):
         """Transform the filters up to `taps` now: processes that are forked later share them."""
         with self._crew.at_work():

@@ -12,7 +12,6 @@ from functools import partial
 import numpy as np
 
 from minicnn.backend import to_device, to_host
-from minicnn.engine.select import Evaluation
 from minicnn.methods.style.loss import style_objective
 from minicnn.methods.style.masks import resized
 from minicnn.methods.style.settings import STARTS
@@ -62,7 +61,8 @@ class StyleJob(SearchJob):
     def run(self, callback=None, minimize=None):
         """Make the picture, from its smallest size to the largest; return the `Outcome`."""
         reached = {}
-        runs = [(n, partial(_run_stage, stage, n, reached, minimize)) for n, stage in self.stages()]
+        stages = self.lowered().stages()
+        runs = [(n, partial(_run_stage, stage, n, reached, minimize)) for n, stage in stages]
         last = summary([outcome.result for outcome in run_all(runs, callback)])
         # after Ctrl-C the last x may have a smaller size
         last = replace(last, x=resampled(last.x, self.size, self.net))
@@ -92,7 +92,7 @@ class StyleJob(SearchJob):
             blend=s.blend,
             content_masks=self.content_masks,
             style_masks=self.style_masks,
-            evaluation=Evaluation(s.engine, s.threads, s.tile, s.precision),
+            evaluation=self.evaluation,
         )
 
     def search_options(self):

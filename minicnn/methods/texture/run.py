@@ -14,7 +14,6 @@ import numpy as np
 
 from minicnn.backend import to_device
 from minicnn.engine.cpu.conv2d import FastConvolution
-from minicnn.engine.select import Evaluation
 from minicnn.methods import network_defaults
 from minicnn.methods.texture.loss import texture_objective
 from minicnn.methods.texture.settings import SOURCE_SIZE, resolve, used, with_layers
@@ -127,7 +126,7 @@ class TextureJob(SearchJob):
             relative=s.normalize == "layers",
             seamless=s.seamless,
             shape=self.start.shape,
-            evaluation=Evaluation(s.engine, s.threads, s.tile, s.precision),
+            evaluation=self.evaluation,
         )
 
     def search_options(self, number=0):

@@ -114,7 +114,8 @@ def picture(verb, settings, files, iterations):
     def watch(iteration, x, value, info):
         ends.append((info.get("run", 0), time.perf_counter(), info["evaluations"], x.shape[2:]))
 
-    job = verb.open_job(replace(settings, iterations=iterations, evaluations=None), files)
+    settings = replace(settings, iterations=iterations, evaluations=None)
+    job = verb.open_job(settings, files).lowered()
     result = job.run(watch).result
     took, paces = time.perf_counter() - started, []
     for _, run in groupby(ends, key=lambda end: end[0]):

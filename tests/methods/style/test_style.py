@@ -1,8 +1,11 @@
+import weakref
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import minicnn
+from minicnn.engine.cpu import filters
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods import network_defaults
@@ -280,6 +283,27 @@ def test_several_sizes_one_after_another(files):
     assert dict(seen) == {1: 24, 2: 24, 3: 24, 4: 48, 5: 48}
     assert outcome.picture.shape == (32, 48, 3)
     assert outcome.result.iterations == 5
+
+
+def test_filters_are_transformed_once_for_all_sizes_and_their_weights_let_go(files, monkeypatch):
+    exact, transformed = filters.winograd.transform_filters, []
+
+    def counted(w, *how):
+        transformed.append(w.shape)
+        return exact(w, *how)
+
+    monkeypatch.setattr(filters.winograd, "transform_filters", counted)
+    layers = {"content_layers": {"relu2_1": 1.0}, "style_layers": {"relu1_1": 1.0}}
+    made = STYLE.open_job(settings(files, network="minivgg", **layers, iterations=[2, 2]))
+    held = [made.net.params[f"{name}.weight"] for name in ("conv1_2", "conv2_1")]
+    shapes, held = [w.shape for w in held], [*map(weakref.ref, held)]
+    made = made.lowered()
+    assert made.lowered() is made
+    outcome = made.run()
+    assert sorted(transformed) == sorted(shapes)
+    assert [ref() for ref in held] == [None, None]
+    again = STYLE.open_job(made.settings).run().result
+    np.testing.assert_array_equal(outcome.result.x, again.x)
 
 
 SHARES = [
