@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minicnn.engine.cpu import transforms, winograd
+from minicnn.engine.cpu import columns, transforms, winograd
 from minicnn.engine.cpu.conv2d import FastConvolution
 from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.engine.cpu.threads import Crew, thread_count
@@ -81,6 +81,25 @@ def test_other_geometries(rng, shape, geometry):
     got = fast.backward_params(dy, x, w.shape, **geometry)
     assert relative(got[0], dw) < 1e-13
     assert relative(got[1], db) < 1e-13
+
+
+@pytest.mark.parametrize(
+    ("kernel", "geometry"),
+    [
+        ((3, 3), {"padding": 1}),
+        ((7, 7), {"stride": 2}),
+        ((5, 2), {"stride": (2, 1), "padding": (0, 2)}),
+        ((3, 5), {"dilation": (1, 2)}),
+    ],
+)
+def test_overlapping_columns(rng, monkeypatch, kernel, geometry):
+    monkeypatch.setattr(columns, "STRIP_BYTES", 20_000)  # several strips
+    x, b = rng.standard_normal((2, 3, 23, 60)), rng.standard_normal(4)
+    w = rng.standard_normal((4, 3, *kernel))
+    y, _ = conv2d.forward(x, w, b, **geometry)
+    for count in (1, 2):
+        with Crew(count).at_work():
+            assert relative(FastConvolution().forward(x, w, b, **geometry)[0], y) < 1e-13
 
 
 def amid_nan(x):

@@ -7,6 +7,9 @@
 Arrays are (N, C, H, W) as everywhere, but lie in memory as (N, H, W, C): a row of X is then R runs
 of S C neighbours, which copies fast, and for 1x1 kernels X is x itself. X is made for a strip of
 output rows, or for a few small pictures, at a time, so that it stays in the cache.
+
+Where windows overlap and a row of them is long, the runs of one row of x are written once for all
+windows that hold them, below those of the row above: then the rows of X overlap in memory too.
 """
 
 import math
@@ -54,6 +57,7 @@ class ColumnCorrelation:
         self.row_of_b = b if b is None else np.tile(b, (size[1], 1))  # added in long runs
         self.geometry, self.padding = (kernel, pair(stride), pair(dilation)), pair(padding)
         self.size, self.target, self.then, self.then_work = size, target, then, then_work
+        self._overlap = _overlap(self.W, kernel, pair(stride), pair(dilation), size[1])
         (N, H, W, C), (ph, pw) = self.x.shape, self.padding
         self._x_pad = self.x
         if (ph, pw) != (0, 0) or not self.x.flags.c_contiguous:
@@ -61,7 +65,7 @@ class ColumnCorrelation:
 
     def program(self, scratches):
         """Return the stages."""
-        strips = _strips(len(self.x), *self.size, self.W, STRIP_BYTES)
+        strips = _strips(len(self.x), *self.size, self.W, STRIP_BYTES, self._overlap)
         made = self.W.shape[0] * self.W.shape[2]
         work = len(self.x) * math.prod(self.size) * (self.W.size + PASS_WORK * made)
         return [*self.pad(scratches), share(scratches, strips, self._strip, work + self.then_work)]
@@ -92,14 +96,19 @@ class ColumnCorrelation:
         BLAS may round the last rows of a product another way than the others. `row_by_row` gives
         each output row a product of its own: then it has the same bits in whatever part it comes.
         """
-        G, _, Kg = self.W.shape
+        (G, _, Kg), x = self.W.shape, self._x_pad[pictures]
         length = self.size[1] if row_by_row else math.prod(part.shape[:-1])
-        for g in range(G):
-            X = _columns(calls, self._x_pad[pictures], g, G, self.geometry, rows, self.size[1])
-            if G == 1:
-                X = X.reshape(-1, length, X.shape[1])
-                products.by(calls, X, self.W, part.reshape(-1, length, Kg))
-            else:
+        if self._overlap:
+            X = _overlapping_columns(calls, x, self.geometry, rows, self.size[1])
+            for own, wanted in zip(X, part, strict=True):
+                products.by(calls, own, self.W, wanted)
+        elif G == 1:
+            X = _columns(calls, x, 0, 1, self.geometry, rows, self.size[1])
+            X = X.reshape(-1, length, X.shape[1])
+            products.by(calls, X, self.W, part.reshape(-1, length, Kg))
+        else:
+            for g in range(G):
+                X = _columns(calls, x, g, G, self.geometry, rows, self.size[1])
                 own = calls.buffer("group", (1, len(X), Kg), part.dtype)
                 products.by(calls, X[None], self.W[g : g + 1], own)
                 wanted = part[..., g * Kg : (g + 1) * Kg]
@@ -231,6 +240,16 @@ def _padded(x, padding):
     return x_pad
 
 
+def _overlap(W, kernel, stride, dilation, Q):
+    """Return whether the rows of X are to overlap: each row of windows is its own product then.
+
+    That pays where packing W for each takes less time than the copies that are saved.
+    """
+    G, _, K = W.shape
+    saved = (kernel[0] - stride[0]) * Q
+    return G == 1 and dilation == (1, 1) and kernel[0] * K < saved
+
+
 def _columns(calls, x_pad, group, groups, geometry, rows, Q):
     """Return X (pixels, R S C/G) of the output rows `rows` (first, last + 1), once called."""
     (R, S), (u, v), (d, e) = geometry
@@ -252,9 +271,22 @@ def _columns(calls, x_pad, group, groups, geometry, rows, Q):
     return X.reshape(-1, R * S * Cg)
 
 
-def _strips(N, P, Q, W, size):
+def _overlapping_columns(calls, x_pad, geometry, rows, Q):
+    """Return X as (pictures, rows, Q, R S C) of the output rows `rows`, once called."""
+    ((R, S), (u, v), _), (p0, p1) = geometry, rows
+    N, _, _, C = x_pad.shape
+    sN, sH, sW, _ = x_pad.strides
+    item, size = x_pad.itemsize, (N, Q, (p1 - p0 - 1) * u + R, S * C)
+    runs = calls.buffer("columns", size, x_pad.dtype)
+    calls.add(np.copyto, runs, as_strided(x_pad[:, u * p0 :], size, (sN, v * sW, sH, item)))
+    sN, sQ, sH, _ = runs.strides
+    return as_strided(runs, (N, p1 - p0, Q, R * S * C), (sN, u * sH, sQ, item))
+
+
+def _strips(N, P, Q, W, size, overlap=False):
     """Cut the work into [(slice of pictures, (first, last + 1) output row), ...]."""
-    widest = max(W.shape[1], W.shape[0] * W.shape[2])
+    made = W.shape[0] * W.shape[2]
+    widest = made if overlap else max(W.shape[1], made)
     rows = max(1, size // (Q * widest * W.itemsize))
     if rows >= 2 * P:
         step = rows // P
