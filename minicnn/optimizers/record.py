@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn.backend import all_finite, array_module
 from minicnn.errors import MinicnnError
+from minicnn.optimizers.vectors import distance
 
 NOTHING_LOWER = (
     "stalled: the line search finds no lower value; the rest is rounding, "
@@ -210,7 +211,8 @@ class Record:
         """Return the root mean square of the step to x."""
         if not self.trace:
             return 0.0
-        return _rms(x, self.accepted) if length is None else length / math.sqrt(x.size)
+        length = distance(x, self.accepted) if length is None else length
+        return length / math.sqrt(x.size)
 
     def _this(self):
         return f"evaluation {self.evaluations}, after {self.iterations} iterations"
@@ -245,8 +247,3 @@ def stop_if_settled(record: Record) -> None:
     if len(values) > LAST and values[0] - values[-1] < SETTLED * abs(values[-1]):
         reason = f"the value has fallen by less than {SETTLED:g} of itself in {LAST} iterations"
         raise Stop("converged", reason)
-
-
-def _rms(x, before) -> float:
-    xp = array_module(x)
-    return math.sqrt(float(xp.mean(xp.square(xp.subtract(x, before, dtype=xp.float64)))))

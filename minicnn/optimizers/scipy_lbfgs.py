@@ -67,19 +67,21 @@ def lbfgs(
         if state:
             unit, factor = map(float, state.numbers["scales"])
             last = {"x": record.accepted, "value": record.trace[-1]["value"]}
+            gradient = np.zeros(x0.size)
     if not state:
         value, gradient = record.evaluate(x0)
         record.accept(x0, value)
         gradient = crossing.vector(gradient)
         unit, factor = _scales(value, gradient, first_step)
-        last = {"x": x0, "value": value, "gradient": gradient * (factor * unit)}
+        gradient *= factor * unit
+        last = {"x": x0, "value": value}
 
     def scaled(z):
-        gradient = last.pop("gradient", None)  # SciPy begins at x0, which is already known
-        if gradient is None:
+        if (z != evaluated).any():  # SciPy begins at x0, and may ask twice at the same place
+            evaluated[:] = z
             last["x"] = crossing.picture(z, unit)
             last["value"], raw = record.evaluate(last["x"])
-            gradient = crossing.vector(raw, factor * unit)
+            crossing.vector(raw, factor * unit, out=gradient)
         return last["value"] * factor, gradient
 
     def next_iteration(z):
@@ -87,6 +89,7 @@ def lbfgs(
         stop_if_settled(record)
 
     z = crossing.vector(x0, 1 / unit)
+    evaluated = z.copy()
     bounds = bounds and [crossing.vector(side, 1 / unit) for side in bounds]
     options = {"maxcor": maxcor, "maxls": maxls, "ftol": ftol, "gtol": gtol}
     if not setulb.available():
@@ -94,17 +97,15 @@ def lbfgs(
             check_resumable()
         raise _why(_by_minimize(scaled, z, bounds, next_iteration, options), ftol, gtol)
     search = setulb.Setulb(z, bounds, **options)
-    z, evaluated = search.arrays["z"], None
+    z, search.arrays["g"] = search.arrays["z"], gradient
     with record.restoring():
         if state:
             fill(search.arrays, state.arrays)
-            search.value, evaluated = last["value"] * factor, z.copy()
+            search.value, evaluated[:] = last["value"] * factor, z
     while True:
         search.advance()
         if search.asks == setulb.VALUE:
-            if evaluated is None or (z != evaluated).any():  # it may ask twice at the same place
-                search.value, search.arrays["g"] = scaled(z)
-                evaluated = z.copy()
+            search.value, _ = scaled(z)
         elif search.asks == setulb.ITERATION:
             next_iteration(z)
             record.pause(search.arrays, scales=[unit, factor])
@@ -166,11 +167,13 @@ class _Crossing:
         x.set(out)  # asynchronous from pinned memory; `vector`, which waits, comes before the next
         return x
 
-    def vector(self, x, scale=1.0):
-        """Return a picture times a number as a new float64 vector of the host."""
+    def vector(self, x, scale=1.0, out=None):
+        """Return a picture times a number as a float64 vector of the host, a new one or `out`."""
         if self.xp is not np:
             x = x.get(out=self.buffer)
-        return np.multiply(x, scale, dtype=np.float64).ravel()
+        out = np.empty(x.size) if out is None else out
+        np.multiply(x, scale, out=out.reshape(x.shape), dtype=np.float64)
+        return out
 
 
 def _why(end, ftol, gtol):

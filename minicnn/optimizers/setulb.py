@@ -99,10 +99,11 @@ class Setulb:
 
 
 def _limits(bounds, n):
-    """Return the lower and upper bounds, 0 where there is none, and which there are."""
+    """Return the lower and upper bounds, made 0 where there is none, and which there are."""
     if bounds is None:
         return np.zeros(n), np.zeros(n), np.zeros(n, np.int32)
     kinds = np.array([[0, 3], [1, 2]], np.int32)  # none, upper; lower, both
     known = [np.isfinite(side) for side in bounds]
-    low, high = (np.where(there, side, 0.0) for there, side in zip(known, bounds, strict=True))
-    return low, high, kinds[known[0].astype(int), known[1].astype(int)]
+    for side, there in zip(bounds, known, strict=True):
+        side[~there] = 0.0
+    return *bounds, kinds[known[0].astype(int), known[1].astype(int)]

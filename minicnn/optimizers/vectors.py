@@ -4,6 +4,8 @@ A vector is a flat, contiguous array. Work is done in strips: on the host a stri
 between its conversion to float64 and its sum, and nothing of the size of a vector is allocated.
 """
 
+import math
+
 import numpy as np
 
 from minicnn.backend import array_module
@@ -34,6 +36,16 @@ def dot(a, b) -> float:
     for part in _strips(a):
         total = total + a[part].astype(xp.float64) @ b[part].astype(xp.float64)
     return float(total)
+
+
+def distance(a, b) -> float:
+    """Return the norm of a - b for two pictures; differences and sum in float64."""
+    xp, total = array_module(a), 0.0
+    a, b = a.reshape(-1), b.reshape(-1)
+    for part in _strips(a):
+        change = xp.subtract(a[part], b[part], dtype=xp.float64)
+        total = total + change @ change
+    return math.sqrt(float(total))
 
 
 def add_scaled(y, factor: float, x) -> None:

@@ -27,7 +27,7 @@ from minicnn.optimizers import (
     setulb,
 )
 from minicnn.optimizers.line_search import C1, C2, cubic_minimum, strong_wolfe
-from minicnn.optimizers.vectors import HOST_STRIP, add_scaled, dot, step_to
+from minicnn.optimizers.vectors import HOST_STRIP, add_scaled, distance, dot, step_to
 
 # vectors
 
@@ -36,6 +36,7 @@ from minicnn.optimizers.vectors import HOST_STRIP, add_scaled, dot, step_to
 def test_sums_are_float64_and_the_rest_is_in_place(rng, n):
     a, b = (rng.standard_normal(n).astype(np.float32) for _ in range(2))
     assert dot(a, b) == pytest.approx(np.sum(a.astype(float) * b.astype(float)), rel=1e-12)
+    assert distance(a, b) == pytest.approx(np.linalg.norm(a.astype(float) - b), rel=1e-12)
     expected = b + np.float32(0.3) * a
     add_scaled(b, 0.3, a)
     np.testing.assert_array_equal(b, expected)
@@ -250,7 +251,7 @@ def count_reads(monkeypatch):
     reads = []
     monkeypatch.setattr(lbfgs_products, "to_host", lambda x: reads.append(x.shape) or x)
     monkeypatch.setattr(record, "all_finite", lambda x: reads.append(x.shape) or True)
-    monkeypatch.setattr(record, "_rms", lambda *given: reads.append(0))
+    monkeypatch.setattr(record, "distance", lambda *given: reads.append(0) or 0.0)
     monkeypatch.setattr("minicnn.optimizers.vectors.dot", None)
     return reads
 
