@@ -91,7 +91,8 @@ def _make(verb, settings, outputs, report, files, weights):
     check_memory(verb, job, settings, files)
     for note in job.notes:
         report.note(note, once=True)
-    with report.progress(job.steps) as progress:
+    rows, cols = job.size
+    with report.progress(job.steps, what=f"{job.title}, {cols} x {rows}") as progress:
         watch.begun(progress, searches, stored)
         outcome = job.run(watch, searches.minimize)
     if outcome.result.value != outcome.result.value:

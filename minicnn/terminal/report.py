@@ -133,12 +133,15 @@ class Report:
         if not self.as_json:
             say(text, sys.stdout)
 
-    def progress(self, total: int, unit: str = "iteration") -> "Progress":
-        """Return a display of `total` units of work: a bar on a terminal, else a line at times."""
+    def progress(self, total: int, unit: str = "iteration", what: str = "") -> "Progress":
+        """Return a display of `total` units of work: a bar on a terminal, else a line at times.
+
+        It says at once `what` is made.
+        """
         drawn = sys.stderr.isatty() or "ipykernel" in sys.modules  # a terminal, or a notebook
         if self.quiet or (self.as_json and not drawn):
             return Progress()
-        return (Bar if drawn else Lines)(total, unit)
+        return (Bar if drawn else Lines)(total, unit, what)
 
 
 class Progress:
@@ -157,10 +160,11 @@ class Progress:
 class Bar(Progress):
     """tqdm's bar, which reckons the time left; a widget in a notebook that has such."""
 
-    def __init__(self, total, unit):
+    def __init__(self, total, unit, what=""):
         from tqdm.auto import tqdm
 
-        self.bar = tqdm(total=total, unit=f" {unit}", dynamic_ncols=True, file=sys.stderr)
+        how = {"desc": what or None, "unit": f" {unit}", "dynamic_ncols": True}
+        self.bar = tqdm(total=total, file=sys.stderr, **how)
 
     def __exit__(self, *_):
         self.bar.close()
@@ -173,7 +177,9 @@ class Bar(Progress):
 class Lines(Progress):
     """A line for every tenth of the run, and when `PAUSE` seconds have passed without one."""
 
-    def __init__(self, total, unit, clock=time.monotonic):
+    def __init__(self, total, unit, what="", clock=time.monotonic):
+        if what:
+            say(f"{what}: {total} {unit}s", sys.stderr)
         self.total, self.unit, self.clock = total, unit, clock
         self.start = self.said = clock()
         self.tenth = 0

@@ -71,9 +71,11 @@ def test_style_writes_a_picture_with_its_settings(paint, folder):
     assert code == 0
     assert stdout.startswith("out.png: 40 x 33, 2 iterations in ")
     assert stdout.endswith("all 2 iterations are done\n")
-    assert stderr.splitlines()[0].startswith("iteration 1/2  total ")
+    first, second, *_ = stderr.splitlines()
+    assert first == "style by minivgg, 40 x 33: 2 iterations"
+    assert second.startswith("iteration 1/2  total ")
     for word in ("content ", "style ", "tv ", " left"):
-        assert word in stderr.splitlines()[0]
+        assert word in second
     assert load_image("out.png").pixels.shape == (33, 40, 3)
     found = read_metadata("out.png")
     assert found["settings"]["content_layers"] == network_defaults.STYLE["minivgg"].content_layers
@@ -318,7 +320,7 @@ def test_other_failures_are_one_line(paint, monkeypatch):
         raise OSError(28, "No space left on device", "out.png")
 
     monkeypatch.setattr("minicnn.methods.style.run.StyleJob.run", full)
-    assert paint()[::2] == (1, "minicnn: error: No space left on device: out.png\n")
+    assert paint("--quiet")[::2] == (1, "minicnn: error: No space left on device: out.png\n")
 
     def large(*_, **__):
         raise MemoryError
@@ -329,7 +331,7 @@ def test_other_failures_are_one_line(paint, monkeypatch):
     monkeypatch.setattr("minicnn.methods.style.run.StyleJob.run", large)
     monkeypatch.setattr("minicnn.runs.estimate.sample_run.measured", unknown)
     line = "minicnn: error: out of memory (no more could be had); use a smaller size\n"
-    assert paint()[::2] == (1, line)
+    assert paint("--quiet")[::2] == (1, line)
 
 
 SHORT = ["--size", "48", "--iterations", "2"]
@@ -563,7 +565,7 @@ def test_layers_are_read_with_their_weights():
 
 def test_progress_lines_come_at_tenths_and_after_a_pause(capfd):
     now = [0.0]
-    progress = report.Lines(200, "step", lambda: now[0])
+    progress = report.Lines(200, "step", clock=lambda: now[0])
     for done in range(1, 201):
         now[0] += 1 if done < 100 else 20
         progress.update(done, {"total": 1.0})
