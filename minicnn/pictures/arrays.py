@@ -214,6 +214,11 @@ def resampled(x, size, net):
     return array_module(x).asarray(larger)
 
 
+def detail(x, size, net):
+    """Return what x (1, 3, H, W) loses when it is brought to a smaller `size` and back."""
+    return x - resampled(resampled(x, size, net), x.shape[2:], net)
+
+
 def picture(x, net):
     """Return the picture uint8 (H, W, 3) that x (1, 3, H, W) stands for."""
     return to_uint8(deprocess(x, net.attrs["preprocess"]))

@@ -15,7 +15,7 @@ from minicnn.backend import to_device, to_host
 from minicnn.methods.style.loss import style_objective
 from minicnn.methods.style.masks import resized
 from minicnn.methods.style.settings import STARTS
-from minicnn.pictures.arrays import fit, grey_level, picture, preprocess, resampled, resize
+from minicnn.pictures.arrays import detail, fit, grey_level, picture, preprocess, resampled, resize
 from minicnn.pictures.colours import luminance, with_luminance
 from minicnn.pictures.histograms import match_histogram
 from minicnn.runs.inputs import NOISE, noise
@@ -123,6 +123,8 @@ def _run_stage(job, iterations, reached, minimize, callback):
     start = job.start
     if "x" in reached:  # enlarged as a picture of whole grey levels 0..255
         start = resampled(reached["x"], start.shape[2:], job.net)
+        if job.settings.content_weight:  # sharp edges, or dots make up for what Grams lack
+            start = start + detail(job.content, reached["x"].shape[2:], job.net)
     result = search(  # by L-BFGS: asks function(x) for value and gradient, and steps
         job.settings,
         job.function(),
@@ -160,10 +162,7 @@ def halved(job, times):
 
 
 def start_of(settings, net, content, given, row):
-    """Return the x to start from: the content, noise, both, or the x `given` in its size.
-
-    `row` is the preset's, or None.
-    """
+    """Return the x to start from: content, noise, both or `given`; `row`: the preset's or None."""
     if settings.init == "content":
         return content
     if settings.init not in STARTS:  # the file of a picture
