@@ -345,8 +345,11 @@ def test_there_are_no_more_sizes_than_iterations(files):
         assert STYLE.open_job(settings(files, size=400, iterations=asked)).settings.scales == sizes
 
 
-def test_the_full_size_starts_where_the_small_one_ended(files):
-    made = STYLE.open_job(settings(files, **SHALLOW, scales=2, iterations=[4, 1]))
+@pytest.mark.parametrize("weight", [2.0, 0.0])
+def test_the_full_size_starts_where_the_small_one_ended_with_its_detail(files, weight):
+    made = STYLE.open_job(
+        settings(files, **SHALLOW, scales=2, iterations=[4, 1], content_weight=weight)
+    )
     starts = []
 
     def recorded(name, fun, x0, **options):
@@ -356,7 +359,11 @@ def test_the_full_size_starts_where_the_small_one_ended(files):
     made.run(minimize=recorded)
     _, small = made.stages()[0]
     ended = minimize("lbfgs", objective_of(small), small.start, iterations=4).x
-    assert np.allclose(starts[1], pictures_arrays.resampled(ended, (32, 48), made.net))
+    wanted = pictures_arrays.resampled(ended, (32, 48), made.net)
+    if weight:  # a content without weight adds nothing
+        lost = pictures_arrays.resampled(made.content, (16, 24), made.net)
+        wanted = wanted + made.content - pictures_arrays.resampled(lost, (32, 48), made.net)
+    assert np.allclose(starts[1], wanted)
 
 
 def objective_of(made):
