@@ -19,7 +19,7 @@ from minicnn.terminal.report import Report
 
 PICTURES = ("content.jpg", "style.jpg")
 RESULT, SHEET = "result.png", "sheet.png"
-SIZE, ITERATIONS, COARSE_ITERATIONS = 384, 40, 60  # half a minute on two cores
+SIZE, ITERATIONS, COARSE_ITERATIONS = 384, 30, 60  # half a minute on two cores
 CONTENT_WEIGHT = 100.0  # with `PAINTER`; with its own, the mountain dissolves
 example = "minicnn demo"
 

@@ -314,7 +314,7 @@ SHARES = [
     (StyleSettings, {"coarse_iterations": 7}, [7, 7, 150]),
     (StyleSettings, {"evaluations": 9}, [9, 9, 9]),
     (StyleSettings, {"iterations": [1, 2, 3]}, [1, 2, 3]),
-    (DemoSettings, {}, [60, 60, 40]),
+    (DemoSettings, {}, [60, 60, 30]),
     (DemoSettings, {"iterations": 20}, [7, 7, 6]),
 ]
 
