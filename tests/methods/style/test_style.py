@@ -315,7 +315,7 @@ SHARES = [
     (StyleSettings, {"evaluations": 9}, [9, 9, 9]),
     (StyleSettings, {"iterations": [1, 2, 3]}, [1, 2, 3]),
     (DemoSettings, {}, [60, 60, 30]),
-    (DemoSettings, {"iterations": 20}, [7, 7, 6]),
+    (DemoSettings, {"iterations": 20}, [8, 8, 4]),
 ]
 
 
