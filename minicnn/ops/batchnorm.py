@@ -40,14 +40,14 @@ def forward_train(x, gamma, beta, *, eps: float = 1e-5) -> tuple:
         the same values (algorithm 2 of the source); by 1 if M is 1.
     """
     xp = array_module(x)
-    mean = x.mean(axis=AXES)
-    z = x - mean[:, None, None]
-    var = xp.square(z).mean(axis=AXES)
-    inverse = (1 / xp.sqrt(var + eps)).astype(x.dtype)
-    z *= inverse[:, None, None]
-    y = z * gamma[:, None, None]
-    y += beta[:, None, None]
     M = x.size // x.shape[1]
+    mean = _channel_sums(x) / M
+    z = x - _by_channel(mean, x)
+    var = _channel_sums(xp.square(z)) / M
+    inverse = (1 / xp.sqrt(var + eps)).astype(x.dtype)
+    z *= _by_channel(inverse, x)
+    y = z * _by_channel(gamma, x)
+    y += _by_channel(beta, x)
     return y, (z, gamma * inverse), mean, var * (M / max(M - 1, 1))
 
 
@@ -72,12 +72,12 @@ def backward(dy, cache: tuple) -> tuple:
     """Return (dx, dgamma, dbeta) of `forward_train`, projected onto `dy` (N, C, H, W)."""
     z, scale = cache
     M = dy.size // dy.shape[1]
-    dbeta = dy.sum(axis=AXES)
-    dgamma = (dy * z).sum(axis=AXES)
-    dx = z * (-dgamma / M)[:, None, None]
+    dbeta = _channel_sums(dy)
+    dgamma = _channel_sums(dy * z)
+    dx = z * _by_channel(-dgamma / M, z)
     dx += dy
-    dx -= (dbeta / M)[:, None, None]
-    dx *= scale[:, None, None]
+    dx -= _by_channel(dbeta / M, z)
+    dx *= _by_channel(scale, z)
     return dx, dgamma, dbeta
 
 
@@ -99,3 +99,24 @@ def fold(w, b, gamma, beta, mean, var, *, eps: float = 1e-5) -> tuple:
     scale = (gamma / xp.sqrt(var + eps)).astype(w.dtype)
     b = 0 if b is None else b
     return w * scale[:, None, None, None], ((b - mean) * scale + beta).astype(w.dtype)
+
+
+def _channel_sums(x):
+    """Return the sum of each channel, (C,)."""
+    if _channels_last(x):
+        return x.sum(axis=(0, 2)).sum(axis=1)
+    return x.sum(axis=AXES)
+
+
+def _by_channel(v, x):
+    """Return v (C,) as it is combined with x (N, C, H, W)."""
+    if not _channels_last(x):
+        return v[:, None, None]
+    row = array_module(x).empty_like(x[:1, :, :1])
+    row[...] = v[:, None, None]
+    return row
+
+
+def _channels_last(x):
+    """Return whether neighbours in memory are channels: rows of all are longer runs for NumPy."""
+    return x.strides[1] < x.strides[3]

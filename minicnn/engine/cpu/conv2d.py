@@ -50,7 +50,7 @@ class FastConvolution:
 
     def backward_params(self, dy, x, w_shape, *, stride=1, padding=0, dilation=1, groups=1):
         """Return (dw, db); see `ops.conv2d.backward_params`."""
-        db = dy.sum(axis=(0, 2, 3))
+        db = dy.sum(axis=(0, 2)).sum(axis=1)  # the channels lie last: rows are long runs
         if winograd.suits(w_shape, stride, dilation, groups):
             return winograd.filter_gradient(x, dy, pair(padding)), db
         geometry = {"stride": stride, "padding": padding, "dilation": dilation}
