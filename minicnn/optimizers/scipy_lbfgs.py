@@ -77,10 +77,10 @@ def lbfgs(
         last = {"x": x0, "value": value}
 
     def scaled(z):
-        if (z != evaluated).any():  # SciPy begins at x0, and may ask twice at the same place
-            evaluated[:] = z
-            last["x"] = crossing.picture(z, unit)
-            last["value"], raw = record.evaluate(last["x"])
+        x = crossing.picture(z, unit)
+        if (x != last["x"]).any():  # SciPy begins at x0, and may ask twice at the same place
+            last["x"] = x
+            last["value"], raw = record.evaluate(x)
             crossing.vector(raw, factor * unit, out=gradient)
         return last["value"] * factor, gradient
 
@@ -89,7 +89,6 @@ def lbfgs(
         stop_if_settled(record)
 
     z = crossing.vector(x0, 1 / unit)
-    evaluated = z.copy()
     bounds = bounds and [crossing.vector(side, 1 / unit) for side in bounds]
     options = {"maxcor": maxcor, "maxls": maxls, "ftol": ftol, "gtol": gtol}
     if not setulb.available():
@@ -101,7 +100,7 @@ def lbfgs(
     with record.restoring():
         if state:
             fill(search.arrays, state.arrays)
-            search.value, evaluated[:] = last["value"] * factor, z
+            search.value = last["value"] * factor
     while True:
         search.advance()
         if search.asks == setulb.VALUE:
