@@ -6,18 +6,15 @@
 
 Arrays are (N, C, H, W) as everywhere, but lie in memory as (N, H, W, C): a row of X is then R runs
 of S C neighbours, which copies fast, and for 1x1 kernels X is x itself. X is made for a strip of
-output rows, or for a few small pictures, at a time, so that it stays in the cache.
-
-Where windows overlap and a row of them is long, the runs of one row of x are written once for all
-windows that hold them, below those of the row above: then the rows of X overlap in memory too.
+output rows, or for a few small pictures, at a time (`column_matrices`), so that it stays in the
+cache.
 """
 
 import math
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from minicnn.engine.cpu import products
+from minicnn.engine.cpu import column_matrices, products
 from minicnn.engine.cpu.recorded_calls import PASS_WORK, Calls, share
 from minicnn.engine.cpu.threads import at_hand
 from minicnn.ops.shapes import pair
@@ -57,7 +54,7 @@ class ColumnCorrelation:
         self.row_of_b = b if b is None else np.tile(b, (size[1], 1))  # added in long runs
         self.geometry, self.padding = (kernel, pair(stride), pair(dilation)), pair(padding)
         self.size, self.target, self.then, self.then_work = size, target, then, then_work
-        self._overlap = _overlap(self.W, kernel, pair(stride), pair(dilation), size[1])
+        self._overlap = column_matrices.overlaps(self.W, self.geometry, size[1])
         (N, H, W, C), (ph, pw) = self.x.shape, self.padding
         self._x_pad = self.x
         if (ph, pw) != (0, 0) or not self.x.flags.c_contiguous:
@@ -65,7 +62,7 @@ class ColumnCorrelation:
 
     def program(self, scratches):
         """Return the stages."""
-        strips = _strips(len(self.x), *self.size, self.W, STRIP_BYTES, self._overlap)
+        strips = column_matrices.strips(len(self.x), *self.size, self.W, STRIP_BYTES, self._overlap)
         made = self.W.shape[0] * self.W.shape[2]
         work = len(self.x) * math.prod(self.size) * (self.W.size + PASS_WORK * made)
         return [*self.pad(scratches), share(scratches, strips, self._strip, work + self.then_work)]
@@ -99,16 +96,16 @@ class ColumnCorrelation:
         (G, _, Kg), x = self.W.shape, self._x_pad[pictures]
         length = self.size[1] if row_by_row else math.prod(part.shape[:-1])
         if self._overlap:
-            X = _overlapping_columns(calls, x, self.geometry, rows, self.size[1])
+            X = column_matrices.overlapping(calls, x, self.geometry, rows, self.size[1])
             for own, wanted in zip(X, part, strict=True):
                 products.by(calls, own, self.W, wanted)
         elif G == 1:
-            X = _columns(calls, x, 0, 1, self.geometry, rows, self.size[1])
+            X = column_matrices.columns(calls, x, 0, 1, self.geometry, rows, self.size[1])
             X = X.reshape(-1, length, X.shape[1])
             products.by(calls, X, self.W, part.reshape(-1, length, Kg))
         else:
             for g in range(G):
-                X = _columns(calls, x, g, G, self.geometry, rows, self.size[1])
+                X = column_matrices.columns(calls, x, g, G, self.geometry, rows, self.size[1])
                 own = calls.buffer("group", (1, len(X), Kg), part.dtype)
                 products.by(calls, X[None], self.W[g : g + 1], own)
                 wanted = part[..., g * Kg : (g + 1) * Kg]
@@ -162,7 +159,7 @@ class Adjoint:
             self.strip(calls, dy[pictures, first:last], pictures, first)
 
         work = math.prod(dy.shape[:3]) * self.W.size
-        strips = _strips(*dy.shape[:3], self.W, ADJOINT_BYTES)
+        strips = column_matrices.strips(*dy.shape[:3], self.W, ADJOINT_BYTES)
         return [share(scratches, strips, strip, work), self.sum()]
 
     def strip(self, calls, dy, pictures, first):
@@ -213,11 +210,13 @@ def filter_gradient(x, dy, w_shape, *, stride, padding, dilation, groups):
     geometry = (R, S), pair(stride), pair(dilation)
     x_pad, dy, Kg = _padded(x, padding), _last(dy), K // groups
     dW = np.zeros((groups, R * S * Cg, Kg), dy.dtype)
-    for pictures, rows in _strips(len(x), *dy.shape[1:3], dW, STRIP_BYTES):
+    for pictures, rows in column_matrices.strips(len(x), *dy.shape[1:3], dW, STRIP_BYTES):
         mine = dy[pictures, rows[0] : rows[1]]
         for g in range(groups):
             calls = Calls()
-            X = _columns(calls, x_pad[pictures], g, groups, geometry, rows, dy.shape[2])
+            X = column_matrices.columns(
+                calls, x_pad[pictures], g, groups, geometry, rows, dy.shape[2]
+            )
             calls()
             own = np.ascontiguousarray(mine[..., g * Kg : (g + 1) * Kg]).reshape(-1, Kg)
             dW[g] += X.T @ own
@@ -238,57 +237,3 @@ def _padded(x, padding):
     x_pad = np.zeros((N, H + 2 * ph, W + 2 * pw, C), x.dtype)
     x_pad[:, ph : ph + H, pw : pw + W] = x.transpose(0, 2, 3, 1)
     return x_pad
-
-
-def _overlap(W, kernel, stride, dilation, Q):
-    """Return whether the rows of X are to overlap: each row of windows is its own product then.
-
-    That pays where packing W for each takes less time than the copies that are saved.
-    """
-    G, _, K = W.shape
-    saved = (kernel[0] - stride[0]) * Q
-    return G == 1 and dilation == (1, 1) and kernel[0] * K < saved
-
-
-def _columns(calls, x_pad, group, groups, geometry, rows, Q):
-    """Return X (pixels, R S C/G) of the output rows `rows` (first, last + 1), once called."""
-    (R, S), (u, v), (d, e) = geometry
-    N, _, _, C = x_pad.shape
-    p0, p1 = rows
-    if R == S == u == v == groups == 1:
-        return x_pad[:, p0:p1].reshape(-1, C)
-    # the stride of an axis of length 1 says nothing, so that of the channels is not asked for
-    sN, sH, sW, _ = x_pad.strides
-    item, Cg = x_pad.itemsize, C // groups
-    first = x_pad[:, u * p0 :, :, group * Cg :]
-    if groups == e == 1:  # S C neighbours
-        shape, inner = (R, S * C), (d * sH, item)
-    else:
-        shape, inner = (R, S, Cg), (d * sH, e * sW, item)
-    windows = as_strided(first, (N, p1 - p0, Q, *shape), (sN, u * sH, v * sW, *inner))
-    X = calls.buffer("columns", windows.shape, x_pad.dtype)
-    calls.add(np.copyto, X, windows)
-    return X.reshape(-1, R * S * Cg)
-
-
-def _overlapping_columns(calls, x_pad, geometry, rows, Q):
-    """Return X as (pictures, rows, Q, R S C) of the output rows `rows`, once called."""
-    ((R, S), (u, v), _), (p0, p1) = geometry, rows
-    N, _, _, C = x_pad.shape
-    sN, sH, sW, _ = x_pad.strides
-    item, size = x_pad.itemsize, (N, Q, (p1 - p0 - 1) * u + R, S * C)
-    runs = calls.buffer("columns", size, x_pad.dtype)
-    calls.add(np.copyto, runs, as_strided(x_pad[:, u * p0 :], size, (sN, v * sW, sH, item)))
-    sN, sQ, sH, _ = runs.strides
-    return as_strided(runs, (N, p1 - p0, Q, R * S * C), (sN, u * sH, sQ, item))
-
-
-def _strips(N, P, Q, W, size, overlap=False):
-    """Cut the work into [(slice of pictures, (first, last + 1) output row), ...]."""
-    made = W.shape[0] * W.shape[2]
-    widest = made if overlap else max(W.shape[1], made)
-    rows = max(1, size // (Q * widest * W.itemsize))
-    if rows >= 2 * P:
-        step = rows // P
-        return [(slice(n, min(n + step, N)), (0, P)) for n in range(0, N, step)]
-    return [(slice(n, n + 1), (p, min(p + rows, P))) for n in range(N) for p in range(0, P, rows)]
