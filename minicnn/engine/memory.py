@@ -18,6 +18,7 @@ except ImportError:  # Windows
     resource = None
 
 ROOT = Path("/")
+MMAP_THRESHOLD, PAGES = -3, 4 << 20  # of glibc's mallopt; bytes of what is large
 SPARE = 0.9  # share of the available memory that a run is allowed
 # share of all outputs that one walk holds at least: by the formulas `deconv` held 0.53
 # (SqueezeNet), 0.75 (minivgg) and 0.81 to 0.96 (VGG-16); the fast engine holds more
@@ -66,8 +67,12 @@ def watched():
 
 
 def release() -> None:
-    """Give what is free back to the system, where glibc would keep it."""
+    """Give what is free back to the system, where glibc would keep it; large arrays ever after.
+
+    For these glibc takes pages of their own, but once one of up to 32 MB is freed, the heap.
+    """
     with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, PAGES)
         ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -472,6 +472,26 @@ def test_available_is_the_least_of_all_limits(tmp_path, monkeypatch, files, expe
     assert memory.available(files_of(tmp_path, files)) == expected
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone is told")
+def test_after_a_release_a_large_array_goes_back_to_the_system_at_once():
+    source = """
+import numpy as np
+from minicnn.engine import memory
+
+def resident():
+    return memory._field("/proc/self/status", "VmRSS")
+
+np.ones(2 << 20)  # freed, 16 MB: glibc would keep what comes next
+memory.release()
+large, above = np.ones(2 << 20), [bytes(100_000) for _ in range(8)]
+before = resident()
+del large
+print(before - resident())
+"""
+    given_back = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
+    assert int(given_back.stdout) > 15e6
+
+
 def test_peak_grows_with_what_is_held():
     before = memory.peak()
     held = np.ones(20 << 20, np.uint8)
