@@ -156,7 +156,7 @@ def ours(args, path, loss):
             here = said.get("iteration", 0)
             if not step and here > sum(coarse) and said["losses"]["total"] <= loss:
                 step = f"{here} ({here - sum(coarse)} at full size)"
-                process.send_signal(signal.SIGINT)  # it writes its picture
+                process.send_signal(signal.SIGTERM)  # it writes its picture
         process.end()
     if not path.exists():
         raise RuntimeError(f"minicnn style failed: {said}")
