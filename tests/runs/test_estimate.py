@@ -240,17 +240,19 @@ def test_a_real_estimate_holds_for_memory(pictures):
 
 
 def test_the_second_run_of_a_process_takes_the_memory_that_it_takes_alone(pictures):
-    wanted = settings(pictures, size=256)
-    small, large = measured(wanted, 256 * 192)
-    assert large["shape"] == (192, 256)
-    assert small["pixels"] == pytest.approx(192**2, rel=0.01)
+    wanted = settings(pictures, size=384)
+    small, large = measured(wanted, 384 * 288)
+    assert large["shape"] == (288, 384)
+    assert small["pixels"] == pytest.approx(256**2, rel=0.01)
     code = (
         "import pickle, sys; from minicnn.engine import memory; "
         "from minicnn.runs.estimate import sample_run; "
-        "sample_run.picture(*pickle.load(sys.stdin.buffer), None, 13); "
+        "verb, settings, iterations = pickle.load(sys.stdin.buffer); "
+        "sample_run.picture(verb, settings, None, iterations); "
         "print(memory.peak())"
     )
-    request = pickle.dumps((STYLE, STYLE.open_job(wanted).settings))
+    alone_settings = replace(STYLE.open_job(wanted).settings, scales=1)
+    request = pickle.dumps((STYLE, alone_settings, large["iterations"]))
     alone = subprocess.check_output([sys.executable, "-c", code], input=request)
     assert large["peak"] == pytest.approx(int(alone), rel=0.1)
 

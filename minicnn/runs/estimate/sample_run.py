@@ -122,16 +122,17 @@ def picture(verb, settings, files, iterations):
     for _, run in groupby(ends, key=lambda end: end[0]):
         pace = [(b[1] - a[1]) / max(1, b[2] - a[2]) for a, b in pairwise(run)]
         paces += [median(pace[len(pace) // 2 :])] if pace else []
-    if not paces:
+    if not ends:
         raise MinicnnError(f"cannot estimate: {result.reason}")
-    seconds, shape = mean(paces), ends[-1][-1]
+    # where a search ends at once there is no pace, and the set-up counts too
+    seconds, shape = mean(paces or [took / result.evaluations]), ends[-1][-1]
     return {
         "pixels": math.prod(shape),
         "shape": shape,
         "seconds": seconds,
         "setup": max(0.0, took - seconds * result.evaluations),
         "iterations": iterations,
-        "runs": len(paces),
+        "runs": max(1, len(paces)),
     }
 
 
