@@ -52,7 +52,11 @@ def parse(argv=None):
     args = parser.parse_args(argv)
     try:
         args.threads = thread_count(args.threads)
-        args.peers = args.peers or installed(args.network)
+        here = installed(args.network)
+        args.peers = args.peers or here
+        if missing := set(args.peers) - set(here):
+            known = ", ".join(here) or "none"
+            parser.error(f"no peer {missing.pop()} of {args.network} is here; there are: {known}")
         if min(args.steps, args.rounds) < 1:
             parser.error("--steps and --rounds are whole numbers from 1")
     except MinicnnError as error:
@@ -68,6 +72,8 @@ def main(argv=None):
             name, out = args.only_peer
             paint(job_of(args, scales=1, iterations=1), name, args.steps, out)
             return 0
+        if not args.peers:
+            raise RuntimeError("no peer is here; `pip install torch==2.13.0`")
         for name in args.peers * args.rounds:
             rows.append(row(args, name))
             print(*rows[-1], sep=", ", file=sys.stderr, flush=True)
@@ -106,7 +112,7 @@ class _Process(subprocess.Popen):
         super().__init__(words, **text, **more)
 
     def end(self):
-        """Wait until it ends; raise `RuntimeError` if it failed."""
+        """Wait until it ends, and keep what it took."""
         _, status, used = os.wait4(self.pid, 0)
         self.returncode = os.waitstatus_to_exitcode(status)
         self.seconds += perf_counter()

