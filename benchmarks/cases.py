@@ -27,11 +27,13 @@ class Objective(NamedTuple):
 
 VGG = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 MINI = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1")
+SLIM = ("pc1_1", "pc2_1", "pc3_1", "pc4_1")
 FIRE = ("relu_conv1", "fire2/concat", "fire3/concat", "fire4/concat", "fire5/concat")
 OBJECTIVES = {
     "vgg19": Objective(VGG, "relu4_2", "average", 1e3),
     "vgg16": Objective(VGG, "relu4_2", "average", 1e3),
     "squeezenet": Objective(FIRE, "fire4/concat", "max", 1e3),
+    "slimvgg": Objective(SLIM, "pc4_2", "average", 1e3),
     "minivgg": Objective(MINI, "relu4_1", "average", 1e3),
 }
 

@@ -22,6 +22,7 @@ from minicnn.pictures.sheets import figure
 from minicnn.runs.inputs import Job
 from minicnn.runs.settings import POSITIVE, Settings, SheetSettings, choice, count, setting
 
+PAIRS = 10  # as many as SciPy's L-BFGS-B has by itself
 GOES_ON = ("budget", "converged", "stalled", "stopped")  # ends after which the next run may start
 
 
@@ -68,6 +69,9 @@ class SearchSettings(SheetSettings, Settings):
         group="search",
         shown="4, for momentum 2",
     )
+    pairs: int | None = setting(
+        count(), None, "last steps that L-BFGS remembers", group="search", shown=str(PAIRS)
+    )
 
     def check(self):
         """Refuse what no run can have."""
@@ -76,6 +80,8 @@ class SearchSettings(SheetSettings, Settings):
             raise MinicnnError(
                 f"{self.optimizer} takes no learning rate; leave it out or use another optimizer"
             )
+        if self.pairs is not None and self.optimizer not in WITHOUT_RATE:
+            raise MinicnnError(f"{self.optimizer} remembers no pairs; leave them out or use lbfgs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +100,7 @@ class SearchJob(Job):
 
     evaluator: object = field(default=None, repr=False)
 
-    pairs = 10  # that the L-BFGS methods remember
+    own_pairs = PAIRS  # where the settings name none
     taps_only = False  # whether nothing but `taps` is asked of the network, not even its layers
 
     @property
@@ -117,6 +123,11 @@ class SearchJob(Job):
         """Return the settings of a run that ends with an iteration at the full size."""
         counts = [*self.counts[:-1], iteration - self.lead]
         return replace(self.settings, iterations=counts if self.lead else counts[0])
+
+    @property
+    def pairs(self):
+        """Pairs (step, change of the gradient) that the L-BFGS methods remember."""
+        return getattr(self.settings, "pairs", None) or self.own_pairs
 
     @property
     def taps(self):

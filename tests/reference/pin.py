@@ -26,11 +26,13 @@ TOLERANCE = 1e-5  # relative; engines and BLAS kernels, old and new, differ by l
 LIBRARIES = ("numpy", "scipy", "pillow")
 SEARCH = "--iterations 2 --network minivgg"
 STYLE = f"style content.png style.png -o out.png --size 96 {SEARCH}"
+TEXTURE = f"texture style.png -o out.png --size 96x64 {SEARCH}"
 RUNS = {
     "style": STYLE,
     "style with a preset": f"{STYLE} --preset gatys",
     "style with lbfgs-device": f"{STYLE} --optimizer lbfgs-device",
-    "texture": f"texture style.png -o out.png --size 96x64 {SEARCH}",
+    "texture": TEXTURE,
+    "texture with SciPy's L-BFGS": f"{TEXTURE} --optimizer lbfgs",
     "invert": f"invert content.png -o out.png --layer relu3_1 {SEARCH}",
     "class-model": f"class-model --class 16 -o out.png --noise 20 {SEARCH}",
     "saliency": "saliency content.png -o out.png --npz out.npz --network minivgg",

@@ -130,6 +130,7 @@ class ClassModelJob(SearchJob):
             self.function(),
             self.start,
             level,
+            pairs=self.pairs,
             callback=callback,
             minimize=minimize,
             bounds=self._bounds(),

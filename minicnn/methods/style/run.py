@@ -54,9 +54,9 @@ class StyleJob(SearchJob):
         return self.content.shape[2:]
 
     @property
-    def pairs(self):
-        """Pairs (step, change of the gradient) that the L-BFGS methods remember."""
-        return (self.row and self.row.pairs) or SearchJob.pairs
+    def own_pairs(self):
+        """Pairs that the preset has L-BFGS remember."""
+        return (self.row and self.row.pairs) or SearchJob.own_pairs
 
     def run(self, callback=None, minimize=None):
         """Make the picture, from its smallest size to the largest; return the `Outcome`."""

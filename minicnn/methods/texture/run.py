@@ -95,7 +95,7 @@ class TextureJob(SearchJob):
     pictures: list = field(repr=False)
 
     verb = "texture"
-    pairs = 20  # that the L-BFGS methods remember, as in the authors' program
+    own_pairs = 20  # as in the authors' program
 
     @property
     def steps(self):

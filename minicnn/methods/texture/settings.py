@@ -100,12 +100,19 @@ class TextureSettings(GramSettings):
         "keep pixels between the least and largest of the source",
         group="search",
     )
+    optimizer: str = as_in(  # SciPy's L-BFGS-B is slow with bounds
+        GramSettings,
+        "optimizer",
+        default="lbfgs-device",
+        help="our own L-BFGS, where the picture is, SciPy's, or another",
+    )
     iterations: int | None = as_in(
         GramSettings,
         "iterations",
         help="steps of the optimizer, for each texture",
-        shown="500 for lbfgs, else 250",
+        shown="500 for both L-BFGS, else 250",
     )
+    pairs: int | None = as_in(GramSettings, "pairs", shown="20")
     pool: str | None = as_in(GramSettings, "pool", shown="average")
     precision: str = as_in(GramSettings, "precision", before="auto")
 

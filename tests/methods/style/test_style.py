@@ -186,6 +186,21 @@ def test_the_learning_rate_is_the_first_step_in_grey_levels(rng, optimizer):
     assert step * 0.25 * 255 == pytest.approx(3.0, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("changes", "most"),
+    [({}, 10), ({"pairs": 3}, 3), ({"optimizer": "adam", "learning_rate": 4.0}, None)],
+)
+def test_so_many_pairs_are_remembered(rng, changes, most):
+    asked = []
+
+    def watched(*args, **options):
+        asked.append(options.get("maxcor"))
+        return minimize(*args, **options)
+
+    job(rng, iterations=1, **changes).run(minimize=watched)
+    assert asked == [most]
+
+
 @pytest.mark.smoke
 def test_ctrl_c_keeps_the_best_picture(rng):
     def callback(iteration, x, value, info):

@@ -276,7 +276,7 @@ BAD = {
     "small": ({}, ("--size", "16"), "use --size 32x32 or more"),
     "tile": ({}, ("--size", "60x64", "--seamless"), "multiples of 8 .* use --size 64x64"),
     "source": ({}, ("--source-size", "20"), "--source-size 20 makes"),
-    "rate": ({}, ("--learning-rate", "1"), "lbfgs takes no learning rate"),
+    "rate": ({}, ("--learning-rate", "1"), "lbfgs-device takes no learning rate"),
     "padding": ({}, ("--seamless", "--padding", "replicate"), "no edges to replicate"),
     "sheets": ({}, ("--sweep", "layers", "--sheet", "x.png"), "--sweep writes a sheet already"),
     "network": ({}, ("--network", "vgg19"), "not of vgg19"),
