@@ -29,7 +29,13 @@ from minicnn.engine.cpu.threads import thread_count
 from minicnn.errors import MinicnnError
 from minicnn.methods.style.inputs import open_job
 from minicnn.methods.style.settings import StyleSettings
+from minicnn.optimizers import WITHOUT_RATE
 
+OURS = {
+    "scales": {"type": int},
+    "optimizer": {"choices": WITHOUT_RATE},
+    "pairs": {"type": int},
+}
 DEMO = Path(__file__).resolve().parents[1] / "minicnn" / "demo"
 
 
@@ -48,6 +54,8 @@ def parse(argv=None):
     add("--peers", nargs="+", choices=PEERS, help="those that are installed")
     add("--rounds", type=int, default=1, help="pairs, 1")
     add("--threads", help="for each; as many as there are processors")
+    for name, how in OURS.items():
+        add(f"--{name}", **how, help="of ours, as `minicnn style` has it")
     add("--only-peer", nargs=2, metavar=("NAME", "OUT"), help="be the script of a peer")
     args = parser.parse_args(argv)
     try:
@@ -93,12 +101,14 @@ def job_of(args, **more):
 
 def row(args, name):
     """Time a peer, then ours until its loss; return the cells of a line."""
+    own = {name: getattr(args, name) for name in OURS if getattr(args, name) is not None}
+    coarse = job_of(args, iterations=args.steps, **own).counts[:-1]
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "theirs.npz"
         its = theirs(args, name, found)
         with np.load(found) as kept:
             loss = checked(args, kept, ROUNDING[name])
-        own, step = ours(args, Path(folder) / "ours.png", loss)
+        own, step = ours(args, coarse, Path(folder) / "ours.png", loss)
     ratios = f"{own.seconds / its.seconds:.2f} ({own.used / its.used:.2f})" if step else "-"
     return [PEERS[name], str(its), f"{loss:.5g}", str(own), ratios, step or "never"]
 
@@ -147,14 +157,14 @@ def checked(args, found, rounding):
     return losses[1]
 
 
-def ours(args, path, loss):
+def ours(args, coarse, path, loss):
     """Paint until the loss at full size is reached; return the process and the step ("": never)."""
-    coarse = job_of(args, iterations=args.steps).counts[:-1]
     words = [sys.executable, "-m", "minicnn", "style", str(args.content), str(args.style)]
     words += ["-o", str(path), "--size", str(args.size), "--network", args.network]
     words += ["--tv-weight", "0", "--threads", str(args.threads), "--json"]
     words += ["--iterations", ",".join(map(str, [*coarse, args.steps]))]
-    words += ["--weights", args.weights] if args.weights else []
+    for name in ("weights", *OURS):
+        words += [f"--{name}", str(value)] if (value := getattr(args, name)) is not None else []
     step, said = "", ""
     with _Process(words) as process:
         for line in process.stdout:

@@ -7,6 +7,7 @@ settings and `open_job(settings, files)`, which returns a `search.SearchJob`.
 """
 
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from minicnn.runs import provenance
 from minicnn.runs.inputs import SettingsVerb
 from minicnn.runs.search import columns, course, course_of
 from minicnn.storage.atomic import refuse_clashes
-from minicnn.storage.interrupts import INTERRUPTED, interrupts_noted
+from minicnn.storage.interrupts import INTERRUPTED, Breakable, interrupts_noted, interrupts_raised
 from minicnn.storage.npz import check_npz, save_npz
 from minicnn.terminal.report import duration
 
@@ -92,12 +93,19 @@ def _make(verb, settings, outputs, report, files, weights):
     for note in job.notes:
         report.note(note, once=True)
     rows, cols = job.size
-    with report.progress(job.steps, what=f"{job.title}, {cols} x {rows}") as progress:
-        watch.begun(progress, searches, stored)
-        outcome = job.run(watch, searches.minimize)
-    if outcome.result.value != outcome.result.value:
-        raise MinicnnError(f"no picture: {outcome.result.reason}; nothing was written")
-    with interrupts_noted() as interrupts:
+
+    def minimize(name, fun, x0, **options):
+        return searches.minimize(name, Breakable(fun), x0, **options)
+
+    with interrupts_noted() as interrupts, ExitStack() as beginning:
+        beginning.enter_context(interrupts_raised())
+        with report.progress(job.steps, what=f"{job.title}, {cols} x {rows}") as progress:
+            # from the first iteration on there is something to lose
+            watch.begun(progress, beginning.close, searches, stored)
+            outcome = job.run(watch, minimize)
+        beginning.close()
+        if outcome.result.value != outcome.result.value:
+            raise MinicnnError(f"no picture: {outcome.result.reason}; nothing was written")
         watch.finish(outcome)
         _save(job, outputs, outcome, watch.weights)
         code = _tell(job, outputs, outcome, report, watch.seconds())
@@ -182,8 +190,11 @@ class Watch:
             *(self.frames.paths(self.job.steps) if self.frames else []),
         ]
 
-    def begun(self, progress, searches, stored=None) -> None:
-        """Start the clock, or go on from a checkpoint: what `resumable.read` has `stored`."""
+    def begun(self, progress, has_begun, searches, stored=None) -> None:
+        """Start the clock, or go on from a checkpoint: what `resumable.read` has `stored`.
+
+        has_begun() is called in every iteration.
+        """
         if self.frames:
             self.frames.begin()
             searches.more = self.frames.arrays
@@ -192,7 +203,7 @@ class Watch:
             self.runs = searches.courses()
             if self.frames:
                 self.frames.restore(stored.more)
-        self.started, self.progress = time.monotonic(), progress
+        self.started, self.progress, self.has_begun = time.monotonic(), progress, has_begun
 
     def seconds(self) -> float:
         """Return how long the run has taken."""
@@ -200,6 +211,7 @@ class Watch:
 
     def __call__(self, iteration, x, value, info):
         """Take what `optimizers.minimize` tells of an iteration."""
+        self.has_begun()
         losses = {"total": value, **info["terms"]}
         self.progress.update(iteration, main_losses(losses))
         self.report.event(

@@ -262,7 +262,12 @@ def run_all(runs, callback=None):
     """
     outcomes, done, evaluated, number = [], 0, 0, 0
     for iterations, run in runs:
-        outcomes.append(run(callback and later(callback, done, evaluated, number)))
+        outcome = run(callback and later(callback, done, evaluated, number))
+        if outcomes and not outcome.result.trace:  # it ended before it began: keep what there is
+            ended = {key: getattr(outcome.result, key) for key in ("status", "reason")}
+            outcomes[-1] = replace(outcomes[-1], result=replace(outcomes[-1].result, **ended))
+            break
+        outcomes.append(outcome)
         done, evaluated = done + iterations, evaluated + outcomes[-1].result.evaluations
         number += _runs(outcomes[-1].result.trace)
         if outcomes[-1].result.status not in GOES_ON:

@@ -22,8 +22,12 @@ class Signals:
         """Take a signal."""
         self.numbers.append(number)
         if not self.held and time.monotonic() - self.raised > ONE_WISH:
-            self.raised = time.monotonic()
-            raise KeyboardInterrupt
+            self.end()
+
+    def end(self):
+        """End what is being done."""
+        self.raised = time.monotonic()
+        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -57,3 +61,31 @@ def interrupts_noted():
             yield ours.numbers
         finally:
             ours.held = held
+
+
+@contextmanager
+def interrupts_raised():
+    """Let these signals break this part of what `interrupts_noted` guards; a noted one does now."""
+    with signals() as ours:
+        held, ours.held = ours.held, False
+        try:
+            if held and ours.numbers:
+                ours.end()
+            yield
+        finally:
+            ours.held = held
+
+
+class Breakable:
+    """A function that these signals break, wherever it is called; its attributes are its own."""
+
+    def __init__(self, fun):
+        self.fun = fun
+
+    def __call__(self, *args):
+        """Call the function."""
+        with interrupts_raised():
+            return self.fun(*args)
+
+    def __getattr__(self, name):
+        return getattr(self.fun, name)

@@ -14,7 +14,8 @@ SMALL = ["--size", "48", "--steps", "4", "--network", "minivgg", "--threads", "1
 
 def test_ours_is_timed_until_it_has_the_peers_loss(module, capsys):  # noqa: F811
     pytest.importorskip("torch")
-    assert module("end_to_end").main([*SMALL, "--peers", "scipy"]) == 0
+    own = ["--scales", "1", "--optimizer", "lbfgs-device", "--pairs", "3"]
+    assert module("end_to_end").main([*SMALL, "--peers", "scipy", *own]) == 0
     head, _, row = capsys.readouterr().out.strip().split("\n")
     assert head.count("|") == row.count("|") == 7
     peer, its, loss, ours = (cell.strip() for cell in row.split("|")[1:5])

@@ -18,6 +18,7 @@ from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import Result
 from minicnn.methods import network_defaults
 from minicnn.methods.style import demo
+from minicnn.methods.style import run as style_run
 from minicnn.network import build
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata, save_image
@@ -249,6 +250,29 @@ def test_signals_save_the_best_picture(folder, weights, name):
     assert "the best picture so far is saved" in stderr
     assert "Traceback" not in stderr
     assert read_metadata("out.png")["result"]["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("where", "status"),
+    [("detail", "interrupted"), ("style_objective", "interrupted"), ("summary", "budget")],
+)
+def test_a_signal_between_evaluations_loses_nothing(paint, monkeypatch, where, status):
+    """Between two sizes, and after the last."""
+    usual, calls = getattr(style_run, where), []
+
+    def signalled(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 1 + (where == "style_objective"):  # that of the second size
+            signal.raise_signal(signal.SIGTERM)
+        return usual(*arguments, **options)
+
+    monkeypatch.setattr(style_run, where, signalled)
+    layers = ("--content-layers", "relu1_2", "--style-layers", "relu1_1")
+    code, stdout, _ = paint("--scales", "2", "--iterations", "2,3", *layers)
+    assert code == 143
+    assert stdout.startswith("out.png: 40 x 33, ")
+    found = read_metadata("out.png")["result"]
+    assert (found["status"], found["iterations"]) == (status, 2 if status == "interrupted" else 5)
 
 
 @pytest.mark.parametrize("name", ["out.png", "sheet.png"])
