@@ -105,7 +105,13 @@ def run(verb, settings, outputs, report) -> int:
         title = job.title
     made, code = [], 0
     for one, part in zip(many, parts, strict=True):
-        code = max(code, verb.make(one, part, report))
+        try:
+            code = max(code, verb.make(one, part, report))
+        except KeyboardInterrupt:  # before it had a picture
+            if not made:
+                raise
+            code = INTERRUPTED
+            break
         made.append(part.output)
         if code == INTERRUPTED:
             break

@@ -1,6 +1,7 @@
 """Sweeps, frames, animations and fine pictures of the command line."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 from png16_decoder import decode
 
 from minicnn.cli import main
+from minicnn.methods.style import run as style_run
 from minicnn.pictures.gif import colours_of
 from minicnn.pictures.overlays import magnified
 from minicnn.pictures.writer import read_metadata
@@ -65,6 +67,22 @@ def test_a_sweep_makes_every_picture_and_the_table(folder, capfd):
     # a picture of a sweep is like any other
     assert main(["rerun", names[3], "-o", "again.png", "--quiet"]) == 0
     np.testing.assert_array_equal(pixels("again.png"), pixels(names[3]))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_signal_before_a_picture_leaves_a_sheet_of_those_before(folder, monkeypatch, number):
+    usual, calls = style_run.style_objective, []
+
+    def signalled(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == number:
+            signal.raise_signal(signal.SIGTERM)
+        return usual(*arguments, **options)
+
+    monkeypatch.setattr(style_run, "style_objective", signalled)
+    assert style("--sweep", "style-weight=1,100") == 143
+    made = ["out-style-weight-1.png", "out.png"] if number == 2 else []
+    assert sorted(path.name for path in folder.glob("out*")) == made
 
 
 def test_layers_are_added_one_by_one(folder):
