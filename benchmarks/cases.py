@@ -27,7 +27,7 @@ class Objective(NamedTuple):
 
 VGG = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 MINI = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1")
-SLIM = ("pc1_1", "pc2_1", "pc3_1", "pc4_1")
+SLIM = ("pc1_1", "pc2_1", "pc2_2", "pc3_1", "pc4_1")
 FIRE = ("relu_conv1", "fire2/concat", "fire3/concat", "fire4/concat", "fire5/concat")
 OBJECTIVES = {
     "vgg19": Objective(VGG, "relu4_2", "average", 1e3),

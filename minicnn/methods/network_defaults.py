@@ -55,9 +55,10 @@ STYLE = {
     # fifth: of 512 activations 96 are left
     "slimvgg": Style(
         content_layers={"pc4_2": 1.0},
-        style_layers=dict.fromkeys(COMPONENTS, 1.0),
+        # without pc2_2 flat places get a mesh of dots
+        style_layers=dict.fromkeys(("pc1_1", "pc2_1", "pc2_2", "pc3_1", "pc4_1"), 1.0),
         content_weight=40.0,
-        style_weight=1e3,
+        style_weight=900.0,
         tv_weight=1e4,
         padding="replicate",
     ),
