@@ -127,7 +127,7 @@ def test_a_row_is_finished_by_what_it_was_made_from(folder, capfd, change):
         assert Path("a.png").read_bytes() == whole
         return
     assert (code, record["status"]) == (1, "failed")
-    words = "style_weight = 1000.0, now 3.0" if change == "settings" else "the picture style"
+    words = "style_weight = 900.0, now 3.0" if change == "settings" else "the picture style"
     assert words in record["message"]
     assert Path("a.png").read_bytes() == whole
     code, [record], _, _ = batch(capfd, manifest([row]), "--force")
