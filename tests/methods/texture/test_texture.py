@@ -246,6 +246,7 @@ def test_the_defaults_are_gatys(folder):
     np.testing.assert_allclose(means[means > 1e-3], 1, rtol=1e-3)
     limits = (job.sources[0].min(), job.sources[0].max())
     assert job.search_options() == {"pairs": 20, "bounds": limits}
+    assert open_job(replace(job.settings, pairs=5)).search_options()["pairs"] == 5
     assert job.start.shape == (1, 3, 40, 48)
 
 
