@@ -102,7 +102,7 @@ def _filter_bytes(node, shapes):
     layer = node.layer
     w = (layer.channels, shapes[node.inputs[0]][0] // layer.groups, *pair(layer.kernel))
     if winograd.suits(w, layer.stride, 1, layer.groups):
-        return filters.bank_bytes(w)
+        return filters.bank_bytes(w, *shapes[node.name][1:])
     return 4 * int(np.prod(w))
 
 
@@ -126,7 +126,7 @@ class _Walk:
         self.own = threading.local()
         if self.cpu:
             self.frozen = FrozenNetwork(net)
-            self.frozen.transform(taps)
+            self.frozen.transform(taps, (net.input_shape[0], size, size))
             self.net = self.frozen.net
         else:  # in fp32: tf32 would put activations into another order
             self.net, self.convolution = net, DeviceConvolution(Cuda("fp32"))

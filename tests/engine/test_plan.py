@@ -321,10 +321,10 @@ def test_gradcheck_covers_the_fast_path_and_would_see_an_error(monkeypatch):
 
 
 def test_weights_that_nobody_holds_are_let_go_once_they_are_transformed(rng):
-    net, taps = cut("vgg19", ["relu1_2"]), ["relu1_2"]
-    x, held = rng.standard_normal((1, 3, 20, 18)), weakref.ref(net.params["conv1_2.weight"])
-    wanted, dy = net.forward(x, taps)["relu1_2"], rng.standard_normal((1, 64, 20, 18))
-    gradient, evaluator = net.backward({"relu1_2": dy}), FastEvaluator(net, 1)
+    net, taps = cut("vgg19", ["relu3_2"]), ["relu3_2"]
+    x, held = rng.standard_normal((1, 3, 20, 18)), weakref.ref(net.params["conv3_2.weight"])
+    wanted, dy = net.forward(x, taps)["relu3_2"], rng.standard_normal((1, 256, 5, 4))
+    gradient, evaluator = net.backward({"relu3_2": dy}), FastEvaluator(net, 1)
     before = dict(net.params)
     evaluator.forward(x, taps, keep=False)
     evaluator.mean_grams(x, taps)
@@ -336,5 +336,5 @@ def test_weights_that_nobody_holds_are_let_go_once_they_are_transformed(rng):
     del net, before
     assert held() is None
     for again in (evaluator, replay):
-        assert relative(again.forward(x, taps)["relu1_2"], wanted) < 1e-10
-        assert relative(again.backward({"relu1_2": dy}), gradient) < 1e-10
+        assert relative(again.forward(x, taps)["relu3_2"], wanted) < 1e-10
+        assert relative(again.backward({"relu3_2": dy}), gradient) < 1e-10

@@ -5,6 +5,7 @@ import pytest
 
 from minicnn.engine.cpu import products, threads
 from minicnn.engine.cpu.conv2d import FastConvolution
+from minicnn.engine.cpu.filters import tile_size
 from minicnn.engine.cpu.recorded_calls import Calls
 from minicnn.ops import conv2d
 
@@ -39,9 +40,14 @@ def test_of_small(rng, pieces):
     np.testing.assert_allclose(out, L @ x, rtol=1e-13)
 
 
-def test_a_frozen_layer_of_many_channels(rng, pieces):
-    x, w = rng.standard_normal((1, 64, 9, 9)), rng.standard_normal((128, 64, 3, 3))
-    fast, dy = FastConvolution(frozen=True), rng.standard_normal((1, 128, 9, 9))
+@pytest.mark.parametrize(
+    ("C", "K", "H", "W", "tile"),
+    [(64, 128, 9, 9, 4), (16, 24, 72, 75, 6), (130, 128, 72, 75, 4), (8, 300, 8, 9, 4)],
+)
+def test_a_frozen_layer(rng, pieces, C, K, H, W, tile):
+    x, w = rng.standard_normal((1, C, H, W)), rng.standard_normal((K, C, 3, 3))
+    fast, dy = FastConvolution(frozen=True), rng.standard_normal((1, K, H, W))
+    assert tile_size(w.shape, H, W) == tile
     y, dx = fast.forward(x, w, padding=1)[0], fast.backward_data(dy, w, x.shape, padding=1)
     for got, wanted in (
         (y, conv2d.forward(x, w, padding=1)[0]),

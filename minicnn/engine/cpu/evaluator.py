@@ -26,16 +26,19 @@ class FastEvaluator:
         """The network of its own: filters that are transformed have a shape there, no values."""
         return self._frozen.net
 
-    def transform(self, taps):
-        """Transform the filters up to `taps` now: processes that are forked later share them."""
+    def transform(self, taps, shape):
+        """Transform the filters up to `taps` now: processes that are forked later share them.
+
+        `shape` is that of a picture, (C, H, W).
+        """
         with self._crew.at_work():
-            self._frozen.transform(taps)
+            self._frozen.transform(taps, shape)
 
     def forward(self, x, taps, **options):
         """Compute activations; see `Network.forward`."""
         net, convolution = self._frozen.net, self._frozen.convolution
         with self._crew.at_work():
-            self._frozen.transform(taps)
+            self._frozen.transform(taps, x.shape[1:])
             if options == {"keep": False}:
                 net.forget()
                 how = {"keep": False, "recompute": () if self.low_memory else None}
@@ -48,7 +51,7 @@ class FastEvaluator:
     def mean_grams(self, x, layers):
         """Return {layer: mean Gram matrix (N, C, C)} of pictures x, in little memory."""
         with self._crew.at_work():
-            self._frozen.transform(layers)
+            self._frozen.transform(layers, x.shape[1:])
             how = {"keep": False, "recompute": layers}
             plan = Plan(self._frozen.net, self._frozen.convolution, x.shape, layers, **how)
             grams = {name: gram.mean_gram(f) for name, f in plan.forward(x).items()}
@@ -103,7 +106,7 @@ class Replay:
 
         def make():
             with self._crew.at_work():
-                self._frozen.transform(key[1])
+                self._frozen.transform(key[1], key[0][1:])
             how = {"keep": key[2], "recompute": self._recompute}
             return Plan(self._frozen.net, self._frozen.convolution, *key[:2], **how)
 

@@ -6,23 +6,32 @@ import numpy as np
 
 from minicnn.engine.cpu import columns, products, winograd
 
-TILE = 4  # F(6x6) saves little more, and its filters take 1.8 times the memory
-SMALL = 256 * 256  # C K of a bank that is kept in panels
+SMALL = 256 * 256  # C K of a bank that is kept twice where products are cut up
+SMALLER = 128 * 128  # elsewhere; and of one that may be F(6x6), which takes 1.8 times the memory
+MANY_PIXELS = 5000  # of a picture for which that pays
+
+
+def tile_size(w_shape, P, Q):
+    """Return the m of F(m, 3) for filters (K, C, 3, 3) that stand still, and P x Q outputs."""
+    many = w_shape[0] * w_shape[1] <= SMALLER and P * Q >= MANY_PIXELS
+    return winograd.tile_size(P, Q, slack=0.14) if many else winograd.TILES[0]
 
 
 class FilterBanks:
     """Transformed weights by the array they come from, which need not be kept for it.
 
     A Winograd bank serves both directions (`winograd.correlate`, `flipped`). Of small banks there
-    are two copies, in panels for each direction, which is faster.
+    are two copies, one for each direction, which is faster, and there may be one bank for each
+    `tile_size`.
     """
 
     def __init__(self):
         self._kept = {}
 
-    def winograd(self, w):
-        """Return the filters (K, C, 3, 3) as banks (forward, backward)."""
-        return self._once(w, "winograd", self._both_directions)
+    def winograd(self, w, P, Q):
+        """Return the filters (K, C, 3, 3) as banks (forward, backward), for P x Q outputs."""
+        m = tile_size(w.shape, P, Q)
+        return self._once(w, ("winograd", m), lambda w: _both_directions(w, m))
 
     def matrices(self, w, groups):
         """Return the filters as `columns.filter_matrices` does."""
@@ -31,13 +40,14 @@ class FilterBanks:
     def outline(self, w):
         """Return what stands for filters (K, C, 3, 3) in calls of `winograd`.
 
-        An array of their shape and dtype that has no memory, and NaN wherever it is read.
+        An array of their shape and dtype that has no memory, and NaN wherever it is read; or the
+        filters, where banks of other tiles may be wanted of them later.
         """
-        if not any(w.strides):
-            return w  # is one
+        if not any(w.strides) or w.shape[0] * w.shape[1] <= SMALLER:
+            return w
         outline = np.broadcast_to(w.dtype.type(np.nan), w.shape)
-        bank = self.winograd(w)
-        self._once(outline, "winograd", lambda _: bank)
+        bank = self.winograd(w, 0, 0)
+        self._once(outline, ("winograd", winograd.TILES[0]), lambda _: bank)
         return outline
 
     def _once(self, w, kind, make):
@@ -47,22 +57,23 @@ class FilterBanks:
             of, made = self._kept[key] = (weakref.ref(w), make(w))
         return made
 
-    @staticmethod
-    def _both_directions(w):
-        U = winograd.transform_filters(w, TILE, w.dtype)
-        exchanged = U.transpose(0, 2, 1)
-        if not _in_panels(w.shape):
-            return U, exchanged
-        return products.panels(U), products.panels(exchanged)
+
+def _both_directions(w, m):
+    U = winograd.transform_filters(w, m, w.dtype)
+    exchanged = U.transpose(0, 2, 1)
+    if not _twice(w.shape):
+        return U, exchanged
+    if w.shape[0] % products.PANEL or w.shape[1] % products.PANEL or not products.in_pieces():
+        return U, np.ascontiguousarray(exchanged)
+    return products.panels(U), products.panels(exchanged)
 
 
-def bank_bytes(w_shape, itemsize=4):
+def bank_bytes(w_shape, P, Q, itemsize=4):
     """Return how many bytes `FilterBanks.winograd` keeps of filters (K, C, 3, 3)."""
-    copies = 2 if _in_panels(w_shape) else 1
-    return copies * (TILE + 2) ** 2 * w_shape[0] * w_shape[1] * itemsize
+    copies = 2 if _twice(w_shape) else 1
+    frequencies = (tile_size(w_shape, P, Q) + 2) ** 2
+    return copies * frequencies * w_shape[0] * w_shape[1] * itemsize
 
 
-def _in_panels(w_shape):
-    K, C = w_shape[:2]
-    small = K * C <= SMALL and not (K % products.PANEL or C % products.PANEL)
-    return small and products.in_pieces()
+def _twice(w_shape):
+    return w_shape[0] * w_shape[1] <= (SMALL if products.in_pieces() else SMALLER)

@@ -19,18 +19,20 @@ class FrozenNetwork:
         self.net, self.convolution = net.replica(), FastConvolution(frozen=True)
         self.net.params = dict(net.params)
 
-    def transform(self, taps):
+    def transform(self, taps, shape):
         """Transform the filters of the layers up to `taps`, where that has not been done.
 
-        The crew at hand shares the layers.
+        They are those for pictures of a shape (C, H, W). The crew at hand shares the layers.
         """
         params, filters = self.net.params, self.convolution.filters
+        shapes = self.net.shapes(shape, taps)
 
         def one(node):
             name = f"{node.name}.weight"
             if not fits_winograd(node, self.net):
                 filters.matrices(params[name], node.layer.groups)
             elif max(pair(node.layer.padding)) <= 2:  # else the way back goes by columns
+                filters.winograd(params[name], *shapes[node.name][1:])
                 params[name] = filters.outline(params[name])
 
         parallel_map(one, [n for n in self.net.nodes_until(taps) if type(n.layer) is Conv2d])

@@ -15,6 +15,7 @@ from minicnn.engine.cpu.threads import blas_libraries
 SMALL = 1_000_000  # rows, columns, depth
 UNPACKED = ("SkylakeX", "Cooperlake", "SapphireRapids")  # OpenBLAS' names of processors
 PANEL = 64  # columns of a panel
+FEW_COLUMNS = 128  # of small products that are better made side by side, in a copy
 BLOCK = 16  # rows at a time that go well with a factor that is not in panels
 
 
@@ -32,6 +33,14 @@ def wants_panels(shape):
 def panels(U):
     """Return matrices U (F, C, K) as (F, K / 64, C, 64), contiguous: a second factor for `by`."""
     return np.ascontiguousarray(_in_panels(U))
+
+
+def together(N):
+    """Return whether products L x of small matrices, x of N columns, are better made side by side.
+
+    Where OpenBLAS packs it takes a lock at every product, for which the other threads wait.
+    """
+    return N <= FEW_COLUMNS and not in_pieces()
 
 
 def by(calls, V, U, M):

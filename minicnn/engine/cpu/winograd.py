@@ -43,9 +43,13 @@ def suits(w_shape, stride, dilation, groups):
     )
 
 
-def tile_size(P, Q):
-    """Return the m of `TILES` that does P x Q outputs with the fewest products."""
-    return min(TILES, key=lambda m: -(-P // m) * -(-Q // m) * (m + 2) ** 2)
+def tile_size(P, Q, slack=0):
+    """Return the m of `TILES` that does P x Q outputs with the fewest products.
+
+    The larger one only where it saves more than the share `slack` of them.
+    """
+    few, many = (-(-P // m) * -(-Q // m) * (m + 2) ** 2 for m in TILES)
+    return TILES[many < (1 - slack) * few]
 
 
 def transform_filters(w, m, dtype):
@@ -201,8 +205,7 @@ class TileCorrelation:
         pictures, rows = where
         m, mine = self.m, slice(self.m * rows[0], min(self.m * rows[1], self.P))
         y = self.target(calls, pictures, mine)
-        # (picture, tile row, row of the tile, tile column, column frequency, K)
-        Z = Z.reshape(m + 2, m, *self._shape(where), self.K).transpose(2, 3, 1, 4, 0, 5)
+        Z = Z.reshape(m + 2, m, *self._shape(where), self.K)
         for up, down, height in winograd_tiles.whole_and_rest(y.shape[1], m):
             for left, right, width in winograd_tiles.whole_and_rest(y.shape[2], m):
                 part = y[
@@ -211,8 +214,8 @@ class TileCorrelation:
                     m * left : m * left + (right - left) * width,
                 ]
                 part = part.reshape(len(y), down - up, height, right - left, width, self.K)
-                source = Z[:, up:down, :height, left:right]
-                calls.add(np.matmul, self.AT[:width], source, out=part)
+                source = Z[:, :height, :, up:down, left:right]
+                winograd_tiles.place(calls, self.AT[:width], source, part)
         if self.then:
             self.then(calls, y, pictures, mine)
 

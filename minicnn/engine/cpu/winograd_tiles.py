@@ -62,8 +62,35 @@ def transform(calls, L, rows, low, H, first, m, V):
         strips = as_strided(source, (N, end - begin, b - a, W * C), (sN, m * sH, sH, item))
         products.of_small(calls, L[:, a:b], strips, inside[:, begin:end])
     sN, st, si, sw, _ = E.strides
-    windows = as_strided(E, (N, count, n, columns, k, C), (sN, st, si, m * sw, sw, item))
-    calls.add(np.matmul, L, windows, out=V.transpose(2, 3, 1, 4, 0, 5))
+    if not products.together(C):
+        windows = as_strided(E, (N, count, n, columns, k, C), (sN, st, si, m * sw, sw, item))
+        calls.add(np.matmul, L, windows, out=V.transpose(2, 3, 1, 4, 0, 5))
+        return
+    tiles = calls.buffer("tiles", (N, count, n, k, columns, C), V.dtype)
+    windows = as_strided(E, tiles.shape, (sN, st, si, sw, m * sw, item))
+    calls.add(np.copyto, tiles, windows)
+    calls.add(np.matmul, L, _merged(tiles), out=_merged(V.transpose(2, 3, 1, 0, 4, 5)))
+
+
+def place(calls, A, Z, y):
+    """Note y = Z Aᵀ of whole tiles, the columns back into the pixels.
+
+    A is (width, n), Z (n column frequencies, height, pictures, tile rows, tile columns, K), and y
+    (pictures, tile rows, height, tile columns, width, K).
+    """
+    if not products.together(Z.shape[-1]):
+        calls.add(np.matmul, A, Z.transpose(2, 3, 1, 4, 0, 5), out=y)
+        return
+    N, count, height, columns, width, K = y.shape
+    tiles = calls.buffer("tiles", (N, count, height, width, columns, K), y.dtype)
+    calls.add(np.matmul, A, _merged(Z.transpose(2, 3, 1, 0, 4, 5)), out=_merged(tiles))
+    calls.add(np.copyto, y, tiles.transpose(0, 1, 2, 4, 3, 5))
+
+
+def _merged(x):
+    """View (..., columns, C) as (..., columns C)."""
+    *shape, columns, C = x.shape
+    return as_strided(x, (*shape, columns * C), (*x.strides[:-2], x.itemsize))
 
 
 def _tile_rows(count, top, m, k, H):

@@ -106,7 +106,8 @@ class _Drawing:
         count = thread_count(settings.threads)
         self.workers = count if can_fork() else 1
         self.evaluator = FastEvaluator(net, count // self.workers)
-        self.evaluator.transform(list(features.layers))
+        size = features.settings.size
+        self.evaluator.transform(list(features.layers), (net.input_shape[0], size, size))
 
     def keep(self, name, rgb):
         """Keep a JPEG picture for the page: in a file, or as {name: address} to put inside."""
