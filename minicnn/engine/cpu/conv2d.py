@@ -41,7 +41,7 @@ class FastConvolution:
                 _, U = self.filters.winograd(w, *dy.shape[2:])
             else:
                 m = winograd.tile_size(*x_shape[2:])
-                U = winograd.transform_filters(w, m, dy.dtype).transpose(0, 2, 1)
+                U = winograd.transform_filters(w.swapaxes(0, 1), m, dy.dtype)
             border = tuple(2 - p for p in pair(padding))
             return winograd.correlate(dy, U, None, border, flipped=True)
         W = self._matrices(w, groups)

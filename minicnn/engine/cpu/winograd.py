@@ -26,7 +26,7 @@ from minicnn.engine.cpu.transforms import data_matrices, matrices
 from minicnn.ops.shapes import pair
 
 TILES = (4, 6)
-CHUNK_BYTES = 512 << 10  # of transformed input at a time, so that a chunk stays in the cache
+CHUNK_BYTES = 1 << 20  # of transformed input at a time, so that a chunk stays in the cache
 ONCE_BYTES = 2 << 20  # where calls are made once: to note one takes longer than to make it again
 FEW_TILES = 256  # up to so many the products with a large bank of filters are shared out
 SHARED_BYTES = 16 << 20  # of a large bank
