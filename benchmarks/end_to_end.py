@@ -36,6 +36,7 @@ OURS = {
     "optimizer": {"choices": WITHOUT_RATE},
     "pairs": {"type": int},
 }
+SHARED = ("size", "network", "weights", "style_weight", "threads")  # with the peers
 DEMO = Path(__file__).resolve().parents[1] / "minicnn" / "demo"
 
 
@@ -51,6 +52,7 @@ def parse(argv=None):
     add("--steps", type=int, default=500, help="of the peer, and of ours at full size at most; 500")
     add("--network", default="vgg19", help="vgg19")
     add("--weights", help="file; the network's own")
+    add("--style-weight", type=float, help="of all; the network's own")
     add("--peers", nargs="+", choices=PEERS, help="those that are installed")
     add("--rounds", type=int, default=1, help="pairs, 1")
     add("--threads", help="for each; as many as there are processors")
@@ -94,8 +96,7 @@ def main(argv=None):
 
 def job_of(args, **more):
     """Return the `StyleJob` that all share."""
-    how = {"size": args.size, "network": args.network, "weights": args.weights, "tv_weight": 0.0}
-    how |= {"threads": args.threads, **more}
+    how = {name: getattr(args, name) for name in SHARED} | {"tv_weight": 0.0, **more}
     return open_job(StyleSettings(str(args.content), str(args.style), **how))
 
 
@@ -108,9 +109,15 @@ def row(args, name):
         its = theirs(args, name, found)
         with np.load(found) as kept:
             loss = checked(args, kept, ROUNDING[name])
-        own, step = ours(args, coarse, Path(folder) / "ours.png", loss)
+        own, step, last = ours(args, coarse, Path(folder) / "ours.png", loss)
     ratios = f"{own.seconds / its.seconds:.2f} ({own.used / its.used:.2f})" if step else "-"
-    return [PEERS[name], str(its), f"{loss:.5g}", str(own), ratios, step or "never"]
+    return [PEERS[name], str(its), f"{loss:.5g}", str(own), ratios, step or f"never: {last:.5g}"]
+
+
+def _options(args, names):
+    """Return the words that give a command the values of these names, where they are given."""
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
 
 
 class _Process(subprocess.Popen):
@@ -134,9 +141,7 @@ class _Process(subprocess.Popen):
 
 def theirs(args, name, found):
     """Run a peer, which leaves its x and its losses in the file `found`; return its process."""
-    words = [f"--{key}={getattr(args, key)}" for key in ("content", "style", "size", "steps")]
-    words += [f"--network={args.network}", f"--threads={args.threads}"]
-    words += [f"--weights={args.weights}"] if args.weights else []
+    words = _options(args, ("content", "style", "steps", *SHARED))
     words = [sys.executable, __file__, *words, "--only-peer", name, str(found)]
     with _Process(words) as process:
         said = process.stdout.read()
@@ -158,25 +163,25 @@ def checked(args, found, rounding):
 
 
 def ours(args, coarse, path, loss):
-    """Paint until the loss at full size is reached; return the process and the step ("": never)."""
+    """Paint until the loss at full size is reached; return the process, the step, the last loss.
+
+    The step is "" where it is never reached.
+    """
     words = [sys.executable, "-m", "minicnn", "style", str(args.content), str(args.style)]
-    words += ["-o", str(path), "--size", str(args.size), "--network", args.network]
-    words += ["--tv-weight", "0", "--threads", str(args.threads), "--json"]
+    words += ["-o", str(path), "--tv-weight", "0", "--json", *_options(args, (*SHARED, *OURS))]
     words += ["--iterations", ",".join(map(str, [*coarse, args.steps]))]
-    for name in ("weights", *OURS):
-        words += [f"--{name}", str(value)] if (value := getattr(args, name)) is not None else []
-    step, said = "", ""
+    step, said, last = "", "", None
     with _Process(words) as process:
         for line in process.stdout:
             said = json.loads(line) if line.startswith("{") else {"error": line}
-            here = said.get("iteration", 0)
-            if not step and here > sum(coarse) and said["losses"]["total"] <= loss:
+            here, last = said.get("iteration", 0), said.get("losses", {}).get("total", last)
+            if not step and here > sum(coarse) and last <= loss:
                 step = f"{here} ({here - sum(coarse)} at full size)"
                 process.send_signal(signal.SIGTERM)  # it writes its picture
         process.end()
     if not path.exists():
         raise RuntimeError(f"minicnn style failed: {said}")
-    return process, step
+    return process, step, last
 
 
 if __name__ == "__main__":
