@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from minicnn.network.replicate_edges import PADDINGS
 from minicnn.runs.inputs import PAINTER
 from minicnn.runs.search import SearchSettings
-from minicnn.runs.settings import BITS, LARGEST, WEIGHT, as_in, choice, count, setting
+from minicnn.runs.settings import BITS, LARGEST, WEIGHT, as_in, choice, count, one_or_list, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,28 @@ class GramSettings(SearchSettings):
         None,
         "compute in tiles of N x N pixels: in less memory and more time, the same loss",
         group="machine",
+    )
+    scales: int | None = setting(
+        count(),
+        None,
+        "sizes to paint at, each twice the one before; the last is that of the result",
+        group="search",
+        shown="from about 100 pixels on",
+        before=1,
+    )
+    iterations: int | list | None = as_in(
+        SearchSettings,
+        "iterations",
+        kind=one_or_list(count(), "N|N,N,..."),
+        help="steps of the optimizer in all, shared out among the sizes; or those at each size",
+        shown="150 at each size for lbfgs, else 250",
+    )
+    coarse_iterations: int | None = setting(
+        count(),
+        None,
+        "how many of them at each size before the full one",
+        group="search",
+        shown="equal shares",
     )
     precision: str = setting(
         choice(("auto", "fp32", "tf32", "fp16")),

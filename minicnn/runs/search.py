@@ -6,6 +6,7 @@ A job of a method is what its settings stand for with nothing left open: see `Se
 import math
 import warnings
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +16,16 @@ from minicnn.engine import memory
 from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.optimizers import WITHOUT_RATE
-from minicnn.pictures.arrays import deprocess, to_uint8
+from minicnn.pictures.arrays import deprocess, resampled, to_uint8
 from minicnn.pictures.html import figures
 from minicnn.pictures.reader import png_bytes
 from minicnn.pictures.sheets import figure
 from minicnn.runs.inputs import Job
 from minicnn.runs.settings import POSITIVE, Settings, SheetSettings, choice, count, setting
+from minicnn.runs.trace import runs_of, summary
 
 PAIRS = 10  # as many as SciPy's L-BFGS-B has by itself
+COARSEST = 96  # long side that the first of several sizes has at least
 GOES_ON = ("budget", "converged", "stalled", "stopped")  # ends after which the next run may start
 
 
@@ -73,6 +76,11 @@ class SearchSettings(SheetSettings, Settings):
         count(), None, "last steps that L-BFGS remembers", group="search", shown=str(PAIRS)
     )
 
+    @property
+    def budget(self):
+        """The iterations at the full size and at the smaller ones, if none are asked for."""
+        return (SEARCH[self.optimizer].iterations,) * 2
+
     def check(self):
         """Refuse what no run can have."""
         super().check()
@@ -94,6 +102,7 @@ class SearchJob(Job):
                     `Outcome`, also after Ctrl-C, a stall or a NaN: the best picture so far, and why
                     it ended. Another `minimize` may take its place: `Resumable.minimize`
     size            rows and columns of the picture
+    halved(times)   the job of a smaller size, where `counts` has several
     views(outcome)  {label: picture}, what `--sheet` puts side by side; with the label "" alone, the
                     picture is a sheet already
     """
@@ -108,6 +117,11 @@ class SearchJob(Job):
         """Iterations at each size, the full one last."""
         found = self.settings.iterations
         return found if isinstance(found, list) else [found]
+
+    def stages(self):
+        """Return [(iterations, job)] from the smallest size to the full one."""
+        *small, last = self.counts
+        return [*((n, self.halved(len(small) - i)) for i, n in enumerate(small)), (last, self)]
 
     @property
     def lead(self):
@@ -269,45 +283,10 @@ def run_all(runs, callback=None):
             break
         outcomes.append(outcome)
         done, evaluated = done + iterations, evaluated + outcomes[-1].result.evaluations
-        number += _runs(outcomes[-1].result.trace)
+        number += runs_of(outcomes[-1].result.trace)
         if outcomes[-1].result.status not in GOES_ON:
             break
     return outcomes
-
-
-def summary(results):
-    """Return the last of several results, with the iterations, evaluations and trace of them all.
-
-    Entries of the trace have a further key "run", counted from 0.
-    """
-    iterations, last = sum(result.iterations for result in results), results[-1]
-    return replace(
-        last,
-        iterations=iterations,
-        evaluations=sum(result.evaluations for result in results),
-        trace=_joined(results),
-        reason=last.reason.replace(f"all {last.iterations} iter", f"all {iterations} iter"),
-    )
-
-
-def _joined(results):
-    trace, run, iterations, evaluations = [], 0, 0, 0
-    for result in results:
-        for entry in result.trace:
-            shifted = {
-                "run": run + entry.get("run", 0),
-                "iteration": iterations + entry["iteration"],
-                "evaluations": evaluations + entry["evaluations"],
-            }
-            trace.append({**entry, **shifted})
-        run += _runs(result.trace)
-        iterations, evaluations = iterations + result.iterations, evaluations + result.evaluations
-    return trace
-
-
-def _runs(trace):
-    """Return how many runs a trace is of."""
-    return trace[-1].get("run", 0) + 1 if trace else 0
 
 
 def later(callback, done, evaluated, before):
@@ -324,42 +303,88 @@ def later(callback, done, evaluated, before):
     return shifted
 
 
-# what is told of a trace
+# one picture at several sizes, each from where the one before has ended
 
 
-def columns(trace):
-    """Return a trace (see `optimizers.Result`) as {name: list}, as long as it has entries.
+def from_small_to_large(job, at_size, callback=None):
+    """Search at every size of a job; return the last `Result`, with the iterations of them all.
 
-    "run" tells apart runs one after another, "iteration" and "evaluations" count through, then
-    come "total" and every term of the loss.
+    at_size(job, iterations, reached, callback) returns the outcome of a size, where `reached` is
+    the x of the size before, None at the first.
     """
-    terms = list(dict.fromkeys(name for entry in trace for name in entry["terms"]))
-    table = {
-        "run": [entry.get("run", 0) for entry in trace],
-        "iteration": [entry["iteration"] for entry in trace],
-        "evaluations": [entry["evaluations"] for entry in trace],
-        "total": [entry["value"] for entry in trace],
-    }
-    return table | {name: [entry["terms"].get(name) for entry in trace] for name in terms}
+    reached = [None]
+
+    def run(stage, iterations, callback):
+        outcome = at_size(stage, iterations, reached[0], callback)
+        reached[0] = outcome.result.x
+        return outcome
+
+    runs = [(count, partial(run, stage, count)) for count, stage in job.stages()]
+    last = summary([outcome.result for outcome in run_all(runs, callback)])
+    # after Ctrl-C the last x may have a smaller size
+    return replace(last, x=resampled(last.x, job.size, job.net))
 
 
-def course(trace):
-    """Return what a picture keeps of a trace: of each run its iterations, first and last total.
+def halved_side(side, times):
+    """Return a side in pixels halved so many times."""
+    return max(1, round(side / 2**times))
 
-    Returns
-    -------
-    dict of lists, one entry for each run
+
+def most_sizes(needs):
+    """Return how many sizes there can be, for [(short side, least side), ...] of the pictures."""
+    most = 1
+    while all(halved_side(short, most) >= least for short, least in needs):
+        most += 1
+    return most
+
+
+def sizes_of(settings, most, long):
+    """Return the number of sizes: as set, else down to `COARSEST` from a long side, or to `most`.
+
+    There are no more than iterations, and as many as are listed.
+
+    Raises
+    ------
+    MinicnnError
+        If so many were asked for that the first is too small.
     """
-    runs = {}
-    for entry in trace:
-        runs.setdefault(entry.get("run", 0), []).append(entry)
-    return course_of(
-        (run[-1]["iteration"] - run[0]["iteration"], run[0]["value"], run[-1]["value"])
-        for run in runs.values()
-    )
+    asked, scales = settings.iterations, settings.scales
+    if scales is None and isinstance(asked, list):
+        scales = len(asked)
+    if scales is None:
+        scales = min(most, 1 + int(math.log2(max(1.0, long / COARSEST))), asked or most)
+        return max(1, scales)
+    if scales > most:
+        raise MinicnnError(
+            f"scales = {scales} starts with a picture too small for the layers; "
+            f"use at most {most} at this size"
+        )
+    return scales
 
 
-def course_of(runs):
-    """Return the same of (iterations, first, last total) of each run."""
-    columns = list(zip(*runs, strict=True)) or [()] * 3
-    return dict(zip(("iterations", "first", "last"), map(list, columns), strict=True))
+def iterations_at(settings, sizes):
+    """Return the iterations at each of so many sizes, a list, or one number for one size.
+
+    What was asked for is the whole, shared out as the defaults of the settings are.
+    """
+    asked, coarse, smaller = settings.iterations, settings.coarse_iterations, sizes - 1
+    if isinstance(asked, list):
+        if len(asked) != sizes or coarse:
+            raise MinicnnError(
+                f"iterations = {','.join(map(str, asked))} are for {len(asked)} sizes, and there "
+                f"are {sizes}; give one number for all, or one a size and no coarse iterations"
+            )
+        return asked
+    last, before = [settings.evaluations] * 2 if settings.evaluations else settings.budget
+    if asked is None:
+        coarse = coarse or before
+    else:
+        coarse = coarse or asked * before // (last + smaller * before)
+        last = asked - smaller * coarse
+    if smaller and min(coarse, last) < 1:
+        coarse = max(1, coarse)
+        raise MinicnnError(
+            f"iterations = {asked} are the whole run, too few for {coarse} at each of {smaller} "
+            f"smaller sizes; use at least {smaller * coarse + 1}, or fewer --scales"
+        )
+    return [coarse] * smaller + [last] if smaller else last

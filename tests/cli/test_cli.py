@@ -22,6 +22,7 @@ from minicnn.methods.style import run as style_run
 from minicnn.network import build
 from minicnn.pictures.reader import load_image
 from minicnn.pictures.writer import read_metadata, save_image
+from minicnn.runs import search
 from minicnn.runs.settings import LAYERS
 from minicnn.terminal import report
 from minicnn.weights import locations
@@ -258,7 +259,8 @@ def test_signals_save_the_best_picture(folder, weights, name):
 )
 def test_a_signal_between_evaluations_loses_nothing(paint, monkeypatch, where, status):
     """Between two sizes, and after the last."""
-    usual, calls = getattr(style_run, where), []
+    module = search if where == "summary" else style_run
+    usual, calls = getattr(module, where), []
 
     def signalled(*arguments, **options):
         calls.append(arguments)
@@ -266,7 +268,7 @@ def test_a_signal_between_evaluations_loses_nothing(paint, monkeypatch, where, s
             signal.raise_signal(signal.SIGTERM)
         return usual(*arguments, **options)
 
-    monkeypatch.setattr(style_run, where, signalled)
+    monkeypatch.setattr(module, where, signalled)
     layers = ("--content-layers", "relu1_2", "--style-layers", "relu1_1")
     code, stdout, _ = paint("--scales", "2", "--iterations", "2,3", *layers)
     assert code == 143

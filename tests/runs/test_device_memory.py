@@ -36,8 +36,9 @@ class Verb:
     @staticmethod
     def open_job(settings, files=None):
         job = {"device": "cuda", "settings": settings, "net": None, "steps": 100, "pairs": 10}
-        job["taps"] = []
-        return SimpleNamespace(**job, size=(settings.size, settings.size))
+        job |= {"taps": [], "size": (settings.size, settings.size), "counts": [100]}
+        stage = SimpleNamespace(size=job["size"])
+        return SimpleNamespace(**job, stages=lambda: [(100, stage)])
 
 
 @pytest.fixture

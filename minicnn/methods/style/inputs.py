@@ -10,7 +10,7 @@ from minicnn.methods.style import frame
 from minicnn.methods.style import masks as style_masks
 from minicnn.methods.style.presets import PRESETS, STRONGER, VGG
 from minicnn.methods.style.previous import NEAR
-from minicnn.methods.style.run import StyleJob, halved_side, start_of
+from minicnn.methods.style.run import StyleJob, start_of
 from minicnn.network.layers import MaxPool2d
 from minicnn.network.network import Network
 from minicnn.network.replicate_edges import replicate_first
@@ -18,12 +18,11 @@ from minicnn.network.sizes import least_side
 from minicnn.pictures.arrays import fit, preprocess, to_uint8
 from minicnn.pictures.colours import MATCHES, grey, luminance, match_luminance
 from minicnn.runs.inputs import PAINTER, check_size, open_all, tones
-from minicnn.runs.search import SEARCH
+from minicnn.runs.search import SEARCH, iterations_at, most_sizes, sizes_of
 from minicnn.runs.settings import LARGEST
 
 SIZE = 512  # long side in pixels
 NOISE_RATIO = 0.5
-COARSEST = 96  # long side that the first of several sizes has at least
 
 
 def open_job(settings, files=None):
@@ -230,59 +229,10 @@ def coloured(settings, pictures):
 
 
 def _scales(settings, pictures, net, layers, style_layers):
-    """Return the number of sizes: as set, else down to `COARSEST` as far as the layers allow.
-
-    There are no more than iterations, and as many as are listed.
-
-    Raises
-    ------
-    MinicnnError
-        If so many were asked for that the first is too small.
-    """
+    """Return the number of sizes, see `sizes_of`."""
     short = {name: min(rgb.shape[:2]) for name, rgb in pictures.items()}
     style_need = least_side(net, style_layers)
     need = {**dict.fromkeys(pictures, style_need), "content": least_side(net, layers)}
     long = min(max(rgb.shape[:2]) for rgb in pictures.values())
-    most = 1
-    while all(halved_side(short[name], most) >= need[name] for name in short):
-        most += 1
-    asked, scales = settings.iterations, settings.scales
-    if scales is None and isinstance(asked, list):
-        scales = len(asked)
-    if scales is None:
-        scales = min(most, 1 + int(math.log2(max(1.0, long / COARSEST))), asked or most)
-        return max(1, scales)
-    if scales > most:
-        raise MinicnnError(
-            f"scales = {scales} starts with a picture too small for the layers; "
-            f"use at most {most} at this size"
-        )
-    return scales
-
-
-def iterations_at(settings, sizes):
-    """Return the iterations at each of so many sizes, a list, or one number for one size.
-
-    What was asked for is the whole, shared out as the defaults of the settings are.
-    """
-    asked, coarse, smaller = settings.iterations, settings.coarse_iterations, sizes - 1
-    if isinstance(asked, list):
-        if len(asked) != sizes or coarse:
-            raise MinicnnError(
-                f"iterations = {','.join(map(str, asked))} are for {len(asked)} sizes, and there "
-                f"are {sizes}; give one number for all, or one a size and no coarse iterations"
-            )
-        return asked
-    last, before = [settings.evaluations] * 2 if settings.evaluations else settings.budget
-    if asked is None:
-        coarse = coarse or before
-    else:
-        coarse = coarse or asked * before // (last + smaller * before)
-        last = asked - smaller * coarse
-    if smaller and min(coarse, last) < 1:
-        coarse = max(1, coarse)
-        raise MinicnnError(
-            f"iterations = {asked} are the whole run, too few for {coarse} at each of {smaller} "
-            f"smaller sizes; use at least {smaller * coarse + 1}, or fewer --scales"
-        )
-    return [coarse] * smaller + [last] if smaller else last
+    needs = [(short[name], need[name]) for name in short]
+    return sizes_of(settings, most_sizes(needs), long)

@@ -19,7 +19,7 @@ from minicnn.pictures.arrays import detail, fit, grey_level, picture, preprocess
 from minicnn.pictures.colours import luminance, with_luminance
 from minicnn.pictures.histograms import match_histogram
 from minicnn.runs.inputs import NOISE, noise
-from minicnn.runs.search import Outcome, SearchJob, run_all, search, summary
+from minicnn.runs.search import Outcome, SearchJob, from_small_to_large, halved_side, search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +60,24 @@ class StyleJob(SearchJob):
 
     def run(self, callback=None, minimize=None):
         """Make the picture, from its smallest size to the largest; return the `Outcome`."""
-        reached = {}
-        stages = self.lowered().stages()
-        runs = [(n, partial(_run_stage, stage, n, reached, minimize)) for n, stage in stages]
-        last = summary([outcome.result for outcome in run_all(runs, callback)])
-        # after Ctrl-C the last x may have a smaller size
-        last = replace(last, x=resampled(last.x, self.size, self.net))
+        last = from_small_to_large(self.lowered(), partial(_at_size, minimize), callback)
         return Outcome(self.snapshot(last.x), last)
 
-    def stages(self):
-        """Return [(iterations, StyleJob)] from the smallest size to the full one."""
-        *small, last = self.counts
-        stages = [(n, halved(self, len(small) - i)) for i, n in enumerate(small)]
-        return [*stages, (last, self)]
+    def halved(self, times):
+        """Return the job with all its pictures halved so many times."""
+        attrs = self.net.attrs["preprocess"]
+        small = [fit(rgb, halved_side(max(rgb.shape[:2]), times)) for rgb in self.pictures.values()]
+        content, *styles = (preprocess(rgb, attrs) for rgb in small)  # in the order of `pictures`
+        # the smallest size alone starts there
+        start = start_of(self.settings, self.net, content, to_host(self.start), self.row)
+        content, start, *styles = (to_device(a, self.device) for a in (content, start, *styles))
+        masks = {}
+        for kind, owners in (("content_masks", [content] * len(styles)), ("style_masks", styles)):
+            if (given := getattr(self, kind)) is not None:
+                masks[kind] = [
+                    resized(mask, x.shape[2:]) for mask, x in zip(given, owners, strict=True)
+                ]
+        return replace(self, content=content, styles=styles, start=start, **masks)
 
     def function(self):
         """Return what is minimised, fun(x) -> (value, gradient)."""
@@ -118,13 +123,13 @@ class StyleJob(SearchJob):
         return {**(self.originals or self.pictures), "result": outcome.picture}
 
 
-def _run_stage(job, iterations, reached, minimize, callback):
+def _at_size(minimize, job, iterations, reached, callback):
     """Minimise at one size, from the x that the size before has `reached`, if there was one."""
     start = job.start
-    if "x" in reached:  # enlarged as a picture of whole grey levels 0..255
-        start = resampled(reached["x"], start.shape[2:], job.net)
+    if reached is not None:  # enlarged as a picture of whole grey levels 0..255
+        start = resampled(reached, start.shape[2:], job.net)
         if job.settings.content_weight:  # sharp edges, or dots make up for what Grams lack
-            start = start + detail(job.content, reached["x"].shape[2:], job.net)
+            start = start + detail(job.content, reached.shape[2:], job.net)
     result = search(  # by L-BFGS: asks function(x) for value and gradient, and steps
         job.settings,
         job.function(),
@@ -135,30 +140,7 @@ def _run_stage(job, iterations, reached, minimize, callback):
         minimize=minimize,
         **job.search_options(),
     )
-    reached["x"] = result.x
     return Outcome(picture(result.x, job.net), result)
-
-
-def halved_side(side, times):
-    """Return a side in pixels halved so many times."""
-    return max(1, round(side / 2**times))
-
-
-def halved(job, times):
-    """Return the job with all its pictures halved so many times."""
-    attrs = job.net.attrs["preprocess"]
-    small = [fit(rgb, halved_side(max(rgb.shape[:2]), times)) for rgb in job.pictures.values()]
-    content, *styles = (preprocess(rgb, attrs) for rgb in small)  # in the order of `pictures`
-    # the smallest size alone starts there
-    start = start_of(job.settings, job.net, content, to_host(job.start), job.row)
-    content, start, *styles = (to_device(a, job.device) for a in (content, start, *styles))
-    masks = {}
-    for kind, owners in (("content_masks", [content] * len(styles)), ("style_masks", styles)):
-        if (given := getattr(job, kind)) is not None:
-            masks[kind] = [
-                resized(mask, x.shape[2:]) for mask, x in zip(given, owners, strict=True)
-            ]
-    return replace(job, content=content, styles=styles, start=start, **masks)
 
 
 def start_of(settings, net, content, given, row):

@@ -10,14 +10,12 @@ from minicnn.objectives.content import CONTENT
 from minicnn.objectives.gram import STYLE
 from minicnn.objectives.priors import TV
 from minicnn.pictures.colours import MATCHES
-from minicnn.runs.search import SEARCH
 from minicnn.runs.settings import (
     LARGEST,
     LAYERS,
     POSITIVE,
     SHARE,
     WEIGHT,
-    as_in,
     choice,
     count,
     list_of,
@@ -97,14 +95,6 @@ class StyleSettings(frame_before.PreviousFrame):
     style_scale: float | None = setting(
         POSITIVE, None, "the same, as a multiple of the result's long side", group="picture"
     )
-    scales: int | None = setting(
-        count(),
-        None,
-        "sizes to paint at, each twice the one before; the last is that of the result",
-        group="search",
-        shown="from about 100 pixels on",
-        before=1,
-    )
     init: str | None = setting(
         text("content|noise|mix|previous|FILE"),
         None,
@@ -114,20 +104,6 @@ class StyleSettings(frame_before.PreviousFrame):
     )
     noise_ratio: float | None = setting(
         SHARE, None, "share of noise in the start `mix`", group="picture", shown="0.5"
-    )
-    iterations: int | list | None = as_in(
-        frame_before.PreviousFrame,
-        "iterations",
-        kind=one_or_list(count(), "N|N,N,..."),
-        help="steps of the optimizer in all, shared out among the sizes; or those at each size",
-        shown="150 at each size for lbfgs, else 250",
-    )
-    coarse_iterations: int | None = setting(
-        count(),
-        None,
-        "how many of them at each size before the full one",
-        group="search",
-        shown="equal shares",
     )
     content_layers: Mapping | None = _layers("content")
     style_layers: Mapping | None = _layers("style")
@@ -156,11 +132,6 @@ class StyleSettings(frame_before.PreviousFrame):
     def roles(self):
         """What the style pictures are called: style, style1, ..."""
         return names("style", len(self.styles))
-
-    @property
-    def budget(self):
-        """The iterations at the full size and at the smaller ones, if none are asked for."""
-        return (SEARCH[self.optimizer].iterations,) * 2
 
     def inputs(self):
         """Return {role: picture file}."""

@@ -1,13 +1,15 @@
 """From the settings of a texture synthesis to its picture: one texture, or the sheet of a sweep.
 
 `loss` has the formula of what is minimised, J. x starts as white noise and is changed until J is
-small, every pixel kept between the least and the largest of the source.
+small, every pixel kept between the least and the largest of the source. Texture and source are
+halved some times first: what is larger than a unit sees is put together there, and each size starts
+where the one before has ended.
 
 A sweep is figure 12 of the lecture notes: rows of textures from more and more layers, a column for
 each source, and the sources themselves in the last row.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -22,12 +24,20 @@ from minicnn.network.grey_input import grey_first
 from minicnn.network.layers import BatchNorm2d
 from minicnn.network.replicate_edges import replicate_first
 from minicnn.ops import conv2d
-from minicnn.pictures.arrays import fit, grey_level, preprocess, to_uint8
+from minicnn.pictures.arrays import fit, grey_level, preprocess, resampled, to_uint8
 from minicnn.pictures.colours import grey
 from minicnn.pictures.histograms import match_histogram
 from minicnn.pictures.sheets import grid, labelled
 from minicnn.runs.inputs import PAINTER, check_size, noise, open_all, tones
-from minicnn.runs.search import Outcome, SearchJob, run_all, search, summary
+from minicnn.runs.search import (
+    Outcome,
+    SearchJob,
+    from_small_to_large,
+    halved_side,
+    run_all,
+    search,
+)
+from minicnn.runs.trace import summary
 
 
 def open_job(settings, files=None):
@@ -45,15 +55,20 @@ def open_job(settings, files=None):
         )
         tones(reader.path(role), rgb)
     pictures = [fit(rgb, settings.source_size) for rgb in read.values()]
-    settings = resolve(settings, net, pictures[0].shape)
+    settings = resolve(settings, net, [rgb.shape for rgb in pictures])
+    arrays = _arrays(settings, net, device, pictures, (settings.height, settings.width))
+    return opened.job(TextureJob, settings, net, pictures=pictures, **arrays)
+
+
+def _arrays(settings, net, device, pictures, size):
+    """Return what a `TextureJob` has at one size, for sources and a texture of these sizes."""
     sources = [to_device(preprocess(rgb, net.attrs["preprocess"]), device) for rgb in pictures]
     nets = [
         _for_source(net, source, rgb, settings.normalize)
         for source, rgb in zip(sources, pictures, strict=True)
     ]
-    start = noise(net, (1, 3, settings.height, settings.width), settings.seed, device)
-    arrays = {"sources": sources, "start": start, "pictures": pictures}
-    return opened.job(TextureJob, settings, net, nets=nets, **arrays)
+    start = noise(net, (1, 3, *size), settings.seed, device)
+    return {"sources": sources, "nets": nets, "start": start}
 
 
 def _for_source(net, source, rgb, normalize):
@@ -101,7 +116,7 @@ class TextureJob(SearchJob):
     def steps(self):
         """Iterations of the whole run."""
         s = self.settings
-        return s.iterations * (len(s.layers) * len(s.sources) if s.sweep else 1)
+        return super().steps * (len(s.layers) * len(s.sources) if s.sweep else 1)
 
     @property
     def size(self):
@@ -113,6 +128,12 @@ class TextureJob(SearchJob):
         if self.settings.sweep:
             return _sweep(self, callback, minimize)
         return _synthesise(self, 0, self.settings.layers, minimize, callback)
+
+    def halved(self, times):
+        """Return the job with the texture and its sources halved so many times."""
+        small = [fit(rgb, halved_side(max(rgb.shape[:2]), times)) for rgb in self.pictures]
+        size = [halved_side(side, times) for side in self.size]
+        return replace(self, **_arrays(self.settings, self.net, self.device, small, size))
 
     def function(self, number, layers):
         """Return what is minimised, fun(x) -> (value, gradient), for a source and layers."""
@@ -154,11 +175,20 @@ class TextureJob(SearchJob):
 
 def _synthesise(job, number, layers, minimize, callback=None):
     """Make a texture of source `number` from these layers (name -> weight)."""
+    at_size = partial(_at_size, number, layers, minimize)
+    result = from_small_to_large(job, at_size, callback)
+    return Outcome(to_uint8(job.colours(result.x, number)), result)
+
+
+def _at_size(number, layers, minimize, job, iterations, reached, callback):
+    """Minimise at one size, from noise or from the texture of the size before, enlarged."""
+    start = job.start if reached is None else resampled(reached, job.size, job.net)
     result = search(
         job.settings,
         job.function(number, layers),
-        job.start,
-        grey_level(job.net, job.start),
+        start,
+        grey_level(job.net, start),
+        iterations=iterations,
         callback=callback,
         minimize=minimize,
         **job.search_options(number),
@@ -176,7 +206,8 @@ def _sweep(job, callback, minimize):
     """Make a texture of each source from each number of layers, and their sheet."""
     sources, rows = job.settings.sources, steps_of_sweep(job.settings.layers)
     cells = [(number, layers) for layers in rows for number in range(len(sources))]
-    runs = [(job.settings.iterations, partial(_synthesise, job, *cell, minimize)) for cell in cells]
+    count = sum(job.counts)
+    runs = [(count, partial(_synthesise, job, *cell, minimize)) for cell in cells]
     outcomes = run_all(runs, callback)
     told = [
         {

@@ -8,7 +8,7 @@ from minicnn.methods import network_defaults
 from minicnn.network.sizes import least_side
 from minicnn.objectives.gram import STYLE
 from minicnn.runs.gram_settings import GramSettings
-from minicnn.runs.search import SEARCH
+from minicnn.runs.search import SEARCH, halved_side, iterations_at, most_sizes, sizes_of
 from minicnn.runs.settings import (
     FLAG,
     LARGEST,
@@ -109,8 +109,13 @@ class TextureSettings(GramSettings):
     iterations: int | None = as_in(
         GramSettings,
         "iterations",
-        help="steps of the optimizer, for each texture",
+        help="steps of the optimizer for each texture, shared out among the sizes; or at each size",
         shown="500 for both L-BFGS, else 250",
+    )
+    scales: int | None = as_in(
+        GramSettings,
+        "scales",
+        help="sizes of texture and source, each twice the one before; the last are those asked for",
     )
     pairs: int | None = as_in(GramSettings, "pairs", shown="20")
     pool: str | None = as_in(GramSettings, "pool", shown="average")
@@ -159,14 +164,14 @@ def with_layers(settings, net):
     return replace(settings, layers=layers)
 
 
-def resolve(settings, net, shape):
+def resolve(settings, net, shapes):
     """Return the settings with every None replaced by what it stands for.
 
     Parameters
     ----------
     settings : TextureSettings, with layers
     net : Network
-    shape : (int, int, 3) of the first source as resized
+    shapes : list of (int, int, 3), of the sources as resized
 
     Raises
     ------
@@ -174,7 +179,7 @@ def resolve(settings, net, shape):
         If the texture is too small for the layers, or no tile of theirs.
     """
     name, search = net.attrs["name"], SEARCH[settings.optimizer]
-    rows, columns = shape[:2]
+    rows, columns = shapes[0][:2]
     if settings.seamless:
         step = _stride(net, settings.layers)
         rows, columns = (max(step, side // step * step) for side in (rows, columns))
@@ -186,13 +191,26 @@ def resolve(settings, net, shape):
             "height": rows,
             "tv_weight": network_defaults.texture_tv(name),
             "normalize": "none" if net.attrs.get("normalized") else "layers",
-            "iterations": settings.evaluations
-            or ITERATIONS.get(settings.optimizer, search.iterations),
             "learning_rate": search.learning_rate,
         }
     )
     _check_size(settings, net)
-    return settings
+    scales = _scales(settings, net, shapes)
+    if not settings.evaluations:
+        whole = ITERATIONS.get(settings.optimizer, search.iterations)
+        settings = settings.filled({"iterations": whole})
+    iterations = iterations_at(settings, scales)
+    return replace(settings, scales=scales, iterations=iterations, coarse_iterations=None)
+
+
+def _scales(settings, net, shapes):
+    """Return the number of sizes, see `sizes_of`; each is a tile of the layers if seamless."""
+    sides, layers = (settings.height, settings.width), used(settings)
+    least, step = least_side(net, layers), _stride(net, layers) if settings.seamless else 1
+    most = most_sizes([(min(shape[:2]), least) for shape in (sides, *shapes)])
+    while any(halved_side(side, most - 1) % step for side in sides):
+        most -= 1
+    return sizes_of(settings, most, min(max(shape[:2]) for shape in (sides, *shapes)))
 
 
 def used(settings):

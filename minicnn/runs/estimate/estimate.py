@@ -86,10 +86,7 @@ def _one(verb, settings, files, budget, patience):
     """Estimate a run from short runs of so many seconds."""
     job = verb.open_job(settings, files)
     s, device, pairs, crops = job.settings, job.device, job.pairs, _crops(job)
-    if hasattr(job, "stages"):
-        stages = [(n, stage.start.shape[2:]) for n, stage in job.stages()]
-    else:
-        stages = [(s.iterations, job.size)] * (job.steps // s.iterations)
+    stages = [(n, stage.size) for n, stage in job.stages()] * (job.steps // sum(job.counts))
     del job  # its arrays are not needed beside the short runs
     tile, optimizer = getattr(s, "tile", None), getattr(s, "optimizer", "lbfgs")
     size, pair = stages[-1][1], PAIR.get(optimizer, 0)

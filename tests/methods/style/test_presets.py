@@ -9,7 +9,7 @@ from PIL import Image
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods.style import inputs, presets
-from minicnn.methods.style.inputs import iterations_at, resolve
+from minicnn.methods.style.inputs import resolve
 from minicnn.methods.style.run import StyleJob
 from minicnn.methods.style.settings import StyleSettings
 from minicnn.methods.style.torch_resize import torch_resize
@@ -18,6 +18,7 @@ from minicnn.network import build
 from minicnn.network.layers import Conv2d
 from minicnn.network.network import Network
 from minicnn.pictures.arrays import preprocess, resize
+from minicnn.runs.search import iterations_at
 
 MEANS = (103.939, 116.779, 123.68)  # blue, green, red
 SHAPE = (41, 54)  # odd: rounding up and down differ at the poolings

@@ -11,7 +11,7 @@ from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods import network_defaults
 from minicnn.methods.style import loss
 from minicnn.methods.style.demo import DemoSettings
-from minicnn.methods.style.inputs import iterations_at, resolve
+from minicnn.methods.style.inputs import resolve
 from minicnn.methods.style.run import StyleJob
 from minicnn.methods.style.settings import StyleSettings
 from minicnn.methods.style.verb import STYLE
@@ -24,6 +24,7 @@ from minicnn.optimizers import minimize
 from minicnn.pictures import arrays as pictures_arrays
 from minicnn.runs import search as runs_search
 from minicnn.runs.inputs import load_network
+from minicnn.runs.search import iterations_at
 
 PREPROCESS = {"channel_order": "RGB", "mean": [0.5] * 3, "std": [0.25] * 3, "scale": 1 / 255}
 WEIGHTS = {"content_weight": 2.0, "style_weight": 30.0, "tv_weight": 5.0}
@@ -308,15 +309,18 @@ def test_filters_are_transformed_once_for_all_sizes_and_their_weights_let_go(fil
         return exact(w, *how)
 
     monkeypatch.setattr(filters.winograd, "transform_filters", counted)
-    layers = {"content_layers": {"relu2_1": 1.0}, "style_layers": {"relu1_1": 1.0}}
+    layers = {"content_layers": {"relu4_1": 1.0}, "style_layers": {"relu1_1": 1.0}}
+    layers |= {"size": 144}
     made = STYLE.open_job(settings(files, network="minivgg", **layers, iterations=[2, 2]))
-    held = [made.net.params[f"{name}.weight"] for name in ("conv1_2", "conv2_1")]
-    shapes, held = [w.shape for w in held], [*map(weakref.ref, held)]
+    weights = [w for name, w in made.net.params.items() if w.ndim == 4 and name < "conv4_2"]
+    shapes, held = [w.shape for w in weights[1:]], weakref.ref(weights[-1])
+    twice = [shapes[0]]  # few filters, in other tiles for many pixels
+    del weights
     made = made.lowered()
     assert made.lowered() is made
     outcome = made.run()
-    assert sorted(transformed) == sorted(shapes)
-    assert [ref() for ref in held] == [None, None]
+    assert sorted(transformed) == sorted(shapes + twice)
+    assert held() is None
     again = STYLE.open_job(made.settings).run().result
     np.testing.assert_array_equal(outcome.result.x, again.x)
 

@@ -258,6 +258,53 @@ def test_values_stay_between_those_of_the_source(folder):
     assert low <= x.min() < x.max() <= high
 
 
+def test_a_texture_is_put_together_from_small_to_large(folder):
+    settings = TextureSettings([str(folder / "s.png")], weights="random", layers={"relu1_1": 1.0})
+    job = open_job(replace(settings, width=64, height=40, scales=2, iterations=[3, 2]))
+    (coarse, small), (fine, full) = job.stages()
+    assert (coarse, fine, job.steps, full) == (3, 2, 5, job)
+    assert (small.size, small.sources[0].shape) == ((20, 32), (1, 3, 20, 24))
+    assert (full.size, full.sources[0].shape) == ((40, 64), (1, 3, 40, 48))
+    seen = []
+    outcome = job.run(lambda iteration, x, value, info: seen.append((iteration, x.shape[3])))
+    assert dict(seen) == {1: 32, 2: 32, 3: 32, 4: 64, 5: 64}
+    assert (outcome.picture.shape, outcome.result.iterations) == ((40, 64, 3), 5)
+
+
+def test_an_interrupted_texture_has_its_full_size(folder):
+    settings = TextureSettings([str(folder / "s.png")], weights="random", layers={"relu1_1": 1.0})
+    job = open_job(replace(settings, scales=2, iterations=4))
+
+    def interrupt(iteration, *others):
+        if iteration == 1:
+            raise KeyboardInterrupt
+
+    outcome = job.run(interrupt)
+    assert (outcome.result.interrupted, outcome.picture.shape) == (True, (40, 48, 3))
+
+
+SIZES = [
+    ({}, 2, [250, 250]),
+    ({"source_size": 512, "width": 512, "height": 384}, 3, [166, 166, 168]),
+    ({"width": 512, "height": 512}, 2, [250, 250]),  # of a source of 256
+    ({"width": 128, "height": 128}, 1, 500),
+    ({"seamless": True}, 2, [250, 250]),
+    ({"seamless": True, "width": 256, "height": 248}, 1, 500),  # no tile when halved
+    ({"evaluations": 7}, 2, [7, 7]),
+    ({"iterations": 9, "optimizer": "adam", "scales": 3}, 3, [3, 3, 3]),
+    ({"sweep": True, "iterations": 7}, 2, [3, 4]),
+]
+
+
+@pytest.mark.parametrize(("asked", "scales", "iterations"), SIZES)
+def test_how_many_sizes_a_texture_has(tmp_path, rng, asked, scales, iterations):
+    source = tmp_path / "large.png"
+    Image.fromarray(rng.integers(0, 256, (384, 512, 3), np.uint8)).save(source)
+    job = open_job(TextureSettings([str(source)], weights="random", **asked))
+    assert (job.settings.scales, job.settings.iterations) == (scales, iterations)
+    assert job.steps == sum(job.counts) * (len(job.settings.layers) if job.settings.sweep else 1)
+
+
 @pytest.mark.parametrize("name", build.names())
 def test_every_network_has_texture_layers(name):
     found = texture_layers(name)
@@ -281,6 +328,8 @@ BAD = {
     "padding": ({}, ("--seamless", "--padding", "replicate"), "no edges to replicate"),
     "sheets": ({}, ("--sweep", "layers", "--sheet", "x.png"), "--sweep writes a sheet already"),
     "network": ({}, ("--network", "vgg19"), "not of vgg19"),
+    "scales": ({}, ("--scales", "2"), "scales = 2 .* use at most 1 at this size"),
+    "shares": ({}, ("--iterations", "1,2"), "scales = 2 .* use at most 1"),
 }
 
 
