@@ -13,7 +13,7 @@ from minicnn.methods.style import run
 from minicnn.optimizers import minimize
 from minicnn.pictures.writer import read_metadata
 from minicnn.runs import loss_plot
-from minicnn.runs.trace import columns, course, summary
+from minicnn.runs.search import columns, course, summary
 
 
 def bowl(x):

@@ -12,7 +12,8 @@ multiplications of the direct sum, 0.25 for m = 4 and 0.20 for m = 6.
 
 Arrays are (N, C, H, W) as everywhere, but lie in memory as (N, H, W, C). Then all five steps, Bᵀ
 along the rows, Bᵀ along the columns, U, Aᵀ along the rows, Aᵀ along the columns, are matrix
-products from one view of memory into another, and nothing is copied between them.
+products from one view of memory into another, and nothing is copied between them (but see
+`products.together`).
 """
 
 import math

@@ -9,7 +9,7 @@ from minicnn.objectives.layer_losses import sum_squares
 from minicnn.pictures.arrays import preprocess
 from minicnn.pictures.overlays import magnified
 from minicnn.pictures.sheets import grid, labelled, side_by_side
-from minicnn.runs.trace import summary
+from minicnn.runs.search import summary
 
 
 def of_layer(job, evaluator, layer, target, x, pictures, results):

@@ -21,8 +21,7 @@ from minicnn.methods.inversion.settings import resolve
 from minicnn.optimizers import Result
 from minicnn.pictures.arrays import deprocess, grey_level, preprocess, resize, to_uint8
 from minicnn.runs.inputs import open_all
-from minicnn.runs.search import Outcome, SearchJob, run_all
-from minicnn.runs.trace import summary
+from minicnn.runs.search import Outcome, SearchJob, run_all, summary
 
 
 def open_job(settings, files=None):

@@ -36,8 +36,8 @@ from minicnn.runs.search import (
     halved_side,
     run_all,
     search,
+    summary,
 )
-from minicnn.runs.trace import summary
 
 
 def open_job(settings, files=None):
