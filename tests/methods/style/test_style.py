@@ -382,7 +382,7 @@ def test_the_full_size_starts_where_the_small_one_ended_with_its_detail(files, w
     if weight:  # a content without weight adds nothing
         lost = pictures_arrays.resampled(made.content, (16, 24), made.net)
         wanted = wanted + made.content - pictures_arrays.resampled(lost, (32, 48), made.net)
-    assert np.allclose(starts[1], wanted)
+    np.testing.assert_allclose(starts[1], wanted, atol=1e-4)  # of up to 128
 
 
 def objective_of(made):
