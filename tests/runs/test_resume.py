@@ -97,7 +97,10 @@ def test_runs_killed_by_the_system(tool, tmp_path):
     dice = random.Random(3)
     for name in ("style-adam", "invert"):
         expected = tool.undisturbed(name, tmp_path / name)
-        kills, _, faults = tool.one_picture(name, tmp_path / f"{name}-killed", expected, dice, 3)
+        for i in range(20):  # where the processor is fast a run may be over before
+            kills, _, faults = tool.one_picture(name, tmp_path / f"{name}-{i}", expected, dice, 3)
+            if kills or faults:
+                break
         assert (kills > 0, faults) == (True, [])
 
 

@@ -162,7 +162,8 @@ class Distillation:
         kinds = (self.params, self.teacher.params, self.means, self.squares, self.averages)
         for arrays in (*kinds, self.projections):
             for name, array in arrays.items():
-                arrays[name] = to_device(array, self.place.device)
+                lying = np.ascontiguousarray(array)  # as a file gives them back: BLAS rounds so too
+                arrays[name] = to_device(lying, self.place.device)
         self.student.params = self.params
         self.replicas = [self.student.replica() for _ in range(self.settings.batch)]
 

@@ -23,6 +23,7 @@ from minicnn.runs.failures import in_words
 def test_the_same_weights_as_on_the_cpu(gpus, data, tmp_path, network):
     """After one step: a few more, and a ReLU that turns the other way has changed them all."""
     given = {"network": network, "epochs": 1, "limit": 16, "max_rms": 0.2, "smoothing": 0.1}
+    given |= {"seed": 1}  # with which none turns in the first, by kernels of any processor
     if network == "minizfnet":
         given |= {"size": 64, "crop": 64, "dropout": 0.3}
     there = training.run(settings(data, tmp_path / "there", device="cuda", **given))
