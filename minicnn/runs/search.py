@@ -343,15 +343,15 @@ def later(callback, done, evaluated, before):
 def from_small_to_large(job, at_size, callback=None):
     """Search at every size of a job; return the last `Result`, with the iterations of them all.
 
-    at_size(job, iterations, reached, callback) returns the outcome of a size, where `reached` is
+    at_size(job, iterations, reached, callback) returns the `Result` of a size, where `reached` is
     the x of the size before, None at the first.
     """
     reached = [None]
 
     def run(stage, iterations, callback):
-        outcome = at_size(stage, iterations, reached[0], callback)
-        reached[0] = outcome.result.x
-        return outcome
+        result = at_size(stage, iterations, reached[0], callback)
+        reached[0] = result.x
+        return Outcome(None, result)
 
     runs = [(count, partial(run, stage, count)) for count, stage in job.stages()]
     last = summary([outcome.result for outcome in run_all(runs, callback)])

@@ -9,12 +9,13 @@ from minicnn.engine.cpu import columns, products, winograd
 SMALL = 256 * 256  # C K of a bank that is kept twice where products are cut up
 SMALLER = 128 * 128  # elsewhere; and of one that may be F(6x6), which takes 1.8 times the memory
 MANY_PIXELS = 5000  # of a picture for which that pays
+SAVED = 0.14  # share of the products that it must save: it saves 0.21 but for what hangs over
 
 
 def tile_size(w_shape, P, Q):
     """Return the m of F(m, 3) for filters (K, C, 3, 3) that stand still, and P x Q outputs."""
     many = w_shape[0] * w_shape[1] <= SMALLER and P * Q >= MANY_PIXELS
-    return winograd.tile_size(P, Q, slack=0.14) if many else winograd.TILES[0]
+    return winograd.tile_size(P, Q, slack=SAVED) if many else winograd.TILES[0]
 
 
 class FilterBanks:
@@ -37,17 +38,17 @@ class FilterBanks:
         """Return the filters as `columns.filter_matrices` does."""
         return self._once(w, groups, lambda w: columns.filter_matrices(w, groups, w.dtype))
 
-    def outline(self, w):
-        """Return what stands for filters (K, C, 3, 3) in calls of `winograd`.
+    def outline(self, w, P, Q):
+        """Make the banks for P x Q outputs; return what stands for filters (K, C, 3, 3) in calls.
 
         An array of their shape and dtype that has no memory, and NaN wherever it is read; or the
         filters, where banks of other tiles may be wanted of them later.
         """
+        bank = self.winograd(w, P, Q)
         if not any(w.strides) or w.shape[0] * w.shape[1] <= SMALLER:
             return w
         outline = np.broadcast_to(w.dtype.type(np.nan), w.shape)
-        bank = self.winograd(w, 0, 0)
-        self._once(outline, ("winograd", winograd.TILES[0]), lambda _: bank)
+        self._once(outline, ("winograd", tile_size(w.shape, P, Q)), lambda _: bank)
         return outline
 
     def _once(self, w, kind, make):

@@ -32,7 +32,6 @@ class FrozenNetwork:
             if not fits_winograd(node, self.net):
                 filters.matrices(params[name], node.layer.groups)
             elif max(pair(node.layer.padding)) <= 2:  # else the way back goes by columns
-                filters.winograd(params[name], *shapes[node.name][1:])
-                params[name] = filters.outline(params[name])
+                params[name] = filters.outline(params[name], *shapes[node.name][1:])
 
         parallel_map(one, [n for n in self.net.nodes_until(taps) if type(n.layer) is Conv2d])

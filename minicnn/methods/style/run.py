@@ -15,7 +15,7 @@ from minicnn.backend import to_device, to_host
 from minicnn.methods.style.loss import style_objective
 from minicnn.methods.style.masks import resized
 from minicnn.methods.style.settings import STARTS
-from minicnn.pictures.arrays import detail, fit, grey_level, picture, preprocess, resampled, resize
+from minicnn.pictures.arrays import detail, fit, grey_level, preprocess, resampled, resize
 from minicnn.pictures.colours import luminance, with_luminance
 from minicnn.pictures.histograms import match_histogram
 from minicnn.runs.inputs import NOISE, noise
@@ -130,7 +130,7 @@ def _at_size(minimize, job, iterations, reached, callback):
         start = resampled(reached, start.shape[2:], job.net)
         if job.settings.content_weight:  # sharp edges, or dots make up for what Grams lack
             start = start + detail(job.content, reached.shape[2:], job.net)
-    result = search(  # by L-BFGS: asks function(x) for value and gradient, and steps
+    return search(  # by L-BFGS: asks function(x) for value and gradient, and steps
         job.settings,
         job.function(),
         start,
@@ -140,7 +140,6 @@ def _at_size(minimize, job, iterations, reached, callback):
         minimize=minimize,
         **job.search_options(),
     )
-    return Outcome(picture(result.x, job.net), result)
 
 
 def start_of(settings, net, content, given, row):

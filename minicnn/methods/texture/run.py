@@ -183,7 +183,7 @@ def _synthesise(job, number, layers, minimize, callback=None):
 def _at_size(number, layers, minimize, job, iterations, reached, callback):
     """Minimise at one size, from noise or from the texture of the size before, enlarged."""
     start = job.start if reached is None else resampled(reached, job.size, job.net)
-    result = search(
+    return search(
         job.settings,
         job.function(number, layers),
         start,
@@ -193,7 +193,6 @@ def _at_size(number, layers, minimize, job, iterations, reached, callback):
         minimize=minimize,
         **job.search_options(number),
     )
-    return Outcome(to_uint8(job.colours(result.x, number)), result)
 
 
 def steps_of_sweep(layers):
