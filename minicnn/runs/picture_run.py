@@ -14,13 +14,13 @@ from pathlib import Path
 from minicnn.engine import memory
 from minicnn.errors import MinicnnError
 from minicnn.optimizers.resumable import SUFFIX, Resumable
+from minicnn.optimizers.trace import columns, course, course_of
 from minicnn.pictures.arrays import to_uint16
 from minicnn.pictures.overlays import magnified
 from minicnn.pictures.sheets import side_by_side
 from minicnn.pictures.writer import STDOUT, check_bits, check_output, save_image
 from minicnn.runs import provenance
 from minicnn.runs.inputs import SettingsVerb
-from minicnn.runs.search import columns, course, course_of
 from minicnn.storage.atomic import refuse_clashes
 from minicnn.storage.interrupts import INTERRUPTED, Breakable, interrupts_noted, interrupts_raised
 from minicnn.storage.npz import check_npz, save_npz

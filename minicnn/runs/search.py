@@ -16,6 +16,7 @@ from minicnn.engine import memory
 from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.optimizers import WITHOUT_RATE
+from minicnn.optimizers.trace import runs_of, summary
 from minicnn.pictures.arrays import deprocess, resampled, to_uint8
 from minicnn.pictures.html import figures
 from minicnn.pictures.reader import png_bytes
@@ -282,45 +283,10 @@ def run_all(runs, callback=None):
             break
         outcomes.append(outcome)
         done, evaluated = done + iterations, evaluated + outcomes[-1].result.evaluations
-        number += _runs(outcomes[-1].result.trace)
+        number += runs_of(outcomes[-1].result.trace)
         if outcomes[-1].result.status not in GOES_ON:
             break
     return outcomes
-
-
-def summary(results):
-    """Return the last of several results, with the iterations, evaluations and trace of them all.
-
-    Entries of the trace have a further key "run", counted from 0.
-    """
-    iterations, last = sum(result.iterations for result in results), results[-1]
-    return replace(
-        last,
-        iterations=iterations,
-        evaluations=sum(result.evaluations for result in results),
-        trace=_joined(results),
-        reason=last.reason.replace(f"all {last.iterations} iter", f"all {iterations} iter"),
-    )
-
-
-def _joined(results):
-    trace, run, iterations, evaluations = [], 0, 0, 0
-    for result in results:
-        for entry in result.trace:
-            shifted = {
-                "run": run + entry.get("run", 0),
-                "iteration": iterations + entry["iteration"],
-                "evaluations": evaluations + entry["evaluations"],
-            }
-            trace.append({**entry, **shifted})
-        run += _runs(result.trace)
-        iterations, evaluations = iterations + result.iterations, evaluations + result.evaluations
-    return trace
-
-
-def _runs(trace):
-    """Return how many runs a trace is of."""
-    return trace[-1].get("run", 0) + 1 if trace else 0
 
 
 def later(callback, done, evaluated, before):
@@ -422,44 +388,3 @@ def iterations_at(settings, sizes):
             f"smaller sizes; use at least {smaller * coarse + 1}, or fewer --scales"
         )
     return [coarse] * smaller + [last] if smaller else last
-
-
-# what is told of a trace
-
-
-def columns(trace):
-    """Return a trace (see `optimizers.Result`) as {name: list}, as long as it has entries.
-
-    "run" tells apart runs one after another, "iteration" and "evaluations" count through, then
-    come "total" and every term of the loss.
-    """
-    terms = list(dict.fromkeys(name for entry in trace for name in entry["terms"]))
-    table = {
-        "run": [entry.get("run", 0) for entry in trace],
-        "iteration": [entry["iteration"] for entry in trace],
-        "evaluations": [entry["evaluations"] for entry in trace],
-        "total": [entry["value"] for entry in trace],
-    }
-    return table | {name: [entry["terms"].get(name) for entry in trace] for name in terms}
-
-
-def course(trace):
-    """Return what a picture keeps of a trace: of each run its iterations, first and last total.
-
-    Returns
-    -------
-    dict of lists, one entry for each run
-    """
-    runs = {}
-    for entry in trace:
-        runs.setdefault(entry.get("run", 0), []).append(entry)
-    return course_of(
-        (run[-1]["iteration"] - run[0]["iteration"], run[0]["value"], run[-1]["value"])
-        for run in runs.values()
-    )
-
-
-def course_of(runs):
-    """Return the same of (iterations, first, last total) of each run."""
-    columns = list(zip(*runs, strict=True)) or [()] * 3
-    return dict(zip(("iterations", "first", "last"), map(list, columns), strict=True))

@@ -11,9 +11,9 @@ from minicnn.cli import main
 from minicnn.errors import MinicnnError
 from minicnn.methods.style import run
 from minicnn.optimizers import minimize
+from minicnn.optimizers.trace import columns, course, summary
 from minicnn.pictures.writer import read_metadata
 from minicnn.runs import loss_plot
-from minicnn.runs.search import columns, course, summary
 
 
 def bowl(x):

@@ -6,10 +6,10 @@ import numpy as np
 
 from minicnn.backend import to_device
 from minicnn.objectives.layer_losses import sum_squares
+from minicnn.optimizers.trace import summary
 from minicnn.pictures.arrays import preprocess
 from minicnn.pictures.overlays import magnified
 from minicnn.pictures.sheets import grid, labelled, side_by_side
-from minicnn.runs.search import summary
 
 
 def of_layer(job, evaluator, layer, target, x, pictures, results):

@@ -19,9 +19,10 @@ from minicnn.errors import MinicnnError
 from minicnn.methods.inversion import energy, findings
 from minicnn.methods.inversion.settings import resolve
 from minicnn.optimizers import Result
+from minicnn.optimizers.trace import summary
 from minicnn.pictures.arrays import deprocess, grey_level, preprocess, resize, to_uint8
 from minicnn.runs.inputs import open_all
-from minicnn.runs.search import Outcome, SearchJob, run_all, summary
+from minicnn.runs.search import Outcome, SearchJob, run_all
 
 
 def open_job(settings, files=None):

@@ -24,6 +24,7 @@ from minicnn.network.grey_input import grey_first
 from minicnn.network.layers import BatchNorm2d
 from minicnn.network.replicate_edges import replicate_first
 from minicnn.ops import conv2d
+from minicnn.optimizers.trace import summary
 from minicnn.pictures.arrays import fit, grey_level, preprocess, resampled, to_uint8
 from minicnn.pictures.colours import grey
 from minicnn.pictures.histograms import match_histogram
@@ -36,7 +37,6 @@ from minicnn.runs.search import (
     halved_side,
     run_all,
     search,
-    summary,
 )
 
 
