@@ -1,140 +1,183 @@
-"""The products of an L-BFGS on a device, read by the host once an evaluation.
+"""What an L-BFGS remembers, and the products of these vectors, from which its direction comes.
 
-With them the two loops of `lbfgs` need no vector: q and r stay sums of what is remembered,
+With the products the two loops of `lbfgs` need no vector: q and r stay sums of what is remembered,
 
     a_1 s_1 + ... + a_k s_k + b_1 y_1 + ... + b_k y_k + c g
 
 and a product with s_i or y_i is one of such factors with known products of pairs of vectors. So the
-host multiplies single numbers, in float64, and the device forms the direction at once (vector-free
-L-BFGS: Chen, Wang & Zhou, NIPS 2014). After each evaluation, at x with gradient g, all that the
-next direction can need is computed together: whether the arrays are finite is seen by it too.
+loops multiply single numbers, in float64, and the direction is formed at once (vector-free L-BFGS:
+Chen, Wang & Zhou, NIPS 2014). After each evaluation, at x with gradient g, all that the next
+direction can need is computed together, in one pass over what is remembered, and read from a device
+once: whether the arrays are finite is seen by it too.
 """
 
 import math
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from minicnn.backend import to_host
-from minicnn.kernels import launch
-from minicnn.optimizers.vectors import Place, own, step_to
+from minicnn.backend import array_module
+from minicnn.optimizers.record import fill
+from minicnn.optimizers.vectors import combined, dot, own, products, step_to
 
 CURVATURE = 1e-8  # cosine of the angle between s and y, below which a pair is not remembered
 
 
-class DeviceProducts:
-    """What `lbfgs._Products` is, without bounds, for vectors on a device.
+@dataclass
+class Memory:
+    """What L-BFGS has learnt; a run that is given it goes on as if it had never ended.
 
-    `memory` has the pairs, `_sy` and `_yy` (k, k) the products s_i·y_j and y_i·y_j with i <= j,
-    `_g` (2 k + 1,) those of the gradient with every s, every y, and itself.
+    `pairs` (2, m + 1, n) has s and y in m slots and in a spare one, `order` the slots of the pairs
+    that are remembered, oldest first. `length` is that of the last step.
     """
 
-    def __init__(self, memory, place):
-        self._memory = memory
-        S, Y, k = *self._vectors(), len(memory.pairs)
-        upper = np.triu_indices(k)
-        pairs = [(V[i], Y[j]) for V in (S, Y) for i, j in zip(*upper, strict=True)]
-        found = _read([*pairs, *((place.gradient, v) for v in (*S, *Y, place.gradient))])
-        self._sy, self._yy = np.zeros((2, k, k))
-        self._sy[upper], self._yy[upper], self._g = np.split(found, (len(upper[0]), len(pairs)))
+    pairs: Any = field(default=None, repr=False)
+    order: list = field(default_factory=list)
+    length: float | None = None
 
-    def descent(self, place):
-        """See `lbfgs._Products.descent`."""
-        norm, k = math.sqrt(self._g[-1]), len(self._memory.pairs)
-        if not norm:
-            return norm, place.gradient, 0.0
-        a, b, c = np.zeros(k), np.zeros(k), -1.0
-        gs, gy, sy, yy = self._g[:k], self._g[k : 2 * k], self._sy, self._yy
-        yy = yy + np.triu(yy, 1).T
-        for i in reversed(range(k)):
-            a[i] = (c * gs[i] + sy[i, i + 1 :] @ b[i + 1 :]) / sy[i, i]
-            b[i] = -a[i]
-        if k:
-            scale = sy[-1, -1] / yy[-1, -1]
-            b, c = scale * b, scale * c
-        for i in range(k):
-            a[i] -= (c * gy[i] + yy[i] @ b + a[:i] @ sy[:i, i]) / sy[i, i]
-        factors = np.array([*a, *b, c])
-        S, Y = self._vectors()
-        direction = launch.combined(factors, [*S, *Y, place.gradient])
-        return norm, direction, float(factors @ self._g)
-
-    def evaluated(self, record, place, t, direction):
-        """See `lbfgs._Products.evaluated`; `learn` needs what is measured here."""
-        x, found = step_to(place.x, t, direction), {}
-
-        def finite(gradient):
-            found["gradient"] = own(gradient, x)
-            found["pair"] = self._measured(place, x, found["gradient"].reshape(-1), direction)
-            return np.isfinite(found["pair"].numbers).all()
-
-        value, _ = record.evaluate(x.reshape(place.picture.shape), finite)
-        there = Place(x.reshape(place.picture.shape), value, found["gradient"])
-        there.pair = found["pair"]
-        return there, there.pair.slope
-
-    def learn(self, before, after, most):
-        """See `lbfgs._Products.learn`."""
-        pair, memory = after.pair, self._memory
-        memory.length = math.sqrt(pair.ss)
-        self._g = pair.products_of_gradient(learnt=pair.curved)
-        if pair.curved:
-            memory.pairs.append((pair.s, pair.y, pair.sy, pair.yy))
-            self._sy = _bordered(self._sy, [*pair.s_with_y, pair.sy])
-            self._yy = _bordered(self._yy, [*pair.y_with_y, pair.yy])
-        if len(memory.pairs) > most:
-            k = len(memory.pairs)
-            memory.pairs.pop(0)
-            self._sy, self._yy = self._sy[1:, 1:], self._yy[1:, 1:]
-            self._g = np.delete(self._g, [0, k])
-        return memory.length
-
-    def forget(self):
-        """See `lbfgs._Products.forget`."""
-        self._memory.pairs.clear()
-        self._sy, self._yy, self._g = np.zeros((0, 0)), np.zeros((0, 0)), self._g[-1:]
-
-    def _vectors(self):
-        """Return what is remembered as lists S and Y."""
-        return [pair[0] for pair in self._memory.pairs], [pair[1] for pair in self._memory.pairs]
-
-    def _measured(self, place, x, gradient, direction):
-        """Return the `_Pair` of the step from a place to x."""
-        s, y = x - place.x, gradient - place.gradient
-        S, Y = self._vectors()
-        vectors = [(y, v) for v in (*S, *Y)] + [(gradient, v) for v in (*S, *Y)]
-        single = [(gradient, v) for v in (direction, s, y, gradient)] + [(s, s), (s, y), (y, y)]
-        return _Pair(s, y, _read([*single, *vectors]))
-
-
-class _Pair:
-    """A pair (s, y) that may be remembered, and all `numbers` that come with it."""
-
-    def __init__(self, s, y, numbers):
-        self.s, self.y, self.numbers = s, y, numbers
-        self.slope, self._gs, self._gy, self._gg, self.ss, self.sy, self.yy = numbers[:7].tolist()
-        self.s_with_y, self.y_with_y, *self._g = np.split(numbers[7:], 4)
+    def make_room(self, x, most: int) -> None:
+        """Have slots for `most` pairs of vectors like x; the newest stay."""
+        before, kept = self.pairs, self.order[-most:]
+        if before is None or before.shape[1] != most + 1:
+            self.pairs = array_module(x).zeros((2, most + 1, x.size), x.dtype)
+            for slot, old in enumerate(kept):
+                self.pairs[:, slot] = before[:, old]
+            self.order = list(range(len(kept)))
 
     @property
-    def curved(self):
-        """Whether it tells enough of the curvature."""
-        return self.sy > CURVATURE * math.sqrt(self.ss) * math.sqrt(self.yy)
+    def spare(self) -> int:
+        """The first slot without a pair."""
+        return next(i for i in range(self.pairs.shape[1]) if i not in self.order)
 
-    def products_of_gradient(self, learnt):
-        """Return g·s, g·y of all pairs, this one too if it has been learnt, and g·g."""
-        gs, gy = self._g
-        if learnt:
-            gs, gy = [*gs, self._gs], [*gy, self._gy]
-        return np.array([*gs, *gy, self._gg])
+    @property
+    def rows(self):
+        """Every s, then every y: (2 m + 2, n)."""
+        return self.pairs.reshape(-1, self.pairs.shape[2])
+
+    def remember_spare(self) -> None:
+        """Remember the pair in the spare slot, in the stead of the oldest if there are m."""
+        self.order.append(self.spare)
+        if len(self.order) == self.pairs.shape[1]:
+            self.order.pop(0)
+
+    def arrays(self) -> dict:
+        """Return what is remembered as {name: array}."""
+        return {f"{k}{i}": self.pairs[j, i] for j, k in enumerate("sy") for i in self.order}
+
+    def restore(self, arrays, order, length) -> None:
+        """Remember such arrays."""
+        if len({*order}) < len(order) or not {*order} < {*range(self.pairs.shape[1])}:
+            raise ValueError
+        self.order, self.length = list(order), length if length is None else float(length)
+        fill(self.arrays(), arrays)
 
 
-def _bordered(matrix, column):
-    """Return a matrix (k, k) with one column (k + 1,) more, and zeros below."""
-    k = len(matrix)
-    grown = np.zeros((k + 1, k + 1))
-    grown[:k, :k], grown[:, k] = matrix, column
-    return grown
+class Box:
+    """The bounds of the pixels, if there are any."""
+
+    def __init__(self, bounds, xp):
+        self._xp = xp
+        self.low, self.high = (None, None) if bounds is None else (b.reshape(-1) for b in bounds)
+
+    def clip(self, x):
+        """Return x moved into the bounds."""
+        return x if self.low is None else self._xp.clip(x, self.low, self.high)
+
+    def held(self, direction, wanted, x):
+        """Return the direction with 0 where another one leads x, at a bound, out of it."""
+        if self.low is None:
+            return direction
+        out = ((x <= self.low) & (wanted < 0)) | ((x >= self.high) & (wanted > 0))
+        return direction * ~out  # faster than xp.where
 
 
-def _read(pairs):
-    """Return the products of pairs of vectors; this waits for the device."""
-    return to_host(launch.dots(pairs))
+class Place:
+    """A picture with its gradient; `free` is that of the pixels that the bounds let go down."""
+
+    def __init__(self, picture, gradient, box, value=None):
+        self.picture, self.x = picture, picture.reshape(-1)
+        self.gradient = own(gradient, picture).reshape(-1)
+        self.free = box.held(self.gradient, -self.gradient, self.x)
+        self.value, self.slope = value, None
+
+
+class Products:
+    """The products of what is remembered with one another, and with the gradient at a place.
+
+    By slots: `_sy` and `_yy` (m + 1, m + 1) have s_i·y_j, where j is not older than i, and y_i·y_j,
+    `_g` (2, m + 1) those of the free gradient with every s and y. `norm` is the free gradient's.
+    """
+
+    def __init__(self, memory, box, place):
+        self._memory, self._box = memory, box
+        self._sy, self._yy = np.zeros((2, memory.pairs.shape[1], memory.pairs.shape[1]))
+        for slot in memory.order:
+            self._keep(slot, self._of([memory.pairs[1, slot]])[0][0])
+        (self._g,), (square,) = self._of([place.free], [(place.free, place.free)])
+        self.norm = math.sqrt(square)
+
+    def descent(self, place):
+        """Return (direction, slope along it): -H g, and what it loses to the bounds is 0."""
+        (a, b), c = np.zeros((2, len(self._sy))), -1.0
+        (gs, gy), sy, yy, order = self._g, self._sy, self._yy, self._memory.order
+        alphas = np.zeros_like(a)
+        for i in reversed(order):  # b is 0 for what is older
+            alphas[i] = (c * gs[i] + sy[i] @ b) / sy[i, i]
+            b[i] = -alphas[i]
+        if order:
+            scale = sy[order[-1], order[-1]] / yy[order[-1], order[-1]]
+            b, c = scale * b, scale * c
+        for i in order:  # a is 0 for what is newer
+            a[i] = alphas[i] - (c * gy[i] + yy[i] @ b + a @ sy[:, i]) / sy[i, i]
+        direction = combined([*a, *b, c], self._memory.rows, place.free)
+        if self._box.low is None:
+            return direction, float(a @ gs + b @ gy + c * self.norm**2)
+        direction = self._box.held(direction, -place.gradient, place.x)
+        return direction, dot(place.gradient, self._box.held(direction, direction, place.x))
+
+    def evaluated(self, record, place, t, direction):
+        """Return the place so far along the direction, with the slope there."""
+        x = self._box.clip(step_to(place.x, t, direction))
+        picture, places = x.reshape(place.picture.shape), []
+
+        def finite(gradient):
+            places.append(Place(picture, gradient, self._box))
+            return self._measure(place, places[0], direction)
+
+        value, _ = record.evaluate(picture, finite)
+        places[0].value = value
+        return places[0]
+
+    def learn(self):
+        """Remember the step to the place that was evaluated last."""
+        slot = self._memory.spare
+        (with_y, self._g), (_, *squares) = self._found
+        self.norm, self._memory.length = map(math.sqrt, squares)
+        sy, yy = with_y[:, slot]
+        if sy > CURVATURE * self._memory.length * math.sqrt(yy):
+            self._keep(slot, with_y)
+            self._memory.remember_spare()
+
+    def _measure(self, before, after, direction):
+        """Take all products of the step between two places; return whether they are finite."""
+        s, y = self._memory.pairs[:, self._memory.spare]
+        xp = array_module(s)
+        with np.errstate(over="ignore", invalid="ignore"):  # the answer tells it
+            xp.subtract(after.x, before.x, out=s)
+            xp.subtract(after.gradient, before.gradient, out=y)
+            moving = self._box.held(direction, direction, after.x)
+            pairs = [(after.gradient, moving), (after.free, after.free), (s, s)]
+            self._found = self._of([y, after.free], pairs)
+        after.slope = float(self._found[1][0])
+        return all(np.isfinite(found).all() for found in self._found)
+
+    def _keep(self, slot, with_y):
+        """Keep the products of y in a slot with every s and y, (2, m + 1)."""
+        self._sy[:, slot] = with_y[0]
+        self._yy[:, slot] = self._yy[slot] = with_y[1]
+
+    def _of(self, vectors, pairs=()):
+        """Return the products of vectors with all rows (vectors, 2, m + 1), and those of pairs."""
+        found, single = products(self._memory.rows, vectors, pairs)
+        return found.reshape(len(vectors), 2, -1), single

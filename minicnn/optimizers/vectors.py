@@ -8,19 +8,12 @@ import math
 
 import numpy as np
 
-from minicnn.backend import array_module
+from minicnn.backend import array_module, to_host
 from minicnn.kernels import launch
 
 # BLAS uses threads, and then another order of summation, for more than 10,000 numbers
 HOST_STRIP, DEVICE_STRIP = 8192, 1 << 22
-
-
-class Place:
-    """A picture, its value and its gradient, as flat vectors."""
-
-    def __init__(self, picture, value, gradient):
-        self.picture, self.x = picture, picture.reshape(-1)
-        self.value, self.gradient = value, gradient.reshape(-1)
+ROWS_STRIP = 16384  # of many vectors
 
 
 def own(gradient, like):
@@ -36,6 +29,43 @@ def dot(a, b) -> float:
     for part in _strips(a):
         total = total + a[part].astype(xp.float64) @ b[part].astype(xp.float64)
     return float(total)
+
+
+def products(rows, columns, pairs=()):
+    """Return the products of vectors, read from a device at once; products and sums in float64.
+
+    Parameters
+    ----------
+    rows : array (m, n)
+    columns : list of arrays (n,)
+    pairs : list of (a, b)
+
+    Returns
+    -------
+    (array (columns, m), array (pairs,)) of the host
+    """
+    if launch.suit(rows):
+        every = [(row, column) for column in columns for row in rows]
+        found = to_host(launch.dots([*every, *pairs]))
+        return found[: len(every)].reshape(len(columns), -1), found[len(every) :]
+    xp, (m, n) = array_module(rows), rows.shape
+    found, wide = xp.zeros((len(columns), m)), xp.empty((m, min(ROWS_STRIP, n)))
+    for i in range(0, n, ROWS_STRIP):
+        part, strip = slice(i, i + ROWS_STRIP), wide[:, : n - i]
+        strip[...] = rows[:, part]
+        for sums, column in zip(found, columns, strict=True):
+            sums += strip @ column[part].astype(xp.float64)
+    return to_host(found), np.array([dot(a, b) for a, b in pairs])
+
+
+def combined(factors, rows, last):
+    """Return the sum of factors times vectors: the rows of an array (m, n), and a last one (n,)."""
+    if launch.suit(rows):
+        return launch.combined(factors, [*rows, last])
+    xp = array_module(rows)
+    out = xp.asarray(np.array(factors[:-1], rows.dtype)) @ rows
+    add_scaled(out, factors[-1], last)
+    return out
 
 
 def distance(a, b) -> float:

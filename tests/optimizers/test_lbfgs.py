@@ -21,13 +21,23 @@ from minicnn.optimizers import (
     METHODS,
     WITHOUT_RATE,
     Memory,
-    lbfgs_products,
     minimize,
     record,
     setulb,
+    vectors,
 )
+from minicnn.optimizers.lbfgs_products import Box, Place, Products
 from minicnn.optimizers.line_search import C1, C2, cubic_minimum, strong_wolfe
-from minicnn.optimizers.vectors import HOST_STRIP, add_scaled, distance, dot, step_to
+from minicnn.optimizers.vectors import (
+    HOST_STRIP,
+    ROWS_STRIP,
+    add_scaled,
+    combined,
+    distance,
+    dot,
+    products,
+    step_to,
+)
 
 # vectors
 
@@ -44,6 +54,20 @@ def test_sums_are_float64_and_the_rest_is_in_place(rng, n):
     assert step_to(a, 2.0, b).dtype == np.float32
 
 
+@pytest.mark.parametrize("n", [1, ROWS_STRIP, 2 * ROWS_STRIP + 3])
+def test_products_of_many_vectors_are_float64(rng, n):
+    rows = rng.standard_normal((5, n)).astype(np.float32)
+    columns = list(rng.standard_normal((2, n)).astype(np.float32))
+    found, single = products(rows, columns, [(rows[0], columns[1]), (columns[0], columns[0])])
+    expected = np.array(columns, float) @ rows.astype(float).T
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * n)
+    assert single == pytest.approx([expected[1, 0], dot(columns[0], columns[0])])
+    total = combined([1, 2, 0, -1, 0.5, 3], rows, columns[0])
+    assert total.dtype == np.float32
+    parts = rows[0] + 2 * rows[1] - rows[3] + 0.5 * rows[4] + 3 * columns[0]
+    np.testing.assert_allclose(total, parts, rtol=1e-5, atol=1e-5)
+
+
 def test_a_small_term_beside_a_large_one_is_not_lost():
     large = np.array([1e8, 1.0, -1e8], np.float32)
     assert dot(large, np.ones(3, np.float32)) == 1.0
@@ -52,45 +76,92 @@ def test_a_small_term_beside_a_large_one_is_not_lost():
 # the two loops
 
 
-def dense_inverse(pairs, n):
+def dense_inverse(memory):
     """H after the updates of the pairs by BFGS (Nocedal & Wright, equation 6.17), as a matrix."""
-    s, y = pairs[-1][:2]
-    H = (s @ y) / (y @ y) * np.eye(n)
-    for s, y, *_ in pairs:
+    pairs = [memory.pairs[:, slot] for slot in memory.order]
+    s, y = pairs[-1]
+    H = (s @ y) / (y @ y) * np.eye(s.size)
+    for s, y in pairs:
         rho = 1 / (s @ y)
-        left = np.eye(n) - rho * np.outer(s, y)
+        left = np.eye(s.size) - rho * np.outer(s, y)
         H = left @ H @ left.T + rho * np.outer(s, s)
     return H
 
 
+class Walk:
+    """Steps that are given, over Σ x·Ax / 2, as an L-BFGS remembers them."""
+
+    def __init__(self, A, x, most, bounds=None):
+        self.A, self.memory, self.box = A, Memory(), Box(bounds, np)
+        self.memory.make_room(x, most)
+        self.place = Place(x, A @ x, self.box)
+        self.products = Products(self.memory, self.box, self.place)
+
+    def evaluate(self, x, finite):
+        assert finite(self.A @ x)
+        return 0.0, None
+
+    def step(self, direction):
+        self.place = self.products.evaluated(self, self.place, 1.0, direction)
+        self.products.learn()
+
+
 @pytest.mark.parametrize("most", [1, 3, 8])
-def test_the_two_loops_multiply_by_the_inverse_that_bfgs_builds(rng, most):
-    n, memory = 6, Memory()
+@pytest.mark.parametrize("again", [False, True], ids=["learnt", "read"])
+def test_the_direction_is_that_of_the_inverse_that_bfgs_builds(rng, most, again):
+    n = 6
     A = rng.standard_normal((n, n))
-    A = A @ A.T + np.eye(n)
-    x = rng.standard_normal(n)
+    walk = Walk(A @ A.T + np.eye(n), rng.standard_normal(n), most)
     for _ in range(5):
-        after = x + rng.standard_normal(n)
-        memory.learn(place(x, A), place(after, A), most)
-        x = after
-    assert len(memory.pairs) == min(most, 5)
-    q = rng.standard_normal(n)
-    expected = dense_inverse(memory.pairs, n) @ q
-    memory.multiply(q)
-    np.testing.assert_allclose(q, expected, rtol=1e-10)
+        step, before = rng.standard_normal(n), walk.place
+        walk.step(step)
+        assert walk.place.slope == pytest.approx(walk.place.gradient @ step)
+        assert walk.memory.length == pytest.approx(np.linalg.norm(step))
+        np.testing.assert_allclose(walk.place.x, before.x + step)
+    assert len(walk.memory.order) == min(most, 5)
+    found = Products(walk.memory, walk.box, walk.place) if again else walk.products
+    direction, slope = found.descent(walk.place)
+    np.testing.assert_allclose(
+        direction, -dense_inverse(walk.memory) @ walk.place.gradient, rtol=1e-9
+    )
+    assert slope == pytest.approx(walk.place.gradient @ direction)
+    assert found.norm == pytest.approx(np.linalg.norm(walk.place.gradient))
 
 
-def place(x, A):
-    return types.SimpleNamespace(x=x, gradient=A @ x)
+def test_pixels_that_their_bounds_hold_stand_still_and_the_inverse_sees_the_rest(rng):
+    A = np.diag([1.0, 2.0, 3.0, 4.0]) + 0.2
+    walk = Walk(A, np.array([1.0, 0.3, -0.8, 0.4]), 3, (np.full(4, 0.25), np.full(4, 2.0)))
+    walk.step(np.array([0.1, -0.4, 0.3, 0.0]))
+    x, gradient = walk.place.x, walk.place.gradient
+    np.testing.assert_allclose(x, [1.1, 0.25, 0.25, 0.4])
+    assert (gradient > 0).all()
+    free = gradient * [1, 0, 0, 1]
+    direction, slope = walk.products.descent(walk.place)
+    expected = -dense_inverse(walk.memory) @ free
+    np.testing.assert_allclose(direction, expected * [1, 0, 0, 1], rtol=1e-12)
+    assert walk.products.norm == pytest.approx(np.linalg.norm(free))
+    assert slope == pytest.approx(gradient @ direction)
 
 
 def test_a_pair_without_curvature_is_not_remembered():
-    memory = Memory()
+    walk = Walk(np.eye(3), np.zeros(3), 5)
     for curvature, kept in ((1.0, 1), (0.0, 1), (-1.0, 1), (2.0, 2)):
-        before, after = place(np.zeros(3), np.eye(3)), place(np.ones(3), curvature * np.eye(3))
-        memory.learn(before, after, 5)
-        assert len(memory.pairs) == kept
-    assert memory.pairs[0][2] == 3.0  # s·y
+        walk.A, walk.place = curvature * np.eye(3), Place(np.zeros(3), np.zeros(3), walk.box)
+        walk.step(np.ones(3))
+        assert len(walk.memory.order) == kept
+    np.testing.assert_array_equal(walk.memory.pairs[1, walk.memory.order], [[1.0] * 3, [2.0] * 3])
+
+
+def test_other_room_leaves_the_newest_pairs(rng):
+    walk = Walk(np.eye(4), rng.standard_normal(4), 3)
+    for _ in range(5):
+        walk.step(rng.standard_normal(4))
+    memory = walk.memory
+    newest = memory.pairs[:, memory.order[-2:]].copy()
+    for most in (2, 6):
+        memory.make_room(walk.place.x, most)
+        np.testing.assert_array_equal(memory.pairs[:, memory.order], newest)
+        assert memory.spare not in memory.order
 
 
 # the line search
@@ -175,7 +246,7 @@ def test_a_run_that_is_cut_in_two_takes_the_same_steps_to_the_bit(bounds):
         values += [entry["value"] for entry in part.trace[1:]]
     np.testing.assert_array_equal(x, whole.x)
     assert values == [entry["value"] for entry in whole.trace[1:]]
-    assert len(memory.pairs) == 10
+    assert len(memory.order) == 10
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -249,7 +320,7 @@ def kernels():
 
 def count_reads(monkeypatch):
     reads = []
-    monkeypatch.setattr(lbfgs_products, "to_host", lambda x: reads.append(x.shape) or x)
+    monkeypatch.setattr(vectors, "to_host", lambda x: reads.append(x.shape) or x)
     monkeypatch.setattr(record, "all_finite", lambda x: reads.append(x.shape) or True)
     monkeypatch.setattr(record, "distance", lambda *given: reads.append(0) or 0.0)
     monkeypatch.setattr("minicnn.optimizers.vectors.dot", None)
