@@ -1,6 +1,7 @@
 """Compiled evaluations: the same numbers as the explicit network, for any mixture of layers."""
 
 import weakref
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -169,6 +170,25 @@ def test_a_product_of_channels_is_the_gradient_it_stands_for(rng):
     }
     wanted = replay.backward({name: product.dense() for name, product in products.items()})
     assert relative(replay.backward(products), wanted) < 1e-12
+
+
+def test_what_was_played_once_is_played_again_without_the_units(rng):
+    net = cut("squeezenet", ["fire3/concat", "relu_conv1"])
+    replay, taps, shape = FastEvaluator(net, 2).replay(), ["relu_conv1", "fire3/concat"], (67, 80)
+    walks = []
+    for form in ("arrays", "arrays", "products", "arrays", "arrays"):
+        x = rng.standard_normal((1, 3, *shape))
+        wanted, found = net.forward(x, taps), replay.forward(x, taps)
+        S = {name: rng.standard_normal((1, f.shape[1], f.shape[1])) for name, f in found.items()}
+        theirs = {name: ChannelProduct(S[name], f).dense() for name, f in wanted.items()}
+        ours = {name: ChannelProduct(S[name], f) for name, f in found.items()}
+        backward = replay.backward(theirs if form == "arrays" else ours)
+        assert all(relative(found[name], wanted[name]) < 1e-10 for name in taps)
+        assert relative(backward, net.backward(theirs)) < 1e-10
+        walks.append([replay.plan.passes[name][2] for name in ("forward", "backward")])
+    assert all(walk[0] is walks[0][0] for walk in walks)
+    same = [walk[1] is before[1] for before, walk in pairwise(walks)]
+    assert same == [True, False, False, True]
 
 
 def test_gradients_of_one_layer_are_added_whatever_their_form(rng):

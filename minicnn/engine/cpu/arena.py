@@ -45,6 +45,13 @@ class Arena:
         self._free = list(self._held)
         self._lent.clear()
 
+    def free(self, buffers=None):
+        """Return which buffers are free; with such an answer from before, these are so again."""
+        if buffers is not None:
+            self._free = list(buffers)
+            self._lent.clear()
+        return list(self._free)
+
     @property
     def buffers(self):
         """The flat arrays of which all arrays are views."""

@@ -11,7 +11,6 @@ from minicnn.engine.cpu.convolution_units import (
     Unit,
 )
 from minicnn.engine.cpu.recorded_calls import PASS_WORK, share
-from minicnn.engine.cpu.threads import parallel_map
 from minicnn.errors import MinicnnError
 from minicnn.network.layers import AvgPool2d, Concat, Conv2d, MaxPool2d, Mode, ReLU, Rule
 from minicnn.network.network import INPUT
@@ -124,12 +123,15 @@ class Concatenation(Unit):
             if not np.shares_memory(x, out)
         ]
 
-        def band(where):
+        def band(calls, where):
             for x, there in parts:
-                there[where] = x[where]
+                calls.add(np.copyto, there[where], x[where])
+
+        def make(scratches):
+            return [share(scratches, pooling.row_bands(out), band, PASS_WORK * out.size)]
 
         if parts:
-            parallel_map(band, pooling.row_bands(out))
+            self.plan.play((self.name, "forward"), (out, *(x for x, _ in parts)), make)
         return out.transpose(0, 3, 1, 2)
 
     def backward(self, g):
