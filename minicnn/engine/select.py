@@ -174,7 +174,7 @@ def mean_grams(evaluator, x, layers, guides=None):
 def _mean_grams(evaluator, x, layers, guides):
     if isinstance(evaluator, TiledEvaluator):
         return evaluator.mean_grams(x, layers, guides)
-    if guides is None and getattr(evaluator, "low_memory", False):
+    if guides is None and isinstance(evaluator, FastEvaluator):
         return evaluator.mean_grams(x, layers)
     acts = evaluator.forward(x, layers, keep=False)
     if guides is None:

@@ -1,5 +1,6 @@
 """Compiled evaluations: the same numbers as the explicit network, for any mixture of layers."""
 
+import gc
 import weakref
 from itertools import pairwise
 
@@ -358,3 +359,20 @@ def test_weights_that_nobody_holds_are_let_go_once_they_are_transformed(rng):
     for again in (evaluator, replay):
         assert relative(again.forward(x, taps)["relu3_2"], wanted) < 1e-10
         assert relative(again.backward({"relu3_2": dy}), gradient) < 1e-10
+
+
+def test_the_memory_of_one_size_is_free_before_the_next_one_needs_some(rng):
+    net, taps = cut("minialexnet", ["relu2", "conv3"], "max"), ["relu2", "conv3"]
+    for layers in (taps, ["conv1"]):
+        replay = FastEvaluator(net, 1).replay()
+        gc.disable()
+        try:
+            for _ in range(2):
+                acts = replay.forward(rng.standard_normal((1, 3, 64, 48)), layers)
+                replay.backward({name: array.copy() for name, array in acts.items()})
+            plan = weakref.ref(replay.plan)
+            del acts
+            replay.forward(rng.standard_normal((1, 3, 48, 64)), layers)
+            assert plan() is None
+        finally:
+            gc.enable()

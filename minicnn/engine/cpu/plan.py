@@ -155,7 +155,8 @@ class Plan:
 
     def dissolve(self):
         """Let go of the units, which know the plan, so that its memory is free at once."""
-        self.units, self.by_name, self.programs, self.passes = [], {}, {}, {}
+        self.units, self.plain, self.by_name = [], [], {}
+        self.programs, self.passes, self.played = {}, {}, []
 
     def buffer(self, name):
         """Return where the activation `name` goes, (N, H, W, C).
