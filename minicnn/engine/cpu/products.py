@@ -2,8 +2,9 @@
 
 OpenBLAS copies ("packs") the factors of a product before it multiplies, except, on processors with
 AVX-512, where rows x columns x depth is at most a million. There the copies cost a fifth of the
-time of the products here, and far more where one factor is a small matrix. Elsewhere each piece
-would be packed anew, so a product is left whole.
+time of the products here, and far more where one factor is a small matrix; but where both are
+large, less than pieces do, as long as these are not `panels`. Elsewhere each piece would be packed
+anew, so a product is left whole.
 """
 
 from functools import cache
@@ -16,7 +17,8 @@ SMALL = 1_000_000  # rows, columns, depth
 UNPACKED = ("SkylakeX", "Cooperlake", "SapphireRapids")  # OpenBLAS' names of processors
 PANEL = 64  # columns of a panel
 FEW_COLUMNS = 128  # of small products that are better made side by side, in a copy
-BLOCK = 16  # rows at a time that go well with a factor that is not in panels
+BLOCK = 16  # rows at a time that go well with a factor that is not in panels,
+FEW_ROWS = 96  # up to so many; more are better packed
 
 
 @cache
@@ -45,12 +47,13 @@ def together(N):
 
 def by(calls, V, U, M):
     """Note M = V U for V (F, T, C), U (F, C, K) or its `panels`, and M (F, T, K)."""
-    if not in_pieces():
+    (_, T, C), K = V.shape, M.shape[2]
+    large = U.ndim == 3 and BLOCK * C * K > SMALL
+    if not in_pieces() or (large and T >= FEW_ROWS):
         calls.add(np.matmul, V, U, out=M)
         return
-    (_, T, C), K = V.shape, M.shape[2]
     rows = T
-    if U.ndim == 3 and BLOCK * C * K <= SMALL:
+    if U.ndim == 3 and not large:
         rows, U, M = SMALL // (C * K), U[:, None], M[:, None]
     elif U.ndim == 4:
         rows = T // -(-T * C * PANEL // SMALL)  # blocks of like size
