@@ -17,6 +17,7 @@ from cases import OBJECTIVES, Case, pictures  # noqa: E402 - after the environme
 from options import Parser  # noqa: E402
 from profiler import THROUGH, Profile, best_of, by_layer, by_operation, by_part  # noqa: E402
 
+from minicnn.engine.cpu.plan import Plan  # noqa: E402
 from minicnn.errors import MinicnnError  # noqa: E402
 
 
@@ -53,6 +54,8 @@ def report(case, args):
     from peers.ours import style_function
 
     profile = Profile()
+    # as the first evaluation does: through the units, whose names are the layers
+    Plan._pass = lambda plan, name, stamp, walk: walk()
     with profile.watching_numpy():  # also while plans are made: they keep the functions they call
         fun = style_function(case, args.engine)
         x = pictures(case)[2]

@@ -23,7 +23,13 @@ copyto sum max greater less greater_equal less_equal equal not_equal logical_and
 bitwise_and bitwise_or packbits unpackbits ascontiguousarray concatenate pad where zeros""".split()
 # a chain belongs to the first function in it that is here and does not only call others
 OPERATIONS = ("ops.", "engine.", "objectives.")
-THROUGH = ("engine.cpu.evaluator", "engine.cpu.threads", "engine.cpu.plan", "engine.select")
+THROUGH = (
+    "engine.cpu.evaluator",
+    "engine.cpu.threads",
+    "engine.cpu.plan",
+    "engine.select",
+    "objectives.weighted_sum",
+)
 
 
 @dataclass

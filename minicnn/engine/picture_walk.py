@@ -91,7 +91,7 @@ def memory(net, taps, *, size, group, batch=None, threads=None):
     sizes = {name: 4 * group * int(np.prod(shape)) for name, shape in shapes.items()}
     banks = [_filter_bytes(node, shapes) for node in nodes if isinstance(node.layer, Conv2d)]
     # a convolution's padded input, and six pieces like its transformed one: they grow with filters
-    scratch = max(sizes.values()) + 6 * max([winograd.CHUNK_BYTES, *(one // 4 for one in banks)])
+    scratch = max(sizes.values()) + 6 * max(map(winograd.chunk_bytes, [0, *banks]))
     read = group * 3 * size**2
     count = min(thread_count(threads), groups_ahead(group, batch, threads))
     return sum(banks) + count * (read + _alive(nodes, sizes, taps) + scratch + WORKER_BYTES)

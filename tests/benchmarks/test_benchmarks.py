@@ -418,6 +418,9 @@ def test_profile_of_an_evaluation_has_operations_layers_and_functions(engine, la
     assert all(rows[layer][1] == 1 for layer in layers)
     if engine == "explicit":
         assert rows["ops.conv2d.forward"][1] == rows["ops.conv2d.backward_data"][1] == 8
+    else:
+        back = "engine.cpu.convolution_units.Convolution.backward"  # as an operation, and as a part
+        assert max(float(share) for name, _, share, _ in lines if name == back) > 10
 
 
 def test_bad_options_of_the_profile_are_one_line():

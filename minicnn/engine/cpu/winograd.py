@@ -30,7 +30,7 @@ TILES = (4, 6)
 CHUNK_BYTES = 1 << 20  # of transformed input at a time, so that a chunk stays in the cache
 ONCE_BYTES = 2 << 20  # where calls are made once: to note one takes longer than to make it again
 FEW_TILES = 256  # up to so many the products with a large bank of filters are shared out
-SHARED_BYTES = 16 << 20  # of a large bank
+LARGE_BYTES = 16 << 20  # of a bank
 
 
 def suits(w_shape, stride, dilation, groups):
@@ -51,6 +51,14 @@ def tile_size(P, Q, slack=0):
     """
     few, many = (-(-P // m) * -(-Q // m) * (m + 2) ** 2 for m in TILES)
     return TILES[many < (1 - slack) * few]
+
+
+def chunk_bytes(bank_bytes, least=CHUNK_BYTES):
+    """Return how many bytes of transformed input go through a bank of filters together.
+
+    The filters are read for each chunk, and large ones packed.
+    """
+    return max(least, bank_bytes // (2 if bank_bytes > LARGE_BYTES else 4))
 
 
 def transform_filters(w, m, dtype):
@@ -114,12 +122,11 @@ class TileCorrelation:
     def program(self, scratches):
         """Return the stages."""
         count = self.N * self.counts[0] * self.counts[1]
-        if self.U.ndim == 3 and count <= FEW_TILES and self.U.nbytes > SHARED_BYTES:
+        if self.U.ndim == 3 and count <= FEW_TILES and self.U.nbytes > LARGE_BYTES:
             return self._in_stages(scratches, count)
         per_tile = len(self.U) * max(self.C, self.K) * self.x.dtype.itemsize
-        chunks = winograd_tiles.chunks(
-            self.N, self.counts, per_tile, max(self.size, self.U.nbytes // 4)
-        )
+        size = chunk_bytes(self.U.nbytes, self.size)
+        chunks = winograd_tiles.chunks(self.N, self.counts, per_tile, size)
         groups = winograd_tiles.neighbours(chunks, len(scratches))
         work = count * (self.U.size + PASS_WORK * len(self.U) * (self.C + self.K))
         return [share(scratches, groups, self._group, work + self.then_work)]
@@ -237,9 +244,8 @@ def filter_gradient(x, dy, padding):
     dU = np.zeros((n * n, C, K), dy.dtype)
     product = np.empty_like(dU)
     per_tile = len(dU) * max(C, K) * dU.itemsize
-    for pictures, rows in winograd_tiles.chunks(
-        N, counts, per_tile, max(ONCE_BYTES, dU.nbytes // 4)
-    ):
+    size = chunk_bytes(dU.nbytes, ONCE_BYTES)
+    for pictures, rows in winograd_tiles.chunks(N, counts, per_tile, size):
         calls = Calls()
         shape = (pictures.stop - pictures.start, rows[1] - rows[0], counts[1])
         V, M = (
