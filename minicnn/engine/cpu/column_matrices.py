@@ -9,6 +9,8 @@ of x are written once for all windows, below those of the row above, and rows of
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from minicnn.engine.cpu.recorded_calls import cut
+
 
 def overlaps(W, geometry, Q):
     """Return whether to use `overlapping` in the place of `columns`.
@@ -54,11 +56,7 @@ def overlapping(calls, x_pad, geometry, rows, Q):
 
 
 def strips(N, P, Q, W, size, overlap=False):
-    """Cut the work into [(slice of pictures, (first, last + 1) output row), ...]."""
+    """Cut N pictures of P x Q outputs into parts of `size` bytes, see `recorded_calls.cut`."""
     made = W.shape[0] * W.shape[2]
     widest = made if overlap else max(W.shape[1], made)
-    rows = max(1, size // (Q * widest * W.itemsize))
-    if rows >= 2 * P:
-        step = rows // P
-        return [(slice(n, min(n + step, N)), (0, P)) for n in range(0, N, step)]
-    return [(slice(n, n + 1), (p, min(p + rows, P))) for n in range(N) for p in range(0, P, rows)]
+    return cut(N, P, size // (Q * widest * W.itemsize))

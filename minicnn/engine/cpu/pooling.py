@@ -8,10 +8,9 @@ A window is taken along its columns, then along its rows: S + R steps instead of
 maxima the first in row-major order wins, as there: the first of a row, then the first row.
 """
 
-from itertools import pairwise
-
 import numpy as np
 
+from minicnn.engine.cpu.recorded_calls import cut
 from minicnn.ops.shapes import pair
 
 BAND_BYTES = 512 << 10
@@ -154,15 +153,6 @@ def per_count(x_shape, layer, dtype):
 
 
 def row_bands(x):
-    """Cut an array (N, P, Q, C) into parts, [(slice of pictures, slice of rows), ...].
-
-    One picture has an even number of like parts: for two workers no more time than need be.
-    """
-    N, P = x.shape[:2]
-    step = max(1, BAND_BYTES // x[0, :1].nbytes)
-    if step >= P and N > 1:
-        step = max(1, step // P)
-        return [(slice(n, min(n + step, N)), slice(0, P)) for n in range(0, N, step)]
-    count = min(P, 2 * -(-P // (2 * step)))
-    edges = [P * i // count for i in range(count + 1)]
-    return [(slice(n, n + 1), slice(*rows)) for n in range(N) for rows in pairwise(edges)]
+    """Cut an array (N, P, Q, C) into parts, [(slice of pictures, slice of rows), ...]."""
+    parts = cut(*x.shape[:2], BAND_BYTES // x[0, :1].nbytes)
+    return [(pictures, slice(*rows)) for pictures, rows in parts]

@@ -34,6 +34,20 @@ class Calls:
             call()
 
 
+def cut(N, P, wanted):
+    """Cut N pictures of P rows into [(slice of pictures, (first, last + 1) row), ...].
+
+    Whole pictures if several have the `wanted` rows; else like parts of each, which two or four
+    workers can share.
+    """
+    if N > 1 and wanted >= P:
+        step = wanted // P
+        return [(slice(n, min(n + step, N)), (0, P)) for n in range(0, N, step)]
+    count = min(P, 4 * -(-P // (4 * max(1, wanted))))
+    edges = [P * i // count for i in range(count + 1)]
+    return [(slice(n, n + 1), rows) for n in range(N) for rows in pairwise(edges)]
+
+
 def share(scratches, items, note, work):
     """Return a stage in which every worker has a share of neighbouring items.
 

@@ -21,7 +21,7 @@ import math
 import numpy as np
 
 from minicnn.engine.cpu import products, winograd_tiles
-from minicnn.engine.cpu.recorded_calls import PASS_WORK, Calls, share
+from minicnn.engine.cpu.recorded_calls import PASS_WORK, Calls, cut, share
 from minicnn.engine.cpu.threads import at_hand
 from minicnn.engine.cpu.transforms import data_matrices, matrices
 from minicnn.ops.shapes import pair
@@ -126,7 +126,7 @@ class TileCorrelation:
             return self._in_stages(scratches, count)
         per_tile = len(self.U) * max(self.C, self.K) * self.x.dtype.itemsize
         size = chunk_bytes(self.U.nbytes, self.size)
-        chunks = winograd_tiles.chunks(self.N, self.counts, per_tile, size)
+        chunks = cut(self.N, self.counts[0], size // (self.counts[1] * per_tile))
         groups = winograd_tiles.neighbours(chunks, len(scratches))
         work = count * (self.U.size + PASS_WORK * len(self.U) * (self.C + self.K))
         return [share(scratches, groups, self._group, work + self.then_work)]
@@ -245,7 +245,7 @@ def filter_gradient(x, dy, padding):
     product = np.empty_like(dU)
     per_tile = len(dU) * max(C, K) * dU.itemsize
     size = chunk_bytes(dU.nbytes, ONCE_BYTES)
-    for pictures, rows in winograd_tiles.chunks(N, counts, per_tile, size):
+    for pictures, rows in cut(N, counts[0], size // (counts[1] * per_tile)):
         calls = Calls()
         shape = (pictures.stop - pictures.start, rows[1] - rows[0], counts[1])
         V, M = (

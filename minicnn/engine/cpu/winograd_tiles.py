@@ -10,23 +10,8 @@ from minicnn.engine.cpu import products
 GROUP = 4  # chunks for which rows are read at once
 
 
-def chunks(N, tiles, bytes_per_tile, size):
-    """Cut the work into [(slice of pictures, (first, last + 1) tile row), ...].
-
-    Whole pictures if several fit into `size`, else rows of one.
-    """
-    wanted = size // (tiles[1] * bytes_per_tile)
-    step = max(1, wanted // tiles[0])
-    if step > 1:
-        return [(slice(i, min(i + step, N)), (0, tiles[0])) for i in range(0, N, step)]
-    count = -(-tiles[0] // max(1, wanted))
-    count = min(tiles[0], -(-count // 4) * 4)  # which two or four workers can share
-    edges = [tiles[0] * i // count for i in range(count + 1)]
-    return [(slice(i, i + 1), rows) for i in range(N) for rows in pairwise(edges)]
-
-
 def neighbours(parts, workers):
-    """Gather `chunks` of one picture, up to `GROUP` together, in equally many groups a worker."""
+    """Gather chunks of one picture, up to `GROUP` together, in equally many groups a worker."""
     count = min(len(parts), workers * -(-len(parts) // (workers * GROUP)))
     groups = []
     for first, last in pairwise(len(parts) * i // count for i in range(count + 1)):
