@@ -21,7 +21,7 @@ tenth of its arithmetic, and a `Memory` that another run can go on from.
 """
 
 from minicnn.backend import array_module
-from minicnn.optimizers.lbfgs_products import Box, Memory, Place, Products
+from minicnn.optimizers.lbfgs_products import Box, Memory, Place, PairProducts
 from minicnn.optimizers.line_search import strong_wolfe
 from minicnn.optimizers.record import (
     FLAT_START,
@@ -73,7 +73,7 @@ def lbfgs_device(
         value, gradient = record.evaluate(x0)
         place = Place(x0, gradient, box, value)
         record.accept(x0, value)
-    products = Products(memory, box, place)
+    products = PairProducts(memory, box, place)
     while True:
         if not products.norm:
             raise Stop("converged", "the gradient is 0" if record.iterations else FLAT_START)

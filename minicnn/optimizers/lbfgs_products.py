@@ -102,7 +102,7 @@ class Place:
         self.value, self.slope = value, None
 
 
-class Products:
+class PairProducts:
     """The products of what is remembered with one another, and with the gradient at a place.
 
     By slots: `_sy` and `_yy` (m + 1, m + 1) have s_i·y_j, where j is not older than i, and y_i·y_j,

@@ -26,7 +26,7 @@ from minicnn.optimizers import (
     setulb,
     vectors,
 )
-from minicnn.optimizers.lbfgs_products import Box, Place, Products
+from minicnn.optimizers.lbfgs_products import Box, Place, PairProducts
 from minicnn.optimizers.line_search import C1, C2, cubic_minimum, strong_wolfe
 from minicnn.optimizers.vectors import (
     HOST_STRIP,
@@ -95,7 +95,7 @@ class Walk:
         self.A, self.memory, self.box = A, Memory(), Box(bounds, np)
         self.memory.make_room(x, most)
         self.place = Place(x, A @ x, self.box)
-        self.products = Products(self.memory, self.box, self.place)
+        self.products = PairProducts(self.memory, self.box, self.place)
 
     def evaluate(self, x, finite):
         assert finite(self.A @ x)
@@ -119,7 +119,7 @@ def test_the_direction_is_that_of_the_inverse_that_bfgs_builds(rng, most, again)
         assert walk.memory.length == pytest.approx(np.linalg.norm(step))
         np.testing.assert_allclose(walk.place.x, before.x + step)
     assert len(walk.memory.order) == min(most, 5)
-    found = Products(walk.memory, walk.box, walk.place) if again else walk.products
+    found = PairProducts(walk.memory, walk.box, walk.place) if again else walk.products
     direction, slope = found.descent(walk.place)
     np.testing.assert_allclose(
         direction, -dense_inverse(walk.memory) @ walk.place.gradient, rtol=1e-9
