@@ -21,7 +21,7 @@ tenth of its arithmetic, and a `Memory` that another run can go on from.
 """
 
 from minicnn.backend import array_module
-from minicnn.optimizers.lbfgs_products import Box, Memory, Place, PairProducts
+from minicnn.optimizers.lbfgs_products import Box, Memory, PairProducts, Place
 from minicnn.optimizers.line_search import strong_wolfe
 from minicnn.optimizers.record import (
     FLAT_START,

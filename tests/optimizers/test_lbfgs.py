@@ -26,7 +26,7 @@ from minicnn.optimizers import (
     setulb,
     vectors,
 )
-from minicnn.optimizers.lbfgs_products import Box, Place, PairProducts
+from minicnn.optimizers.lbfgs_products import Box, PairProducts, Place
 from minicnn.optimizers.line_search import C1, C2, cubic_minimum, strong_wolfe
 from minicnn.optimizers.vectors import (
     HOST_STRIP,
