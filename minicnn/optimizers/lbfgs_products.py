@@ -44,6 +44,7 @@ class Memory:
             for slot, old in enumerate(kept):
                 self.pairs[:, slot] = before[:, old]
             self.order = list(range(len(kept)))
+        self.pairs[:, self.spare] = 0  # it may hold what overflowed
 
     @property
     def spare(self) -> int:

@@ -45,12 +45,15 @@ class Arena:
         self._free = list(self._held)
         self._lent.clear()
 
-    def free(self, buffers=None):
-        """Return which buffers are free; with such an answer from before, these are so again."""
-        if buffers is not None:
-            self._free = list(buffers)
-            self._lent.clear()
-        return list(self._free)
+    @property
+    def free(self):
+        """Which buffers are free; those that were so before may be set, and the others are lent."""
+        return tuple(self._free)
+
+    @free.setter
+    def free(self, buffers):
+        self._free = list(buffers)
+        self._lent.clear()
 
     @property
     def buffers(self):

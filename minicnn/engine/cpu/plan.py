@@ -126,22 +126,22 @@ class Plan:
         return [part.array for part in self.pending.pop(INPUT, [])]
 
     def _pass(self, name, stamp, walk):
-        """Return what walk() does, in which the units play their programs, one after the other.
+        """Return what walk() returns, in which the units play their programs one after the other.
 
-        A second walk with the same stamp and crew would play the same ones, unless there is a unit
-        without: so they are played here. What a processor has to fetch for a walk through the
-        units, after so many numbers, takes up to a twentieth of an evaluation.
+        As long as stamp and crew are the same these are played again without the walk, unless there
+        are units that have none: what a processor has to fetch for a walk, after so many numbers,
+        takes up to a tenth of an evaluation.
         """
         crew = at_hand()
         before = self.passes.get(name)
         if before and before[:2] == (crew, stamp) and not self.plain:
             _, _, program, free, result = before
             crew.play(program)
-            self.arena.free(free)
+            self.arena.free = free
             return result
         self.played = []
         result = walk()
-        self.passes[name] = crew, stamp, self.played, self.arena.free(), result
+        self.passes[name] = crew, stamp, self.played, self.arena.free, result
         return result
 
     def _forms(self):
