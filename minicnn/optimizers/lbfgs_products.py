@@ -5,11 +5,16 @@ With the products the two loops of `lbfgs` need no vector: q and r stay sums of 
     a_1 s_1 + ... + a_k s_k + b_1 y_1 + ... + b_k y_k + c g
 
 and a product with s_i or y_i is one of such factors with known products of pairs of vectors. So the
-loops multiply single numbers, and the direction is formed at once (vector-free L-BFGS: Chen, Wang &
-Zhou, NIPS 2014). Vectors have the dtype of x, products and sums of two are float64. After each
-evaluation, at x with gradient g, all that the next direction can need is computed together, in one
-pass over what is remembered, and read from a device once: whether the arrays are finite is seen by
-it too.
+loops multiply single numbers. For -H g, from a = b = 0 and c = -1:
+
+    newest pair to oldest    α_i = (c g·s_i + Σ_j b_j y_j·s_i) / s_i·y_i,      b_i = -α_i
+                             b <- γ b,  c <- γ c
+    oldest pair to newest    a_i = α_i - (c g·y_i + Σ_j b_j y_j·y_i + Σ_j a_j s_j·y_i) / s_i·y_i
+
+The direction is formed at once (vector-free L-BFGS: Chen, Wang & Zhou, NIPS 2014). Vectors have
+the dtype of x, products and sums of two are float64. After each evaluation, at x with gradient g,
+all that the next direction can need is computed together, in one pass over what is remembered, and
+read from a device once: whether the arrays are finite is seen by it too.
 """
 
 import math

@@ -36,13 +36,13 @@ def products(rows, columns, pairs=()):
 
     Parameters
     ----------
-    rows : array (m, n)
+    rows : array (m, n), float32 or float64
     columns : list of arrays (n,)
-    pairs : list of (a, b)
+    pairs : list of (a, b), arrays (n,)
 
     Returns
     -------
-    (array (columns, m), array (pairs,)) of the host
+    array (columns, m), array (pairs,) : float64, of the host
     """
     if launch.suit(rows):
         every = [(row, column) for column in columns for row in rows]

@@ -78,11 +78,11 @@ class Plan:
 
         The pictures x (N, C, H, W) are taken in the dtype of the network.
         """
+        self.dys = {}
         self._copied(INPUT, x.transpose(0, 2, 3, 1))
         return dict(self._pass("forward", None, self._forward))
 
     def _forward(self):
-        self.dys = {}
         self.arena.reset()
         self.lent.clear()
         self.passes.clear()
