@@ -37,6 +37,13 @@ def panels(U):
     return np.ascontiguousarray(_in_panels(U))
 
 
+def joined(U):
+    """Return the matrices (F, C, K) of `panels`; matrices are returned as they are."""
+    if U.ndim == 3:
+        return U
+    return np.ascontiguousarray(U.transpose(0, 2, 1, 3)).reshape(len(U), U.shape[2], -1)
+
+
 def together(N):
     """Return whether products L x of small matrices, x of N columns, are better made side by side.
 
