@@ -17,6 +17,7 @@ SMALL = 1_000_000  # rows, columns, depth
 UNPACKED = ("SkylakeX", "Cooperlake", "SapphireRapids")  # OpenBLAS' names of processors
 PANEL = 64  # columns of a panel
 FEW_COLUMNS = 128  # of small products that are better made side by side, in a copy
+AT_ONCE = 4  # rows that OpenBLAS' kernel without packing takes at once
 BLOCK = 16  # rows at a time that go well with a factor that is not in panels,
 FEW_ROWS = 96  # up to so many; more are better packed
 
@@ -59,17 +60,15 @@ def by(calls, V, U, M):
     if not in_pieces() or (large and T >= FEW_ROWS):
         calls.add(np.matmul, V, U, out=M)
         return
-    rows = T
     if U.ndim == 3 and not large:
-        rows, U, M = SMALL // (C * K), U[:, None], M[:, None]
+        most, U, M = SMALL // (C * K), U[:, None], M[:, None]
     elif U.ndim == 4:
-        rows = T // -(-T * C * PANEL // SMALL)  # blocks of like size
-        M = _in_panels(M)
+        most, M = SMALL // (C * PANEL), _in_panels(M)
     elif K % PANEL == 0:
-        rows, U, M = BLOCK, _in_panels(U), _in_panels(M)
+        most, U, M = BLOCK, _in_panels(U), _in_panels(M)
     else:
-        U, M = U[:, None], M[:, None]
-    rows = max(1, min(T, rows))
+        most, U, M = T, U[:, None], M[:, None]
+    rows = _height(T, most)
     whole = T - T % rows
     for first, last, height in ((0, whole, rows), (whole, T, T - whole)):
         if last > first:
@@ -91,6 +90,13 @@ def of_small(calls, L, x, out):
 def _in_panels(U):
     """View (F, T, K) as (F, K / 64, T, 64)."""
     return U.reshape(*U.shape[:2], -1, PANEL).transpose(0, 2, 1, 3)
+
+
+def _height(T, most):
+    """Return how many rows blocks of T rows have, alike, at most `most`, a multiple of AT_ONCE."""
+    most = max(1, most // AT_ONCE * AT_ONCE)
+    each = -(-T // -(-T // most))
+    return min(T, most, -(-each // AT_ONCE) * AT_ONCE)
 
 
 def _blocks(V, height):
