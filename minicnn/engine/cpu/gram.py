@@ -11,7 +11,8 @@ from minicnn.engine.cpu.recomputed import Recomputed
 from minicnn.engine.cpu.recorded_calls import worth
 from minicnn.engine.cpu.threads import parallel_map
 
-BANDS = 8  # at most
+BANDS = (1, 2, 4, 8)
+POSITIONS = 2  # for each channel that a band has at least, so that to add the bands is little work
 
 
 def mean_gram(f):
@@ -20,7 +21,7 @@ def mean_gram(f):
     The channels are to be last in memory, else f is copied; or it is a `Recomputed`.
     """
     N, C, H, W = f.shape
-    count = max(1, min(BANDS, H * W // C))  # the sum of the bands is to be little work
+    count = max(count for count in BANDS if count == 1 or POSITIONS * C * count <= H * W)
     if isinstance(f, Recomputed):
         count = min(count, H)
         edges = [H * i // count for i in range(count + 1)]
