@@ -66,7 +66,10 @@ def transform_filters(w, m, dtype):
     K, C = w.shape[:2]
     G = matrices(m)[1]
     taps = np.ascontiguousarray(w.transpose(3, 2, 1, 0), dtype).reshape(9, C * K)
-    return (np.kron(G, G).astype(dtype) @ taps).reshape((m + 2) ** 2, C, K)
+    U, calls = np.empty(((m + 2) ** 2, C * K), dtype), Calls()
+    products.of_small(calls, np.kron(G, G).astype(dtype), taps, U)
+    calls()
+    return U.reshape(-1, C, K)
 
 
 def correlate(x, U, b, padding, *, flipped=False):
