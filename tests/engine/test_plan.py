@@ -192,6 +192,33 @@ def test_what_was_played_once_is_played_again_without_the_units(rng):
     assert same == [True, False, False, True]
 
 
+def test_units_that_read_the_same_are_one_stage(rng):
+    def layer(kernel):
+        return Conv2d(8, kernel, padding=kernel // 2)
+
+    layers = [
+        ("conv0", layer(3)),
+        ("one", layer(1), ("conv0",)),
+        ("three", layer(3), ("conv0",)),
+        ("five", layer(5), ("conv0",)),
+        ("behind", layer(1), ("five",)),
+        ("concat", Concat(), ("one", "three", "five", "behind")),
+    ]
+    net = Network(layers, {}, (8, 16, 16))
+    net.params = build.random_params(net.param_shapes(), seed=0, dtype=np.float64)
+    replay = FastEvaluator(net, 2).replay()
+    for _ in range(3):
+        x, dy = rng.standard_normal((1, 8, 40, 36)), rng.standard_normal((1, 32, 40, 36))
+        wanted, found = net.forward(x, ["concat"]), replay.forward(x, ["concat"])
+        assert relative(found["concat"], wanted["concat"]) < 1e-13
+        assert relative(replay.backward({"concat": dy}), net.backward({"concat": dy})) < 1e-12
+    programs = replay.plan.programs
+    alone = sum(len(programs[name, "forward"][1]) for name in ("one", "three", "behind"))
+    stages = sum(len(program) for (_, what), (_, program) in programs.items() if what == "forward")
+    assert alone == 3
+    assert len(replay.plan.passes["forward"][2]) == stages - 1  # the frame of "five" is a stage
+
+
 def test_gradients_of_one_layer_are_added_whatever_their_form(rng):
     net = minicnn.build("minivgg", dtype="float64")
     replay, taps = FastEvaluator(net).replay(), ["relu1_1", "relu2_2"]

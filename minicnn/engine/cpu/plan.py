@@ -18,7 +18,7 @@ from minicnn.engine.cpu import pooling, products, units
 from minicnn.engine.cpu.arena import Arena
 from minicnn.engine.cpu.columns import FEW_CHANNELS
 from minicnn.engine.cpu.recomputed import Recomputed
-from minicnn.engine.cpu.recorded_calls import PASS_WORK, share
+from minicnn.engine.cpu.recorded_calls import PASS_WORK, beside, share
 from minicnn.engine.cpu.threads import at_hand
 from minicnn.errors import MinicnnError
 from minicnn.network.layers import Concat
@@ -71,6 +71,7 @@ class Plan:
         self.own_gradients = {}  # of the picture, from each unit that reads it
         self.programs, self.copies = {}, {}  # see `play`, `_copied`
         self.passes, self.played = {}, []  # see `_pass`
+        self.last_alone = None  # see `_beside`
         self.zeros = cache(partial(np.zeros, dtype=net.dtype))  # of a shape, not to be written to
 
     def forward(self, x):
@@ -88,7 +89,8 @@ class Plan:
         self.passes.clear()
         values, acts = {INPUT: self.copies[INPUT].transpose(0, 3, 1, 2)}, {}
         for i, unit in enumerate(self.units):
-            values[unit.name] = unit.forward([values[source] for source in unit.inputs])
+            xs = [values[source] for source in unit.inputs]
+            values[unit.name] = self._beside(unit, unit.forward, xs)
             if unit.name in self.taps:
                 acts[unit.name] = values[unit.name]
             for source in set(unit.inputs):
@@ -120,7 +122,7 @@ class Plan:
             if unit.name in self.passed or not (parts or unit.name in self.dys):
                 continue
             g = parts[0] if parts and parts[0].settled else self._settle(unit, parts)
-            unit.backward(g.array.transpose(0, 3, 1, 2))
+            self._beside(unit, unit.backward, g.array.transpose(0, 3, 1, 2))
             if not unit.hands_on:
                 self.arena.give(g.buffer)
         return [part.array for part in self.pending.pop(INPUT, [])]
@@ -139,9 +141,24 @@ class Plan:
             crew.play(program)
             self.arena.free = free
             return result
-        self.played = []
+        self.played, self.last_alone = [], None
         result = walk()
         self.passes[name] = crew, stamp, self.played, self.arena.free, result
+        return result
+
+    def _beside(self, unit, step, argument):
+        """Return step(argument) of a unit; what it plays may be merged with what came before.
+
+        Units that read the same do not depend on each other. Where each plays one stage, workers
+        need not wait for each other between the two when they are played again.
+        """
+        first = len(self.played)
+        result = step(argument)
+        if len(self.played) != first + 1:
+            return result
+        if (first, unit.inputs) == self.last_alone:
+            self.played[-2:] = [beside(*self.played[-2:])]
+        self.last_alone = len(self.played), unit.inputs
         return result
 
     def _forms(self):

@@ -6,7 +6,7 @@ program: a list of stages, each a list with the `Calls` of every worker.
 """
 
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from minicnn.engine.cpu.threads import at_hand
 
@@ -61,6 +61,16 @@ def share(scratches, items, note, work):
             note(calls, item)
         stage.append(calls)
     return stage
+
+
+def beside(*stages):
+    """Return stages that do not depend on each other as one: a worker makes its calls of all."""
+    merged = []
+    for parts in zip_longest(*stages):
+        calls = Calls()
+        calls._noted = [call for part in parts if part for call in part._noted]
+        merged.append(calls)
+    return merged
 
 
 def worth(work):
