@@ -67,8 +67,8 @@ def by(calls, V, U, M):
     elif K % PANEL == 0:
         most, U, M = BLOCK, _in_panels(U), _in_panels(M)
     else:
-        most, U, M = T, U[:, None], M[:, None]
-    rows = _height(T, most)
+        most, U, M = None, U[:, None], M[:, None]  # packed, at once
+    rows = _height(T, most) if most else T
     whole = T - T % rows
     for first, last, height in ((0, whole, rows), (whole, T, T - whole)):
         if last > first:

@@ -19,6 +19,7 @@ from minicnn.engine.memory import refuse_lack
 from minicnn.errors import MinicnnError
 from minicnn.methods.features import results_file, strongest
 from minicnn.network.chosen_layers import pools_below
+from minicnn.ops.unpool import zero_windows
 from minicnn.storage.interrupts import interrupts_noted
 from minicnn.weights import checkpoint
 
@@ -145,7 +146,7 @@ def scan(
 
     def look(acts, least):
         sights = {name: strongest.sight(acts[name], least[name]) for name in features.layers}
-        zeros = {name: (int((acts[name] == 0).sum()), acts[name].size) for name in features.pools}
+        zeros = {name: (zero_windows(acts[name]), acts[name].size) for name in features.pools}
         return sights, zeros
 
     looked = picture_walk.looked_at(net, pictures, jobs(), look, **_walk_of(features), **how)
