@@ -21,7 +21,7 @@ from minicnn.engine.cpu.recomputed import Recomputed
 from minicnn.engine.cpu.recorded_calls import PASS_WORK, beside, share
 from minicnn.engine.cpu.threads import at_hand
 from minicnn.errors import MinicnnError
-from minicnn.network.layers import Concat
+from minicnn.network.layers import Concat, Dropout
 from minicnn.network.network import INPUT
 from minicnn.objectives.channel_product import ChannelProduct
 
@@ -44,7 +44,7 @@ class Plan:
     """
 
     def __init__(self, net, convolution, shape, taps, *, keep=True, recompute=None):
-        nodes = net.nodes_until(taps)
+        nodes = _without_dropout(net.nodes_until(taps), taps)
         self.taps, self.keep, self.convolution = frozenset(taps), keep, convolution
         self.dtype = net.dtype
         self.recompute = recompute if recompute is None else frozenset(recompute)
@@ -355,6 +355,18 @@ def _address(array):
     if isinstance(array, Recomputed):
         return id(array.correlation)
     return array.__array_interface__["data"][0]
+
+
+def _without_dropout(nodes, taps):
+    """Return the nodes without dropout, which does nothing here, where it is no tap."""
+    kept, same = [], {}
+    for node in nodes:
+        inputs = tuple(same.get(source, source) for source in node.inputs)
+        if type(node.layer) is Dropout and node.name not in taps:
+            (same[node.name],) = inputs
+        else:
+            kept.append(node._replace(inputs=inputs))
+    return kept
 
 
 def _added(tap):
