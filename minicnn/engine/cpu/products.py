@@ -63,7 +63,7 @@ def by(calls, V, U, M):
     if U.ndim == 3 and not large:
         most, U, M = SMALL // (C * K), U[:, None], M[:, None]
     elif U.ndim == 4:
-        most, M = SMALL // (C * PANEL), _in_panels(M)
+        most, M = _evenly(T, SMALL // (C * PANEL)), _in_panels(M)
     elif K % PANEL == 0:
         most, U, M = BLOCK, _in_panels(U), _in_panels(M)
     else:
@@ -90,6 +90,12 @@ def of_small(calls, L, x, out):
 def _in_panels(U):
     """View (F, T, K) as (F, K / 64, T, 64)."""
     return U.reshape(*U.shape[:2], -1, PANEL).transpose(0, 2, 1, 3)
+
+
+def _evenly(T, most):
+    """Return how many rows, near `most`, leave none of T: else panels are read again for these."""
+    heights = range(most // AT_ONCE * AT_ONCE, most // 2, -AT_ONCE)
+    return next((height for height in heights if T % height == 0), most)
 
 
 def _height(T, most):
