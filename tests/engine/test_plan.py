@@ -219,6 +219,29 @@ def test_units_that_read_the_same_are_one_stage(rng):
     assert len(replay.plan.passes["forward"][2]) == stages - 1  # the frame of "five" is a stage
 
 
+def test_a_unit_does_not_write_where_one_of_the_same_stage_reads(rng):
+    layers = [("conv0", Conv2d(16, 3, padding=1))]
+    for name, source in (
+        ("one", "conv0"),
+        ("two", "conv0"),
+        ("behind1", "one"),
+        ("behind2", "two"),
+    ):
+        layers += [(name, Conv2d(16, 3, padding=1), (source,))]
+    net = Network([*layers, ("concat", Concat(), ("behind1", "behind2"))], {}, (8, 16, 16))
+    net.params = build.random_params(net.param_shapes(), seed=0, dtype=np.float64)
+    replay = FastEvaluator(net, 2).replay()
+    for _ in range(10):
+        x, dy = rng.standard_normal((1, 8, 96, 90)), rng.standard_normal((1, 32, 96, 90))
+        net.forward(x, ["concat"])
+        replay.forward(x, ["concat"])
+        assert relative(replay.backward({"concat": dy}), net.backward({"concat": dy})) < 1e-12
+    plan = replay.plan
+    (one,), (two,) = (plan.programs[name, "backward"][1] for name in ("one", "two"))
+    assert any(stage is one for stage in plan.passes["backward"][2])
+    assert any(stage is two for stage in plan.passes["backward"][2])
+
+
 def test_gradients_of_one_layer_are_added_whatever_their_form(rng):
     net = minicnn.build("minivgg", dtype="float64")
     replay, taps = FastEvaluator(net).replay(), ["relu1_1", "relu2_2"]

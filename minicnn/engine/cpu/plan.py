@@ -123,8 +123,9 @@ class Plan:
                 continue
             g = parts[0] if parts and parts[0].settled else self._settle(unit, parts)
             self._beside(unit, unit.backward, g.array.transpose(0, 3, 1, 2))
-            if not unit.hands_on:
+            if g.buffer is not None and not unit.hands_on:
                 self.arena.give(g.buffer)
+                self.last_alone = None  # the next one may write there
         return [part.array for part in self.pending.pop(INPUT, [])]
 
     def _pass(self, name, stamp, walk):
