@@ -3,14 +3,10 @@
 import numpy as np
 import pytest
 
-from minicnn.engine.cpu import frozen, products, threads
+from minicnn.engine.cpu import products, threads
 from minicnn.engine.cpu.conv2d import FastConvolution
-from minicnn.engine.cpu.evaluator import Replay
 from minicnn.engine.cpu.filters import tile_size
 from minicnn.engine.cpu.recorded_calls import Calls
-from minicnn.network import build
-from minicnn.network.layers import Conv2d
-from minicnn.network.network import Network
 from minicnn.ops import conv2d
 
 
@@ -58,28 +54,6 @@ def test_a_frozen_layer(rng, pieces, C, K, H, W, tile):
         (dx, conv2d.backward_data(dy, w, x.shape, padding=1)),
     ):
         assert np.linalg.norm(got - wanted) < 1e-13 * np.linalg.norm(wanted)
-
-
-@pytest.mark.parametrize("K", [320, 264], ids=["panels", "no panels"])
-def test_large_filters_are_kept_twice_while_the_pictures_are_small(rng, pieces, K, monkeypatch):
-    layers = [("conv0", Conv2d(256, 3, padding=1)), ("conv1", Conv2d(K, 3, padding=1))]
-    net = Network(layers, {}, (8, 16, 16))
-    net.params = build.random_params(net.param_shapes(), seed=0)
-    monkeypatch.setattr(frozen, "FEW_PIXELS", 2 * 12 * 9)
-    weights, crew = frozen.FrozenNetwork(net), threads.Crew(2)
-    replay, low_memory = Replay(weights, crew), Replay(weights, crew, low_memory=True)
-    sizes = [(replay, 2, 9), (replay, 2, 10), (low_memory, 1, 9), (replay, 1, 9), (replay, 3, 9)]
-    for chosen, pictures, W in sizes:
-        x = rng.standard_normal((pictures, 8, 12, W), dtype=np.float32)
-        dy = rng.standard_normal((pictures, K, 12, W), dtype=np.float32)
-        for got, wanted in (
-            (chosen.forward(x, ["conv1"])["conv1"], net.forward(x, ["conv1"])["conv1"]),
-            (chosen.backward({"conv1": dy}), net.backward({"conv1": dy})),
-        ):
-            assert np.linalg.norm(got - wanted) < 1e-5 * np.linalg.norm(wanted)
-        banks = weights.convolution.filters.winograd(weights.net.params["conv1.weight"], 12, W)
-        small = chosen is replay and pictures * W <= 2 * 9
-        assert np.shares_memory(*banks) == (not (pieces and small))
 
 
 @pytest.mark.parametrize(("processor", "wanted"), [("SkylakeX", True), ("Haswell", False)])

@@ -105,12 +105,10 @@ class Replay:
         """Return the `Plan` of (shape, taps, keep), maybe one that another `Replay` has used."""
 
         def make():
-            shape, taps, keep = key
-            pictures = shape[0] if keep and self._recompute is None else 0
             with self._crew.at_work():
-                self._frozen.transform(taps, shape[1:], pictures)
-            how = {"keep": keep, "recompute": self._recompute}
-            return Plan(self._frozen.net, self._frozen.convolution, shape, taps, **how)
+                self._frozen.transform(key[1], key[0][1:])
+            how = {"keep": key[2], "recompute": self._recompute}
+            return Plan(self._frozen.net, self._frozen.convolution, *key[:2], **how)
 
         whose = ("plan", self._frozen, self._crew, self._recompute, *key)
         return kept.once(lambda: whose, make, lambda plan: plan.bytes, Plan.dissolve)

@@ -23,7 +23,7 @@ class FilterBanks:
 
     A Winograd bank serves both directions (`winograd.correlate`, `flipped`). Of small banks there
     are two copies, one for each direction, which is faster, and there may be one bank for each
-    `tile_size`. Of large ones `lay_out` makes two, or one again.
+    `tile_size`.
     """
 
     def __init__(self):
@@ -31,12 +31,8 @@ class FilterBanks:
 
     def winograd(self, w, P, Q):
         """Return the filters (K, C, 3, 3) as banks (forward, backward), for P x Q outputs."""
-
-        def make(w):
-            U = winograd.transform_filters(w, tile_size(w.shape, P, Q), w.dtype)
-            return _laid_out(U, _twice(w.shape))
-
-        return self._once(w, _kind(w, P, Q), make)
+        m = tile_size(w.shape, P, Q)
+        return self._once(w, ("winograd", m), lambda w: _both_directions(w, m))
 
     def matrices(self, w, groups):
         """Return the filters as `columns.filter_matrices` does."""
@@ -52,17 +48,8 @@ class FilterBanks:
         if not any(w.strides) or w.shape[0] * w.shape[1] <= SMALLER:
             return w
         outline = np.broadcast_to(w.dtype.type(np.nan), w.shape)
-        self._once(outline, _kind(w, P, Q), lambda _: bank)
-        self._kept.pop((id(w), _kind(w, P, Q)), None)
+        self._once(outline, ("winograd", tile_size(w.shape, P, Q)), lambda _: bank)
         return outline
-
-    def lay_out(self, w, P, Q, twice):
-        """Keep the banks for P x Q outputs twice, where that is faster, or once if large."""
-        twice = _twice(w.shape) or (twice and products.in_pieces())
-        U, exchanged = self.winograd(w, P, Q)
-        if exchanged.flags.c_contiguous != twice:
-            banks = _laid_out(products.joined(U), twice)
-            self._kept[id(w), _kind(w, P, Q)] = weakref.ref(w), banks
 
     def _once(self, w, kind, make):
         key = (id(w), kind)
@@ -72,16 +59,12 @@ class FilterBanks:
         return made
 
 
-def _kind(w, P, Q):
-    return "winograd", tile_size(w.shape, P, Q)
-
-
-def _laid_out(U, twice):
-    """Return filters U (frequencies, C, K) as banks (forward, backward)."""
+def _both_directions(w, m):
+    U = winograd.transform_filters(w, m, w.dtype)
     exchanged = U.transpose(0, 2, 1)
-    if not twice:
+    if not _twice(w.shape):
         return U, exchanged
-    if U.shape[1] % products.PANEL or U.shape[2] % products.PANEL or not products.in_pieces():
+    if w.shape[0] % products.PANEL or w.shape[1] % products.PANEL or not products.in_pieces():
         return U, np.ascontiguousarray(exchanged)
     return products.panels(U), products.panels(exchanged)
 

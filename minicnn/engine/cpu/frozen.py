@@ -6,8 +6,6 @@ from minicnn.engine.cpu.units import fits_winograd
 from minicnn.network.layers import Conv2d
 from minicnn.ops.shapes import pair
 
-FEW_PIXELS = 256 * 256  # for which filters may take twice the memory, as all else takes little
-
 
 class FrozenNetwork:
     """The layers of a network, a table of its weights, and what they have been transformed to.
@@ -21,23 +19,19 @@ class FrozenNetwork:
         self.net, self.convolution = net.replica(), FastConvolution(frozen=True)
         self.net.params = dict(net.params)
 
-    def transform(self, taps, shape, pictures=0):
+    def transform(self, taps, shape):
         """Transform the filters of the layers up to `taps`, where that has not been done.
 
-        They are those for pictures of a shape (C, H, W), and laid out for the gradients of so many
-        `pictures` if these are taken again and again. The crew at hand shares the layers.
+        They are those for pictures of a shape (C, H, W). The crew at hand shares the layers.
         """
         params, filters = self.net.params, self.convolution.filters
-        shapes, pixels = self.net.shapes(shape, taps), pictures * shape[1] * shape[2]
+        shapes = self.net.shapes(shape, taps)
 
         def one(node):
             name = f"{node.name}.weight"
             if not fits_winograd(node, self.net):
                 filters.matrices(params[name], node.layer.groups)
             elif max(pair(node.layer.padding)) <= 2:  # else the way back goes by columns
-                outputs = shapes[node.name][1:]
-                params[name] = filters.outline(params[name], *outputs)
-                if pictures:
-                    filters.lay_out(params[name], *outputs, twice=pixels <= FEW_PIXELS)
+                params[name] = filters.outline(params[name], *shapes[node.name][1:])
 
         parallel_map(one, [n for n in self.net.nodes_until(taps) if type(n.layer) is Conv2d])

@@ -38,13 +38,6 @@ def panels(U):
     return np.ascontiguousarray(_in_panels(U))
 
 
-def joined(U):
-    """Return the matrices (F, C, K) of `panels`; matrices are returned as they are."""
-    if U.ndim == 3:
-        return U
-    return np.ascontiguousarray(U.transpose(0, 2, 1, 3)).reshape(len(U), U.shape[2], -1)
-
-
 def together(N):
     """Return whether products L x of small matrices, x of N columns, are better made side by side.
 
@@ -94,15 +87,19 @@ def _in_panels(U):
 
 def _evenly(T, most):
     """Return how many rows, near `most`, leave none of T: else panels are read again for these."""
+    if T <= most:
+        return T
     heights = range(most // AT_ONCE * AT_ONCE, most // 2, -AT_ONCE)
     return next((height for height in heights if T % height == 0), most)
 
 
 def _height(T, most):
     """Return how many rows blocks of T rows have, alike, at most `most`, a multiple of AT_ONCE."""
+    if T <= most:
+        return T
     most = max(1, most // AT_ONCE * AT_ONCE)
     each = -(-T // -(-T // most))
-    return min(T, most, -(-each // AT_ONCE) * AT_ONCE)
+    return min(most, -(-each // AT_ONCE) * AT_ONCE)
 
 
 def _blocks(V, height):
