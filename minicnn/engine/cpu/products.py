@@ -60,8 +60,8 @@ def by(calls, V, U, M):
     elif K % PANEL == 0:
         most, U, M = BLOCK, _in_panels(U), _in_panels(M)
     else:
-        most, U, M = None, U[:, None], M[:, None]  # packed, at once
-    rows = _height(T, most) if most else T
+        most, U, M = T, U[:, None], M[:, None]  # packed, at once
+    rows = _height(T, most)
     whole = T - T % rows
     for first, last, height in ((0, whole, rows), (whole, T, T - whole)):
         if last > first:
@@ -87,8 +87,6 @@ def _in_panels(U):
 
 def _evenly(T, most):
     """Return how many rows, near `most`, leave none of T: else panels are read again for these."""
-    if T <= most:
-        return T
     heights = range(most // AT_ONCE * AT_ONCE, most // 2, -AT_ONCE)
     return next((height for height in heights if T % height == 0), most)
 
