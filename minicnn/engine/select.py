@@ -52,7 +52,7 @@ class Evaluation:
     evaluator: object = None
 
 
-BANKS = 6  # times the bytes of the weights: these, and the filters that an engine makes of them
+BANKS = 9  # times the bytes of the weights: these, and the filters that an engine makes of them
 
 # name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
 ENGINES = {
@@ -85,7 +85,8 @@ def _network_bytes(made):
 
 def _evaluator_of(net, how, torus):
     if how.tile is not None:
-        inner = evaluator_of(net, replace(how, tile=None))
+        engine = "low-memory" if how.engine in ("auto", "fast") else how.engine
+        inner = evaluator_of(net, replace(how, tile=None, engine=engine))
         return TiledEvaluator(net, inner, how.tile, torus=torus)
     net = on_torus(net) if torus else net
     on_cpu = all(array_module(array) is np for array in net.params.values())

@@ -26,7 +26,7 @@ class FastConvolution:
         P, Q = convolved(x.shape, w.shape, stride, padding, dilation, groups)
         if winograd.suits(w.shape, stride, dilation, groups):
             if self.filters:
-                U, _ = self.filters.winograd(w, P, Q)
+                U = self.filters.winograd(w, P, Q).forward
             else:
                 U = winograd.transform_filters(w, winograd.tile_size(P, Q), x.dtype)
             return winograd.correlate(x, U, b, pair(padding)), x
@@ -38,7 +38,7 @@ class FastConvolution:
         """Return dx; see `ops.conv2d.backward_data`."""
         if winograd.suits(w.shape, stride, dilation, groups) and max(pair(padding)) <= 2:
             if self.filters:
-                _, U = self.filters.winograd(w, *dy.shape[2:])
+                U = self.filters.winograd(w, *dy.shape[2:]).backward
             else:
                 m = winograd.tile_size(*x_shape[2:])
                 U = winograd.transform_filters(w.swapaxes(0, 1), m, dy.dtype)

@@ -82,7 +82,7 @@ class Convolution(Unit):
         def make(scratches):
             how = {"target": target, "then": then}
             if self.suits:
-                U, _ = filters.winograd(self.w, *self.shape[2:])
+                U = filters.winograd(self.w, *self.shape[2:]).forward
                 rows = x if isinstance(x, Recomputed) else winograd.Rows(x)
                 there = winograd.TileCorrelation(rows, U, self.b, self.padding, **how)
                 return there.program(scratches)
@@ -157,7 +157,7 @@ class Convolution(Unit):
         filters = self.plan.convolution.filters
         how = {"target": target, "then": then, "then_work": then_work}
         if self.suits:
-            _, U = filters.winograd(self.w, *self.shape[2:])
+            U = filters.winograd(self.w, *self.shape[2:]).backward
             border = tuple(2 - p for p in self.padding)
             return winograd.TileCorrelation(self.rows(g), U, None, border, flipped=True, **how)
         W = np.ascontiguousarray(filters.matrices(self.w, 1).transpose(0, 2, 1))

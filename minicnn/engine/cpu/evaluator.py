@@ -18,7 +18,7 @@ class FastEvaluator:
     """
 
     def __init__(self, net, threads=None, low_memory=False):
-        self._frozen, self._crew = FrozenNetwork(net), Crew(threads)
+        self._frozen, self._crew = FrozenNetwork(net, small=low_memory), Crew(threads)
         self.low_memory = low_memory
 
     @property
@@ -29,10 +29,10 @@ class FastEvaluator:
     def transform(self, taps, shape):
         """Transform the filters up to `taps` now: processes that are forked later share them.
 
-        `shape` is that of a picture, (C, H, W).
+        `shape` is that of a picture, (C, H, W), whose gradients will be asked for.
         """
         with self._crew.at_work():
-            self._frozen.transform(taps, shape)
+            self._frozen.transform(taps, shape, backward=True)
 
     def forward(self, x, taps, **options):
         """Compute activations; see `Network.forward`."""
@@ -106,7 +106,7 @@ class Replay:
 
         def make():
             with self._crew.at_work():
-                self._frozen.transform(key[1], key[0][1:])
+                self._frozen.transform(key[1], key[0][1:], backward=key[2])
             how = {"keep": key[2], "recompute": self._recompute}
             return Plan(self._frozen.net, self._frozen.convolution, *key[:2], **how)
 

@@ -1,15 +1,17 @@
 """The weights of a network that stand still, as the fast convolutions want them, each made once."""
 
 import weakref
+from functools import cached_property
 
 import numpy as np
 
 from minicnn.engine.cpu import columns, products, winograd
 
-SMALL = 256 * 256  # C K of a bank that is kept twice where products are cut up
+SMALL = 256 * 256  # C K of filters that are kept twice where products are cut up
 SMALLER = 128 * 128  # elsewhere; and of one that may be F(6x6), which takes 1.8 times the memory
 MANY_PIXELS = 5000  # of a picture for which that pays
 SAVED = 0.14  # share of the products that it must save: it saves 0.21 but for what hangs over
+FEW_PIXELS = 256 * 256  # of a picture for which large filters may be kept twice, too
 
 
 def tile_size(w_shape, P, Q):
@@ -18,37 +20,74 @@ def tile_size(w_shape, P, Q):
     return winograd.tile_size(P, Q, slack=SAVED) if many else winograd.TILES[0]
 
 
+class Bank:
+    """Filters U (frequencies, C, K) for both directions (`winograd.correlate`, `flipped`).
+
+    `forward` and `backward` are U and U with its last two axes exchanged, or their
+    `products.panels`. Kept `twice` they are two copies, which is faster.
+    """
+
+    def __init__(self, U, twice):
+        self.twice = twice
+        self.forward = products.panels(U) if twice and _fills_panels(U.shape[1:]) else U
+
+    @cached_property
+    def backward(self):
+        """The copy or view for the way back, made when it is first asked for."""
+        exchanged = self.plain().transpose(0, 2, 1)
+        if not self.twice:
+            return exchanged
+        return products.panels(exchanged) if self.forward.ndim == 4 else exchanged.copy("C")
+
+    def plain(self):
+        """Return U."""
+        return self.forward if self.forward.ndim == 3 else products.joined(self.forward)
+
+
+class _Outline(np.ndarray):
+    """Shape and dtype of filters, no memory, and NaN wherever it is read; and their `bank`."""
+
+    bank = None
+
+
 class FilterBanks:
     """Transformed weights by the array they come from, which need not be kept for it.
 
-    A Winograd bank serves both directions (`winograd.correlate`, `flipped`). Of small banks there
-    are two copies, one for each direction, which is faster, and there may be one bank for each
-    `tile_size`.
+    There may be one `Bank` for each `tile_size`.
     """
 
     def __init__(self):
         self._kept = {}
 
     def winograd(self, w, P, Q):
-        """Return the filters (K, C, 3, 3) as banks (forward, backward), for P x Q outputs."""
+        """Return the `Bank` of filters (K, C, 3, 3), or of their outline, for P x Q outputs."""
+        if isinstance(w, _Outline):
+            return w.bank
         m = tile_size(w.shape, P, Q)
-        return self._once(w, ("winograd", m), lambda w: _both_directions(w, m))
+        return self._once(w, ("winograd", m), lambda w: _bank(w, m, _twice(w.shape)))
 
     def matrices(self, w, groups):
         """Return the filters as `columns.filter_matrices` does."""
         return self._once(w, groups, lambda w: columns.filter_matrices(w, groups, w.dtype))
 
-    def outline(self, w, P, Q):
-        """Make the banks for P x Q outputs; return what stands for filters (K, C, 3, 3) in calls.
+    def outline(self, w, P, Q, few_pixels):
+        """Make the bank for P x Q outputs; return what stands for filters (K, C, 3, 3) in calls.
 
-        An array of their shape and dtype that has no memory, and NaN wherever it is read; or the
+        That is an outline of them, or of their outline `w` for pictures of another size; or the
         filters, where banks of other tiles may be wanted of them later.
         """
-        bank = self.winograd(w, P, Q)
-        if not any(w.strides) or w.shape[0] * w.shape[1] <= SMALLER:
+        if w.shape[0] * w.shape[1] <= SMALLER:
+            self.winograd(w, P, Q)
             return w
-        outline = np.broadcast_to(w.dtype.type(np.nan), w.shape)
-        self._once(outline, ("winograd", tile_size(w.shape, P, Q)), lambda _: bank)
+        twice = _twice(w.shape) or (few_pixels and _fills_panels(w.shape))
+        if not isinstance(w, _Outline):
+            bank = _bank(w, tile_size(w.shape, P, Q), twice)
+        elif w.bank.twice == twice:
+            return w
+        else:
+            bank = Bank(w.bank.plain(), twice)
+        outline = np.broadcast_to(w.dtype.type(np.nan), w.shape).view(_Outline)
+        outline.bank = bank
         return outline
 
     def _once(self, w, kind, make):
@@ -59,21 +98,17 @@ class FilterBanks:
         return made
 
 
-def _both_directions(w, m):
-    U = winograd.transform_filters(w, m, w.dtype)
-    exchanged = U.transpose(0, 2, 1)
-    if not _twice(w.shape):
-        return U, exchanged
-    if w.shape[0] % products.PANEL or w.shape[1] % products.PANEL or not products.in_pieces():
-        return U, np.ascontiguousarray(exchanged)
-    return products.panels(U), products.panels(exchanged)
+def _bank(w, m, twice):
+    return Bank(winograd.transform_filters(w, m, w.dtype), twice)
 
 
 def bank_bytes(w_shape, P, Q, itemsize=4):
-    """Return how many bytes `FilterBanks.winograd` keeps of filters (K, C, 3, 3)."""
-    copies = 2 if _twice(w_shape) else 1
-    frequencies = (tile_size(w_shape, P, Q) + 2) ** 2
-    return copies * frequencies * w_shape[0] * w_shape[1] * itemsize
+    """Return how many bytes the `Bank` of filters (K, C, 3, 3) keeps for a forward pass."""
+    return (tile_size(w_shape, P, Q) + 2) ** 2 * w_shape[0] * w_shape[1] * itemsize
+
+
+def _fills_panels(channels):
+    return not any(count % products.PANEL for count in channels[:2]) and products.in_pieces()
 
 
 def _twice(w_shape):

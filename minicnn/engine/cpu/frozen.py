@@ -1,5 +1,8 @@
 """A network whose weights stand still: its 3x3 filters are kept transformed, and only so."""
 
+import weakref
+
+from minicnn.engine.cpu import filters
 from minicnn.engine.cpu.conv2d import FastConvolution
 from minicnn.engine.cpu.threads import parallel_map
 from minicnn.engine.cpu.units import fits_winograd
@@ -12,26 +15,33 @@ class FrozenNetwork:
 
     The table is its own: the network that it was made from keeps every weight. Filters leave the
     table once they are transformed, so a caller that lets go of the network gives their memory up.
-    The forward pass of `net` needs this `convolution`.
+    The forward pass of `net` needs this `convolution`. If `small`, no large filters are kept twice.
     """
 
-    def __init__(self, net):
+    def __init__(self, net, small=False):
         self.net, self.convolution = net.replica(), FastConvolution(frozen=True)
         self.net.params = dict(net.params)
+        self._small = small
+        self._outlines = weakref.WeakValueDictionary()  # plans of other sizes may have them
 
-    def transform(self, taps, shape):
+    def transform(self, taps, shape, backward=False):
         """Transform the filters of the layers up to `taps`, where that has not been done.
 
-        They are those for pictures of a shape (C, H, W). The crew at hand shares the layers.
+        They are those for pictures of a shape (C, H, W), for their gradients too if `backward`.
+        The crew at hand shares the layers.
         """
-        params, filters = self.net.params, self.convolution.filters
+        params, banks = self.net.params, self.convolution.filters
         shapes = self.net.shapes(shape, taps)
+        few = not self._small and shape[1] * shape[2] <= filters.FEW_PIXELS
 
         def one(node):
-            name = f"{node.name}.weight"
+            name, outputs = f"{node.name}.weight", shapes[node.name][1:]
             if not fits_winograd(node, self.net):
-                filters.matrices(params[name], node.layer.groups)
+                banks.matrices(params[name], node.layer.groups)
             elif max(pair(node.layer.padding)) <= 2:  # else the way back goes by columns
-                params[name] = filters.outline(params[name], *shapes[node.name][1:])
+                w = self._outlines.get((name, few), params[name])
+                params[name] = self._outlines[name, few] = banks.outline(w, *outputs, few)
+                if backward:
+                    _ = banks.winograd(params[name], *outputs).backward  # made once, and kept
 
         parallel_map(one, [n for n in self.net.nodes_until(taps) if type(n.layer) is Conv2d])

@@ -38,6 +38,11 @@ def panels(U):
     return np.ascontiguousarray(_in_panels(U))
 
 
+def joined(U):
+    """Return the matrices (F, C, K) of their `panels`."""
+    return np.concatenate(list(U.transpose(1, 0, 2, 3)), axis=2)
+
+
 def together(N):
     """Return whether products L x of small matrices, x of N columns, are better made side by side.
 

@@ -125,7 +125,7 @@ class TileCorrelation:
     def program(self, scratches):
         """Return the stages."""
         count = self.N * self.counts[0] * self.counts[1]
-        if self.U.ndim == 3 and count <= FEW_TILES and self.U.nbytes > LARGE_BYTES:
+        if count <= FEW_TILES and self.U.nbytes > LARGE_BYTES:
             return self._in_stages(scratches, count)
         per_tile = len(self.U) * max(self.C, self.K) * self.x.dtype.itemsize
         size = chunk_bytes(self.U.nbytes, self.size)
