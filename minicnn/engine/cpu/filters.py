@@ -34,10 +34,10 @@ class Bank:
     @cached_property
     def backward(self):
         """The copy or view for the way back, made when it is first asked for."""
-        exchanged = self.plain().transpose(0, 2, 1)
-        if not self.twice:
-            return exchanged
-        return products.panels(exchanged) if self.forward.ndim == 4 else exchanged.copy("C")
+        if self.forward.ndim == 4:
+            return products.exchanged(self.forward)
+        view = self.forward.transpose(0, 2, 1)
+        return view.copy("C") if self.twice else view
 
     def plain(self):
         """Return U."""

@@ -40,7 +40,15 @@ def panels(U):
 
 def joined(U):
     """Return the matrices (F, C, K) of their `panels`."""
-    return np.concatenate(list(U.transpose(1, 0, 2, 3)), axis=2)
+    F, count, C, _ = U.shape
+    return np.ascontiguousarray(U.transpose(0, 2, 1, 3)).reshape(F, C, count * PANEL)
+
+
+def exchanged(U):
+    """Return the `panels` of the matrices of panels U (F, K / 64, C, 64), rows for columns."""
+    F, count, C, _ = U.shape
+    blocks = U.reshape(F, count, C // PANEL, PANEL, PANEL).transpose(0, 2, 1, 4, 3)
+    return np.ascontiguousarray(blocks).reshape(F, C // PANEL, count * PANEL, PANEL)
 
 
 def together(N):
