@@ -32,7 +32,8 @@ class Evaluation:
     engine : {"auto", "explicit", "fast", "low-memory"}
         explicit is `Network` itself, fast is `cpu.evaluator` on the CPU, `gpu.evaluator` on the GPU
         (see `device_function` too); auto takes the fast one where it can. low-memory is the fast
-        one that keeps less (see `cpu.recomputed`); on the GPU it is the fast one.
+        one that keeps less (see `cpu.recomputed`), and what does tiles; on the GPU it is the fast
+        one.
     threads : int, optional
         As `cpu.threads.thread_count` says by default.
     tile : int, optional
@@ -52,7 +53,7 @@ class Evaluation:
     evaluator: object = None
 
 
-BANKS = 9  # times the bytes of the weights: these, and the filters that an engine makes of them
+BANKS = 13  # times the bytes of 3x3 filters: these, and at most what an engine makes of them
 
 # name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
 ENGINES = {
@@ -80,7 +81,9 @@ def evaluator_of(net, how=None, torus=False):
 
 def _network_bytes(made):
     """Return about how many bytes (network, evaluator) keep."""
-    return BANKS * kept.host_bytes(made[0].params)
+    params = made[0].params
+    filters = {name: w for name, w in params.items() if w.shape[2:] == (3, 3)}
+    return 2 * kept.host_bytes(params) + (BANKS - 2) * kept.host_bytes(filters)
 
 
 def _evaluator_of(net, how, torus):

@@ -55,6 +55,15 @@ def test_the_sizes_before_do_not_change_a_bit(rng, net, replay):
             np.testing.assert_array_equal(got, alone)
 
 
+def test_another_size_between_a_pass_and_its_gradient(rng, net):
+    small, large = (rng.standard_normal((1, 3, *s)).astype("float32") for s in (SMALL, LARGE))
+    evaluator = FastEvaluator(net, 2)
+    _, expected = gradient(evaluator, small)
+    y = evaluator.forward(small, [TAP])[TAP]
+    evaluator.mean_grams(large, [TAP])
+    np.testing.assert_array_equal(evaluator.backward({TAP: np.ones_like(y)}), expected)
+
+
 def test_there_is_one_set_of_each_layout(rng, net):
     """Plans of two sizes that are kept share them; where no plan is, the last set stays alone."""
     small, large = (rng.standard_normal((1, 3, *s)).astype("float32") for s in (SMALL, LARGE))

@@ -20,6 +20,7 @@ class FastEvaluator:
     def __init__(self, net, threads=None, low_memory=False):
         self._frozen, self._crew = FrozenNetwork(net, small=low_memory), Crew(threads)
         self.low_memory = low_memory
+        self._passed = None  # (taps, shape) of the last pass of the network itself
 
     @property
     def net(self):
@@ -46,6 +47,7 @@ class FastEvaluator:
                 acts = plan.forward(x)
                 plan.dissolve()
                 return acts
+            self._passed = taps, x.shape[1:]
             return net.forward(x, taps, convolution=convolution, **options)
 
     def mean_grams(self, x, layers):
@@ -61,12 +63,18 @@ class FastEvaluator:
     def backward(self, dys, relu_rule="gradient", **options):
         """Pass gradients down to the picture; see `Network.backward`."""
         with self._crew.at_work():
-            return self._frozen.net.backward(dys, relu_rule, **options)
+            return self._way_back().backward(dys, relu_rule, **options)
 
     def gradient_at(self, layer, dys):
         """Return the gradient at a layer; see `Network.gradient_at`."""
         with self._crew.at_work():
-            return self._frozen.net.gradient_at(layer, dys)
+            return self._way_back().gradient_at(layer, dys)
+
+    def _way_back(self):
+        """Return the network with the filters as in its last pass: other sizes may have come."""
+        if self._passed:
+            self._frozen.transform(*self._passed, backward=True)
+        return self._frozen.net
 
     def switches(self):
         """Return the switches of the last forward pass; see `Network.switches`."""

@@ -24,7 +24,7 @@ class Bank:
     """Filters U (frequencies, C, K) for both directions (`winograd.correlate`, `flipped`).
 
     `forward` and `backward` are U and U with its last two axes exchanged, or their
-    `products.panels`. Kept `twice` they are two copies, which is faster.
+    `products.panels`. `twice` is faster: the latter is a copy, not a view.
     """
 
     def __init__(self, U, twice):
@@ -45,7 +45,7 @@ class Bank:
 
 
 class _Outline(np.ndarray):
-    """Shape and dtype of filters, no memory, and NaN wherever it is read; and their `bank`."""
+    """What `FilterBanks.outline` returns; with its `bank`, which no copy or view of it has."""
 
     bank = None
 
@@ -53,7 +53,7 @@ class _Outline(np.ndarray):
 class FilterBanks:
     """Transformed weights by the array they come from, which need not be kept for it.
 
-    There may be one `Bank` for each `tile_size`.
+    There may be one `Bank` for each `tile_size`; an `outline` has its own.
     """
 
     def __init__(self):
@@ -73,8 +73,9 @@ class FilterBanks:
     def outline(self, w, P, Q, few_pixels):
         """Make the bank for P x Q outputs; return what stands for filters (K, C, 3, 3) in calls.
 
-        That is an outline of them, or of their outline `w` for pictures of another size; or the
-        filters, where banks of other tiles may be wanted of them later.
+        An array of their shape and dtype that has no memory, and NaN wherever it is read; or the
+        filters, where banks of other tiles may be wanted of them later. In their place `w` may be
+        the outline for pictures of another size. With `few_pixels` the bank is kept twice.
         """
         if w.shape[0] * w.shape[1] <= SMALLER:
             self.winograd(w, P, Q)

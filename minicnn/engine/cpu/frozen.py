@@ -25,10 +25,10 @@ class FrozenNetwork:
         self._outlines = weakref.WeakValueDictionary()  # plans of other sizes may have them
 
     def transform(self, taps, shape, backward=False):
-        """Transform the filters of the layers up to `taps`, where that has not been done.
+        """Give `net` the filters up to `taps` for pictures of a shape (C, H, W).
 
-        They are those for pictures of a shape (C, H, W), for their gradients too if `backward`.
-        The crew at hand shares the layers.
+        They are transformed where that has not been done, for gradients too if `backward`. The crew
+        at hand shares the layers.
         """
         params, banks = self.net.params, self.convolution.filters
         shapes = self.net.shapes(shape, taps)

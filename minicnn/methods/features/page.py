@@ -105,7 +105,8 @@ class _Drawing:
         self.folder, self.settings = folder, settings
         count = thread_count(settings.threads)
         self.workers = count if can_fork() else 1
-        self.evaluator = FastEvaluator(net, count // self.workers)
+        # in little memory: each process would keep filters in another layout for small windows
+        self.evaluator = FastEvaluator(net, count // self.workers, low_memory=True)
         size = features.settings.size
         self.evaluator.transform(list(features.layers), (net.input_shape[0], size, size))
 

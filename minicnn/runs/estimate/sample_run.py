@@ -20,8 +20,9 @@ from minicnn.errors import MinicnnError
 
 PATIENCE = 600  # seconds
 SIDES = ("size", "style_size", "source_size", "width", "height")
-# of the short runs of a search: below, the workers' scratch memory still grows with the picture
-PIXELS = (256**2, 512**2)
+# of the short runs of a search. Below, scratch memory still grows with the picture, and the filters
+# may take twice the memory (`engine.cpu.filters.FEW_PIXELS`)
+PIXELS = (272**2, 512**2)
 ITERATIONS = (3, 13)  # of a short run: at least, and enough to fill a memory of 10 pairs
 STEPS = 4  # of a training or a scan, at least, after the first, which also allocates
 
