@@ -1,10 +1,11 @@
 """How many threads to use, and BLAS at one thread a worker while they do."""
 
+import itertools
 import os
 import threading
 import weakref
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from queue import SimpleQueue
 
 from threadpoolctl import ThreadpoolController
@@ -100,8 +101,11 @@ class Crew:
 
     def play(self, program):
         """Make the calls of a program, see `recorded_calls`, one stage after the other."""
-        for stage in program:
-            self.run([calls for calls in stage if calls] or stage[:1])
+        count = max(map(len, program), default=0)
+        if not count:
+            return
+        meeting = _Meeting(count)
+        self.run([partial(_follow, program, worker, meeting) for worker in range(count)])
 
 
 def at_hand():
@@ -119,6 +123,46 @@ def parallel_map(function, items):
     The items must not depend on each other; NumPy's calls release the interpreter lock.
     """
     return at_hand().map(function, items)
+
+
+class _Meeting:
+    """Where workers wait until all have come: who comes last need not be woken."""
+
+    def __init__(self, count):
+        self.count, self.broken = count, False
+        self._arrivals = itertools.count(1)  # its next is one step to other threads
+        self._gates = [SimpleQueue() for _ in range(count)]
+
+    def wait(self, worker):
+        """Return when all have come: whether all can go on."""
+        if next(self._arrivals) % self.count:
+            self._gates[worker].get()
+        else:
+            self._open(worker)
+        return not self.broken
+
+    def end(self, worker):
+        """Let the others go, who shall not go on."""
+        self.broken = True
+        self._open(worker)
+
+    def _open(self, worker):
+        for other, gate in enumerate(self._gates):
+            if other != worker:
+                gate.put(None)
+
+
+def _follow(program, worker, meeting):
+    """Make the calls of one worker, who meets the others between stages."""
+    try:
+        for i, stage in enumerate(program):
+            if i and not meeting.wait(worker):
+                return
+            if worker < len(stage):
+                stage[worker]()
+    except BaseException:
+        meeting.end(worker)
+        raise
 
 
 def _work(inbox):

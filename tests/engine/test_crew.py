@@ -1,0 +1,98 @@
+"""A crew that plays a program: stages one after the other, errors, interruptions."""
+
+import signal
+import threading
+import time
+
+import pytest
+
+from minicnn.engine.cpu.recorded_calls import Calls
+from minicnn.engine.cpu.threads import Crew
+
+WORKERS = 3
+
+
+@pytest.fixture
+def crew():
+    return Crew(WORKERS)
+
+
+def program(*stages):
+    """The stages of a program, from functions for the workers."""
+    found = []
+    for stage in stages:
+        found.append([])
+        for function in stage:
+            calls = Calls()
+            calls.add(function)
+            found[-1].append(calls)
+    return found
+
+
+def test_no_stage_begins_before_the_last_one_is_done(crew):
+    """Stages of one, two and three workers, each of whom may be late."""
+    done = []
+
+    def call(stage, worker):
+        def function():
+            time.sleep((stage * 7 + worker * 5) % 4 / 1000)
+            done.append(stage)
+
+        return function
+
+    counts = [1, 3, 1, 1, 2, 3, 3, 1, 2]
+    stages = [[call(s, w) for w in range(count)] for s, count in enumerate(counts)]
+    for _ in range(5):
+        done.clear()
+        crew.play(program(*stages))
+        assert done == [s for s, count in enumerate(counts) for _ in range(count)]
+
+
+@pytest.mark.parametrize("late", range(WORKERS))
+@pytest.mark.parametrize("failing", range(WORKERS))
+def test_an_error_ends_the_program_and_not_the_crew(crew, failing, late):
+    done = []
+
+    def first(worker):
+        def function():
+            if worker == late:
+                time.sleep(0.01)
+            if worker == failing:
+                raise MemoryError(f"of {worker}")
+
+        return function
+
+    def behind():
+        done.append(threading.get_ident())
+
+    workers = range(WORKERS)
+    with pytest.raises(MemoryError, match=f"of {failing}"):
+        crew.play(program([first(w) for w in workers], [behind] * WORKERS, [behind] * WORKERS))
+    assert not done
+    crew.play(program([behind] * WORKERS, [behind]))
+    assert len(done) == WORKERS + 1
+    assert len(set(done)) == WORKERS
+
+
+def test_ctrl_c_while_the_others_work(crew):
+    """The thread that gives the work waits for the others, and is interrupted."""
+    done = []
+
+    def long():
+        time.sleep(0.3)
+        done.append("long")
+
+    def behind():
+        done.append("behind")
+
+    here = threading.get_ident()
+    threading.Timer(0.1, signal.pthread_kill, [here, signal.SIGINT]).start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            crew.play(program([lambda: None, long, long], [behind] * WORKERS))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done == ["long", "long"]
+    crew.play(program([behind] * WORKERS))
+    assert done[2:] == ["behind"] * WORKERS
