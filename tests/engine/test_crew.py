@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from minicnn.engine.cpu.recorded_calls import Calls
+from minicnn.engine.cpu.recorded_calls import SHARE_WORK, Calls, Stage, beside
 from minicnn.engine.cpu.threads import Crew
 
 WORKERS = 3
@@ -21,12 +21,24 @@ def program(*stages):
     """The stages of a program, from functions for the workers."""
     found = []
     for stage in stages:
-        found.append([])
-        for function in stage:
-            calls = Calls()
+        parts = [Calls() for _ in stage]
+        for calls, function in zip(parts, stage, strict=True):
             calls.add(function)
-            found[-1].append(calls)
+        found.append(Stage(parts, len(parts) * SHARE_WORK))
     return found
+
+
+def test_parts_of_little_work_are_one_workers(crew):
+    done = []
+    parts = [Calls() for _ in range(WORKERS)]
+    for i, calls in enumerate(parts):
+        calls.add(lambda i=i: done.append((i, threading.get_ident())))
+    crew.play([Stage(parts, 2 * SHARE_WORK - 1)])
+    assert done == [(i, threading.get_ident()) for i in range(WORKERS)]
+    crew.play([beside(Stage(parts, SHARE_WORK), Stage(parts, SHARE_WORK))])
+    workers = {i: {ident for j, ident in done[WORKERS:] if i == j} for i in range(WORKERS)}
+    assert [len(some) for some in workers.values()] == [1] * WORKERS
+    assert workers[0] == workers[2] != workers[1]
 
 
 def test_no_stage_begins_before_the_last_one_is_done(crew):

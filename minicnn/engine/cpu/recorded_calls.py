@@ -2,7 +2,7 @@
 
 Making the views of a small call takes longer than the call, and holds the interpreter lock, for
 which the other threads wait. So what is evaluated often is noted first, with all its views, as a
-program: a list of stages, each a list with the `Calls` of every worker.
+program: a list of `Stage`s.
 """
 
 from functools import partial
@@ -39,6 +39,23 @@ class Calls:
             call()
 
 
+class Stage:
+    """Parts of a program that do not depend on each other: `Calls`, each with a scratch of its own.
+
+    `work` is multiplications in all, which say how many `workers` there are to be.
+    """
+
+    def __init__(self, parts, work=0):
+        self.parts, self.work = parts, work
+        self.workers = min(len(parts), worth(work))
+
+    def do(self, worker):
+        """Make the calls of one of the workers; others have none."""
+        if worker < self.workers:
+            for calls in self.parts[worker :: self.workers]:
+                calls()
+
+
 def cut(N, P, wanted):
     """Cut N pictures of P rows into [(slice of pictures, (first, last + 1) row), ...].
 
@@ -54,28 +71,27 @@ def cut(N, P, wanted):
 
 
 def share(scratches, items, note, work):
-    """Return a stage in which every worker has a share of neighbouring items.
+    """Return a `Stage` of `work` in which every worker has a share of neighbouring items.
 
-    note(calls, item) notes the calls of an item; `work` is multiplications in all, see `worth`.
+    note(calls, item) notes the calls of an item.
     """
-    stage, scratches = [], scratches[: worth(work)]
-    edges = [len(items) * i // len(scratches) for i in range(len(scratches) + 1)]
-    for scratch, (first, last) in zip(scratches, pairwise(edges), strict=True):
-        calls = Calls(scratch)
+    count = max(1, min(len(scratches), len(items)))
+    edges, parts = [len(items) * i // count for i in range(count + 1)], []
+    for scratch, (first, last) in zip(scratches, pairwise(edges), strict=False):
+        parts.append(Calls(scratch))
         for item in items[first:last]:
-            note(calls, item)
-        stage.append(calls)
-    return stage
+            note(parts[-1], item)
+    return Stage(parts, work)
 
 
 def beside(*stages):
-    """Return stages that do not depend on each other as one: a worker makes its calls of all."""
+    """Return stages that do not depend on each other as one."""
     merged = []
-    for parts in zip_longest(*stages):
+    for parts in zip_longest(*(stage.parts for stage in stages)):
         calls = Calls()
         calls._noted = [call for part in parts if part for call in part._noted]
         merged.append(calls)
-    return merged
+    return Stage(merged, sum(stage.work for stage in stages))
 
 
 def worth(work):

@@ -101,9 +101,7 @@ class Crew:
 
     def play(self, program):
         """Make the calls of a program, see `recorded_calls`, one stage after the other."""
-        count = max(map(len, program), default=0)
-        if not count:
-            return
+        count = max((stage.workers for stage in program), default=1)
         meeting = _Meeting(count)
         self.run([partial(_follow, program, worker, meeting) for worker in range(count)])
 
@@ -158,8 +156,7 @@ def _follow(program, worker, meeting):
         for i, stage in enumerate(program):
             if i and not meeting.wait(worker):
                 return
-            if worker < len(stage):
-                stage[worker]()
+            stage.do(worker)
     except BaseException:
         meeting.end(worker)
         raise
