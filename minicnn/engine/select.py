@@ -53,7 +53,7 @@ class Evaluation:
     evaluator: object = None
 
 
-BANKS = 13  # times the bytes of 3x3 filters: these, and at most what an engine makes of them
+BANKS = 9  # times the bytes of 3x3 filters: these, and about what an engine makes of them
 
 # name -> (net, threads) -> what has forward(x, taps) and backward(dys), as `Network` has
 ENGINES = {

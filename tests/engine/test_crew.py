@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from minicnn.engine.cpu import threads
 from minicnn.engine.cpu.recorded_calls import SHARE_WORK, Calls, Stage, beside
 from minicnn.engine.cpu.threads import Crew
 
@@ -86,23 +87,55 @@ def test_an_error_ends_the_program_and_not_the_crew(crew, failing, late):
     assert len(set(done)) == WORKERS
 
 
+@pytest.mark.parametrize("raising", ["_follow", "put"])
+def test_a_signal_before_any_call(crew, raising, monkeypatch):
+    """It may come at any line: when some workers have been sent their program, or all."""
+    done, follow = [], threads._follow
+
+    def interrupted(program, worker, meeting):
+        if worker == 0:
+            raise KeyboardInterrupt
+        follow(program, worker, meeting)
+
+    class Interrupted:
+        def put(self, task):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if raising == "put":
+            patch.setattr(crew, "_inboxes", [crew._inboxes[0], Interrupted()])
+        else:
+            patch.setattr(threads, "_follow", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            crew.play(program(*([lambda i=i: done.append(i)] * WORKERS for i in range(2))))
+    assert 1 not in done
+    done.clear()
+    crew.play(program([lambda: done.append(2)] * WORKERS))
+    assert done == [2] * WORKERS
+
+
 def test_ctrl_c_while_the_others_work(crew):
     """The thread that gives the work waits for the others, and is interrupted."""
     done = []
 
+    here = threading.get_ident()
+
     def long():
-        time.sleep(0.3)
+        time.sleep(0.2)
         done.append("long")
+
+    def interrupting():
+        time.sleep(0.1)
+        signal.pthread_kill(here, signal.SIGINT)
+        long()
 
     def behind():
         done.append("behind")
 
-    here = threading.get_ident()
-    threading.Timer(0.1, signal.pthread_kill, [here, signal.SIGINT]).start()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            crew.play(program([lambda: None, long, long], [behind] * WORKERS))
+            crew.play(program([lambda: None, long, interrupting], [behind] * WORKERS))
     finally:
         signal.signal(signal.SIGINT, before)
     assert done == ["long", "long"]

@@ -12,13 +12,13 @@ class FastEvaluator:
 
     The weights of `net` are transformed once, at the first use of each layer, and kept so. It is
     not changed; a caller that lets go of it gives up the memory of weights that are not needed any
-    more. `threads` is as in `threads.thread_count`. With `low_memory` no activation is kept that
-    can be `recomputed`, where there is no `Network.backward`: in `replay`, `mean_grams` and a
-    forward pass with keep=False.
+    more. `threads` is as in `threads.thread_count`. With `low_memory` no large filters are kept
+    twice, and no activation that can be `recomputed`, where there is no `Network.backward`: in
+    `replay`, `mean_grams` and a forward pass with keep=False.
     """
 
     def __init__(self, net, threads=None, low_memory=False):
-        self._frozen, self._crew = FrozenNetwork(net, small=low_memory), Crew(threads)
+        self._frozen, self._crew = FrozenNetwork(net, low_memory), Crew(threads)
         self.low_memory = low_memory
         self._passed = None  # (taps, shape) of the last pass of the network itself
 
@@ -63,14 +63,14 @@ class FastEvaluator:
     def backward(self, dys, relu_rule="gradient", **options):
         """Pass gradients down to the picture; see `Network.backward`."""
         with self._crew.at_work():
-            return self._way_back().backward(dys, relu_rule, **options)
+            return self._last_net().backward(dys, relu_rule, **options)
 
     def gradient_at(self, layer, dys):
         """Return the gradient at a layer; see `Network.gradient_at`."""
         with self._crew.at_work():
-            return self._way_back().gradient_at(layer, dys)
+            return self._last_net().gradient_at(layer, dys)
 
-    def _way_back(self):
+    def _last_net(self):
         """Return the network with the filters as in its last pass: other sizes may have come."""
         if self._passed:
             self._frozen.transform(*self._passed, backward=True)

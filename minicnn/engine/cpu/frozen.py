@@ -15,13 +15,14 @@ class FrozenNetwork:
 
     The table is its own: the network that it was made from keeps every weight. Filters leave the
     table once they are transformed, so a caller that lets go of the network gives their memory up.
-    The forward pass of `net` needs this `convolution`. If `small`, no large filters are kept twice.
+    The forward pass of `net` needs this `convolution`. With `low_memory` no large filters are kept
+    twice.
     """
 
-    def __init__(self, net, small=False):
+    def __init__(self, net, low_memory=False):
         self.net, self.convolution = net.replica(), FastConvolution(frozen=True)
         self.net.params = dict(net.params)
-        self._small = small
+        self.low_memory = low_memory
         self._outlines = weakref.WeakValueDictionary()  # plans of other sizes may have them
 
     def transform(self, taps, shape, backward=False):
@@ -32,7 +33,7 @@ class FrozenNetwork:
         """
         params, banks = self.net.params, self.convolution.filters
         shapes = self.net.shapes(shape, taps)
-        few = not self._small and shape[1] * shape[2] <= filters.FEW_PIXELS
+        few = not self.low_memory and shape[1] * shape[2] <= filters.FEW_PIXELS
 
         def one(node):
             name, outputs = f"{node.name}.weight", shapes[node.name][1:]

@@ -223,7 +223,7 @@ class Plan:
         return finish
 
     def finishing_work(self, source):
-        """Return how many multiplications it takes to settle a gradient, see `calls.worth`."""
+        """Return how many multiplications it takes to settle a gradient, for `share`."""
         N, C, H, W = self.shapes[source]
         product = C if isinstance(self.dys.get(source), ChannelProduct) else 0
         return N * C * H * W * (PASS_WORK + product)

@@ -18,7 +18,7 @@ PASS_WORK = 50  # what a pass over the numbers of an array counts, for each of t
 
 
 class Calls:
-    """The calls of one worker, in order, with its `Scratch`; by default that of this thread."""
+    """Calls one after the other, with the `Scratch` they use; by default that of this thread."""
 
     def __init__(self, scratch=None):
         self.buffer = (scratch or at_hand().scratches[0]).buffer
@@ -40,7 +40,7 @@ class Calls:
 
 
 class Stage:
-    """Parts of a program that do not depend on each other: `Calls`, each with a scratch of its own.
+    """Parts of a program that do not depend on each other: `Calls`, no two with one scratch.
 
     `work` is multiplications in all, which say how many `workers` there are to be.
     """
@@ -71,7 +71,7 @@ def cut(N, P, wanted):
 
 
 def share(scratches, items, note, work):
-    """Return a `Stage` of `work` in which every worker has a share of neighbouring items.
+    """Return a `Stage` of `work` whose parts each have a scratch and some neighbouring items.
 
     note(calls, item) notes the calls of an item.
     """

@@ -68,20 +68,27 @@ class Crew:
         finally:
             _here.crew = before
 
-    def run(self, tasks):
+    def run(self, tasks, end=lambda: None):
         """Call every one of at most `count` functions, each in a thread; return when all have.
 
-        The first exception that one of them has raised is raised here.
+        The first exception that one of them has raised is raised here. After one in this thread,
+        which a signal may raise anywhere, end() tells the others to end, and they are waited for.
         """
-        done = SimpleQueue()
-        others = list(zip(self._inboxes, tasks[1:], strict=False))
-        for inbox, task in others:
-            inbox.put((task, done))
+        done, sent, errors = SimpleQueue(), 0, []
         before, _here.crew = getattr(_here, "crew", None), None  # the others are not free now
         try:
+            for inbox, task in zip(self._inboxes, tasks[1:], strict=False):
+                inbox.put((task, done))
+                sent += 1
             tasks[0]()
+            while len(errors) < sent:
+                errors.append(done.get())
+        except BaseException:
+            end()
+            while len(errors) < sent:
+                errors.append(done.get())
+            raise
         finally:
-            errors = [done.get() for _ in others]
             _here.crew = before
         for error in errors:
             if error:
@@ -103,7 +110,8 @@ class Crew:
         """Make the calls of a program, see `recorded_calls`, one stage after the other."""
         count = max((stage.workers for stage in program), default=1)
         meeting = _Meeting(count)
-        self.run([partial(_follow, program, worker, meeting) for worker in range(count)])
+        tasks = [partial(_follow, program, worker, meeting) for worker in range(count)]
+        self.run(tasks, meeting.end)
 
 
 def at_hand():
@@ -136,29 +144,30 @@ class _Meeting:
         if next(self._arrivals) % self.count:
             self._gates[worker].get()
         else:
-            self._open(worker)
+            for other, gate in enumerate(self._gates):
+                if other != worker:
+                    gate.put(None)
         return not self.broken
 
-    def end(self, worker):
-        """Let the others go, who shall not go on."""
+    def end(self):
+        """Let all go, who shall not go on."""
         self.broken = True
-        self._open(worker)
-
-    def _open(self, worker):
-        for other, gate in enumerate(self._gates):
-            if other != worker:
-                gate.put(None)
+        for gate in self._gates:
+            gate.put(None)
 
 
 def _follow(program, worker, meeting):
-    """Make the calls of one worker, who meets the others between stages."""
+    """Make the calls of one worker, who meets the others where a stage has several workers."""
+    before = None
     try:
-        for i, stage in enumerate(program):
-            if i and not meeting.wait(worker):
+        for stage in program:
+            several = before and max(before.workers, stage.workers) > 1
+            if several and not meeting.wait(worker):
                 return
             stage.do(worker)
+            before = stage
     except BaseException:
-        meeting.end(worker)
+        meeting.end()
         raise
 
 
