@@ -75,7 +75,7 @@ class FilterBanks:
 
         An array of their shape and dtype that has no memory, and NaN wherever it is read; or the
         filters, where banks of other tiles may be wanted of them later. In their place `w` may be
-        the outline for pictures of another size. With `few_pixels` the bank is kept twice.
+        the outline for pictures of another size. With `few_pixels` the bank may be kept twice.
         """
         if w.shape[0] * w.shape[1] <= SMALLER:
             self.winograd(w, P, Q)
