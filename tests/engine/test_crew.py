@@ -7,7 +7,7 @@ import time
 import pytest
 
 from minicnn.engine.cpu import threads
-from minicnn.engine.cpu.recorded_calls import SHARE_WORK, Calls, Stage, beside
+from minicnn.engine.cpu.recorded_calls import SHARE_WORK, Calls, ProgramStage, beside
 from minicnn.engine.cpu.threads import Crew
 
 WORKERS = 3
@@ -25,7 +25,7 @@ def program(*stages):
         parts = [Calls() for _ in stage]
         for calls, function in zip(parts, stage, strict=True):
             calls.add(function)
-        found.append(Stage(parts, len(parts) * SHARE_WORK))
+        found.append(ProgramStage(parts, len(parts) * SHARE_WORK))
     return found
 
 
@@ -34,9 +34,9 @@ def test_parts_of_little_work_are_one_workers(crew):
     parts = [Calls() for _ in range(WORKERS)]
     for i, calls in enumerate(parts):
         calls.add(lambda i=i: done.append((i, threading.get_ident())))
-    crew.play([Stage(parts, 2 * SHARE_WORK - 1)])
+    crew.play([ProgramStage(parts, 2 * SHARE_WORK - 1)])
     assert done == [(i, threading.get_ident()) for i in range(WORKERS)]
-    crew.play([beside(Stage(parts, SHARE_WORK), Stage(parts, SHARE_WORK))])
+    crew.play([beside(ProgramStage(parts, SHARE_WORK), ProgramStage(parts, SHARE_WORK))])
     workers = {i: {ident for j, ident in done[WORKERS:] if i == j} for i in range(WORKERS)}
     assert [len(some) for some in workers.values()] == [1] * WORKERS
     assert workers[0] == workers[2] != workers[1]

@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from minicnn.engine.cpu import column_matrices, products
-from minicnn.engine.cpu.recorded_calls import PASS_WORK, Calls, Stage, share
+from minicnn.engine.cpu.recorded_calls import PASS_WORK, Calls, ProgramStage, share
 from minicnn.engine.cpu.threads import at_hand
 from minicnn.ops.shapes import pair
 
@@ -201,7 +201,7 @@ class Adjoint:
             strip = strip.transpose(0, 2, 3, 1) if self.planes else strip
             there = rows[pictures, first : first + strip.shape[1]]
             calls.add(np.add, there, strip, out=there)
-        return Stage([calls])
+        return ProgramStage([calls])
 
 
 def filter_gradient(x, dy, w_shape, *, stride, padding, dilation, groups):

@@ -2,7 +2,7 @@
 
 Making the views of a small call takes longer than the call, and holds the interpreter lock, for
 which the other threads wait. So what is evaluated often is noted first, with all its views, as a
-program: a list of `Stage`s.
+program: a list of `ProgramStage`s.
 """
 
 from functools import partial
@@ -39,7 +39,7 @@ class Calls:
             call()
 
 
-class Stage:
+class ProgramStage:
     """Parts of a program that do not depend on each other: `Calls`, no two with one scratch.
 
     `work` is multiplications in all, which say how many `workers` there are to be.
@@ -71,7 +71,7 @@ def cut(N, P, wanted):
 
 
 def share(scratches, items, note, work):
-    """Return a `Stage` of `work` whose parts each have a scratch and some neighbouring items.
+    """Return a `ProgramStage` of `work`; its parts each have a scratch and some neighbouring items.
 
     note(calls, item) notes the calls of an item.
     """
@@ -81,7 +81,7 @@ def share(scratches, items, note, work):
         parts.append(Calls(scratch))
         for item in items[first:last]:
             note(parts[-1], item)
-    return Stage(parts, work)
+    return ProgramStage(parts, work)
 
 
 def beside(*stages):
@@ -91,7 +91,7 @@ def beside(*stages):
         calls = Calls()
         calls._noted = [call for part in parts if part for call in part._noted]
         merged.append(calls)
-    return Stage(merged, sum(stage.work for stage in stages))
+    return ProgramStage(merged, sum(stage.work for stage in stages))
 
 
 def worth(work):
