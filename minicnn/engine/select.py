@@ -32,7 +32,7 @@ class Evaluation:
     engine : {"auto", "explicit", "fast", "low-memory"}
         explicit is `Network` itself, fast is `cpu.evaluator` on the CPU, `gpu.evaluator` on the GPU
         (see `device_function` too); auto takes the fast one where it can. low-memory is the fast
-        one that keeps less (see `cpu.recomputed`), and what does tiles; on the GPU it is the fast
+        one that keeps less (see `cpu.recomputed`), and does all tiles; on the GPU it is the fast
         one.
     threads : int, optional
         As `cpu.threads.thread_count` says by default.
@@ -88,6 +88,7 @@ def _network_bytes(made):
 
 def _evaluator_of(net, how, torus):
     if how.tile is not None:
+        # where tiles differ in size, the fast one might change the layout of its filters at each
         engine = "low-memory" if how.engine in ("auto", "fast") else how.engine
         inner = evaluator_of(net, replace(how, tile=None, engine=engine))
         return TiledEvaluator(net, inner, how.tile, torus=torus)

@@ -75,18 +75,21 @@ class Crew:
         which a signal may raise anywhere, end() tells the others to end, and they are waited for.
         """
         done, sent, errors = SimpleQueue(), 0, []
+
+        def gather():
+            while len(errors) < sent:
+                errors.append(done.get())
+
         before, _here.crew = getattr(_here, "crew", None), None  # the others are not free now
         try:
             for inbox, task in zip(self._inboxes, tasks[1:], strict=False):
                 inbox.put((task, done))
                 sent += 1
             tasks[0]()
-            while len(errors) < sent:
-                errors.append(done.get())
+            gather()
         except BaseException:
             end()
-            while len(errors) < sent:
-                errors.append(done.get())
+            gather()
             raise
         finally:
             _here.crew = before
