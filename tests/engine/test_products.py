@@ -56,6 +56,24 @@ def test_a_frozen_layer(rng, pieces, C, K, H, W, tile):
         assert np.linalg.norm(got - wanted) < 1e-13 * np.linalg.norm(wanted)
 
 
+@pytest.mark.parametrize(
+    ("C", "K", "H", "W"), [(64, 128, 9, 9), (130, 128, 12, 13), (64, 192, 25, 6), (8, 300, 8, 9)]
+)
+def test_a_layer_in_training(rng, pieces, C, K, H, W):
+    x, w = rng.standard_normal((3, C, H, W)), rng.standard_normal((K, C, 3, 3))
+    b, dy = rng.standard_normal(K), rng.standard_normal((3, K, H, W))
+    found = [
+        (
+            convolution.forward(x, w, b, padding=1)[0],
+            convolution.backward_data(dy, w, x.shape, padding=1),
+            *convolution.backward_params(dy, x, w.shape, padding=1),
+        )
+        for convolution in (FastConvolution(), conv2d)
+    ]
+    for got, wanted in zip(*found, strict=True):
+        assert np.linalg.norm(got - wanted) < 1e-12 * np.linalg.norm(wanted)
+
+
 @pytest.mark.parametrize(("processor", "wanted"), [("SkylakeX", True), ("Haswell", False)])
 def test_the_processor_decides(monkeypatch, processor, wanted):
     libraries = [{"user_api": "blas", "architecture": processor}]

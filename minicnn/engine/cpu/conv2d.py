@@ -6,7 +6,7 @@ the channels last (`columns`).
 `Network.forward` takes a `FastConvolution` as its `convolution`.
 """
 
-from minicnn.engine.cpu import columns, winograd
+from minicnn.engine.cpu import columns, products, winograd
 from minicnn.engine.cpu.filters import FilterBanks
 from minicnn.ops.shapes import convolved, pair
 
@@ -28,7 +28,7 @@ class FastConvolution:
             if self.filters:
                 U = self.filters.winograd(w, P, Q).forward
             else:
-                U = winograd.transform_filters(w, winograd.tile_size(P, Q), x.dtype)
+                U = _transformed(w, winograd.tile_size(P, Q), x.dtype)
             return winograd.correlate(x, U, b, pair(padding)), x
         W = self._matrices(w, groups)
         geometry = {"stride": stride, "padding": padding, "dilation": dilation}
@@ -40,8 +40,7 @@ class FastConvolution:
             if self.filters:
                 U = self.filters.winograd(w, *dy.shape[2:]).backward
             else:
-                m = winograd.tile_size(*x_shape[2:])
-                U = winograd.transform_filters(w.swapaxes(0, 1), m, dy.dtype)
+                U = _transformed(w.swapaxes(0, 1), winograd.tile_size(*x_shape[2:]), dy.dtype)
             border = tuple(2 - p for p in pair(padding))
             return winograd.correlate(dy, U, None, border, flipped=True)
         W = self._matrices(w, groups)
@@ -60,3 +59,8 @@ class FastConvolution:
         if self.filters:
             return self.filters.matrices(w, groups)
         return columns.filter_matrices(w, groups, w.dtype)
+
+
+def _transformed(w, m, dtype):
+    """Return filters for one use, in panels where that pays."""
+    return winograd.transform_filters(w, m, dtype, products.fills_panels(len(w)))

@@ -29,7 +29,7 @@ class Bank:
 
     def __init__(self, U, twice):
         self.twice = twice
-        self.forward = products.panels(U) if twice and _fills_panels(U.shape[1:]) else U
+        self.forward = products.panels(U) if twice and products.fills_panels(*U.shape[1:]) else U
 
     @cached_property
     def backward(self):
@@ -80,7 +80,7 @@ class FilterBanks:
         if w.shape[0] * w.shape[1] <= SMALLER:
             self.winograd(w, P, Q)
             return w
-        twice = _twice(w.shape) or (few_pixels and _fills_panels(w.shape))
+        twice = _twice(w.shape) or (few_pixels and products.fills_panels(*w.shape[:2]))
         if not isinstance(w, _Outline):
             bank = _bank(w, tile_size(w.shape, P, Q), twice)
         elif w.bank.twice == twice:
@@ -106,10 +106,6 @@ def _bank(w, m, twice):
 def bank_bytes(w_shape, P, Q, itemsize=4):
     """Return how many bytes the `Bank` of filters (K, C, 3, 3) keeps for a forward pass."""
     return (tile_size(w_shape, P, Q) + 2) ** 2 * w_shape[0] * w_shape[1] * itemsize
-
-
-def _fills_panels(channels):
-    return not any(count % products.PANEL for count in channels[:2]) and products.in_pieces()
 
 
 def _twice(w_shape):

@@ -28,13 +28,18 @@ def in_pieces():
     return any(library.get("architecture") in UNPACKED for library in blas_libraries())
 
 
+def fills_panels(*columns):
+    """Return whether factors of so many columns can be in `panels`, and products want them so."""
+    return in_pieces() and not any(count % PANEL for count in columns)
+
+
 def wants_panels(shape):
     """Return whether a second factor (F, C, K) is multiplied faster in `panels`."""
-    return in_pieces() and shape[2] % PANEL == 0 and BLOCK * shape[1] * shape[2] > SMALL
+    return fills_panels(shape[2]) and BLOCK * shape[1] * shape[2] > SMALL
 
 
 def panels(U):
-    """Return matrices U (F, C, K) as (F, K / 64, C, 64), contiguous: a second factor for `by`."""
+    """Return matrices U (..., C, K) as (..., K / 64, C, 64) in memory: a second factor for `by`."""
     return np.ascontiguousarray(_in_panels(U))
 
 
@@ -94,8 +99,8 @@ def of_small(calls, L, x, out):
 
 
 def _in_panels(U):
-    """View (F, T, K) as (F, K / 64, T, 64)."""
-    return U.reshape(*U.shape[:2], -1, PANEL).transpose(0, 2, 1, 3)
+    """View (..., T, K) as (..., K / 64, T, 64)."""
+    return U.reshape(*U.shape[:-1], -1, PANEL).swapaxes(-3, -2)
 
 
 def _evenly(T, most):

@@ -61,15 +61,17 @@ def chunk_bytes(bank_bytes, least=CHUNK_BYTES):
     return max(least, bank_bytes // (2 if bank_bytes > LARGE_BYTES else 4))
 
 
-def transform_filters(w, m, dtype):
-    """Return U = G w Gᵀ of filters (K, C, 3, 3) as (frequencies (column, row), C, K)."""
-    K, C = w.shape[:2]
-    G = matrices(m)[1]
-    taps = np.ascontiguousarray(w.transpose(3, 2, 1, 0), dtype).reshape(9, C * K)
-    U, calls = np.empty(((m + 2) ** 2, C * K), dtype), Calls()
-    products.of_small(calls, np.kron(G, G).astype(dtype), taps, U)
+def transform_filters(w, m, dtype, in_panels=False):
+    """Return U = G w Gᵀ of filters (K, C, 3, 3) as (frequencies (column, row), C, K).
+
+    Or its `products.panels`, which may differ in the last bit.
+    """
+    G, taps = matrices(m)[1], w.transpose(3, 2, 1, 0).astype(dtype, copy=False)
+    taps = products.panels(taps) if in_panels else np.ascontiguousarray(taps)
+    U, calls = np.empty(((m + 2) ** 2, w.size // 9), dtype), Calls()
+    products.of_small(calls, np.kron(G, G).astype(dtype), taps.reshape(9, -1), U)
     calls()
-    return U.reshape(-1, C, K)
+    return U.reshape(-1, *taps.shape[2:])
 
 
 def correlate(x, U, b, padding, *, flipped=False):
@@ -237,30 +239,35 @@ class TileCorrelation:
 
 
 def filter_gradient(x, dy, padding):
-    """Return dw (K, C, 3, 3) for the input x (N, C, H, W) and dy (N, K, P, Q)."""
+    """Return dw (K, C, 3, 3) for the input x (N, C, H, W) and dy (N, K, P, Q).
+
+    Some frequencies at a time, so that their products are still in the cache when Gᵀ takes them.
+    """
     N, K, P, Q = dy.shape
     C, m = x.shape[1], tile_size(P, Q)
     AT, G, BT = (M.astype(x.dtype) for M in matrices(m))
     A = np.ascontiguousarray(AT.T)
     counts, n = (-(-P // m), -(-Q // m)), m + 2
     x, dy = Rows(x), Rows(dy)
-    dU = np.zeros((n * n, C, K), dy.dtype)
-    product = np.empty_like(dU)
-    per_tile = len(dU) * max(C, K) * dU.itemsize
-    size = chunk_bytes(dU.nbytes, ONCE_BYTES)
+    GG, dw = np.kron(G, G).T, np.zeros((9, C * K), dy.dtype)  # taps: (column, row), as frequencies
+    frequency, per_tile = C * K * dw.itemsize, n * n * max(C, K) * dw.itemsize
+    size, step = chunk_bytes(n * n * frequency, ONCE_BYTES), max(1, ONCE_BYTES // frequency)
     for pictures, rows in cut(N, counts[0], size // (counts[1] * per_tile)):
         calls = Calls()
         shape = (pictures.stop - pictures.start, rows[1] - rows[0], counts[1])
         V, M = (
-            calls.buffer(name, (n, n, *shape, size), dU.dtype)
+            calls.buffer(name, (n, n, *shape, size), dw.dtype)
             for name, size in (("V", C), ("M", K))
         )
         first = (m * rows[0] - padding[0], padding[1])
         winograd_tiles.transform(calls, BT, x.array[pictures], 0, x.shape[2], first, m, V)
         winograd_tiles.transform(calls, A, dy.array[pictures], 0, P, (m * rows[0], 0), m, M)
+        V, M = V.reshape(n * n, -1, C).transpose(0, 2, 1), M.reshape(n * n, -1, K)
+        for some in (slice(i, i + step) for i in range(0, n * n, step)):
+            dU = calls.buffer("dU", (len(V[some]), C, K), dw.dtype)
+            part = calls.buffer("part of dw", dw.shape, dw.dtype)
+            calls.add(np.matmul, V[some], M[some], out=dU)
+            products.of_small(calls, GG[:, some], dU.reshape(-1, C * K), part)
+            calls.add(np.add, dw, part, out=dw)
         calls()
-        np.matmul(V.reshape(n * n, -1, C).transpose(0, 2, 1), M.reshape(n * n, -1, K), out=product)
-        dU += product
-    # (9, n n) @ (n n, C K): the taps in the order (column, row), as the frequencies
-    taps = np.kron(G, G).T @ dU.reshape(-1, C * K)
-    return np.ascontiguousarray(taps.reshape(3, 3, C, K).transpose(3, 2, 1, 0))
+    return np.ascontiguousarray(dw.reshape(3, 3, C, K).transpose(3, 2, 1, 0))
