@@ -18,7 +18,18 @@ from minicnn.gradcheck import checks
 from minicnn.gradcheck import engine as gradcheck_engine
 from minicnn.methods.texture.loss import texture_objective
 from minicnn.network import build
-from minicnn.network.layers import LRN, AvgPool2d, Concat, Conv2d, Dropout, MaxPool2d, ReLU
+from minicnn.network.layers import (
+    LRN,
+    Add,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Softmax,
+)
 from minicnn.network.network import Network
 from minicnn.objectives.channel_product import ChannelProduct
 from minicnn.objectives.content import ContentLoss
@@ -190,6 +201,33 @@ def test_what_was_played_once_is_played_again_without_the_units(rng):
     assert all(walk[0] is walks[0][0] for walk in walks)
     same = [walk[1] is before[1] for before, walk in pairwise(walks)]
     assert same == [True, False, False, True]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_layers_without_a_fast_form_are_played_too(rng, threads):
+    """One reads the picture twice, one makes a view, and one has what it read in its cache."""
+    layers = [
+        ("twice", Add(), ("input", "input")),
+        ("conv", Conv2d(16, 3, padding=1)),
+        ("relu", ReLU()),
+        ("norm", LRN()),
+        ("pool", MaxPool2d(3, 2)),
+        ("drop", Dropout(0.5)),
+        ("sum", Add(), ("pool", "drop")),
+        ("fc", Linear(7)),
+        ("prob", Softmax()),
+    ]
+    net = Network(layers, {}, (3, 20, 22))
+    net.params = build.random_params(net.param_shapes(), 0, "float64")
+    taps = ["drop", "fc", "prob"]
+    replay = agree(net, taps, (2, 3, 20, 22), rng, threads=threads)
+    before = {name: replay.plan.passes[name][2] for name in ("forward", "backward")}
+    for _ in range(3):
+        x = rng.standard_normal((2, 3, 20, 22))
+        wanted, found = net.forward(x, taps), replay.forward(x, taps)
+        assert all(relative(found[name], wanted[name]) < 1e-10 for name in taps)
+        assert relative(replay.backward(wanted), net.backward(wanted)) < 1e-10
+    assert all(replay.plan.passes[name][2] is program for name, program in before.items())
 
 
 def test_units_that_read_the_same_are_one_stage(rng):

@@ -65,8 +65,8 @@ class Plan:
         }
         self.last_use = {s: i for i, unit in enumerate(self.units) for s in unit.inputs}
         # what a layer by itself has seen may be in its cache
-        self.plain = [unit for unit in self.units if isinstance(unit, units.Plain)]
-        self.pinned = {source for unit in self.plain for source in unit.inputs}
+        plain = [unit for unit in self.units if isinstance(unit, units.Plain)]
+        self.pinned = {source for unit in plain for source in unit.inputs}
         self.dys, self.pending, self.passed, self.lent = {}, {}, set(), {}
         self.own_gradients = {}  # of the picture, from each unit that reads it
         self.programs, self.copies = {}, {}  # see `play`, `_copied`
@@ -131,13 +131,12 @@ class Plan:
     def _pass(self, name, stamp, walk):
         """Return what walk() returns, in which the units play their programs one after the other.
 
-        As long as stamp and crew are the same these are played again without the walk, unless there
-        are units that have none: what a processor has to fetch for a walk, after so many numbers,
-        takes up to a tenth of an evaluation.
+        As long as stamp and crew are the same these are played again without the walk: what a
+        processor has to fetch for it, after so many numbers, takes up to a tenth of an evaluation.
         """
         crew = at_hand()
         before = self.passes.get(name)
-        if before and before[:2] == (crew, stamp) and not self.plain:
+        if before and before[:2] == (crew, stamp):
             _, _, program, free, result = before
             crew.play(program)
             self.arena.free = free
@@ -173,7 +172,7 @@ class Plan:
 
     def dissolve(self):
         """Let go of the units, which know the plan, so that its memory is free at once."""
-        self.units, self.plain, self.by_name = [], [], {}
+        self.units, self.by_name = [], {}
         self.programs, self.passes, self.played = {}, {}, []
 
     def buffer(self, name):

@@ -84,6 +84,13 @@ def share(scratches, items, note, work):
     return ProgramStage(parts, work)
 
 
+def alone(function):
+    """Return a `ProgramStage` of one call."""
+    calls = Calls()
+    calls.add(function)
+    return ProgramStage([calls])
+
+
 def beside(*stages):
     """Return stages that do not depend on each other as one."""
     merged = []

@@ -10,7 +10,7 @@ from minicnn.engine.cpu.convolution_units import (
     RecomputedConvolution,
     Unit,
 )
-from minicnn.engine.cpu.recorded_calls import PASS_WORK, share
+from minicnn.engine.cpu.recorded_calls import PASS_WORK, alone, share
 from minicnn.errors import MinicnnError
 from minicnn.network.layers import AvgPool2d, Concat, Conv2d, MaxPool2d, Mode, ReLU, Rule
 from minicnn.network.network import INPUT
@@ -43,28 +43,41 @@ def fuse(plan, nodes, net):
 
 
 class Plain(Unit):
-    """Any layer, as `Network` has it computed."""
-
-    hands_on = True
+    """Any layer, as `Network` has it computed; what it makes is copied to where it lay before."""
 
     def __init__(self, plan, node, params):
         super().__init__(plan, node.name, node.inputs)
-        self.node, self.params, self.cache = node, params, None
+        self.layer, self.params, self.cache = node.layer, params, None
 
     def forward(self, xs):
-        x = xs if self.node.layer.many else xs[0]
-        mode = Mode(convolution=self.plan.convolution)
-        try:
-            y, self.cache = self.node.layer.forward(x, self.params, mode)
-        except MinicnnError as error:
-            raise MinicnnError(f"layer {self.name}: {error}") from None
-        return y
+        out = self.plan.buffer(self.name)
+
+        def compute():
+            x = xs if self.layer.many else xs[0]
+            try:
+                y, self.cache = self.layer.forward(
+                    x, self.params, Mode(convolution=self.plan.convolution)
+                )
+            except MinicnnError as error:
+                raise MinicnnError(f"layer {self.name}: {error}") from None
+            np.copyto(out, y.transpose(0, 2, 3, 1))
+
+        self.plan.play((self.name, "forward"), (out, *xs), lambda _: [alone(compute)])
+        return out.transpose(0, 3, 1, 2)
 
     def backward(self, g):
-        dx = self.node.layer.backward(g, self.cache, self.params, Rule())
-        parts = dx if self.node.layer.many else [dx]
-        for source, part in zip(self.inputs, parts, strict=True):
-            self.plan.contribute(source, part.transpose(0, 2, 3, 1))
+        g = self.plan.steady(self.name + " gradient", g)
+        readers = enumerate(self.inputs)  # one that reads a picture twice has two gradients of it
+        outs = [self.plan.gradient_buffer(source, (self.name, i))[0] for i, source in readers]
+
+        def compute():
+            dx = self.layer.backward(g, self.cache, self.params, Rule())
+            for out, part in zip(outs, dx if self.layer.many else [dx], strict=True):
+                np.copyto(out, part.transpose(0, 2, 3, 1))
+
+        self.plan.play((self.name, "backward"), (g, *outs), lambda _: [alone(compute)])
+        for source, out in zip(self.inputs, outs, strict=True):
+            self.plan.contribute(source, out, owned=source != INPUT)
 
 
 class Pooling(Unit):
