@@ -89,7 +89,7 @@ def backward(dy, cache: Cache):
     zeros = xp.zeros_like(dy, shape=x_shape)
     dx_pad = pad_for(zeros, dy.shape[2:], kernel, stride, padding, 0)
     # from the last element to the first: a pixel adds up its windows in row-major order, as the
-    # CUDA kernel does, to the same bits
+    # CUDA kernel does, to the same bits; of windows apart it has one
     for index, seen in reversed(list(elements(dy.shape[2:], kernel, stride))):
         dx_seen = dx_pad[seen]  # (N, C, P, Q), a view
         if apart:

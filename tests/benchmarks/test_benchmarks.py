@@ -423,6 +423,27 @@ def test_profile_of_an_evaluation_has_operations_layers_and_functions(engine, la
         assert max(float(share) for name, _, share, _ in lines if name == back) > 10
 
 
+def test_shapes_are_timed_in_one_process(module):
+    command = [sys.executable, str(BENCHMARKS / "shapes.py"), "--network", "minivgg"]
+    done = subprocess.run(
+        [*command, "--sizes", "32", "48", "--rounds", "1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    head, _, *rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()]
+    assert [cell.strip() for cell in head[2:]] == list(module("plan").SHAPES)
+    assert [row[0].strip() for row in rows] == ["32 px", "48 px"]
+    assert all(float(cell) > 0 for row in rows for cell in row[1:])
+    for options, code, words in (
+        (["--rounds", "0"], 2, "--sizes and --rounds are whole numbers from 1"),
+        (["--sizes", "2"], 1, "use a larger picture"),
+    ):
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1)
+        assert words in done.stderr
+
+
 def test_bad_options_of_the_profile_are_one_line():
     command = [sys.executable, str(BENCHMARKS / "profile_evaluation.py"), "--network", "minivgg"]
     for options, code, words in (

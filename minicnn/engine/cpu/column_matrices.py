@@ -56,10 +56,7 @@ def overlapping(calls, x_pad, geometry, rows, Q):
 
 
 def strips(N, P, Q, W, size, overlap=False):
-    """Cut N pictures of P x Q outputs into parts of `size` bytes, see `recorded_calls.cut`.
-
-    Large filters are packed for each part, so that these are longer.
-    """
+    """Cut N pictures of P x Q outputs into parts of `size` bytes, see `recorded_calls.cut`."""
     made = W.shape[0] * W.shape[2]
     widest = made if overlap else max(W.shape[1], made)
-    return cut(N, P, max(size, W.nbytes // 2) // (Q * widest * W.itemsize))
+    return cut(N, P, size // (Q * widest * W.itemsize))

@@ -14,8 +14,8 @@ class Unit:
     """What all units share: forward(xs) -> activation, and backward(g), which feeds the plan.
 
     `name` is the activation that it makes of `inputs`; `masks`: whether the bits of a ReLU are to
-    be applied to the gradient of its activation; `hands_on`: whether a gradient that it hands down
-    may be a view of the one that came; `recomputed`: what stands for its activation if that is not
+    be applied to the gradient of its activation; `hands_on`: whether the gradients that it hands
+    down are views of the one that came; `recomputed`: what stands for its activation if that is not
     kept.
     """
 

@@ -28,9 +28,9 @@ def in_pieces():
     return any(library.get("architecture") in UNPACKED for library in blas_libraries())
 
 
-def fills_panels(*columns):
+def fills_panels(*counts):
     """Return whether factors of so many columns can be in `panels`, and products want them so."""
-    return in_pieces() and not any(count % PANEL for count in columns)
+    return in_pieces() and not any(count % PANEL for count in counts)
 
 
 def wants_panels(shape):
@@ -39,7 +39,7 @@ def wants_panels(shape):
 
 
 def panels(U):
-    """Return matrices U (..., C, K) as (..., K / 64, C, 64) in memory: a second factor for `by`."""
+    """Return matrices U (..., C, K) as (..., K / 64, C, 64), in order: a second factor for `by`."""
     return np.ascontiguousarray(_in_panels(U))
 
 

@@ -24,9 +24,9 @@ def fuse(plan, nodes, net):
         if node.name in done:
             continue
         behind = plan.consumers.get(node.name, [])
-        alone = len(behind) == 1 and node.name not in plan.taps
+        private = len(behind) == 1 and node.name not in plan.taps
         if type(node.layer) is Conv2d:
-            relu = behind[0] if alone and type(behind[0].layer) is ReLU else None
+            relu = behind[0] if private and type(behind[0].layer) is ReLU else None
             pool = _halving(plan, relu) if relu and fits_winograd(node, net) else None
             done |= {other.name for other in (relu, pool) if other}
             again = _can_be_recomputed(plan, node, relu or node, net)
@@ -67,8 +67,11 @@ class Plain(Unit):
 
     def backward(self, g):
         g = self.plan.steady(self.name + " gradient", g)
-        readers = enumerate(self.inputs)  # one that reads a picture twice has two gradients of it
-        outs = [self.plan.gradient_buffer(source, (self.name, i))[0] for i, source in readers]
+        # one that reads the picture twice has two gradients of it
+        outs = [
+            self.plan.gradient_buffer(source, (self.name, i))[0]
+            for i, source in enumerate(self.inputs)
+        ]
 
         def compute():
             dx = self.layer.backward(g, self.cache, self.params, Rule())

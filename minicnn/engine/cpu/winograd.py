@@ -31,6 +31,8 @@ CHUNK_BYTES = 1 << 20  # of transformed input at a time, so that a chunk stays i
 ONCE_BYTES = 2 << 20  # where calls are made once: to note one takes longer than to make it again
 FEW_TILES = 256  # up to so many the products with a large bank of filters are shared out
 LARGE_BYTES = 16 << 20  # of a bank
+FREQUENCIES = 8  # at a time at least
+FEW_CHUNKS = 2  # up to so many products of some frequencies go on from the cache
 
 
 def suits(w_shape, stride, dilation, groups):
@@ -241,7 +243,8 @@ class TileCorrelation:
 def filter_gradient(x, dy, padding):
     """Return dw (K, C, 3, 3) for the input x (N, C, H, W) and dy (N, K, P, Q).
 
-    Some frequencies at a time, so that their products are still in the cache when Gᵀ takes them.
+    Gᵀ takes the products of some frequencies while they are in the cache; where there are many
+    chunks, their sum in the end.
     """
     N, K, P, Q = dy.shape
     C, m = x.shape[1], tile_size(P, Q)
@@ -251,23 +254,28 @@ def filter_gradient(x, dy, padding):
     x, dy = Rows(x), Rows(dy)
     GG, dw = np.kron(G, G).T, np.zeros((9, C * K), dy.dtype)  # taps: (column, row), as frequencies
     frequency, per_tile = C * K * dw.itemsize, n * n * max(C, K) * dw.itemsize
-    size, step = chunk_bytes(n * n * frequency, ONCE_BYTES), max(1, ONCE_BYTES // frequency)
-    for pictures, rows in cut(N, counts[0], size // (counts[1] * per_tile)):
+    step = max(FREQUENCIES, ONCE_BYTES // frequency)
+    size = chunk_bytes(n * n * frequency, ONCE_BYTES)
+    chunks = cut(N, counts[0], size // (counts[1] * per_tile))
+    total = np.zeros((n * n, C * K), dy.dtype) if len(chunks) > FEW_CHUNKS else None
+    for pictures, rows in chunks:
         calls = Calls()
         shape = (pictures.stop - pictures.start, rows[1] - rows[0], counts[1])
-        V, M = (
-            calls.buffer(name, (n, n, *shape, size), dw.dtype)
-            for name, size in (("V", C), ("M", K))
-        )
+        V = calls.buffer("V", (n, n, *shape, C), dw.dtype)
+        M = calls.buffer("M", (n, n, *shape, K), dw.dtype)
         first = (m * rows[0] - padding[0], padding[1])
         winograd_tiles.transform(calls, BT, x.array[pictures], 0, x.shape[2], first, m, V)
         winograd_tiles.transform(calls, A, dy.array[pictures], 0, P, (m * rows[0], 0), m, M)
-        V, M = V.reshape(n * n, -1, C).transpose(0, 2, 1), M.reshape(n * n, -1, K)
+        VT, tiles = V.reshape(n * n, -1, C).transpose(0, 2, 1), M.reshape(n * n, -1, K)
         for some in (slice(i, i + step) for i in range(0, n * n, step)):
-            dU = calls.buffer("dU", (len(V[some]), C, K), dw.dtype)
+            dU = calls.buffer("dU", (len(VT[some]), C * K), dw.dtype)
+            calls.add(np.matmul, VT[some], tiles[some], out=dU.reshape(-1, C, K))
+            if total is not None:
+                calls.add(np.add, total[some], dU, out=total[some])
+                continue
             part = calls.buffer("part of dw", dw.shape, dw.dtype)
-            calls.add(np.matmul, V[some], M[some], out=dU)
-            products.of_small(calls, GG[:, some], dU.reshape(-1, C * K), part)
+            products.of_small(calls, GG[:, some], dU, part)
             calls.add(np.add, dw, part, out=dw)
         calls()
+    dw = dw if total is None else GG @ total
     return np.ascontiguousarray(dw.reshape(3, 3, C, K).transpose(3, 2, 1, 0))
