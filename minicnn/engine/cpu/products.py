@@ -39,7 +39,7 @@ def wants_panels(shape):
 
 
 def panels(U):
-    """Return matrices U (..., C, K) as (..., K / 64, C, 64), in order: a second factor for `by`."""
+    """Return matrices U (..., C, K) as (..., K / 64, C, 64), contiguous, for `by`."""
     return np.ascontiguousarray(_in_panels(U))
 
 
