@@ -1,8 +1,9 @@
 """Workers get like shares of a convolution, whatever the shape of the picture."""
 
+import numpy as np
 import pytest
 
-from minicnn.engine.cpu import winograd_tiles
+from minicnn.engine.cpu import column_matrices, winograd_tiles
 from minicnn.engine.cpu.recorded_calls import cut
 
 LAYERS = ((1, 64), (2, 128), (4, 256))  # of VGG: pixels of the picture for one, channels
@@ -26,6 +27,15 @@ def test_a_group_is_of_one_picture():
     parts = cut(3, 8, 2)
     groups = winograd_tiles.neighbours(parts, 2)
     assert all(part[0] == group[0][0] for group in groups for part in group)
+
+
+@pytest.mark.parametrize("N", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("size", [1, 1 << 16, 1 << 30])
+def test_a_few_small_pictures_are_shared_out(N, size):
+    parts = column_matrices.strips(N, 13, 13, np.empty((1, 64, 128), np.float32), size)
+    rows = [(n, p) for where, edges in parts for n in range(N)[where] for p in range(*edges)]
+    assert rows == [(n, p) for n in range(N) for p in range(13)]
+    assert len(parts) >= (4 if N == 1 else min(N, 3))
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 5, 17, 18, 40, 1000])

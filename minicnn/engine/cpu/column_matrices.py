@@ -11,6 +11,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from minicnn.engine.cpu.recorded_calls import cut
 
+WORKERS = 4  # who are to have a part each
+
 
 def overlaps(W, geometry, Q):
     """Return whether to use `overlapping` in the place of `columns`.
@@ -56,7 +58,10 @@ def overlapping(calls, x_pad, geometry, rows, Q):
 
 
 def strips(N, P, Q, W, size, overlap=False):
-    """Cut N pictures of P x Q outputs into parts of `size` bytes, see `recorded_calls.cut`."""
+    """Cut N pictures of P x Q outputs into parts of `size` bytes, see `recorded_calls.cut`.
+
+    Several small pictures are shared out, too.
+    """
     made = W.shape[0] * W.shape[2]
     widest = made if overlap else max(W.shape[1], made)
-    return cut(N, P, size // (Q * widest * W.itemsize))
+    return cut(N, P, min(size // (Q * widest * W.itemsize), P * -(-N // WORKERS)))

@@ -19,7 +19,7 @@ from minicnn.engine.cpu.recorded_calls import PASS_WORK, Calls, ProgramStage, sh
 from minicnn.engine.cpu.threads import at_hand
 from minicnn.ops.shapes import pair
 
-STRIP_BYTES = 512 << 10  # of X, or of y where that is larger
+STRIP_BYTES = 1536 << 10  # of X, or of y where that is larger
 ADJOINT_BYTES = 1 << 20  # of dy Wᵀ: R S short calls add it to dx, for which threads wait
 FEW_CHANNELS = 4
 
