@@ -12,6 +12,7 @@ from time import perf_counter
 import numpy as np
 from cases import OBJECTIVES, Case, pictures
 from options import Parser
+from peers.ours import style_function
 from plan import SHAPES
 from table import markdown
 
@@ -52,8 +53,6 @@ def row(network, size, threads, rounds):
 
 def prepared(case):
     """Return a function that evaluates the objective, which it has done twice."""
-    from peers.ours import style_function
-
     fun, x = style_function(case), pictures(case)[2]
     for _ in range(2):
         fun(x)

@@ -85,17 +85,13 @@ def backward(dy, cache: Cache):
     switches, x_shape, kernel, stride, padding = cache
     if launch.suit(dy) and switches.dtype == "uint8":
         return launch.unpool(dy, *cache)
-    xp, apart = array_module(dy), stride[0] >= kernel[0] and stride[1] >= kernel[1]
-    zeros = xp.zeros_like(dy, shape=x_shape)
+    zeros = array_module(dy).zeros_like(dy, shape=x_shape)
     dx_pad = pad_for(zeros, dy.shape[2:], kernel, stride, padding, 0)
     # from the last element to the first: a pixel adds up its windows in row-major order, as the
-    # CUDA kernel does, to the same bits; of windows apart it has one
+    # CUDA kernel does, to the same bits
     for index, seen in reversed(list(elements(dy.shape[2:], kernel, stride))):
         dx_seen = dx_pad[seen]  # (N, C, P, Q), a view
-        if apart:
-            xp.multiply(dy, switches == index, out=dx_seen)
-        else:
-            dx_seen += dy * (switches == index)
+        dx_seen += dy * (switches == index)
     return crop_to(dx_pad, x_shape, padding)
 
 

@@ -9,9 +9,7 @@ of x are written once for all windows, below those of the row above, and rows of
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minicnn.engine.cpu.recorded_calls import cut
-
-WORKERS = 4  # who are to have a part each
+from minicnn.engine.cpu.recorded_calls import WORKERS, cut
 
 
 def overlaps(W, geometry, Q):
@@ -64,4 +62,4 @@ def strips(N, P, Q, W, size, overlap=False):
     """
     made = W.shape[0] * W.shape[2]
     widest = made if overlap else max(W.shape[1], made)
-    return cut(N, P, min(size // (Q * widest * W.itemsize), P * -(-N // WORKERS)))
+    return cut(N, P, min(size // (Q * widest * W.itemsize), P * max(1, N // WORKERS)))

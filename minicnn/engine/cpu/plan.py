@@ -65,8 +65,7 @@ class Plan:
         }
         self.last_use = {s: i for i, unit in enumerate(self.units) for s in unit.inputs}
         # what a layer by itself has seen may be in its cache
-        plain = [unit for unit in self.units if isinstance(unit, units.Plain)]
-        self.pinned = {source for unit in plain for source in unit.inputs}
+        self.pinned = {s for u in self.units if isinstance(u, units.Plain) for s in u.inputs}
         self.dys, self.pending, self.passed, self.lent = {}, {}, set(), {}
         self.own_gradients = {}  # of the picture, from each unit that reads it
         self.programs, self.copies = {}, {}  # see `play`, `_copied`

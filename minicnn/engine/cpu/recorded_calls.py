@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn.engine.cpu.threads import at_hand
 
+WORKERS = 4  # up to so many are to have like shares
 SHARE_WORK = 10_000_000  # multiplications, about a fifth of a millisecond
 BY_PLACE = np.matmul, np.add, np.multiply  # NumPy reads their `out` faster by place than by name
 PASS_WORK = 50  # what a pass over the numbers of an array counts, for each of them
@@ -65,7 +66,7 @@ def cut(N, P, wanted):
     if N > 1 and wanted >= P:
         step = wanted // P
         return [(slice(n, min(n + step, N)), (0, P)) for n in range(0, N, step)]
-    count = min(P, 4 * -(-P // (4 * max(1, wanted))))
+    count = min(P, WORKERS * -(-P // (WORKERS * max(1, wanted))))
     edges = [P * i // count for i in range(count + 1)]
     return [(slice(n, n + 1), rows) for n in range(N) for rows in pairwise(edges)]
 
