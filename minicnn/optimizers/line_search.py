@@ -4,19 +4,41 @@ With φ(t) = fun(x + t·d), a step t is accepted when the value has fallen enoug
 
     φ(t) <= φ(0) + c1·t·φ'(0)        |φ'(t)| <= c2·|φ'(0)|
 
-The second makes s·y positive, so that L-BFGS always learns a curvature. First the step grows until
-an interval holds such a t, then the interval shrinks around one: Nocedal & Wright, Numerical
-Optimization, 2nd ed., algorithms 3.5 and 3.6. The next trial is the minimum of the cubic through
-the values and slopes of both ends (equation 3.59), kept away from the ends; where two trials have
-not shrunk the interval to 2/3, it is halved, as Moré & Thuente do (ACM TOMS 20, 1994).
+The second makes s·y positive, so that L-BFGS always learns a curvature. The search is that of Moré
+& Thuente (ACM TOMS 20, 1994), with the constants of SciPy's L-BFGS-B, and makes the same trials.
+Beside the last trial p there are x, the best one, and y, the other end of an interval that holds
+such a t, once there is one. The next trial is read from the cubic through x and p (c), the parabola
+through both values and the slope at x (q), and where the line through both slopes meets 0 (s):
+
+    φ(p) > φ(x)                   c, or halfway between c and q if q is nearer to x     interval x p
+    slopes at x and p of two signs      the one of c and s that is farther from p       interval p x
+    a slope less steep at p       while t grows the farther one of c and s; in an interval the
+                                  nearer one, at most 0.66 of the way from p to y
+    else                          as far as t may grow; in an interval the cubic through p and y
+
+An interval that two trials have not shrunk to 0.66 is halved. Until a trial has met the first
+condition and slopes upwards, values and slopes are those of φ(t) - c1·t·φ'(0) where φ has fallen,
+but not enough (the paper's section 2).
 """
 
 import math
+from typing import NamedTuple
 
-C1, C2 = 1e-4, 0.9
-GROW = (1.1, 4.0)  # the next step, when growing: between so many times the last advance
-EDGE = 0.1  # share of the interval that a trial keeps away from its ends
+C1, C2 = 1e-3, 0.9
+GROW = (1.1, 4.0)  # the next trial, when growing, is between so many times the last advance
 SHRINK = 0.66
+
+
+class Trial(NamedTuple):
+    """A step that was tried, the value and the slope there."""
+
+    t: float
+    value: float
+    slope: float
+
+    def above(self, slope):
+        """Return how far it lies above the line through 0 of such a slope, with the slope to it."""
+        return Trial(self.t, self.value - slope * self.t, self.slope - slope)
 
 
 def strong_wolfe(phi, value, slope, first, evaluations=20):
@@ -26,75 +48,58 @@ def strong_wolfe(phi, value, slope, first, evaluations=20):
     trial, positive, and `evaluations` how often phi is called at most. The step is None if no trial
     has a lower value. `settled`: both conditions are met, and the step is the last trial.
     """
-    search = _Search(phi, value, slope, evaluations)
-    low, t = (0.0, value, slope), first
-    while search.left:
-        high = search.at(t)
-        if not search.fallen(high) or (low[0] > 0 and high[1] >= low[1]):
-            return search.zoom(low, high)
-        if search.flat(high):
+    x = y = Trial(0.0, value, slope)
+    t, least, most, bracketed = first, 0.0, (1 + GROW[1]) * first, False
+    lowest, widths, early = None, (math.inf, math.inf), True
+    for _ in range(evaluations):
+        p = Trial(t, *phi(t))
+        fallen = p.value <= value + C1 * t * slope
+        if fallen and (lowest is None or p.value < lowest.value):
+            lowest = p
+        if fallen and abs(p.slope) <= -C2 * slope:
             return t, True
-        if high[2] >= 0:
-            return search.zoom(high, low)
-        advance = t - low[0]
-        grown = cubic_minimum(low, high)
-        least, most = t + GROW[0] * advance, t + GROW[1] * advance
-        low, t = high, most if not t < grown < most else max(grown, least)
-    return search.best()
+        early = early and not (fallen and p.slope >= 0)
+        line = C1 * slope if early and not fallen and p.value <= x.value else 0.0
+        shifted = [trial.above(line) for trial in (x, y, p)]
+        t = _next(*shifted, bracketed, least, most)
+        if shifted[2].value > shifted[0].value:
+            y, bracketed = p, True
+        elif shifted[2].slope * shifted[0].slope < 0:
+            x, y, bracketed = p, x, True
+        else:
+            x = p
+        if not bracketed:
+            least, most = (t + times * (t - x.t) for times in GROW)
+            continue
+        width, (least, most) = abs(y.t - x.t), sorted((x.t, y.t))
+        if width >= SHRINK * widths[0]:
+            t = (x.t + y.t) / 2
+        widths = widths[1], width
+        if not least < t < most:
+            break  # nothing lies between
+    return (lowest.t if lowest else None), False
 
 
-class _Search:
-    """The trials of a line search; a trial is (t, φ(t), φ'(t))."""
-
-    def __init__(self, phi, value, slope, evaluations):
-        self.phi, self.value, self.slope, self.left = phi, value, slope, evaluations
-        self.lowest = None
-
-    def at(self, t):
-        self.left -= 1
-        trial = (t, *self.phi(t))
-        if self.fallen(trial) and (self.lowest is None or trial[1] < self.lowest[1]):
-            self.lowest = trial
-        return trial
-
-    def fallen(self, trial):
-        return trial[1] <= self.value + C1 * trial[0] * self.slope
-
-    def flat(self, trial):
-        return abs(trial[2]) <= -C2 * self.slope
-
-    def best(self):
-        return (self.lowest[0] if self.lowest else None), False
-
-    def zoom(self, low, high):
-        """Shrink the interval; `low` has the lowest value so far and slopes towards `high`."""
-        widths = [math.inf, math.inf]
-        while self.left:
-            width = abs(high[0] - low[0])
-            t = _inside(low, high, halve=width > SHRINK * widths[0])
-            if t in (low[0], high[0]):
-                break  # nothing lies between
-            widths = [widths[1], width]
-            trial = self.at(t)
-            if not self.fallen(trial) or trial[1] >= low[1]:
-                high = trial
-                continue
-            if self.flat(trial):
-                return t, True
-            if trial[2] * (high[0] - low[0]) >= 0:
-                high = low
-            low = trial
-        return self.best()
-
-
-def _inside(low, high, halve):
-    """Return the next trial in the interval."""
-    a, b = low[0], high[0]
-    middle = (a + b) / 2
-    t = middle if halve else cubic_minimum(low, high)
-    edge = EDGE * abs(b - a)
-    least, most = min(a, b) + edge, max(a, b) - edge
-    return min(max(t, least), most) if math.isfinite(t) else middle
+def _next(x, y, p, bracketed, least, most):
+    """Return the next trial; while none is bracketed it lies between `least` and `most`."""
+    cubic = cubic_minimum(x, p)
+    if p.value > x.value:
+        parabola = x.t + x.slope / ((x.value - p.value) / (p.t - x.t) + x.slope) / 2 * (p.t - x.t)
+        near = abs(cubic - x.t) < abs(parabola - x.t)
+        return cubic if near else (cubic + parabola) / 2
+    farthest = most if p.t > x.t else least
+    if abs(p.slope) >= abs(x.slope) and p.slope * x.slope >= 0:
+        return cubic_minimum(p, y) if bracketed else farthest
+    secant = p.t + p.slope / (p.slope - x.slope) * (x.t - p.t)
+    if p.slope * x.slope < 0:
+        return max(cubic, secant, key=lambda t: abs(t - p.t))
+    if not (cubic - p.t) * (p.t - x.t) > 0:  # the cubic falls on and on
+        cubic = farthest
+    if not bracketed:
+        return min(max(cubic, secant, least), most)
+    edge = p.t + SHRINK * (y.t - p.t)
+    t = min(cubic, secant, key=lambda t: abs(t - p.t))
+    return min(t, edge) if p.t > x.t else max(t, edge)
 
 
 def cubic_minimum(p, q):

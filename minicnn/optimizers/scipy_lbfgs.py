@@ -29,6 +29,7 @@ from minicnn.optimizers.record import (
     check_line_search,
     fill,
     first_length,
+    power_of_two,
     stop_if_settled,
 )
 
@@ -139,12 +140,8 @@ def _scales(value, gradient, first_step):
     norm = math.sqrt(float(gradient @ gradient))
     if norm == 0:
         raise Stop("converged", FLAT_START)
-    unit = _power_of_two(first_length(value, norm, gradient.size, first_step))
-    return unit, _power_of_two(1 / (unit * norm))
-
-
-def _power_of_two(number):
-    return 2.0 ** min(max(round(math.log2(number)), -500), 500)
+    unit = first_length(value, norm, gradient.size, first_step)
+    return unit, power_of_two(1 / (unit * norm))
 
 
 class _Crossing:

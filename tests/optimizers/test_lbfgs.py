@@ -249,6 +249,39 @@ def test_a_run_that_is_cut_in_two_takes_the_same_steps_to_the_bit(bounds):
     assert len(memory.order) == 10
 
 
+def both_ways(fun, start, iterations):
+    """Return for each of the two L-BFGS the x after every iteration, and the evaluations so far."""
+    found = []
+    for name in ("lbfgs", "lbfgs-device"):
+        way, counts = [], []
+
+        def note(_, x, value, info, way=way, counts=counts):
+            way.append(x.copy())
+            counts.append(info["evaluations"])
+
+        minimize(name, fun, start, iterations=iterations, callback=note)
+        found.append((np.array(way), counts))
+    return found
+
+
+@pytest.mark.parametrize("case", [*range(4), "valley"])
+def test_the_steps_are_those_of_scipys_lbfgsb(case):
+    fun, start = rosenbrock, 30 * np.random.default_rng(5).standard_normal(20)
+    if case != "valley":
+        fun, start = small_style(case, dtype="float64")
+    (theirs, counts), (ours, own_counts) = both_ways(fun, start, 50)
+    assert own_counts == counts
+    assert len(ours) == 50
+    assert np.abs(ours - theirs).max() < 1e-6 * np.abs(theirs - start).max()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_in_float32_too_until_rounding_shows(seed):
+    (theirs, counts), (ours, own_counts) = both_ways(*small_style(seed), 10)
+    assert own_counts == counts
+    assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("bounds", [None, (-100, 90)], ids=["free", "bounds"])
 def test_as_low_as_scipy_in_no_more_evaluations(seed, bounds):
