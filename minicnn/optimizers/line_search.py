@@ -29,7 +29,7 @@ GROW = (1.1, 4.0)  # the next trial, when growing, is between so many times the 
 SHRINK = 0.66
 
 
-class Trial(NamedTuple):
+class TrialStep(NamedTuple):
     """A step that was tried, the value and the slope there."""
 
     t: float
@@ -38,7 +38,7 @@ class Trial(NamedTuple):
 
     def above(self, slope):
         """Return how far it lies above the line through 0 of such a slope, with the slope to it."""
-        return Trial(self.t, self.value - slope * self.t, self.slope - slope)
+        return TrialStep(self.t, self.value - slope * self.t, self.slope - slope)
 
 
 def strong_wolfe(phi, value, slope, first, evaluations=20):
@@ -48,11 +48,11 @@ def strong_wolfe(phi, value, slope, first, evaluations=20):
     trial, positive, and `evaluations` how often phi is called at most. The step is None if no trial
     has a lower value. `settled`: both conditions are met, and the step is the last trial.
     """
-    x = y = Trial(0.0, value, slope)
+    x = y = TrialStep(0.0, value, slope)
     t, least, most, bracketed = first, 0.0, (1 + GROW[1]) * first, False
     lowest, widths, early = None, (math.inf, math.inf), True
     for _ in range(evaluations):
-        p = Trial(t, *phi(t))
+        p = TrialStep(t, *phi(t))
         fallen = p.value <= value + C1 * t * slope
         if fallen and (lowest is None or p.value < lowest.value):
             lowest = p
@@ -72,7 +72,7 @@ def strong_wolfe(phi, value, slope, first, evaluations=20):
             least, most = (t + times * (t - x.t) for times in GROW)
             continue
         width, (least, most) = abs(y.t - x.t), sorted((x.t, y.t))
-        if width >= SHRINK * widths[0]:
+        if width >= SHRINK * widths[0] or not math.isfinite(t):
             t = (x.t + y.t) / 2
         widths = widths[1], width
         if not least < t < most:

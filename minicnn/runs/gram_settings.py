@@ -47,7 +47,7 @@ class GramSettings(SearchSettings):
         "iterations",
         kind=one_or_list(count(), "N|N,N,..."),
         help="steps of the optimizer in all, shared out among the sizes; or those at each size",
-        shown="150 at each size for lbfgs, else 250",
+        shown="150 at each size for both L-BFGS, else 250",
     )
     coarse_iterations: int | None = setting(
         count(),

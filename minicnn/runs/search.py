@@ -37,8 +37,8 @@ class Search(NamedTuple):
 
 
 SEARCH = {
-    "lbfgs": Search(150),
     "lbfgs-device": Search(150),
+    "lbfgs": Search(150),
     "adam": Search(250, 4.0),
     "momentum": Search(250, 2.0),
     "gradient-descent": Search(250, 4.0),
@@ -51,12 +51,16 @@ class SearchSettings(SheetSettings, Settings):
 
     optimizer: str = setting(
         choice(SEARCH),
-        "lbfgs",
-        "SciPy's L-BFGS, our own where the picture is, or another",
+        "lbfgs-device",
+        "our own L-BFGS, where the picture is, SciPy's, or another",
         group="search",
     )
     iterations: int | None = setting(
-        count(), None, "steps of the optimizer", group="search", shown="150 for lbfgs, else 250"
+        count(),
+        None,
+        "steps of the optimizer",
+        group="search",
+        shown="150 for both L-BFGS, else 250",
     )
     evaluations: int | None = setting(
         count(),

@@ -162,7 +162,7 @@ OPTIONS = {
     "style-scale-0": (2, "'0' is not a positive", "--style-scale=0"),
     "seed-negative": (2, "'-1' is not a whole number", "--seed=-1"),
     "optimizer": (2, "invalid choice: 'newton'", "--optimizer=newton"),
-    "rate-of-lbfgs": (1, "lbfgs takes no learning rate", "--learning-rate=1"),
+    "rate-of-lbfgs": (1, "lbfgs-device takes no learning rate", "--learning-rate=1"),
     "pairs-0": (2, "'0' is not a whole number of at least 1", "--pairs=0"),
     "pairs-of-adam": (1, "adam remembers no pairs", "--optimizer=adam", "--pairs=5"),
     "rate-negative": (2, "is not a positive", "--optimizer=adam", "--learning-rate=-1"),

@@ -171,6 +171,7 @@ CURVES = {
     "far": lambda t: ((t - 50) ** 2, 2 * (t - 50)),
     "near": lambda t: ((t - 1e-3) ** 2, 2 * (t - 1e-3)),
     "wave": lambda t: (np.cos(3 * t) + 0.1 * t**2 - t / 2, -3 * np.sin(3 * t) + t / 5 - 0.5),
+    "cliff": lambda t: (t**2 - t, 2 * t - 1) if t < 1 else (1e200, 1e200),
     "wall": lambda t: (-t + np.exp(8 * (t - 1)), -1 + 8 * np.exp(8 * (t - 1))),
     # More & Thuente's functions 1 and 2
     "more-thuente 1": lambda t: (-t / (t**2 + 2), (t**2 - 2) / (t**2 + 2) ** 2),

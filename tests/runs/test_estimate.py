@@ -96,13 +96,13 @@ def test_straight_lines_are_followed(pictures, machine):
     wanted = settings(pictures, size=2048, scales=3, iterations=120, coarse_iterations=10)
     found = told(wanted)
     areas = [(2048 >> k) * (1536 >> k) for k in (2, 1, 0)]
-    per = estimate.PER_ITERATION["lbfgs"]
+    per = estimate.PER_ITERATION
     counts = (10, 10, 100)
     seconds = 0.5 + sum(
         (1 + n * per) * (1e-3 + 1e-6 * a) for n, a in zip(counts, areas, strict=True)
     )
     assert found.seconds == pytest.approx(seconds, rel=0.01)
-    assert found.peak == pytest.approx(100e6 + (2000 + 10 * 48) * 2048 * 1536, rel=0.01)
+    assert found.peak == pytest.approx(100e6 + (2000 + 10 * 24) * 2048 * 1536, rel=0.01)
     assert [iterations for _, iterations in asked] == [13, 13]
     assert all(s.size == s.style_size and s.scales == 1 for s, _ in asked)
     areas = [s.size**2 * 3 / 4 for s, _ in asked]
@@ -125,7 +125,7 @@ def test_sizes_that_are_too_small_are_left_out(pictures, machine, least):
     asked = machine(run)
     wanted = settings(pictures, size=2000)
     if least < 2000:
-        assert told(wanted).peak == pytest.approx(100e6 + (2000 + 5 * 48) * 2000 * 1500, rel=0.01)
+        assert told(wanted).peak == pytest.approx(100e6 + (2000 + 5 * 24) * 2000 * 1500, rel=0.01)
         assert [s.size for s, _ in asked] == [314, 591, 2000]
     else:
         with pytest.raises(MinicnnError, match="too small: 2000"):
@@ -259,7 +259,7 @@ def test_the_second_run_of_a_process_takes_the_memory_that_it_takes_alone(pictur
 
 def test_what_searches_several_times_is_measured_whole(pictures, monkeypatch):
     several, taken = sample_run.measured, []
-    own, scipys = (1 + 4 * estimate.PER_ITERATION[name] for name in ("lbfgs-device", "lbfgs"))
+    each = 1 + 4 * estimate.PER_ITERATION
 
     def kept(*args, **options):
         taken.extend(several(*args, **options))
@@ -275,9 +275,9 @@ def test_what_searches_several_times_is_measured_whole(pictures, monkeypatch):
     )
     best = ClassModelSettings(wanted_class="0", size=64, iterations=4)
     for verb, s, runs, evaluations in (
-        (TEXTURE, textures, 4, own),
-        (TEXTURE, replace(textures, sources=pictures[:1], sweep=False), 1, own),
-        (INVERT, inversions, 2, scipys),
+        (TEXTURE, textures, 4, each),
+        (TEXTURE, replace(textures, sources=pictures[:1], sweep=False), 1, each),
+        (INVERT, inversions, 2, each),
         (CLASS_MODEL, best, 1, 4),  # Adam looks once an iteration
     ):
         found, took = told(s, verb), taken[-1]

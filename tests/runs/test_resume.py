@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = "style in/a.png in/b.png --size 48 --scales 1 --threads 1 --quiet"
 SHORT = {
     "style": "style in/a.png in/b.png --size 96 --scales 2 --iterations 6 --sheet sheet.png",
-    "lbfgs-device": f"{SMALL} --iterations 5 --optimizer lbfgs-device --frames way --every 2",
+    "lbfgs": f"{SMALL} --iterations 5 --optimizer lbfgs --frames way --every 2",
     "adam": f"{SMALL} --iterations 5 --optimizer adam --gif way.gif --every 2 --save-every 2",
     "momentum": f"{SMALL} --iterations 5 --optimizer momentum",
     "gradient-descent": f"{SMALL} --iterations 5 --optimizer gradient-descent",
@@ -234,6 +234,7 @@ def test_a_name_of_its_own(folder, monkeypatch, capsys):
 
 def test_where_scipys_routine_is_unknown_a_checkpoint_is_refused(folder, monkeypatch, capsys):
     monkeypatch.setattr(setulb, "available", lambda: False)
-    assert run(SMALL, "--iterations", "2") == 0
-    assert run(SMALL, "--iterations", "2", "--checkpoint", "a.checkpoint", output="b.png") == 1
+    scipys = "--optimizer", "lbfgs", "--iterations", "2"
+    assert run(SMALL, *scipys) == 0
+    assert run(SMALL, *scipys, "--checkpoint", "a.checkpoint", output="b.png") == 1
     assert "lbfgs-device" in capsys.readouterr().err

@@ -132,7 +132,7 @@ class ClassModelSettings(SearchSettings):
         SearchSettings,
         "optimizer",
         default="adam",
-        help="Adam, SciPy's L-BFGS, our own where the picture is, or another",
+        help="Adam, our own L-BFGS, where the picture is, SciPy's, or another",
     )
     iterations: int = as_in(SearchSettings, "iterations", default=200, shown=None)
     learning_rate: float | None = as_in(SearchSettings, "learning_rate", shown="2")

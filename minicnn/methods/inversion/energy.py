@@ -75,7 +75,7 @@ class Preset(NamedTuple):
 
 
 PRESETS = {
-    "lbfgs": Preset(200, "lbfgs"),
+    "lbfgs": Preset(200, "lbfgs-device"),
     "cvpr15": Preset(400, "momentum"),
     "ijcv16": Preset(350, "adagrad"),
 }

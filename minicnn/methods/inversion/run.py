@@ -174,7 +174,8 @@ def _start(job, shape, seeds):
 def _minimize(job, minimize, function, start, **options):
     """Search as the preset does."""
     s = job.settings
-    name = s.optimizer if s.preset == "lbfgs" else energy.PRESETS[s.preset].optimizer
+    own = energy.PRESETS[s.preset].optimizer
+    name = s.optimizer or own if s.preset == "lbfgs" else own
     if s.preset != "lbfgs":
         options["keep"] = "last"  # the best of a batch would tie its pictures together
     if s.preset == "cvpr15":

@@ -71,11 +71,13 @@ class InvertSettings(SheetSettings, Settings):
         group="search",
         shown="a quarter of the stride",
     )
-    optimizer: str = as_in(
+    optimizer: str | None = as_in(
         SearchSettings,
         "optimizer",
-        kind=choice(("lbfgs", "lbfgs-device")),
-        help="of the preset lbfgs: SciPy's, or our own where the picture is",
+        default=None,
+        kind=choice(("lbfgs-device", "lbfgs")),
+        help="of the preset lbfgs: our own, where the picture is, or SciPy's",
+        shown=PRESETS["lbfgs"].optimizer,
     )
     iterations: int | None = as_in(
         SearchSettings,
@@ -108,7 +110,8 @@ class InvertSettings(SheetSettings, Settings):
             check_bits_of_sheet(self.bits)
         if self.data_weight == 0:
             raise MinicnnError("data_weight = 0 leaves nothing to invert; use a positive number")
-        if self.optimizer != "lbfgs" and self.preset != "lbfgs":
+        # older pictures have "lbfgs" whatever the preset
+        if self.optimizer not in (None, "lbfgs") and self.preset != "lbfgs":
             raise MinicnnError(
                 f"the preset {self.preset} has its own optimizer; leave out --optimizer"
             )
@@ -142,6 +145,7 @@ def resolve(settings, net):
             "height": net.input_shape[1],
             "width": net.input_shape[2],
             "iterations": settings.evaluations or PRESETS[settings.preset].iterations,
+            "optimizer": PRESETS["lbfgs"].optimizer if settings.preset == "lbfgs" else None,
         }
     )
     last = net.nodes_until(settings.layers)[-1].name

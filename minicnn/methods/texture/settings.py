@@ -24,7 +24,7 @@ from minicnn.runs.settings import (
 )
 
 SOURCE_SIZE = 256  # long side in pixels
-ITERATIONS = {"lbfgs": 500, "lbfgs-device": 500}
+ITERATIONS = {"lbfgs-device": 500, "lbfgs": 500}
 LOOKS = ("sheet", "save_every", "frames", "gif")  # further pictures, which a sweep has not
 
 
@@ -99,12 +99,6 @@ class TextureSettings(GramSettings):
         "source",
         "keep pixels between the least and largest of the source",
         group="search",
-    )
-    optimizer: str = as_in(  # SciPy's L-BFGS-B is slow with bounds
-        GramSettings,
-        "optimizer",
-        default="lbfgs-device",
-        help="our own L-BFGS, where the picture is, SciPy's, or another",
     )
     iterations: int | None = as_in(
         GramSettings,

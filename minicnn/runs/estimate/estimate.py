@@ -23,9 +23,9 @@ from minicnn.engine.tiled import TiledEvaluator
 from minicnn.runs.estimate import sample_run
 
 SECONDS = 8.0  # that all short runs may take, about
-# evaluations, as benchmarks/lbfgs.py has it; one more at the start
-PER_ITERATION = {"lbfgs": 1.04, "lbfgs-device": 1.03}
-PAIR = {"lbfgs": 3 * 2 * 8, "lbfgs-device": 3 * 2 * 4}  # bytes of a pair for each pixel
+# evaluations of either L-BFGS, as benchmarks/lbfgs.py has it; one more at the start
+PER_ITERATION = 1.04
+PAIR = {"lbfgs-device": 3 * 2 * 4, "lbfgs": 3 * 2 * 8}  # bytes of a pair for each pixel
 VECTORS = 3 * 120  # bytes of the optimizer's other vectors and of the pictures, likewise
 TILES = (1024, 512, 256, 128)  # sides that are advised
 
@@ -103,7 +103,7 @@ def _one(verb, settings, files, budget, patience):
 
     peak = line_through(areas, peaks)
     pace = line_through([worked(x["shape"]) for x in samples], [x["seconds"] for x in samples])
-    at_start, per = optimizer in PER_ITERATION, PER_ITERATION.get(optimizer, 1.0)
+    at_start, per = (1, PER_ITERATION) if pair else (0, 1.0)
     most = getattr(s, "evaluations", None) or math.inf
     seconds = line_through(areas, [x["setup"] for x in samples])(pixels)
     seconds += sum(min(at_start + n * per, most) * pace(worked(size)) for n, size in stages)
