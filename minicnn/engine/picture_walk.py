@@ -38,7 +38,7 @@ def groups_ahead(group, batch=None, threads=None):
 
 
 def looked_at(
-    net, pictures, jobs, look, *, taps, size, group, batch=None, threads=None, device="cpu"
+    net, pictures, jobs, look, *, taps, peaks, size, group, batch=None, threads=None, device="cpu"
 ):
     """Yield what `look` makes of groups of pictures, in the order of `jobs`.
 
@@ -47,9 +47,10 @@ def looked_at(
     net : Network
     pictures : PictureSet
     jobs : iterable of (key, numbers of pictures, argument); one is taken when it is given out
-    look : callable, look({layer: activation}, argument)
-        Of the pictures that can be read, where there are any.
-    taps : list of str
+    look : callable, look({layer: activation}, {layer: column peaks}, argument)
+        Of the pictures that can be read, where there are any. A device has no column peaks.
+    taps, peaks : list of str
+        The layers, and those of which the `column_peaks` are wanted.
     size, group : int
         Side of the pictures; how many are a group.
     batch, threads : int, optional
@@ -67,7 +68,7 @@ def looked_at(
     waiting, jobs, ahead = deque(), iter(jobs), groups_ahead(group, batch, count)
     count = min(count, ahead)
     processes = device == "cpu" and count > 1 and can_fork()
-    walk = _Walk(net, pictures, look, taps, size, group, device)
+    walk = _Walk(net, pictures, look, taps, peaks, size, group, device)
     with one_blas_thread(), workers(walk, count, processes=processes) as submit:
         while True:
             while len(waiting) < ahead and (job := next(jobs, None)):
@@ -90,8 +91,8 @@ def memory(net, taps, *, size, group, batch=None, threads=None):
     nodes = [node for node in net.nodes if node.name in shapes]
     sizes = {name: 4 * group * int(np.prod(shape)) for name, shape in shapes.items()}
     banks = [_filter_bytes(node, shapes) for node in nodes if isinstance(node.layer, Conv2d)]
-    # a convolution's padded input, and six pieces like its transformed one: they grow with filters
-    scratch = max(sizes.values()) + 6 * max(map(winograd.chunk_bytes, [0, *banks]))
+    # a convolution's padded input, and eight pieces like its transformed one: they grow with filters
+    scratch = max(sizes.values()) + 8 * max(map(winograd.chunk_bytes, [0, *banks]))
     read = group * 3 * size**2
     count = min(thread_count(threads), groups_ahead(group, batch, threads))
     return sum(banks) + count * (read + _alive(nodes, sizes, taps) + scratch + WORKER_BYTES)
@@ -120,8 +121,8 @@ def _alive(nodes, sizes, taps):
 class _Walk:
     """Puts a group of pictures through the network, in any thread or process."""
 
-    def __init__(self, net, pictures, look, taps, size, group, device):
-        self.pictures, self.look, self.taps = pictures, look, taps
+    def __init__(self, net, pictures, look, taps, peaks, size, group, device):
+        self.pictures, self.look, self.taps, self.peaks = pictures, look, taps, peaks
         self.size, self.group, self.cpu = size, group, device == "cpu"
         self.own = threading.local()
         if self.cpu:
@@ -142,8 +143,14 @@ class _Walk:
             return None, broken
         try:
             acts = self._forward([rgb for rgb, _ in found])
-            acts = {name: y if len(good) == len(y) else y[good] for name, y in acts.items()}
-            return self.look(acts, argument), broken
+            columns = {}
+            if self.cpu:
+                peaks_of = self.own.evaluator.column_peaks
+                columns = {name: peaks_of(name, acts[name]) for name in self.peaks}
+            if len(good) < self.group:
+                acts = {name: y[good] for name, y in acts.items()}
+                columns = {name: tuple(a[good] for a in found) for name, found in columns.items()}
+            return self.look(acts, columns, argument), broken
         except MemoryError:
             if self.cpu:
                 raise
@@ -158,7 +165,7 @@ class _Walk:
         x = np.concatenate([preprocess(rgb, order) for rgb in [*arrays, *fill]])
         if self.cpu:
             if not hasattr(self.own, "evaluator"):
-                self.own.evaluator = Replay(self.frozen, Crew(1))
+                self.own.evaluator = Replay(self.frozen, Crew(1), peaks=self.peaks)
             return self.own.evaluator.forward(x, self.taps, keep=False)
         if not hasattr(self.own, "place"):
             self.own.place = next(self.next_place)

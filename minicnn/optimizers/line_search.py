@@ -5,7 +5,8 @@ With φ(t) = fun(x + t·d), a step t is accepted when the value has fallen enoug
     φ(t) <= φ(0) + c1·t·φ'(0)        |φ'(t)| <= c2·|φ'(0)|
 
 The second makes s·y positive, so that L-BFGS always learns a curvature. The search is that of Moré
-& Thuente (ACM TOMS 20, 1994), with the constants of SciPy's L-BFGS-B, and makes the same trials.
+& Thuente (ACM TOMS 20, 1994), with the constants of SciPy's L-BFGS-B, and makes the same trials;
+only where SciPy's takes the best of an interval narrower than a tenth of its end, it goes on.
 Beside the last trial p there are x, the best one, and y, the other end of an interval that holds
 such a t, once there is one. The next trial is read from the cubic through x and p (c), the parabola
 through both values and the slope at x (q), and where the line through both slopes meets 0 (s):

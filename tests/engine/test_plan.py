@@ -11,7 +11,10 @@ from plan_testing import agree, cut, relative
 import minicnn
 from minicnn.engine.cpu import units
 from minicnn.engine.cpu.arena import Arena
-from minicnn.engine.cpu.evaluator import FastEvaluator
+from minicnn.engine.cpu.column_peaks import column_peaks
+from minicnn.engine.cpu.evaluator import FastEvaluator, Replay
+from minicnn.engine.cpu.frozen import FrozenNetwork
+from minicnn.engine.cpu.threads import Crew
 from minicnn.engine.select import Evaluation, evaluator_of, image_function
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck import checks
@@ -114,6 +117,47 @@ def test_random_networks_sizes_and_taps(seed):
     net.params = build.random_params(net.param_shapes(), seed, "float64")
     taps = rng.choice(net.layers, min(3, len(net.layers)), replace=False)
     agree(net, sorted(taps, key=net.layers.index), (int(rng.integers(1, 4)), 3, *size), rng)
+
+
+def peaks_on_the_way(net, taps, xs):
+    """Check the column peaks of taps; return of how many they were taken on the way."""
+    replay, taken = Replay(FrozenNetwork(net), Crew(2), peaks=taps), 0
+    for x in xs:
+        acts = replay.forward(x, taps, keep=False)
+        taken = sum(replay.plan.peaks[name].gathered() is not None for name in taps)
+        for name, y in acts.items():
+            for found, expected in zip(replay.column_peaks(name, y), column_peaks(y), strict=True):
+                np.testing.assert_array_equal(found, expected)
+    return taken
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_column_peaks_are_those_of_what_is_written(seed):
+    rng = np.random.default_rng(seed)
+    table = random_network(rng)
+    net = Network(table, {}, (3, 40, 44))
+    net.params = build.random_params(net.param_shapes(), seed, "float32")
+    names = [name for name, *_ in table]
+    taps = sorted(set(rng.choice(names, 3)), key=names.index)
+    peaks_on_the_way(net, taps, rng.standard_normal((2, 3, 3, 40, 44)).astype(np.float32))
+
+
+def test_column_peaks_are_taken_on_the_way_of_convolutions_and_what_holds_none_but_such(rng):
+    table = [
+        ("one", Conv2d(8, 3, padding=1)),
+        ("left", Conv2d(64, 3, padding=1)),
+        ("relu_left", ReLU()),
+        ("right", Conv2d(16, 1), ("one",)),
+        ("both", Concat(), ("relu_left", "right")),
+        ("pool", MaxPool2d(2, 2)),
+        ("more", Conv2d(8, 1)),
+        ("with_pool", Concat(), ("pool", "more")),
+    ]
+    net = Network(table, {}, (3, 150, 131))
+    net.params = build.random_params(net.param_shapes(), 0, "float32")
+    xs = rng.standard_normal((2, 2, 3, 150, 131)).astype(np.float32)
+    assert peaks_on_the_way(net, ["one", "both"], xs) == 2
+    assert peaks_on_the_way(net, ["both", "pool", "more", "with_pool"], xs) == 2
 
 
 def test_readers_of_the_picture_have_a_gradient_each_and_noted_calls_stay(rng):

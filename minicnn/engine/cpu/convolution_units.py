@@ -58,7 +58,7 @@ class Convolution(Unit):
             self.bits = bits.empty(self.shape)
 
     def forward(self, xs):
-        out = self.plan.buffer(self.name)
+        out, (peaks, channels) = self.plan.buffer(self.name), self.plan.peaks_of(self.name)
 
         def target(calls, *where):
             if out.flags.c_contiguous:
@@ -68,9 +68,11 @@ class Convolution(Unit):
 
         def then(calls, part, *where):
             if self.rectified:
-                self.rectify(calls, part, *where, out[where])
-            elif not out.flags.c_contiguous:
+                self.rectify(calls, part, *where)
+            if not out.flags.c_contiguous:
                 calls.add(np.copyto, out[where], part)
+            if peaks:
+                peaks.note(calls, part, *where, channels)
 
         self.correlate(xs[0], out, target, then)
         return out.transpose(0, 3, 1, 2)
@@ -97,10 +99,10 @@ class Convolution(Unit):
         how |= {"target": target, "then": then}
         return columns.ColumnCorrelation(x, W, self.b, self.w.shape[2:], self.shape[2:], **how)
 
-    def rectify(self, calls, part, pictures, rows, out):
-        """Note the ReLU, from `part` to `out`, and its bits if they will be wanted."""
+    def rectify(self, calls, part, pictures, rows):
+        """Note the ReLU of a part, in place, and its bits if they will be wanted."""
         # NumPy is up to four times as fast with an array of zeros as with one zero
-        calls.add(np.maximum, part, self.plan.zeros(part.shape[2:]), out=out)
+        calls.add(np.maximum, part, self.plan.zeros(part.shape[2:]), out=part)
         if self.bits is not None:
             positive = calls.buffer("positive", part.shape, bool)
             calls.add(np.greater, part, part.dtype.type(0), out=positive)
@@ -245,7 +247,7 @@ class PooledConvolution(Convolution):
         def then(calls, part, pictures, rows):
             pooled = out[pictures, rows.start // 2 : -(-rows.stop // 2)]
             if pooled.shape[1]:  # else a last row that no window holds
-                self.rectify(calls, part, pictures, rows, part)
+                self.rectify(calls, part, pictures, rows)
                 self.halving.forward(calls, part, pooled, pictures, rows)
 
         self.correlate(xs[0], out, target, then)

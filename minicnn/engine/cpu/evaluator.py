@@ -2,6 +2,7 @@
 
 from minicnn.engine import kept
 from minicnn.engine.cpu import gram
+from minicnn.engine.cpu.column_peaks import column_peaks
 from minicnn.engine.cpu.frozen import FrozenNetwork
 from minicnn.engine.cpu.plan import Plan
 from minicnn.engine.cpu.threads import Crew
@@ -90,14 +91,16 @@ class Replay:
 
     It has no rules but the gradient. The activations that it returns are its own, valid until its
     next forward pass. Of the taps `only_grams` nothing is read but `mean_gram`; with `low_memory`,
-    what such a tap returns may be a `recomputed.Recomputed`.
+    what such a tap returns may be a `recomputed.Recomputed`. The `column_peaks` of the taps `peaks`
+    can be asked for.
     """
 
-    def __init__(self, frozen, crew, low_memory=False, only_grams=()):
+    def __init__(self, frozen, crew, low_memory=False, only_grams=(), peaks=()):
         self.plan = self._key = None
         self._own = True  # else others may use the plan too
         self._frozen, self._crew = frozen, crew
         self._recompute = frozenset(only_grams) if low_memory else None
+        self._peaks = tuple(peaks)
 
     def forward(self, x, taps, keep=True):
         """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
@@ -115,10 +118,10 @@ class Replay:
         def make():
             with self._crew.at_work():
                 self._frozen.transform(key[1], key[0][1:], backward=key[2])
-            how = {"keep": key[2], "recompute": self._recompute}
+            how = {"keep": key[2], "recompute": self._recompute, "peaks": self._peaks}
             return Plan(self._frozen.net, self._frozen.convolution, *key[:2], **how)
 
-        whose = ("plan", self._frozen, self._crew, self._recompute, *key)
+        whose = ("plan", self._frozen, self._crew, self._recompute, self._peaks, *key)
         return kept.once(lambda: whose, make, lambda plan: plan.bytes, Plan.dissolve)
 
     def backward(self, dys):
@@ -134,6 +137,11 @@ class Replay:
 
     def __del__(self):
         self.dissolve()
+
+    def column_peaks(self, name, y):
+        """Return the `column_peaks` of a tap y of the last forward pass."""
+        found = self.plan.peaks[name].gathered()
+        return column_peaks(y) if found is None else found
 
     def mean_gram(self, f):
         """Return the mean Gram matrices (N, C, C) of an activation f (N, C, H, W)."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from minicnn.engine.cpu import pooling, products, units
 from minicnn.engine.cpu.arena import Arena
+from minicnn.engine.cpu.column_peaks import ColumnPeaks
 from minicnn.engine.cpu.columns import FEW_CHANNELS
 from minicnn.engine.cpu.recomputed import Recomputed
 from minicnn.engine.cpu.recorded_calls import PASS_WORK, beside, share
@@ -40,10 +41,11 @@ class Plan:
     The parameters of `net` must not change any more; `convolution` is a frozen `FastConvolution`,
     which plans may share. `keep` says whether `backward` will be called. If `recompute` is given,
     the first convolution's activation is not kept where none but a 3x3 convolution reads it. As a
-    tap it must be one of these, and comes as a `recomputed.Recomputed`.
+    tap it must be one of these, and comes as a `recomputed.Recomputed`. Of the taps `peaks` the
+    `column_peaks` are taken on the way.
     """
 
-    def __init__(self, net, convolution, shape, taps, *, keep=True, recompute=None):
+    def __init__(self, net, convolution, shape, taps, *, keep=True, recompute=None, peaks=()):
         nodes = _without_dropout(net.nodes_until(taps), taps)
         self.taps, self.keep, self.convolution = frozenset(taps), keep, convolution
         self.dtype = net.dtype
@@ -63,6 +65,7 @@ class Plan:
             for unit in self.units
             if unit.name in self.taps
         }
+        self.peaks = {name: ColumnPeaks(self.shapes[name], self.dtype) for name in peaks}
         self.last_use = {s: i for i, unit in enumerate(self.units) for s in unit.inputs}
         # what a layer by itself has seen may be in its cache
         self.pinned = {s for u in self.units if isinstance(u, units.Plain) for s in u.inputs}
@@ -189,6 +192,13 @@ class Plan:
         N, C, H, W = self.shapes[name]
         self.lent[name] = self.arena.take((N, H, W, C))
         return self.lent[name]
+
+    def peaks_of(self, name):
+        """Return where parts of an activation are noted: (`ColumnPeaks` or None, channels)."""
+        behind = self.consumers.get(name, [])
+        if name not in self.held and len(behind) == 1 and type(behind[0].layer) is Concat:
+            return self.peaks.get(behind[0].name), dict(self.places(behind[0]))[name]
+        return self.peaks.get(name), slice(0, None)
 
     def places(self, node):
         """Return [(input, its slice of the channels), ...] of a concatenation."""

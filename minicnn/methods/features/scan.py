@@ -144,12 +144,16 @@ def scan(
             least = {name: r.value[:, -1] for name, r in features.layers.items()}
             yield block, settings.block(block), least
 
-    def look(acts, least):
-        sights = {name: strongest.sight(acts[name], least[name]) for name in features.layers}
+    def look(acts, columns, least):
+        sights = {
+            name: strongest.sight(acts[name], least[name], columns.get(name))
+            for name in features.layers
+        }
         zeros = {name: (zero_windows(acts[name]), acts[name].size) for name in features.pools}
         return sights, zeros
 
-    looked = picture_walk.looked_at(net, pictures, jobs(), look, **_walk_of(features), **how)
+    how |= {**_walk_of(features), "peaks": list(features.layers)}
+    looked = picture_walk.looked_at(net, pictures, jobs(), look, **how)
     try:
         with interrupts_noted() as interrupts, closing(looked) as stream:
             for block, found, broken in stream:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.backend import array_module, to_host
+from minicnn.engine.cpu.column_peaks import column_peaks
 from minicnn.errors import MinicnnError
 
 EMPTY = -1
@@ -70,7 +71,7 @@ class Sight(NamedTuple):
     columns: int  # of a map
 
 
-def sight(maps, least):
+def sight(maps, least, columns=None):
     """Return the `Sight` of activations (N, K, P, Q), which may be thrown away then.
 
     Parameters
@@ -78,20 +79,19 @@ def sight(maps, least):
     maps : floating point (N, K, P, Q)
     least : float32 (K,)
         What is kept of each unit is not below that: it spares looking for places.
+    columns : (largest, positive), optional
+        The `column_peaks` of the maps, if they are known already.
     """
     if array_module(maps) is not np:
         return _sight_of_device(maps, least)
-    N, _, P, Q = maps.shape
-    columns = maps.max(axis=2)  # down the columns first, here and below: long runs in memory
-    peaks = columns.max(axis=2).astype(np.float32)
-    # numbers of a column are added in the smallest type that holds them, several times as fast
-    in_column = (maps > 0).view(np.uint8).sum(axis=2, dtype=np.min_scalar_type(P))
+    largest, positive = columns or column_peaks(maps)
+    peaks = largest.max(axis=2).astype(np.float32)
     worth = (peaks > 0) & (peaks >= least)
     units = np.flatnonzero(worth.any(axis=0))
-    where = np.full((len(units), N), EMPTY, np.int32)
+    where = np.full((len(units), len(maps)), EMPTY, np.int32)
     at, n = np.nonzero(worth[:, units].T)
-    where[at, n] = _first_places(maps, columns, n, units[at])
-    return Sight(peaks, in_column.sum(axis=(0, 2), dtype=np.int64), units, where, Q)
+    where[at, n] = _first_places(maps, largest, n, units[at])
+    return Sight(peaks, positive.sum(axis=(0, 2), dtype=np.int64), units, where, maps.shape[3])
 
 
 def _first_places(maps, columns, n, unit):
