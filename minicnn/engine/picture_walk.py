@@ -91,7 +91,7 @@ def memory(net, taps, *, size, group, batch=None, threads=None):
     nodes = [node for node in net.nodes if node.name in shapes]
     sizes = {name: 4 * group * int(np.prod(shape)) for name, shape in shapes.items()}
     banks = [_filter_bytes(node, shapes) for node in nodes if isinstance(node.layer, Conv2d)]
-    # a convolution's padded input, and eight pieces like its transformed one: they grow with filters
+    # a padded input, and eight pieces like a transformed one: they grow with filters
     scratch = max(sizes.values()) + 8 * max(map(winograd.chunk_bytes, [0, *banks]))
     read = group * 3 * size**2
     count = min(thread_count(threads), groups_ahead(group, batch, threads))
