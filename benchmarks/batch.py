@@ -34,6 +34,7 @@ from PIL import Image  # noqa: E402
 
 DEMO = ROOT / "minicnn" / "demo"
 COMMON = {"scales": 1, "tv_weight": 0.0, "padding": "zero", "gram": "gatys", "content_loss": "mean"}
+COMMON |= {"optimizer": "lbfgs"}
 
 
 def main():

@@ -35,8 +35,7 @@ COMMANDS = {
     "style-replicate": f"{STYLE} --padding replicate",
     "style-mix": f"{STYLE} --init mix --noise-ratio 0.3 --seed 7 --bits 16",
     "style-adam": f"{STYLE} --optimizer adam --iterations 6 --gif out.gif --every 2",
-    "style-lbfgs-device": f"{STYLE} --optimizer lbfgs-device --size 96 --scales 2 "
-    "--iterations 5 --save-every 2",
+    "style-lbfgs": f"{STYLE} --optimizer lbfgs --size 96 --scales 2 --iterations 5 --save-every 2",
     "style-momentum": f"{STYLE} --optimizer momentum --frames frames --every 1",
     "style-sweep": f"{STYLE} --iterations 2 --sweep style-weight=1,100",
     "style-pool": f"{STYLE} --network minizfnet --pool average --style-layers relu1,relu2=0.5 "
@@ -49,7 +48,7 @@ COMMANDS = {
     "--bounds none --optimizer adam",
     "texture-sweep": f"{TEXTURE} --sweep --iterations 2 --layers relu1_1,relu2_1",
     "invert-layers": f"{INVERT} relu1_2,relu3_3 --sheet sheet.png",
-    "invert-restarts": f"{INVERT} relu2_2 --restarts 2 --optimizer lbfgs-device",
+    "invert-restarts": f"{INVERT} relu2_2 --restarts 2 --optimizer lbfgs",
     "invert-cvpr15": f"{INVERT} relu3 --preset cvpr15 --network minialexnet --gif out.gif",
     "invert-ijcv16": f"{INVERT} relu3 --preset ijcv16 --network minizfnet --seed 2",
     "deconv": "deconv in/content.png --layer relu3_3 --unit max:9 -o out.png "

@@ -91,8 +91,9 @@ def memory(net, taps, *, size, group, batch=None, threads=None):
     nodes = [node for node in net.nodes if node.name in shapes]
     sizes = {name: 4 * group * int(np.prod(shape)) for name, shape in shapes.items()}
     banks = [_filter_bytes(node, shapes) for node in nodes if isinstance(node.layer, Conv2d)]
-    # a padded input, and eight pieces like a transformed one: they grow with filters
-    scratch = max(sizes.values()) + 8 * max(map(winograd.chunk_bytes, [0, *banks]))
+    # a convolution's padded input, and six pieces like its transformed one: they grow with filters
+    scratch = max(sizes.values()) + 6 * max(map(winograd.chunk_bytes, [0, *banks]))
+    scratch += sum(sizes[name] for name in taps) // 5  # column peaks, for parts of some rows
     read = group * 3 * size**2
     count = min(thread_count(threads), groups_ahead(group, batch, threads))
     return sum(banks) + count * (read + _alive(nodes, sizes, taps) + scratch + WORKER_BYTES)
@@ -143,14 +144,14 @@ class _Walk:
             return None, broken
         try:
             acts = self._forward([rgb for rgb, _ in found])
-            columns = {}
+            peaks = {}
             if self.cpu:
                 peaks_of = self.own.evaluator.column_peaks
-                columns = {name: peaks_of(name, acts[name]) for name in self.peaks}
+                peaks = {name: peaks_of(name, acts[name]) for name in self.peaks}
             if len(good) < self.group:
                 acts = {name: y[good] for name, y in acts.items()}
-                columns = {name: tuple(a[good] for a in found) for name, found in columns.items()}
-            return self.look(acts, columns, argument), broken
+                peaks = {name: tuple(a[good] for a in both) for name, both in peaks.items()}
+            return self.look(acts, peaks, argument), broken
         except MemoryError:
             if self.cpu:
                 raise

@@ -16,7 +16,8 @@ where the tangent meets 0 (see `scipy_lbfgs`, which starts as long).
 With bounds, pixels at a bound that the gradient pushes outwards stand still, H works on the rest,
 and every trial is clipped: Bertsekas' projection with two metrics (SIAM J. Control 20, 1982).
 
-Without bounds the steps are those of SciPy's L-BFGS-B, up to rounding (a test). There are (2m + 7)
+Without bounds the steps are those of SciPy's L-BFGS-B, up to rounding, as long as every line search
+ends with both conditions met. There are (2m + 7)
 vectors of float32 in the place of (2m + 5) of float64 or so, a tenth of the arithmetic, and a
 `Memory` that another run can go on from.
 """

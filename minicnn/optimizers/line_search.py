@@ -5,8 +5,9 @@ With φ(t) = fun(x + t·d), a step t is accepted when the value has fallen enoug
     φ(t) <= φ(0) + c1·t·φ'(0)        |φ'(t)| <= c2·|φ'(0)|
 
 The second makes s·y positive, so that L-BFGS always learns a curvature. The search is that of Moré
-& Thuente (ACM TOMS 20, 1994), with the constants of SciPy's L-BFGS-B, and makes the same trials;
-only where SciPy's takes the best of an interval narrower than a tenth of its end, it goes on.
+& Thuente (ACM TOMS 20, 1994), with the constants of SciPy's L-BFGS-B, and makes the same trials.
+But it goes on where SciPy's takes the best of an interval narrower than a tenth of its end, and has
+no longest step.
 Beside the last trial p there are x, the best one, and y, the other end of an interval that holds
 such a t, once there is one. The next trial is read from the cubic through x and p (c), the parabola
 through both values and the slope at x (q), and where the line through both slopes meets 0 (s):
@@ -85,7 +86,10 @@ def _next(x, y, p, bracketed, least, most):
     """Return the next trial; while none is bracketed it lies between `least` and `most`."""
     cubic = cubic_minimum(x, p)
     if p.value > x.value:
-        parabola = x.t + x.slope / ((x.value - p.value) / (p.t - x.t) + x.slope) / 2 * (p.t - x.t)
+        bend = (x.value - p.value) / (p.t - x.t) + x.slope
+        if not bend:  # slopes so small that it is lost
+            return cubic
+        parabola = x.t + x.slope / bend / 2 * (p.t - x.t)
         near = abs(cubic - x.t) < abs(parabola - x.t)
         return cubic if near else (cubic + parabola) / 2
     farthest = most if p.t > x.t else least

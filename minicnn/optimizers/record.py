@@ -235,15 +235,15 @@ def check_line_search(maxcor, first_step, maxls) -> None:
 
 
 def first_length(value, norm, size, first_step) -> float:
-    """Return how long the first step of an L-BFGS is, a power of two: see `scipy_lbfgs`."""
+    """Return how long the first step of an L-BFGS is, see `scipy_lbfgs`: else a power of two."""
     if first_step is not None:
-        return power_of_two(first_step * math.sqrt(size))
+        return first_step * math.sqrt(size)
     return power_of_two(abs(value) / norm or 1.0)
 
 
 def power_of_two(number) -> float:
-    """Return the power of two that is nearest by its exponent."""
-    return 2.0 ** min(max(round(math.log2(number)), -500), 500)
+    """Return the power of two that is nearest by its exponent, which is 500 at most."""
+    return 2.0 ** round(math.log2(min(max(2.0**-500, number), 2.0**500)))
 
 
 def stop_if_settled(record: Record) -> None:

@@ -140,7 +140,7 @@ def _scales(value, gradient, first_step):
     norm = math.sqrt(float(gradient @ gradient))
     if norm == 0:
         raise Stop("converged", FLAT_START)
-    unit = first_length(value, norm, gradient.size, first_step)
+    unit = power_of_two(first_length(value, norm, gradient.size, first_step))
     return unit, power_of_two(1 / (unit * norm))
 
 

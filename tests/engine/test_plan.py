@@ -120,9 +120,10 @@ def test_random_networks_sizes_and_taps(seed):
 
 
 def peaks_on_the_way(net, taps, xs):
-    """Check the column peaks of taps; return of how many they were taken on the way."""
-    replay, taken = Replay(FrozenNetwork(net), Crew(2), peaks=taps), 0
-    for x in xs:
+    """Check the column peaks of taps by several crews; return how many were taken on the way."""
+    replay, taken = Replay(FrozenNetwork(net), Crew(1), peaks=taps), 0
+    for x, threads in zip(xs, (1, 4, 2), strict=True):
+        replay._crew = Crew(threads)  # whose programs take the place of those before
         acts = replay.forward(x, taps, keep=False)
         taken = sum(replay.plan.peaks[name].gathered() is not None for name in taps)
         for name, y in acts.items():
@@ -131,15 +132,16 @@ def peaks_on_the_way(net, taps, xs):
     return taken
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_column_peaks_are_those_of_what_is_written(seed):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(8))
+def test_column_peaks_are_those_of_what_is_written(seed, dtype):
     rng = np.random.default_rng(seed)
     table = random_network(rng)
     net = Network(table, {}, (3, 40, 44))
-    net.params = build.random_params(net.param_shapes(), seed, "float32")
+    net.params = build.random_params(net.param_shapes(), seed, dtype)
     names = [name for name, *_ in table]
     taps = sorted(set(rng.choice(names, 3)), key=names.index)
-    peaks_on_the_way(net, taps, rng.standard_normal((2, 3, 3, 40, 44)).astype(np.float32))
+    peaks_on_the_way(net, taps, rng.standard_normal((3, 3, 3, 40, 44)).astype(dtype))
 
 
 def test_column_peaks_are_taken_on_the_way_of_convolutions_and_what_holds_none_but_such(rng):
@@ -155,7 +157,7 @@ def test_column_peaks_are_taken_on_the_way_of_convolutions_and_what_holds_none_b
     ]
     net = Network(table, {}, (3, 150, 131))
     net.params = build.random_params(net.param_shapes(), 0, "float32")
-    xs = rng.standard_normal((2, 2, 3, 150, 131)).astype(np.float32)
+    xs = rng.standard_normal((3, 2, 3, 150, 131)).astype(np.float32)
     assert peaks_on_the_way(net, ["one", "both"], xs) == 2
     assert peaks_on_the_way(net, ["both", "pool", "more", "with_pool"], xs) == 2
 

@@ -164,6 +164,14 @@ def test_other_room_leaves_the_newest_pairs(rng):
         assert memory.spare not in memory.order
 
 
+@pytest.mark.parametrize("name", WITHOUT_RATE)
+@pytest.mark.parametrize("slope", [1e-20, 1e150], ids=["flat", "steep"])
+def test_a_length_that_overflows_ends_the_run_not_the_program(name, slope):
+    fun = lambda x: (1e300, np.full_like(x, slope))  # noqa: E731
+    result = minimize(name, fun, np.ones(4), iterations=3)
+    assert result.status in ("not-finite", "stalled")
+
+
 # the line search
 
 CURVES = {
@@ -198,6 +206,56 @@ def test_the_step_meets_both_conditions(curve, first):
     assert phi(step)[0] <= value + C1 * step * slope
     assert abs(phi(step)[1]) <= C2 * abs(slope)
     assert len(asked) <= 16
+
+
+def wave(rng):
+    """Return φ, a sum of sines above a parabola or not, that falls at 0."""
+    sizes, phases = rng.standard_normal((2, 3))
+    rates, bend = rng.uniform(0.3, 6, 3), rng.choice([0.0, 0.01, 0.1, 1.0])
+    sizes *= -np.sign((sizes * rates * np.cos(phases)).sum())
+
+    def phi(t):
+        angles = rates * t + phases
+        value, slope = sizes @ np.sin(angles), (sizes * rates) @ np.cos(angles)
+        return float(value + bend * t * t), float(slope + 2 * bend * t)
+
+    return phi
+
+
+def test_the_trials_are_those_of_scipys_search(rng):
+    _dcsrch = pytest.importorskip("scipy.optimize._dcsrch", exc_type=ImportError)
+    searched = 0
+    for _ in range(3000):
+        phi, first, theirs, ours = wave(rng), float(10 ** rng.uniform(-3, 1.5)), [], []
+
+        def watched(t, phi=phi, ours=ours):
+            ours.append(t)
+            return phi(t)
+
+        _, settled = strong_wolfe(watched, *phi(0.0), first)
+        search = _dcsrch.DCSRCH(None, None, C1, C2, 0.1, 0.0, 1e10)
+        t, task, (value, slope) = first, b"START", phi(0.0)
+        while len(theirs) < 20:
+            t, value, slope, task = search._iterate(t, value, slope, task)
+            if task[:2] != b"FG":
+                break
+            theirs.append(t)
+            value, slope = phi(t)
+        if task[:4] == b"WARN":  # the best of a narrow interval, which ours goes on to shrink
+            same = len(theirs) - 1
+            assert len(ours) >= same
+        else:
+            same = len(theirs)
+            assert len(ours) == same
+            assert settled == (task[:4] == b"CONV")
+        assert ours[:same] == pytest.approx(theirs[:same], rel=1e-9)
+        searched += same > 2
+    assert searched > 500
+
+
+def test_slopes_too_small_to_be_told_apart_end_a_search():
+    trials = iter([(-0.001, 0.001), (1e-310, -5e-324), (-5e-324, 1.0), (0.0, 1.0)])
+    assert strong_wolfe(lambda t: next(trials), 0.0, -5e-324, 0.5, 4) == (0.5, False)
 
 
 def test_a_search_that_finds_nothing_says_so():

@@ -144,9 +144,9 @@ def scan(
             least = {name: r.value[:, -1] for name, r in features.layers.items()}
             yield block, settings.block(block), least
 
-    def look(acts, columns, least):
+    def look(acts, peaks, least):
         sights = {
-            name: strongest.sight(acts[name], least[name], columns.get(name))
+            name: strongest.sight(acts[name], least[name], peaks.get(name))
             for name in features.layers
         }
         zeros = {name: (zero_windows(acts[name]), acts[name].size) for name in features.pools}

@@ -71,7 +71,7 @@ class Sight(NamedTuple):
     columns: int  # of a map
 
 
-def sight(maps, least, columns=None):
+def sight(maps, least, known=None):
     """Return the `Sight` of activations (N, K, P, Q), which may be thrown away then.
 
     Parameters
@@ -79,12 +79,12 @@ def sight(maps, least, columns=None):
     maps : floating point (N, K, P, Q)
     least : float32 (K,)
         What is kept of each unit is not below that: it spares looking for places.
-    columns : (largest, positive), optional
-        The `column_peaks` of the maps, if they are known already.
+    known : (largest, positive), optional
+        The `column_peaks` of the maps, if they have been taken already.
     """
     if array_module(maps) is not np:
         return _sight_of_device(maps, least)
-    largest, positive = columns or column_peaks(maps)
+    largest, positive = known or column_peaks(maps)
     peaks = largest.max(axis=2).astype(np.float32)
     worth = (peaks > 0) & (peaks >= least)
     units = np.flatnonzero(worth.any(axis=0))
@@ -94,13 +94,13 @@ def sight(maps, least, columns=None):
     return Sight(peaks, positive.sum(axis=(0, 2), dtype=np.int64), units, where, maps.shape[3])
 
 
-def _first_places(maps, columns, n, unit):
+def _first_places(maps, largest, n, unit):
     """Return where the maps (n[i], unit[i]) have their maxima first, row-major, int (i,).
 
-    `columns` (N, K, Q) holds the maximum of each column; only those that have it are looked at.
+    `largest` (N, K, Q) holds the maximum of each column; only those that have it are looked at.
     """
     P, Q = maps.shape[2:]
-    chosen = columns[n, unit]
+    chosen = largest[n, unit]
     i, column = np.nonzero(chosen == chosen.max(axis=1, keepdims=True))
     row = maps[n[i], unit[i], :, column].argmax(axis=1)
     places = np.full(len(n), P * Q)

@@ -88,8 +88,8 @@ def _one(verb, settings, files, budget, patience):
     s, device, pairs, crops = job.settings, job.device, job.pairs, _crops(job)
     stages = [(n, stage.size) for n, stage in job.stages()] * (job.steps // sum(job.counts))
     del job  # its arrays are not needed beside the short runs
-    tile, optimizer = getattr(s, "tile", None), getattr(s, "optimizer", "lbfgs")
-    size, pair = stages[-1][1], PAIR.get(optimizer, 0)
+    tile = getattr(s, "tile", None)
+    size, pair = stages[-1][1], PAIR.get(s.optimizer, 0)
     pixels = math.prod(size)
     samples = sample_run.measured(
         sample_run.pictures, verb, s, files, pixels, budget, patience=patience

@@ -339,6 +339,7 @@ def inverted(folder, tmp_path, monkeypatch, capfd):
     ("layers", "options", "count"),
     [
         ("relu1_1", "--preset lbfgs", 1),
+        ("relu1_1", "--optimizer lbfgs", 1),
         ("pool1,fc5", "--preset cvpr15", 2),
         ("pool2,prob", "--preset ijcv16 --restarts 2 --seed 4", 2),
     ],
@@ -378,6 +379,7 @@ BAD = {
     "layer": ("relu9", "", "no layer named 'relu9'; the layers are conv1_1"),
     "twice": ("pool1,pool1", "", "name at least one, each once"),
     "jitter": ("pool1", "--jitter 3", "has no jitter"),
+    "optimizer": ("pool1", "--preset cvpr15 --optimizer lbfgs-device", "has its own optimizer"),
     "size": ("fc5,pool3", "--size 4", "does not reach layer fc5 .* use --size 8 or more"),
     "data": ("pool1", "--data-weight 0", "nothing to invert"),
     "beta": ("pool1", "--tv-beta 0.5", "'0.5' is not a number of at least 1", 2),
@@ -408,6 +410,16 @@ def test_bad_input_is_one_line(inverted, tmp_path, bad):
 def test_bad_settings_are_refused(change, words):
     with pytest.raises(MinicnnError, match=words):
         InvertSettings("i", **{"layers": ["pool1"], **change}).check()
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [({}, "lbfgs-device"), ({"optimizer": "lbfgs"}, "lbfgs"), ({"preset": "cvpr15"}, "lbfgs"),
+     ({"preset": "cvpr15", "optimizer": "lbfgs"}, "lbfgs")],
+)  # fmt: skip
+def test_the_record_says_the_optimizer_as_older_records_do(folder, options, name):
+    settings = InvertSettings(str(folder / "i.png"), layers=["pool1"], weights="random", **options)
+    assert INVERT.open_job(settings).settings.optimizer == name
 
 
 def test_a_sweep_is_a_picture_for_each_value(inverted):
