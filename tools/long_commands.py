@@ -72,8 +72,8 @@ COMMANDS = {
         "style in/a.png in/b.png --size 48 --scales 1 --iterations 10 --optimizer adam "
         "--gif way.gif --every 2 --save-every 5"
     ),
-    "style-device": Command(
-        "style in/a.png in/b.png --size 48 --scales 1 --iterations 10 --optimizer lbfgs-device "
+    "style-scipy": Command(
+        "style in/a.png in/b.png --size 48 --scales 1 --iterations 10 --optimizer lbfgs "
         "--frames way --every 4"
     ),
     "style-sweep": Command(
