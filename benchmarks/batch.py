@@ -33,8 +33,8 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 DEMO = ROOT / "minicnn" / "demo"
-COMMON = {"scales": 1, "tv_weight": 0.0, "padding": "zero", "gram": "gatys", "content_loss": "mean"}
-COMMON |= {"optimizer": "lbfgs"}
+COMMON = {"scales": 1, "tv_weight": 0.0, "padding": "zero", "gram": "gatys", "content_loss": "mean",
+          "optimizer": "lbfgs"}  # fmt: skip
 
 
 def main():

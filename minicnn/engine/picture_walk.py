@@ -93,7 +93,7 @@ def memory(net, taps, *, size, group, batch=None, threads=None):
     banks = [_filter_bytes(node, shapes) for node in nodes if isinstance(node.layer, Conv2d)]
     # a convolution's padded input, and six pieces like its transformed one: they grow with filters
     scratch = max(sizes.values()) + 6 * max(map(winograd.chunk_bytes, [0, *banks]))
-    scratch += sum(sizes[name] for name in taps) // 5  # column peaks, for parts of some rows
+    scratch += sum(sizes[name] for name in taps) // 5  # column peaks: 5 bytes a column of each part
     read = group * 3 * size**2
     count = min(thread_count(threads), groups_ahead(group, batch, threads))
     return sum(banks) + count * (read + _alive(nodes, sizes, taps) + scratch + WORKER_BYTES)

@@ -16,10 +16,11 @@ where the tangent meets 0 (see `scipy_lbfgs`, which starts as long).
 With bounds, pixels at a bound that the gradient pushes outwards stand still, H works on the rest,
 and every trial is clipped: Bertsekas' projection with two metrics (SIAM J. Control 20, 1982).
 
-Without bounds the steps are those of SciPy's L-BFGS-B, up to rounding, as long as every line search
-ends with both conditions met. There are (2m + 7)
-vectors of float32 in the place of (2m + 5) of float64 or so, a tenth of the arithmetic, and a
-`Memory` that another run can go on from.
+Without bounds and `first_step` the steps are those of SciPy's L-BFGS-B, up to rounding, as long as
+every line search ends with both conditions met.
+
+There are (2m + 7) vectors of float32 in the place of (2m + 5) of float64 or so, a tenth of the
+arithmetic, and a `Memory` that another run can go on from.
 """
 
 from minicnn.backend import array_module
@@ -35,6 +36,8 @@ from minicnn.optimizers.record import (
     first_length,
     stop_if_settled,
 )
+
+SHORTEST = 2.0**-1000  # times the gradient, a first trial that is not lost to rounding
 
 
 def lbfgs_device(
@@ -84,7 +87,7 @@ def lbfgs_device(
         if not memory.order:
             size, norm = place.x.size, products.norm
             length = memory.length or first_length(place.value, norm, size, first_step)
-            trial = length / norm
+            trial = max(length / norm, SHORTEST)
         reached = None
         if slope < 0:
             reached = _search(products, record, place, direction, slope, trial, maxls)

@@ -6,8 +6,9 @@ With φ(t) = fun(x + t·d), a step t is accepted when the value has fallen enoug
 
 The second makes s·y positive, so that L-BFGS always learns a curvature. The search is that of Moré
 & Thuente (ACM TOMS 20, 1994), with the constants of SciPy's L-BFGS-B, and makes the same trials.
-But it goes on where SciPy's takes the best of an interval narrower than a tenth of its end, and has
-no longest step.
+Two things differ: in an interval narrower than a tenth of its far end SciPy's search takes the best
+trial, this one goes on; and it has no longest step.
+
 Beside the last trial p there are x, the best one, and y, the other end of an interval that holds
 such a t, once there is one. The next trial is read from the cubic through x and p (c), the parabola
 through both values and the slope at x (q), and where the line through both slopes meets 0 (s):
@@ -48,7 +49,7 @@ def strong_wolfe(phi, value, slope, first, evaluations=20):
 
     phi(t) returns (φ(t), φ'(t)); `value` and `slope` are φ(0) and φ'(0) < 0; `first` is the first
     trial, positive, and `evaluations` how often phi is called at most. The step is None if no trial
-    has a lower value. `settled`: both conditions are met, and the step is the last trial.
+    meets the first. `settled`: both conditions are met, and the step is the last trial.
     """
     x = y = TrialStep(0.0, value, slope)
     t, least, most, bracketed = first, 0.0, (1 + GROW[1]) * first, False

@@ -235,14 +235,14 @@ def check_line_search(maxcor, first_step, maxls) -> None:
 
 
 def first_length(value, norm, size, first_step) -> float:
-    """Return how long the first step of an L-BFGS is, see `scipy_lbfgs`: else a power of two."""
+    """Return how long the first step of an L-BFGS is: as asked, else as `scipy_lbfgs` tells."""
     if first_step is not None:
         return first_step * math.sqrt(size)
     return power_of_two(abs(value) / norm or 1.0)
 
 
 def power_of_two(number) -> float:
-    """Return the power of two that is nearest by its exponent, which is 500 at most."""
+    """Return the power of two that is nearest by its exponent, from -500 to 500."""
     return 2.0 ** round(math.log2(min(max(2.0**-500, number), 2.0**500)))
 
 

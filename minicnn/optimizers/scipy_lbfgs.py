@@ -52,7 +52,8 @@ def lbfgs(
     maxcor : int
         Pairs remembered; SciPy holds about (2·maxcor + 5) float64 copies of the picture.
     first_step : float, optional
-        Root mean square change of x in the first trial step, in units of x (a few grey levels).
+        Root mean square change of x in the first trial step, in units of x (a few grey levels);
+        the length is rounded to a power of two.
     maxls : int
         Evaluations that one line search may use.
     ftol, gtol : float

@@ -165,10 +165,11 @@ def test_other_room_leaves_the_newest_pairs(rng):
 
 
 @pytest.mark.parametrize("name", WITHOUT_RATE)
+@pytest.mark.parametrize("first", [None, 1e-300])
 @pytest.mark.parametrize("slope", [1e-20, 1e150], ids=["flat", "steep"])
-def test_a_length_that_overflows_ends_the_run_not_the_program(name, slope):
+def test_a_length_beyond_all_numbers_ends_the_run_not_the_program(name, first, slope):
     fun = lambda x: (1e300, np.full_like(x, slope))  # noqa: E731
-    result = minimize(name, fun, np.ones(4), iterations=3)
+    result = minimize(name, fun, np.ones(4), iterations=3, first_step=first)
     assert result.status in ("not-finite", "stalled")
 
 
@@ -223,7 +224,7 @@ def wave(rng):
 
 
 def test_the_trials_are_those_of_scipys_search(rng):
-    _dcsrch = pytest.importorskip("scipy.optimize._dcsrch", exc_type=ImportError)
+    dcsrch = pytest.importorskip("scipy.optimize._dcsrch")  # private
     searched = 0
     for _ in range(3000):
         phi, first, theirs, ours = wave(rng), float(10 ** rng.uniform(-3, 1.5)), [], []
@@ -233,14 +234,12 @@ def test_the_trials_are_those_of_scipys_search(rng):
             return phi(t)
 
         _, settled = strong_wolfe(watched, *phi(0.0), first)
-        search = _dcsrch.DCSRCH(None, None, C1, C2, 0.1, 0.0, 1e10)
-        t, task, (value, slope) = first, b"START", phi(0.0)
-        while len(theirs) < 20:
-            t, value, slope, task = search._iterate(t, value, slope, task)
-            if task[:2] != b"FG":
-                break
-            theirs.append(t)
-            value, slope = phi(t)
+        search = dcsrch.DCSRCH(
+            lambda t, phi=phi, theirs=theirs: theirs.append(t) or phi(t)[0],
+            lambda t, phi=phi: phi(t)[1],
+            C1, C2, 0.1, 0.0, 1e10,
+        )  # fmt: skip
+        *_, task = search(first, *phi(0.0), maxiter=21)
         if task[:4] == b"WARN":  # the best of a narrow interval, which ours goes on to shrink
             same = len(theirs) - 1
             assert len(ours) >= same
@@ -248,7 +247,7 @@ def test_the_trials_are_those_of_scipys_search(rng):
             same = len(theirs)
             assert len(ours) == same
             assert settled == (task[:4] == b"CONV")
-        assert ours[:same] == pytest.approx(theirs[:same], rel=1e-9)
+        assert ours[:same] == pytest.approx(theirs[:same], rel=1e-6)
         searched += same > 2
     assert searched > 500
 

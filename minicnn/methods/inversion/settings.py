@@ -110,6 +110,7 @@ class InvertSettings(SheetSettings, Settings):
             check_bits_of_sheet(self.bits)
         if self.data_weight == 0:
             raise MinicnnError("data_weight = 0 leaves nothing to invert; use a positive number")
+        # records of the other presets say "lbfgs", which they do not read
         if self.optimizer not in (None, "lbfgs") and self.preset != "lbfgs":
             raise MinicnnError(
                 f"the preset {self.preset} has its own optimizer; leave out --optimizer"
@@ -144,8 +145,8 @@ def resolve(settings, net):
             "height": net.input_shape[1],
             "width": net.input_shape[2],
             "iterations": settings.evaluations or PRESETS[settings.preset].iterations,
-            # the other presets have had "lbfgs" here ever since, which they do not read
-            "optimizer": PRESETS["lbfgs"].optimizer if settings.preset == "lbfgs" else "lbfgs",
+            # the other presets do not read it; their records have always said "lbfgs"
+            "optimizer": "lbfgs-device" if settings.preset == "lbfgs" else "lbfgs",
         }
     )
     last = net.nodes_until(settings.layers)[-1].name
