@@ -19,6 +19,7 @@ import inspect
 from collections.abc import Callable
 from numbers import Integral
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from minicnn.backend import all_finite, array_module
@@ -63,7 +64,7 @@ def minimize(
     fun : callable, fun(x) -> (value, gradient)
         value: a number; gradient: array like x, which fun may overwrite in its next call. fun
         must not change x. BLAS uses one thread meanwhile, as sums by several differ: fun may give
-        itself more. NumPy's overflow warnings are off while it runs: what is not finite is
+        itself more. NumPy's overflow warnings are off meanwhile: what is not finite is
         told in the result. If it has an attribute `terms` (dict name -> value, as `ImageFunction`
         has), a copy goes with every iteration and with the result.
     x0 : array, float32 or float64, any shape, NumPy or CuPy
@@ -135,7 +136,8 @@ def minimize(
     if name == "lbfgs":
         from minicnn.optimizers import setulb  # noqa: F401 - brings a BLAS, to be held as well
     try:
-        with threadpool_limits(1, user_api="blas"):
+        # what overflows is told by the record
+        with threadpool_limits(1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
             method(record, x0, bounds, **options)
     except Stop as stop:
         return record.result(stop.status, stop.reason)

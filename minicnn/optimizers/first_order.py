@@ -18,8 +18,6 @@ bounds, x is clipped after each step.
 import math
 from itertools import count
 
-import numpy as np
-
 from minicnn.backend import array_module
 from minicnn.errors import MinicnnError
 from minicnn.optimizers.record import FLAT_START, Record, Stop, fill
@@ -127,8 +125,7 @@ def _descend(record, x, bounds, step, arrays, project=None):
         lowest, large, unchanged = math.inf, abs(value), 0
     first, value = record.trace[0]["value"], record.trace[-1]["value"]
     for t in count(record.iterations + 1):
-        with np.errstate(over="ignore", invalid="ignore"):  # the record says it in words
-            x = xp.add(x, step(gradient, t), dtype=x.dtype)
+        x = xp.add(x, step(gradient, t), dtype=x.dtype)
         if bounds is not None:
             x = xp.clip(x, *bounds)
         if project is not None:

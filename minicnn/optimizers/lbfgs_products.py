@@ -170,12 +170,11 @@ class PairProducts:
         """Take all products of the step between two places; return whether they are finite."""
         s, y = self._memory.pairs[:, self._memory.spare]
         xp = array_module(s)
-        with np.errstate(over="ignore", invalid="ignore"):  # the answer tells it
-            xp.subtract(after.x, before.x, out=s)
-            xp.subtract(after.gradient, before.gradient, out=y)
-            moving = self._box.held(direction, direction, after.x)
-            pairs = [(after.gradient, moving), (after.free, after.free), (s, s)]
-            self._found = self._of([y, after.free], pairs)
+        xp.subtract(after.x, before.x, out=s)
+        xp.subtract(after.gradient, before.gradient, out=y)
+        moving = self._box.held(direction, direction, after.x)
+        pairs = [(after.gradient, moving), (after.free, after.free), (s, s)]
+        self._found = self._of([y, after.free], pairs)
         after.slope = float(self._found[1][0])
         return all(np.isfinite(found).all() for found in self._found)
 

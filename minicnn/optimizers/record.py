@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from minicnn.backend import all_finite, array_module
 from minicnn.errors import MinicnnError
 from minicnn.optimizers.vectors import distance
@@ -116,8 +114,7 @@ class Record:
             )
         self.evaluations += 1
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # told in words below
-                value, gradient = self.fun(x)
+            value, gradient = self.fun(x)
         except (OverflowError, FloatingPointError) as error:
             raise Stop("not-finite", f"overflow in {self._this()}: {error}") from None
         value = float(value)

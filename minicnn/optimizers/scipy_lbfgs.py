@@ -155,9 +155,8 @@ class _Crossing:
         """Return a float64 vector of the host times a number, as a new picture."""
         shape, dtype = self.buffer.shape, self.buffer.dtype
         out = np.empty(shape, dtype) if self.xp is np else self.buffer
-        with np.errstate(over="ignore"):  # the record says it in words
-            how = {"dtype": np.float64, "casting": "same_kind"}
-            np.multiply(vector.reshape(shape), scale, out=out, **how)
+        how = {"dtype": np.float64, "casting": "same_kind"}
+        np.multiply(vector.reshape(shape), scale, out=out, **how)
         if self.xp is np:
             return out
         x = self.xp.empty(shape, dtype)

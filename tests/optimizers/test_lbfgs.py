@@ -166,7 +166,7 @@ def test_other_room_leaves_the_newest_pairs(rng):
 
 @pytest.mark.parametrize("name", WITHOUT_RATE)
 @pytest.mark.parametrize("first", [None, 1e-300])
-@pytest.mark.parametrize("slope", [1e-20, 1e150], ids=["flat", "steep"])
+@pytest.mark.parametrize("slope", [1e-20, 1e200], ids=["flat", "steep"])
 def test_a_length_beyond_all_numbers_ends_the_run_not_the_program(name, first, slope):
     fun = lambda x: (1e300, np.full_like(x, slope))  # noqa: E731
     result = minimize(name, fun, np.ones(4), iterations=3, first_step=first)
@@ -247,7 +247,7 @@ def test_the_trials_are_those_of_scipys_search(rng):
             same = len(theirs)
             assert len(ours) == same
             assert settled == (task[:4] == b"CONV")
-        assert ours[:same] == pytest.approx(theirs[:same], rel=1e-6)
+        assert ours[:same] == pytest.approx(theirs[:same], rel=1e-9)
         searched += same > 2
     assert searched > 500
 

@@ -2,8 +2,8 @@
 
     largest[n, c, w] = max_h y[n, c, h, w]         positive[n, c, w] = #{h : y[n, c, h, w] > 0}
 
-A scan reads no more of most activations. Taken of a part that has just been written, while it is in
-the cache, it takes a third of what it takes when all has gone to memory.
+A scan reads no more of most activations. They are taken of a part that has just been written, while
+it is in the cache: a picture of SqueezeNet's scan takes 0.95 of its time with two processes.
 """
 
 import numpy as np

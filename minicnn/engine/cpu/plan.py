@@ -186,19 +186,23 @@ class Plan:
             return self.held[name]
         if name in self.lent:
             return self.lent[name]
-        behind = self.consumers.get(name, [])
-        if len(behind) == 1 and type(behind[0].layer) is Concat:
-            return self.buffer(behind[0].name)[..., dict(self.places(behind[0]))[name]]
+        if node := self._joined_by(name):
+            return self.buffer(node.name)[..., dict(self.places(node))[name]]
         N, C, H, W = self.shapes[name]
         self.lent[name] = self.arena.take((N, H, W, C))
         return self.lent[name]
 
     def peaks_of(self, name):
         """Return where parts of an activation are noted: (`ColumnPeaks` or None, channels)."""
+        node = self._joined_by(name)
+        if node is None or name in self.held:
+            return self.peaks.get(name), slice(0, None)
+        return self.peaks.get(node.name), dict(self.places(node))[name]
+
+    def _joined_by(self, name):
+        """Return the concatenation that alone reads an activation, or None."""
         behind = self.consumers.get(name, [])
-        if name not in self.held and len(behind) == 1 and type(behind[0].layer) is Concat:
-            return self.peaks.get(behind[0].name), dict(self.places(behind[0]))[name]
-        return self.peaks.get(name), slice(0, None)
+        return behind[0] if len(behind) == 1 and type(behind[0].layer) is Concat else None
 
     def places(self, node):
         """Return [(input, its slice of the channels), ...] of a concatenation."""
