@@ -5,7 +5,7 @@ group a thread; PyTorch over the whole batch. The check is of one group, where b
 its loss and the gradients of the first and the last layer.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -21,7 +21,7 @@ CHECKED = ("conv1_1.weight", "fc5.weight")
 def ours(case):
     """Return the function that does a step with the engine's convolutions."""
     from minicnn.engine.cpu.conv2d import FastConvolution
-    from minicnn.engine.cpu.threads import one_blas_thread
+    from minicnn.engine.cpu.workers import step_pool
     from minicnn.methods.training.step import loss_and_gradients, sgd_step
 
     net, fast = network(), FastConvolution()
@@ -29,24 +29,24 @@ def ours(case):
     groups = [slice(i, i + GROUP) for i in range(0, case.batch, GROUP)]
     replicas = [net.replica() for _ in groups]
     velocity = {k: np.zeros_like(p) for k, p in net.params.items() if _learned(k)}
-    pool = ThreadPoolExecutor(case.threads)
+    opened = ExitStack()  # closed when nobody has the step any more
+    pool = opened.enter_context(step_pool(case.threads))
 
     def group(i):
         given = x[groups[i]], labels[groups[i]], SMOOTHING, None
         return loss_and_gradients(replicas[i], *given, convolution=fast)
 
     def step():
-        with one_blas_thread():
-            results = list(pool.map(group, range(len(groups))))
-            for name, v in velocity.items():
-                grad = sum(result[2][name] for result in results) / len(results)
-                sgd_step(net.params[name], grad, v, RATE, MOMENTUM, True)
+        results = list(pool.map(group, range(len(groups))))
+        for name, v in velocity.items():
+            grad = sum(result[2][name] for result in results) / len(results)
+            sgd_step(net.params[name], grad, v, RATE, MOMENTUM, True)
 
     def check():
         loss, _, grads = group(0)
         return {"loss": loss, **{name: grads[name] for name in CHECKED}}
 
-    step.check = check
+    step.check, step.opened = check, opened
     return step
 
 

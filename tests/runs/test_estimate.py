@@ -495,6 +495,30 @@ print(before - resident())
     assert int(given_back.stdout) > 15e6
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone is told")
+def test_steps_that_are_alike_use_the_same_memory_again():
+    source = """
+import resource
+import numpy as np
+from minicnn.engine.cpu.workers import step_pool
+
+def step(_):
+    held = [np.ones(10 << 20), np.ones(10 << 20)]  # 80 MB each
+
+def cleared():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+with step_pool(2) as pool:
+    for times in range(4):
+        before = cleared()
+        list(pool.map(step, range(2)))
+        print(cleared() - before)
+"""
+    pages = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
+    first, *_, last = map(int, pages.stdout.split())
+    assert last < first / 10
+
+
 def test_peak_grows_with_what_is_held():
     before = memory.peak()
     held = np.ones(20 << 20, np.uint8)

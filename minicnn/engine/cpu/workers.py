@@ -15,6 +15,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
+from minicnn.engine import memory
+from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.errors import MinicnnError
 from minicnn.storage.interrupts import ENDING
 
@@ -73,6 +75,16 @@ def workers(work, count, *, processes):
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def step_pool(threads):
+    """Context with a pool of threads that make steps which are alike, as a training does.
+
+    Each makes its own BLAS calls, and memory is `memory.reused`.
+    """
+    with one_blas_thread(), memory.reused(), ThreadPoolExecutor(threads) as pool:
+        yield pool
 
 
 def _begin(work):

@@ -18,7 +18,6 @@ bit, nor does a run that was broken off and resumed.
 
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ import numpy as np
 from minicnn.backend import array_module, to_device
 from minicnn.data.picture_set import PictureSet
 from minicnn.engine.cpu.threads import one_blas_thread, thread_count
+from minicnn.engine.cpu.workers import step_pool
 from minicnn.errors import MinicnnError
 from minicnn.methods.distillation import pictures, state
 from minicnn.methods.distillation.loss import distance
@@ -80,7 +80,7 @@ def run(settings, *, resume=False, log=None, progress=None):
         else:
             run_.begin()
         run_.settle()
-    with one_blas_thread(), ThreadPoolExecutor(run_.threads) as pool, interrupts_noted() as stops:
+    with step_pool(run_.threads) as pool, interrupts_noted() as stops:
         while run_.step < settings.steps:
             run_.one_step(pool)
             if progress:

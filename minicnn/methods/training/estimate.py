@@ -3,13 +3,13 @@
 import math
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
 from minicnn.backend import to_device
 from minicnn.data.datasets import open_dataset
-from minicnn.engine.cpu.threads import one_blas_thread, thread_count
+from minicnn.engine.cpu.threads import thread_count
+from minicnn.engine.cpu.workers import step_pool
 from minicnn.methods.training import training
 from minicnn.methods.training.devices import place_of
 from minicnn.network import build
@@ -29,7 +29,7 @@ def measure(settings, seconds):
     net = build.build(s.network, classes=len(val.class_names))
     net.params = {name: to_device(value, place.device) for name, value in net.params.items()}
     started = time.perf_counter()
-    with one_blas_thread(), ThreadPoolExecutor(thread_count(s.threads)) as pool:
+    with step_pool(thread_count(s.threads)) as pool:
         training.evaluate(net, shown, some.labels, place, pool)
     looked = (time.perf_counter() - started) / len(shown) * len(val.labels)
     whole += looked * math.ceil(s.epochs / s.validate_every)

@@ -9,7 +9,6 @@ resumed run equal to an uninterrupted one bit for bit. `step` holds the formulas
 
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ import numpy as np
 from minicnn.backend import array_module, to_device
 from minicnn.data.datasets import open_dataset
 from minicnn.engine import memory
-from minicnn.engine.cpu.threads import one_blas_thread, thread_count
+from minicnn.engine.cpu.threads import thread_count
+from minicnn.engine.cpu.workers import step_pool
 from minicnn.errors import MinicnnError
 from minicnn.methods.training import state
 from minicnn.methods.training.devices import place_of
@@ -95,7 +95,7 @@ def run(settings, *, resume=False, log=None, progress=None, stop=None, note=None
         memory.refuse_lack(at_once * held, "use a smaller --group and --batch")
     pictures = train.pictures(settings.size)
     val_pictures, val_labels = val.pictures(settings.size), val.labels_as_in(train)
-    with one_blas_thread(), ThreadPoolExecutor(run_.threads) as pool:
+    with step_pool(run_.threads) as pool:
         while run_.epoch < settings.epochs:
             started = time.perf_counter()
             record = run_.one_epoch(pictures, pool)
