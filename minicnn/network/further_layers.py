@@ -21,6 +21,7 @@ from minicnn.ops import (
     replicate,
     softmax,
 )
+from minicnn.ops.layout import channels_last, zeros
 from minicnn.ops.shapes import pair, pooled
 
 
@@ -93,14 +94,18 @@ class Linear(Layer):
             )
         flat = x.reshape(len(x), -1)  # (N, C, H, W) -> (N, D)
         y, flat = linear.forward(flat, params["weight"], params["bias"])
-        return y[:, :, None, None], (x.shape, flat if mode.training else None)
+        kept = flat if mode.training else None
+        return y[:, :, None, None], (x.shape, channels_last(x), kept)
 
     def backward(self, dy, cache, params, rule):
+        shape, last, _ = cache
         dx = linear.backward_data(dy[:, :, 0, 0], params["weight"])  # (N, K) -> (N, D)
-        return dx.reshape(cache[0])  # (N, C, H, W)
+        laid_out = zeros(dx, shape, last)
+        laid_out[...] = dx.reshape(shape)  # (N, C, H, W)
+        return laid_out
 
     def backward_params(self, dy, cache):
-        dw, db = linear.backward_params(dy[:, :, 0, 0], cache[1])
+        dw, db = linear.backward_params(dy[:, :, 0, 0], cache[-1])
         return {"weight": dw, "bias": db}
 
 

@@ -15,17 +15,19 @@ from typing import NamedTuple
 
 from minicnn.backend import array_module
 from minicnn.kernels import launch
+from minicnn.ops.layout import channels_last, zeros
 from minicnn.ops.shapes import pair, pooled
 
 
 class Cache(NamedTuple):
-    """What `backward` needs: the divisors (P, Q) and the geometry."""
+    """What `backward` needs: the divisors (P, Q), the geometry, how x lies in memory."""
 
     count: object
     x_shape: tuple
     kernel: tuple
     stride: tuple
     padding: tuple
+    channels_last: bool
 
 
 def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding=True) -> tuple:
@@ -65,7 +67,7 @@ def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding
         starts = [p * stride[i] - padding[i] for p in range(windows)]
         counts.append([min(start + kernel[i], high) - max(start, low) for start in starts])
     count = xp.outer(*(xp.asarray(c, dtype=x.dtype) for c in counts))  # (P, Q)
-    cache = Cache(count, x.shape, kernel, stride, padding)
+    cache = Cache(count, x.shape, kernel, stride, padding, channels_last(x))
     if launch.suit(x):
         return launch.average_pool(x, count, kernel, stride, padding), cache
     y = x
@@ -76,13 +78,13 @@ def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding
 
 
 def backward(dy, cache: Cache):
-    """Return dx (N, C, H, W) for `dy` (N, C, P, Q), in the memory layout of `dy`."""
-    count, x_shape, kernel, stride, padding = cache
+    """Return dx (N, C, H, W) for `dy` (N, C, P, Q), in the memory layout of `x`."""
+    count, x_shape, kernel, stride, padding, last = cache
     if launch.suit(dy):
-        return launch.average_unpool(dy, *cache)
+        return launch.average_unpool(dy, count, x_shape, kernel, stride, padding)
     dx = dy / count
     for i in (0, 1):
-        dx = _spread_windows(dx, 2 + i, x_shape[2 + i], kernel[i], stride[i], padding[i])
+        dx = _spread_windows(dx, 2 + i, x_shape[2 + i], kernel[i], stride[i], padding[i], last)
     return dx
 
 
@@ -95,9 +97,9 @@ def _sum_windows(x, axis, windows, kernel, stride, padding):
     return y
 
 
-def _spread_windows(dy, axis, size, kernel, stride, padding):
+def _spread_windows(dy, axis, size, kernel, stride, padding, last):
     """Give each pixel the sum of its windows' `dy` along one axis: `_sum_windows` transposed."""
-    dx = array_module(dy).zeros_like(dy, shape=(*dy.shape[:axis], size, *dy.shape[axis + 1 :]))
+    dx = zeros(dy, (*dy.shape[:axis], size, *dy.shape[axis + 1 :]), last)
     for r in range(kernel):
         mine, pixels = _inside(r, axis, dy.shape[axis], size, stride, padding)
         dx[pixels] += dy[mine]

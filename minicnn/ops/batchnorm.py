@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backend import array_module
+from minicnn.ops.layout import channels_last
 
 AXES = (0, 2, 3)
 
@@ -105,27 +106,22 @@ def fold(w, b, gamma, beta, mean, var, *, eps: float = 1e-5) -> tuple:
 
 def _channel_sums(x):
     """Return the sum of each channel, (C,)."""
-    if _channels_last(x):
+    if channels_last(x):  # rows of all channels are longer runs for NumPy
         return x.sum(axis=(0, 2)).sum(axis=1)
     return x.sum(axis=AXES)
 
 
 def _channel_products(x, y):
     """Return the sum of x y of each channel, (C,)."""
-    if _channels_last(x) and array_module(x) is np:  # in one pass, no product goes to memory
+    if channels_last(x) and array_module(x) is np:  # in one pass, no product goes to memory
         return np.einsum("nchw,nchw->cw", x, y).sum(axis=1)
     return _channel_sums(x * y)
 
 
 def _by_channel(v, x):
     """Return v (C,) as it is combined with x (N, C, H, W)."""
-    if not _channels_last(x):
+    if not channels_last(x):
         return v[:, None, None]
     row = array_module(x).empty_like(x[:1, :, :1])
     row[...] = v[:, None, None]
     return row
-
-
-def _channels_last(x):
-    """Return whether neighbours in memory are channels: rows of all are longer runs for NumPy."""
-    return x.strides[1] < x.strides[3]

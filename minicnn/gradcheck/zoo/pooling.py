@@ -140,7 +140,7 @@ def _winner(dy, point):
 
 def _average_overwritten(dy, point):
     cache = avgpool2d.forward(point.inputs["x"], **point.options)[1]
-    dx = pad_for(np.zeros(cache.x_shape), dy.shape[2:], *cache[2:], 0)
+    dx = pad_for(np.zeros(cache.x_shape), dy.shape[2:], *cache[2:5], 0)
     for p, q in np.ndindex(*dy.shape[2:]):
         top, left = p * cache.stride[0], q * cache.stride[1]
         window = dx[:, :, top : top + cache.kernel[0], left : left + cache.kernel[1]]
