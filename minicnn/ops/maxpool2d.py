@@ -70,9 +70,10 @@ def forward(x, kernel, *, stride=None, padding=0, ceil=False) -> tuple:
     y = switches = None
     dtype = xp.uint8 if kernel[0] * kernel[1] <= 256 else xp.uint16
     for index, seen in elements((P, Q), kernel, stride):
-        value = x_pad[seen]  # (N, C, P, Q): this element of every window
+        # (N, C, P, Q): this element of every window, copied together since it is read twice
+        value = x_pad[seen].copy(order="K")
         if y is None:
-            y, switches = value.copy(order="K"), xp.zeros_like(value, dtype=dtype)
+            y, switches = value, xp.zeros_like(value, dtype=dtype)
             continue
         # strictly greater, so the first of equals stays; a later winner has the larger index
         xp.maximum(switches, (value > y) * dtype(index), out=switches)
@@ -85,13 +86,17 @@ def backward(dy, cache: Cache):
     switches, x_shape, kernel, stride, padding = cache
     if launch.suit(dy) and switches.dtype == "uint8":
         return launch.unpool(dy, *cache)
-    zeros = array_module(dy).zeros_like(dy, shape=x_shape)
+    xp = array_module(dy)
+    zeros = xp.zeros_like(dy, shape=x_shape)
     dx_pad = pad_for(zeros, dy.shape[2:], kernel, stride, padding, 0)
     # from the last element to the first: a pixel adds up its windows in row-major order, as the
     # CUDA kernel does, to the same bits
     for index, seen in reversed(list(elements(dy.shape[2:], kernel, stride))):
         dx_seen = dx_pad[seen]  # (N, C, P, Q), a view
-        dx_seen += dy * (switches == index)
+        if kernel[0] <= stride[0] and kernel[1] <= stride[1]:  # a pixel is in one window at most
+            xp.multiply(dy, switches == index, out=dx_seen)
+        else:
+            dx_seen += dy * (switches == index)
     return crop_to(dx_pad, x_shape, padding)
 
 
