@@ -495,25 +495,35 @@ print(before - resident())
     assert int(given_back.stdout) > 15e6
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone is told")
-def test_steps_that_are_alike_use_the_same_memory_again():
-    source = """
+ALIKE = """
 import resource
 import numpy as np
+from minicnn.engine import memory
 from minicnn.engine.cpu.workers import step_pool
-
-def step(_):
-    held = [np.ones(10 << 20), np.ones(10 << 20)]  # 80 MB each
 
 def cleared():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-with step_pool(2) as pool:
+def four_times(step):
     for times in range(4):
         before = cleared()
-        list(pool.map(step, range(2)))
+        step()
         print(cleared() - before)
 """
+SEARCH = """
+memory.release()
+four_times(lambda: [np.ones(1 << 18) for _ in range(8)])  # of 2 MB
+"""
+TRAINING = """
+with step_pool(2) as pool:
+    four_times(lambda: list(pool.map(lambda _: [np.ones(10 << 20), np.ones(10 << 20)], "ab")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone is told")
+@pytest.mark.parametrize("steps", [SEARCH, TRAINING], ids=["search", "training"])
+def test_steps_that_are_alike_use_the_same_memory_again(steps):
+    source = ALIKE + steps
     pages = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
     first, *_, last = map(int, pages.stdout.split())
     assert last < first / 10
