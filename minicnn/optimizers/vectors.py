@@ -13,7 +13,7 @@ from minicnn.kernels import launch
 
 # BLAS uses threads, and then another order of summation, for more than 10,000 numbers
 HOST_STRIP, DEVICE_STRIP = 8192, 1 << 22
-ROWS_STRIP = 16384  # of many vectors
+MANY = 22 << 14  # numbers of many vectors at a time: 3 MB as float64, which the heap keeps
 
 
 def own(gradient, like):
@@ -49,9 +49,10 @@ def products(rows, columns, pairs=()):
         found = to_host(launch.dots([*every, *pairs]))
         return found[: len(every)].reshape(len(columns), -1), found[len(every) :]
     xp, (m, n) = array_module(rows), rows.shape
-    found, wide = xp.zeros((len(columns), m)), xp.empty((m, min(ROWS_STRIP, n)))
-    for i in range(0, n, ROWS_STRIP):
-        part, strip = slice(i, i + ROWS_STRIP), wide[:, : n - i]
+    size = max(MANY // m // HOST_STRIP, 1) * HOST_STRIP
+    found, wide = xp.zeros((len(columns), m)), xp.empty((m, min(size, n)))
+    for i in range(0, n, size):
+        part, strip = slice(i, i + size), wide[:, : n - i]
         strip[...] = rows[:, part]
         for sums, column in zip(found, columns, strict=True):
             sums += strip @ column[part].astype(xp.float64)

@@ -30,7 +30,7 @@ from minicnn.optimizers.lbfgs_products import Box, PairProducts, Place
 from minicnn.optimizers.line_search import C1, C2, cubic_minimum, strong_wolfe
 from minicnn.optimizers.vectors import (
     HOST_STRIP,
-    ROWS_STRIP,
+    MANY,
     add_scaled,
     combined,
     distance,
@@ -54,15 +54,16 @@ def test_sums_are_float64_and_the_rest_is_in_place(rng, n):
     assert step_to(a, 2.0, b).dtype == np.float32
 
 
-@pytest.mark.parametrize("n", [1, ROWS_STRIP, 2 * ROWS_STRIP + 3])
-def test_products_of_many_vectors_are_float64(rng, n):
-    rows = rng.standard_normal((5, n)).astype(np.float32)
+@pytest.mark.parametrize("n", [1, HOST_STRIP, 2 * HOST_STRIP + 3])
+@pytest.mark.parametrize("count", [5, MANY // HOST_STRIP, 2 * MANY // HOST_STRIP])
+def test_products_of_many_vectors_are_float64(rng, n, count):
+    rows = rng.standard_normal((count, n)).astype(np.float32)
     columns = list(rng.standard_normal((2, n)).astype(np.float32))
     found, single = products(rows, columns, [(rows[0], columns[1]), (columns[0], columns[0])])
     expected = np.array(columns, float) @ rows.astype(float).T
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * n)
     assert single == pytest.approx([expected[1, 0], dot(columns[0], columns[0])])
-    total = combined([1, 2, 0, -1, 0.5, 3], rows, columns[0])
+    total = combined([1, 2, 0, -1, 0.5, 3], rows[:5], columns[0])
     assert total.dtype == np.float32
     parts = rows[0] + 2 * rows[1] - rows[3] + 0.5 * rows[4] + 3 * columns[0]
     np.testing.assert_allclose(total, parts, rtol=1e-5, atol=1e-5)
