@@ -21,7 +21,7 @@ ROOT = Path("/")
 # of glibc's mallopt: from how many bytes on an array has pages of its own, how many bytes at its
 # end the heap keeps, how many heaps there are
 MMAP_THRESHOLD, TRIM_THRESHOLD, HEAPS = -3, -1, -8
-LARGE, KEPT, NO_LIMIT = 4 << 20, 32 << 20, 2**31 - 1
+LARGE, NO_LIMIT = 4 << 20, 2**31 - 1
 SPARE = 0.9  # share of the available memory that a run is allowed
 # share of all outputs that one walk holds at least: by the formulas `deconv` held 0.53
 # (SqueezeNet), 0.75 (minivgg) and 0.81 to 0.96 (VGG-16); the fast engine holds more
@@ -72,20 +72,19 @@ def watched():
 def release() -> None:
     """Give what is free back to the system, where glibc would keep it; large arrays ever after.
 
-    For these glibc takes pages of their own, but once one of up to 32 MB is freed, the heap. What
-    is smaller comes again in each evaluation: of that some is kept.
+    For these glibc takes pages of their own, but once one of up to 32 MB is freed, the heap.
     """
-    _tell_heap({MMAP_THRESHOLD: LARGE, TRIM_THRESHOLD: KEPT})
+    _tell_heap({MMAP_THRESHOLD: LARGE, TRIM_THRESHOLD: LARGE})
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager
 def reused():
-    """Context for steps that are alike: what is freed is kept for the next one, with glibc.
+    """Context for steps that are alike: glibc keeps what one frees for the next.
 
-    The system clears a page at its first use, and an array above 32 MB would have new ones each
-    time. Threads that begin here use the heap of the process: glibc's other heaps end at 64 MB.
+    Else large arrays have new pages each time, and the system clears each at its first use. Threads
+    that begin here use the heap of the process: glibc's other heaps end at 64 MB.
     """
     _tell_heap({MMAP_THRESHOLD: NO_LIMIT, TRIM_THRESHOLD: NO_LIMIT, HEAPS: 1})
     try:

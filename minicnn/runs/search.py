@@ -243,7 +243,7 @@ def search(settings, fun, start, level, *, pairs=None, iterations=None, minimize
     if name in WITHOUT_RATE and pairs:
         options["maxcor"] = pairs
     memory.release()  # of what the targets were made with
-    with warnings.catch_warnings():
+    with memory.reused(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         return (minimize or optimizers.minimize)(
             name,

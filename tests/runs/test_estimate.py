@@ -512,7 +512,8 @@ def four_times(step):
 """
 SEARCH = """
 memory.release()
-four_times(lambda: [np.ones(1 << 18) for _ in range(8)])  # of 2 MB
+with memory.reused():
+    four_times(lambda: [np.ones(2 << 20), np.ones(1 << 18)])
 """
 TRAINING = """
 with step_pool(2) as pool:
