@@ -1,4 +1,4 @@
-"""How much memory the machine and a CUDA device have, this process has had, and a run will need."""
+"""How much memory there is, this process has had, and a run will need; what is kept of it."""
 
 import ctypes
 import math
@@ -18,10 +18,12 @@ except ImportError:  # Windows
     resource = None
 
 ROOT = Path("/")
-# of glibc's mallopt: from how many bytes on an array has pages of its own, how many bytes at its
-# end the heap keeps, how many heaps there are
-MMAP_THRESHOLD, TRIM_THRESHOLD, HEAPS = -3, -1, -8
-LARGE, NO_LIMIT = 4 << 20, 2**31 - 1
+# of glibc's mallopt: from how many bytes on an array has pages of its own, how many have, how many
+# bytes at its end the heap keeps (-1: all), how many heaps there are
+MMAP_THRESHOLD, MMAP_MAX, TRIM_THRESHOLD, ARENA_MAX = -3, -4, -1, -8
+LARGE, KEPT = 4 << 20, 32 << 20
+# where glibc itself ends once large arrays have been freed
+USUAL = {MMAP_MAX: 1 << 16, MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 64 << 20}
 SPARE = 0.9  # share of the available memory that a run is allowed
 # share of all outputs that one walk holds at least: by the formulas `deconv` held 0.53
 # (SqueezeNet), 0.75 (minivgg) and 0.81 to 0.96 (VGG-16); the fast engine holds more
@@ -72,11 +74,10 @@ def watched():
 def release() -> None:
     """Give what is free back to the system, where glibc would keep it; large arrays ever after.
 
-    For these glibc takes pages of their own, but once one of up to 32 MB is freed, the heap.
+    For these glibc takes pages of their own, but once one of up to 32 MB is freed, the heap. What
+    is smaller comes again in each evaluation: of that some is kept.
     """
-    _tell_heap({MMAP_THRESHOLD: LARGE, TRIM_THRESHOLD: LARGE})
-    with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    _set_up_heap({MMAP_THRESHOLD: LARGE, TRIM_THRESHOLD: KEPT})
 
 
 @contextmanager
@@ -84,19 +85,23 @@ def reused():
     """Context for steps that are alike: glibc keeps what one frees for the next.
 
     Else large arrays have new pages each time, and the system clears each at its first use. Threads
-    that begin here use the heap of the process: glibc's other heaps end at 64 MB.
+    that begin here, or later, use the heap of the process, unless others have left them theirs:
+    those end at 64 MB. Afterwards what is free is given back.
     """
-    _tell_heap({MMAP_THRESHOLD: NO_LIMIT, TRIM_THRESHOLD: NO_LIMIT, HEAPS: 1})
+    _set_up_heap({MMAP_MAX: 0, TRIM_THRESHOLD: -1, ARENA_MAX: 1})
     try:
         yield
     finally:
-        release()
+        _set_up_heap(USUAL)
 
 
-def _tell_heap(options):
+def _set_up_heap(options):
+    """Call mallopt with these, and give back what is free; where there is no glibc do nothing."""
     with suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
         for option, value in options.items():
-            ctypes.CDLL(None).mallopt(option, value)
+            libc.mallopt(option, value)
+        libc.malloc_trim(0)
 
 
 def _proportional(number):

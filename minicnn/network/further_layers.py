@@ -21,7 +21,7 @@ from minicnn.ops import (
     replicate,
     softmax,
 )
-from minicnn.ops.layout import channels_last, zeros
+from minicnn.ops.layout import channels_last, laid_out
 from minicnn.ops.shapes import pair, pooled
 
 
@@ -100,9 +100,7 @@ class Linear(Layer):
     def backward(self, dy, cache, params, rule):
         shape, last, _ = cache
         dx = linear.backward_data(dy[:, :, 0, 0], params["weight"])  # (N, K) -> (N, D)
-        laid_out = zeros(dx, shape, last)
-        laid_out[...] = dx.reshape(shape)  # (N, C, H, W)
-        return laid_out
+        return laid_out(dx.reshape(shape), last)  # (N, C, H, W)
 
     def backward_params(self, dy, cache):
         dw, db = linear.backward_params(dy[:, :, 0, 0], cache[-1])

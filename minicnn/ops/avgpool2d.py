@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from minicnn.backend import array_module
 from minicnn.kernels import launch
-from minicnn.ops.layout import channels_last, zeros
+from minicnn.ops.layout import channels_last, empty
 from minicnn.ops.shapes import pair, pooled
 
 
@@ -78,7 +78,10 @@ def forward(x, kernel=None, *, stride=None, padding=0, ceil=False, count_padding
 
 
 def backward(dy, cache: Cache):
-    """Return dx (N, C, H, W) for `dy` (N, C, P, Q), in the memory layout of `x`."""
+    """Return dx (N, C, H, W) for `dy` (N, C, P, Q), in the memory layout of `x`.
+
+    A GPU has that of `dy`.
+    """
     count, x_shape, kernel, stride, padding, last = cache
     if launch.suit(dy):
         return launch.average_unpool(dy, count, x_shape, kernel, stride, padding)
@@ -99,7 +102,8 @@ def _sum_windows(x, axis, windows, kernel, stride, padding):
 
 def _spread_windows(dy, axis, size, kernel, stride, padding, last):
     """Give each pixel the sum of its windows' `dy` along one axis: `_sum_windows` transposed."""
-    dx = zeros(dy, (*dy.shape[:axis], size, *dy.shape[axis + 1 :]), last)
+    dx = empty(dy, (*dy.shape[:axis], size, *dy.shape[axis + 1 :]), last)
+    dx.fill(0)
     for r in range(kernel):
         mine, pixels = _inside(r, axis, dy.shape[axis], size, stride, padding)
         dx[pixels] += dy[mine]

@@ -12,14 +12,23 @@ def channels_last(x):
     return x.strides[1] < x.strides[3]
 
 
-def zeros(like, shape, last):
-    """Return zeros (N, C, H, W) of the library and dtype of an array, if `last` channels last.
+def empty(like, shape, last):
+    """Return an array (N, C, H, W) of the library and dtype of another, if `last` channels last.
 
     >>> import numpy as np
-    >>> channels_last(zeros(np.ones(1), (1, 2, 3, 4), last=True))
+    >>> channels_last(empty(np.ones(1), (1, 2, 3, 4), last=True))
     True
     """
     xp, (N, C, H, W) = array_module(like), shape
     if not last:
-        return xp.zeros(shape, like.dtype)
-    return xp.zeros((N, H, W, C), like.dtype).transpose(0, 3, 1, 2)
+        return xp.empty(shape, like.dtype)
+    return xp.empty((N, H, W, C), like.dtype).transpose(0, 3, 1, 2)
+
+
+def laid_out(x, last):
+    """Return x (N, C, H, W), if `last` in a copy with the channels last."""
+    if not last:
+        return x
+    y = empty(x, x.shape, last)
+    y[...] = x
+    return y

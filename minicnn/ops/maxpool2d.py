@@ -70,11 +70,12 @@ def forward(x, kernel, *, stride=None, padding=0, ceil=False) -> tuple:
     y = switches = None
     dtype = xp.uint8 if kernel[0] * kernel[1] <= 256 else xp.uint16
     for index, seen in elements((P, Q), kernel, stride):
-        # (N, C, P, Q): this element of every window, copied together since it is read twice
-        value = x_pad[seen].copy(order="K")
+        value = x_pad[seen]  # (N, C, P, Q): this element of every window
         if y is None:
-            y, switches = value, xp.zeros_like(value, dtype=dtype)
+            y, switches = value.copy(order="K"), xp.zeros_like(value, dtype=dtype)
             continue
+        if max(stride) > 1:  # it is read twice: what lies apart is copied together first
+            value = value.copy(order="K")
         # strictly greater, so the first of equals stays; a later winner has the larger index
         xp.maximum(switches, (value > y) * dtype(index), out=switches)
         xp.maximum(y, value, out=y)
@@ -90,7 +91,7 @@ def backward(dy, cache: Cache):
     zeros = xp.zeros_like(dy, shape=x_shape)
     dx_pad = pad_for(zeros, dy.shape[2:], kernel, stride, padding, 0)
     # from the last element to the first: a pixel adds up its windows in row-major order, as the
-    # CUDA kernel does, to the same bits
+    # CUDA kernel does, to the same bits but for the sign of zeros
     for index, seen in reversed(list(elements(dy.shape[2:], kernel, stride))):
         dx_seen = dx_pad[seen]  # (N, C, P, Q), a view
         if kernel[0] <= stride[0] and kernel[1] <= stride[1]:  # a pixel is in one window at most

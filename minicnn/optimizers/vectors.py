@@ -13,7 +13,7 @@ from minicnn.kernels import launch
 
 # BLAS uses threads, and then another order of summation, for more than 10,000 numbers
 HOST_STRIP, DEVICE_STRIP = 8192, 1 << 22
-MANY = 22 << 14  # numbers of many vectors at a time: 3 MB as float64, which the heap keeps
+MANY = 22 << 14  # numbers of many vectors at a time: 3 MB as float64
 
 
 def own(gradient, like):

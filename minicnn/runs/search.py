@@ -5,6 +5,7 @@ A job of a method is what its settings stand for with nothing left open: see `Se
 
 import math
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
@@ -243,7 +244,9 @@ def search(settings, fun, start, level, *, pairs=None, iterations=None, minimize
     if name in WITHOUT_RATE and pairs:
         options["maxcor"] = pairs
     memory.release()  # of what the targets were made with
-    with memory.reused(), warnings.catch_warnings():
+    # the fast engine has memory of its own
+    steps = memory.reused() if settings.engine == "explicit" else nullcontext()
+    with steps, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         return (minimize or optimizers.minimize)(
             name,

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import pickle
+import platform
 import subprocess
 import sys
 import time
@@ -475,15 +476,21 @@ def test_available_is_the_least_of_all_limits(tmp_path, monkeypatch, files, expe
     assert memory.available(files_of(tmp_path, files)) == expected
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone is told")
-def test_after_a_release_a_large_array_goes_back_to_the_system_at_once():
-    source = """
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is told")
+RESIDENT = """
 import numpy as np
 from minicnn.engine import memory
 
 def resident():
     return memory._field("/proc/self/status", "VmRSS")
+"""
 
+
+@glibc
+def test_after_a_release_a_large_array_goes_back_to_the_system_at_once():
+    source = (
+        RESIDENT
+        + """
 np.ones(2 << 20)  # freed, 16 MB: glibc would keep what comes next
 memory.release()
 large, above = np.ones(2 << 20), [bytes(100_000) for _ in range(8)]
@@ -491,8 +498,28 @@ before = resident()
 del large
 print(before - resident())
 """
+    )
     given_back = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
     assert int(given_back.stdout) > 15e6
+
+
+@glibc
+def test_what_steps_have_used_is_given_back_behind_them():
+    source = (
+        RESIDENT
+        + """
+with memory.reused():
+    large, above = np.ones(2 << 20), [bytes(100_000) for _ in range(8)]
+    before = resident()
+    del large
+    print(before - resident())
+print(before - resident())
+"""
+    )
+    found = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
+    meanwhile, behind = map(int, found.stdout.split())
+    assert meanwhile < 1e6
+    assert behind > 15e6
 
 
 ALIKE = """
@@ -510,8 +537,11 @@ def four_times(step):
         step()
         print(cleared() - before)
 """
-SEARCH = """
+RELEASED = """
 memory.release()
+four_times(lambda: [np.ones(1 << 18) for _ in range(8)])  # of 2 MB
+"""
+REUSED = """
 with memory.reused():
     four_times(lambda: [np.ones(2 << 20), np.ones(1 << 18)])
 """
@@ -521,8 +551,8 @@ with step_pool(2) as pool:
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone is told")
-@pytest.mark.parametrize("steps", [SEARCH, TRAINING], ids=["search", "training"])
+@glibc
+@pytest.mark.parametrize("steps", [RELEASED, REUSED, TRAINING], ids=["small", "all", "training"])
 def test_steps_that_are_alike_use_the_same_memory_again(steps):
     source = ALIKE + steps
     pages = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
