@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -558,6 +559,16 @@ def test_steps_that_are_alike_use_the_same_memory_again(steps):
     pages = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
     first, *_, last = map(int, pages.stdout.split())
     assert last < first / 10
+
+
+@pytest.mark.parametrize(("engine", "times"), [("explicit", 1), ("fast", 0)])
+def test_a_search_without_memory_of_its_own_uses_it_again(pictures, monkeypatch, engine, times):
+    contexts = []
+    monkeypatch.setattr(memory, "reused", lambda: contexts.append("") or nullcontext())
+    out = str(Path(pictures[0]).with_name("out.png"))
+    words = ["--engine", engine, "--size", "64", "--scales", "1", "--iterations", "1"]
+    assert main(["style", *pictures, "-o", out, *words]) == 0
+    assert len(contexts) == times
 
 
 def test_peak_grows_with_what_is_held():
