@@ -15,7 +15,7 @@ PACKAGE = ROOT / "minicnn"
 # together and may import each other; families of one level, separated by |, may not.
 ORDER = """
     errors
-    backend | storage
+    backend layout | storage
     terminal | kernels | pictures
     ops
     objectives | optimizers | data

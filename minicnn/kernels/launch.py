@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 
+from minicnn import layout
 from minicnn.backend import array_module
 from minicnn.kernels.loader import SUM_BLOCKS, address, lanes, module
 
@@ -48,8 +49,8 @@ def add_columns(dx, cols, *, stride, dilation, first_row):
 def max_pool(x, size, kernel, stride, padding):
     """Return (y, switches), both (N, C, P, Q), for an output of `size`."""
     x, inner = _in_memory_order(x)
-    y = _empty(x, size, x.dtype, inner)
-    switches = _empty(x, size, np.uint8, inner)
+    y = layout.empty(x, (*x.shape[:2], *size), inner > 1)
+    switches = layout.empty(x, y.shape, inner > 1, np.uint8)
     geometry = (*x.shape[2:], inner, *kernel, *stride, *padding, *size)
     _in_lanes("max_pool", y, (x, y, switches), *geometry)
     return y, switches
@@ -58,8 +59,8 @@ def max_pool(x, size, kernel, stride, padding):
 def unpool(y, switches, x_shape, kernel, stride, padding, overlap=0):
     """Return x of `x_shape`; `overlap` is the place of the rule in `unpool.OVERLAPS`."""
     y, inner = _in_memory_order(y)
-    switches = _laid_out_as(switches, inner)
-    x = _empty(y, x_shape[2:], y.dtype, inner)
+    switches = layout.laid_out(switches, inner > 1)
+    x = layout.empty(y, (*y.shape[:2], *x_shape[2:]), inner > 1)
     geometry = (*x_shape[2:], inner, *kernel, *stride, *padding, *y.shape[2:], overlap)
     _in_lanes("unpool", x, (y, switches, x), *geometry)
     return x
@@ -111,7 +112,7 @@ def add_scaled(y, factor, x):
 
 def _average(name, source, count, size, x_shape, kernel, stride, padding):
     source, inner = _in_memory_order(source)
-    out = _empty(source, size, source.dtype, inner)
+    out = layout.empty(source, (*source.shape[:2], *size), inner > 1)
     geometry = (*x_shape[2:], inner, *kernel, *stride, *padding, *count.shape)
     _in_lanes(name, out, (source, count, out), *geometry)
     return out
@@ -137,22 +138,6 @@ def _in_memory_order(x):
     if x.flags.c_contiguous or not x.transpose(0, 2, 3, 1).flags.c_contiguous:
         return array_module(x).ascontiguousarray(x), 1
     return x, x.shape[1]
-
-
-def _empty(like, size, dtype, inner):
-    """Return an array (N, C, *size) in the layout that `inner` says."""
-    N, C = like.shape[:2]
-    xp = array_module(like)
-    if inner == 1:
-        return xp.empty((N, C, *size), dtype)
-    return xp.empty((N, *size, C), dtype).transpose(0, 3, 1, 2)
-
-
-def _laid_out_as(x, inner):
-    xp = array_module(x)
-    if inner == 1:
-        return xp.ascontiguousarray(x)
-    return xp.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 
 def _flat(x):

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from minicnn.errors import MinicnnError
+from minicnn.layout import channels_last, laid_out
 from minicnn.network.layer import Layer
 from minicnn.ops import (
     add,
@@ -21,7 +22,6 @@ from minicnn.ops import (
     replicate,
     softmax,
 )
-from minicnn.ops.layout import channels_last, laid_out
 from minicnn.ops.shapes import pair, pooled
 
 

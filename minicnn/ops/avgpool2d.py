@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from minicnn.backend import array_module
 from minicnn.kernels import launch
-from minicnn.ops.layout import channels_last, empty
+from minicnn.layout import channels_last, empty
 from minicnn.ops.shapes import pair, pooled
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backend import array_module
-from minicnn.ops.layout import channels_last
+from minicnn.layout import channels_last
 
 AXES = (0, 2, 3)
 

@@ -43,7 +43,7 @@ def test_every_gradient_is_right(op):
 def test_every_operation_and_objective_has_cases():
     ops = {path.stem for path in Path(minicnn.ops.__file__).parent.glob("*.py")}
     # no gradients of their own: parts of convolution and of pooling
-    without = {"__init__", "shapes", "layout", "pad", "column_strips", "unpool"}
+    without = {"__init__", "shapes", "pad", "column_strips", "unpool"}
     assert ops - without == set(gradcheck_ops.CASES)
     assert {result.case for result in checks.run("content")} == set(content.CONTENT)
     assert {result.case for result in checks.run("style")} == set(gram.STYLE)

@@ -12,23 +12,22 @@ def channels_last(x):
     return x.strides[1] < x.strides[3]
 
 
-def empty(like, shape, last):
-    """Return an array (N, C, H, W) of the library and dtype of another, if `last` channels last.
+def empty(like, shape, last, dtype=None):
+    """Return an array (N, C, H, W) where another one is, if `last` with its channels last.
 
     >>> import numpy as np
     >>> channels_last(empty(np.ones(1), (1, 2, 3, 4), last=True))
     True
     """
-    xp, (N, C, H, W) = array_module(like), shape
+    xp, (N, C, H, W), dtype = array_module(like), shape, dtype or like.dtype
     if not last:
-        return xp.empty(shape, like.dtype)
-    return xp.empty((N, H, W, C), like.dtype).transpose(0, 3, 1, 2)
+        return xp.empty(shape, dtype)
+    return xp.empty((N, H, W, C), dtype).transpose(0, 3, 1, 2)
 
 
 def laid_out(x, last):
-    """Return x (N, C, H, W), if `last` in a copy with the channels last."""
+    """Return x (N, C, H, W) contiguous in one of the two layouts, in a copy if need be."""
+    xp = array_module(x)
     if not last:
-        return x
-    y = empty(x, x.shape, last)
-    y[...] = x
-    return y
+        return xp.ascontiguousarray(x)
+    return xp.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
