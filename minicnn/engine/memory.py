@@ -1,12 +1,11 @@
-"""How much memory there is, this process has had, and a run will need; what is kept of it."""
+"""How much memory the machine and a CUDA device have, this process has had, and a run will need."""
 
-import ctypes
 import math
 import os
 import re
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from minicnn.backend import devices
@@ -18,12 +17,6 @@ except ImportError:  # Windows
     resource = None
 
 ROOT = Path("/")
-# of glibc's mallopt: from how many bytes on an array has pages of its own, how many have, how many
-# bytes at its end the heap keeps (-1: all), how many heaps there are
-MMAP_THRESHOLD, MMAP_MAX, TRIM_THRESHOLD, ARENA_MAX = -3, -4, -1, -8
-LARGE, KEPT = 4 << 20, 32 << 20
-# where glibc itself ends once large arrays have been freed
-USUAL = {MMAP_MAX: 1 << 16, MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 64 << 20}
 SPARE = 0.9  # share of the available memory that a run is allowed
 # share of all outputs that one walk holds at least: by the formulas `deconv` held 0.53
 # (SqueezeNet), 0.75 (minivgg) and 0.81 to 0.96 (VGG-16); the fast engine holds more
@@ -69,39 +62,6 @@ def watched():
     finally:
         ended.set()
         watcher.join()
-
-
-def release() -> None:
-    """Give what is free back to the system, where glibc would keep it; large arrays ever after.
-
-    For these glibc takes pages of their own, but once one of up to 32 MB is freed, the heap. What
-    is smaller comes again in each evaluation: of that some is kept.
-    """
-    _set_up_heap({MMAP_THRESHOLD: LARGE, TRIM_THRESHOLD: KEPT})
-
-
-@contextmanager
-def reused():
-    """Context for steps that are alike: glibc keeps what one frees for the next.
-
-    Else large arrays have new pages each time, and the system clears each at its first use. Threads
-    that begin here, or later, use the heap of the process, unless others have left them theirs:
-    those end at 64 MB. Afterwards what is free is given back.
-    """
-    _set_up_heap({MMAP_MAX: 0, TRIM_THRESHOLD: -1, ARENA_MAX: 1})
-    try:
-        yield
-    finally:
-        _set_up_heap(USUAL)
-
-
-def _set_up_heap(options):
-    """Call mallopt with these, and give back what is free; where there is no glibc do nothing."""
-    with suppress(OSError, AttributeError, TypeError):
-        libc = ctypes.CDLL(None)
-        for option, value in options.items():
-            libc.mallopt(option, value)
-        libc.malloc_trim(0)
 
 
 def _proportional(number):

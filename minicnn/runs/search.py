@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn import optimizers
-from minicnn.engine import memory
+from minicnn.engine import heap, memory
 from minicnn.engine.select import Evaluation, evaluator_of
 from minicnn.errors import MinicnnError
 from minicnn.optimizers import WITHOUT_RATE
@@ -243,9 +243,9 @@ def search(settings, fun, start, level, *, pairs=None, iterations=None, minimize
         options["learning_rate"] = rate_of(settings, fun, start, level)
     if name in WITHOUT_RATE and pairs:
         options["maxcor"] = pairs
-    memory.release()  # of what the targets were made with
+    heap.release()  # of what the targets were made with
     # the fast engine has memory of its own
-    steps = memory.reused() if settings.engine == "explicit" else nullcontext()
+    steps = heap.reused() if settings.engine == "explicit" else nullcontext()
     with steps, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow ends the run in plain words
         return (minimize or optimizers.minimize)(

@@ -4,11 +4,9 @@ import json
 import math
 import os
 import pickle
-import platform
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -475,100 +473,6 @@ V1 = {
 def test_available_is_the_least_of_all_limits(tmp_path, monkeypatch, files, expected):
     monkeypatch.setattr(memory, "_rlimit", lambda: None)
     assert memory.available(files_of(tmp_path, files)) == expected
-
-
-glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is told")
-RESIDENT = """
-import numpy as np
-from minicnn.engine import memory
-
-def resident():
-    return memory._field("/proc/self/status", "VmRSS")
-"""
-
-
-@glibc
-def test_after_a_release_a_large_array_goes_back_to_the_system_at_once():
-    source = (
-        RESIDENT
-        + """
-np.ones(2 << 20)  # freed, 16 MB: glibc would keep what comes next
-memory.release()
-large, above = np.ones(2 << 20), [bytes(100_000) for _ in range(8)]
-before = resident()
-del large
-print(before - resident())
-"""
-    )
-    given_back = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
-    assert int(given_back.stdout) > 15e6
-
-
-@glibc
-def test_what_steps_have_used_is_given_back_behind_them():
-    source = (
-        RESIDENT
-        + """
-with memory.reused():
-    large, above = np.ones(2 << 20), [bytes(100_000) for _ in range(8)]
-    before = resident()
-    del large
-    print(before - resident())
-print(before - resident())
-"""
-    )
-    found = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
-    meanwhile, behind = map(int, found.stdout.split())
-    assert meanwhile < 1e6
-    assert behind > 15e6
-
-
-ALIKE = """
-import resource
-import numpy as np
-from minicnn.engine import memory
-from minicnn.engine.cpu.workers import step_pool
-
-def cleared():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-def four_times(step):
-    for times in range(4):
-        before = cleared()
-        step()
-        print(cleared() - before)
-"""
-RELEASED = """
-memory.release()
-four_times(lambda: [np.ones(1 << 18) for _ in range(8)])  # of 2 MB
-"""
-REUSED = """
-with memory.reused():
-    four_times(lambda: [np.ones(2 << 20), np.ones(1 << 18)])
-"""
-TRAINING = """
-with step_pool(2) as pool:
-    four_times(lambda: list(pool.map(lambda _: [np.ones(10 << 20), np.ones(10 << 20)], "ab")))
-"""
-
-
-@glibc
-@pytest.mark.parametrize("steps", [RELEASED, REUSED, TRAINING], ids=["small", "all", "training"])
-def test_steps_that_are_alike_use_the_same_memory_again(steps):
-    source = ALIKE + steps
-    pages = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
-    first, *_, last = map(int, pages.stdout.split())
-    assert last < first / 10
-
-
-@pytest.mark.parametrize(("engine", "times"), [("explicit", 1), ("fast", 0)])
-def test_a_search_without_memory_of_its_own_uses_it_again(pictures, monkeypatch, engine, times):
-    contexts = []
-    monkeypatch.setattr(memory, "reused", lambda: contexts.append("") or nullcontext())
-    out = str(Path(pictures[0]).with_name("out.png"))
-    words = ["--engine", engine, "--size", "64", "--scales", "1", "--iterations", "1"]
-    assert main(["style", *pictures, "-o", out, *words]) == 0
-    assert len(contexts) == times
 
 
 def test_peak_grows_with_what_is_held():

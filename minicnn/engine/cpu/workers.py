@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
-from minicnn.engine import memory
+from minicnn.engine import heap
 from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.errors import MinicnnError
 from minicnn.storage.interrupts import ENDING
@@ -81,9 +81,9 @@ def workers(work, count, *, processes):
 def step_pool(threads):
     """Context with a pool of threads that make steps which are alike, as a training does.
 
-    Each makes its own BLAS calls, and memory is `memory.reused`.
+    Each makes its own BLAS calls, and memory is `heap.reused`.
     """
-    with one_blas_thread(), memory.reused(), ThreadPoolExecutor(threads) as pool:
+    with one_blas_thread(), heap.reused(), ThreadPoolExecutor(threads) as pool:
         yield pool
 
 

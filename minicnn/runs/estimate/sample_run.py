@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 from statistics import mean, median
 
-from minicnn.engine import memory
+from minicnn.engine import heap, memory
 from minicnn.errors import MinicnnError
 
 PATIENCE = 600  # seconds
@@ -94,7 +94,7 @@ def pictures(verb, settings, files, wanted, seconds):
         if len(found) == 2:
             return
         gc.collect()
-        memory.release()  # the next run starts anew
+        heap.release()  # the next run starts anew
 
 
 def resized(settings, factor):
