@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.cli.register import rerunnable, verb_of
+from minicnn.engine import heap
 from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.errors import MinicnnError
 
@@ -65,4 +66,6 @@ def run(method: str, callback: Callable[..., Any] | None = None, /, **settings: 
         raise MinicnnError(f"{method}: {str(error).partition(' ')[2]}") from None
     files = {role: arrays[name] for role, name in chosen.inputs().items() if name in arrays}
     with one_blas_thread():
-        return verb.open_job(chosen, files).run(callback)
+        outcome = verb.open_job(chosen, files).run(callback)
+    heap.restore()  # the job and what it had are gone
+    return outcome

@@ -17,8 +17,8 @@ USUAL = {MMAP_MAX: 1 << 16, MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 64 << 20}
 def release() -> None:
     """Give what is free back to the system, where glibc would keep it; large arrays ever after.
 
-    For these glibc takes pages of their own, but once one of up to 32 MB is freed, the heap. What
-    is smaller comes again in each evaluation: of that some is kept.
+    That is until `restore`. For these glibc takes pages of their own, but once one of up to 32 MB
+    is freed, the heap. What is smaller comes again in each evaluation: of that some is kept.
     """
     _set_up_heap({MMAP_THRESHOLD: LARGE, TRIM_THRESHOLD: KEPT})
 
@@ -35,7 +35,12 @@ def reused():
     try:
         yield
     finally:
-        _set_up_heap(USUAL)
+        restore()
+
+
+def restore() -> None:
+    """Give what is free back to the system, and leave the heap as glibc itself would."""
+    _set_up_heap(USUAL)
 
 
 def _set_up_heap(options):

@@ -94,6 +94,26 @@ def test_steps_that_are_alike_use_the_same_memory_again(steps):
     assert last < first / 10
 
 
+@glibc
+@pytest.mark.parametrize("engine", ["explicit", "fast"])
+def test_a_run_of_the_library_leaves_nothing_behind(engine):
+    source = (
+        RESIDENT
+        + f"""
+from minicnn import run
+
+a = np.random.default_rng(0).integers(0, 256, (192, 256, 3), np.uint8)
+settings = dict(content=a, style=a, size=256, scales=1, iterations=2, engine="{engine}")
+made = run("style", **settings)
+before = resident()
+heap.restore()
+print(before - resident())
+"""
+    )
+    found = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
+    assert int(found.stdout) < 2e6
+
+
 @pytest.mark.parametrize(("engine", "times"), [("explicit", 1), ("fast", 0)])
 def test_a_search_that_owns_no_memory_uses_it_again(tmp_path, rng, monkeypatch, engine, times):
     contexts = []

@@ -41,8 +41,8 @@ class Plan:
     The parameters of `net` must not change any more; `convolution` is a frozen `FastConvolution`,
     which plans may share. `keep` says whether `backward` will be called. If `recompute` is given,
     the first convolution's activation is not kept where none but a 3x3 convolution reads it. As a
-    tap it must be one of these, and comes as a `recomputed.Recomputed`. The
-    `column_peaks` of the taps `peaks` are taken on the way where convolutions alone write them.
+    tap it must be one of these, and comes as a `recomputed.Recomputed`. The `column_peaks` of the
+    taps `peaks` are taken on the way where convolutions alone write them.
     """
 
     def __init__(self, net, convolution, shape, taps, *, keep=True, recompute=None, peaks=()):
