@@ -5,6 +5,7 @@ between its conversion to float64 and its sum, and nothing of the size of a vect
 """
 
 import math
+from itertools import chain
 
 import numpy as np
 
@@ -50,13 +51,18 @@ def products(rows, columns, pairs=()):
         return found[: len(every)].reshape(len(columns), -1), found[len(every) :]
     xp, (m, n) = array_module(rows), rows.shape
     size = max(MANY // m // HOST_STRIP, 1) * HOST_STRIP
-    found, wide = xp.zeros((len(columns), m)), xp.empty((m, min(size, n)))
+    found, single = xp.zeros((len(columns), m)), xp.zeros(len(pairs))
+    wide = xp.empty((m, min(size, n)))
+    vectors = {id(v): v for v in chain(columns, *pairs)}  # each is converted once
     for i in range(0, n, size):
         part, strip = slice(i, i + size), wide[:, : n - i]
         strip[...] = rows[:, part]
+        exact = {key: v[part].astype(xp.float64) for key, v in vectors.items()}
         for sums, column in zip(found, columns, strict=True):
-            sums += strip @ column[part].astype(xp.float64)
-    return to_host(found), np.array([dot(a, b) for a, b in pairs])
+            sums += strip @ exact[id(column)]
+        for j, (a, b) in enumerate(pairs):
+            single[j] += exact[id(a)] @ exact[id(b)]
+    return to_host(found), to_host(single)
 
 
 def combined(factors, rows, last):
