@@ -5,7 +5,7 @@
 | name | step | file |
 |---|---|---|
 | lbfgs | SciPy's L-BFGS-B, on the host | scipy_lbfgs.py |
-| lbfgs-device | L-BFGS of our own, where the picture is | lbfgs.py, lbfgs_products.py |
+| lbfgs-device | L-BFGS-B of our own, where the picture is | lbfgs.py and what it names |
 | adam | moments of the gradient, Kingma & Ba 2014 | first_order.py |
 | adagrad | gradient over its own size so far, Mahendran & Vedaldi 2016 | first_order.py |
 | momentum | v <- m·v - rate·g;  x <- x + v | first_order.py |

@@ -1,30 +1,25 @@
-"""L-BFGS in our own code: vectors stay where they are, on the host or the device.
+"""L-BFGS-B in our own code: vectors stay where they are, on the host or the device.
 
-    d = -H g        s = x' - x,   y = g' - g        ρ = 1 / (s·y)
+    s = x' - x,   y = g' - g    of a step from x to x';   the last m pairs are remembered
 
-H is the inverse Hessian as the last m pairs (s, y) show it, never formed: two loops over the pairs
-multiply it with g (Nocedal & Wright, Numerical Optimization, 2nd ed., algorithm 7.4),
+The quadratic model that they tell of the function has its minimum at x + d (`lbfgs_model`): without
+bounds d = -H g, where H is the inverse Hessian that the updates of BFGS build of the pairs. It is
+made of the products of these vectors, which are taken together (`lbfgs_products`). Within bounds
+pixels that meet theirs on the way of steepest descent stand still there (`bounds`). The step along
+d meets the strong Wolfe conditions (`line_search`). The first one goes along -g, to where the
+tangent meets 0 (see `scipy_lbfgs`, which starts as long).
 
-    newest pair to oldest    α = ρ s·q;     q <- q - α y             from q = g
-                             r = γ q,       γ = s·y / y·y            of the newest pair
-    oldest pair to newest    r <- r + (α - ρ y·r) s                  to  r = H g
+The steps are those of SciPy's L-BFGS-B, up to rounding, as long as every line search ends with both
+conditions met; with `first_step` up to the rounding of that length.
 
-Here they run over numbers, the products of vectors, which are taken together (`lbfgs_products`).
-The step along d meets the strong Wolfe conditions (`line_search`). The first one goes along -g, to
-where the tangent meets 0 (see `scipy_lbfgs`, which starts as long).
-
-With bounds, pixels at a bound that the gradient pushes outwards stand still, H works on the rest,
-and every trial is clipped: Bertsekas' projection with two metrics (SIAM J. Control 20, 1982).
-
-Without bounds and `first_step` the steps are those of SciPy's L-BFGS-B, up to rounding, as long as
-every line search ends with both conditions met.
-
-There are (2m + 7) vectors of float32 in the place of (2m + 5) of float64 or so, a tenth of the
-arithmetic, and a `Memory` that another run can go on from.
+There are (2m + 7) vectors of float32, with bounds 4 more, in the place of (2m + 5) of float64 or
+so, a tenth of the arithmetic, and a `Memory` that another run can go on from.
 """
 
 from minicnn.backend import array_module
-from minicnn.optimizers.lbfgs_products import Box, Memory, PairProducts, Place
+from minicnn.optimizers.bounds import Box
+from minicnn.optimizers.lbfgs_model import descent
+from minicnn.optimizers.lbfgs_products import Memory, PairProducts, Place
 from minicnn.optimizers.line_search import strong_wolfe
 from minicnn.optimizers.record import (
     FLAT_START,
@@ -37,7 +32,7 @@ from minicnn.optimizers.record import (
     stop_if_settled,
 )
 
-SHORTEST = 2.0**-1000  # times the gradient, a first trial that is not lost to rounding
+SHORTEST = 2.0**-1000  # times the gradient, a first step that is not lost to rounding
 
 
 def lbfgs_device(
@@ -82,15 +77,11 @@ def lbfgs_device(
     while True:
         if not products.norm:
             raise Stop("converged", "the gradient is 0" if record.iterations else FLAT_START)
-        direction, slope = products.descent(place)
-        trial = 1.0
-        if not memory.order:
-            size, norm = place.x.size, products.norm
-            length = memory.length or first_length(place.value, norm, size, first_step)
-            trial = max(length / norm, SHORTEST)
-        reached = None
-        if slope < 0:
-            reached = _search(products, record, place, direction, slope, trial, maxls)
+        if memory.scale is None:
+            length = first_length(place.value, products.norm, place.x.size, first_step)
+            memory.scale = max(length / products.norm, SHORTEST)
+        way = descent(products, place)
+        reached = _search(products, record, place, way, maxls) if way.slope < 0 else None
         if reached is None and not memory.order:
             raise Stop("stalled", NOTHING_LOWER)
         if reached is None:
@@ -99,24 +90,29 @@ def lbfgs_device(
         products.learn()
         settled = reached.value == place.value
         place = reached
-        record.accept(place.picture, place.value, memory.length)
+        record.accept(place.picture, place.value, products.length)
         stop_if_settled(record)
         if settled:
             raise Stop("stalled", "stalled: the value changes in no digit any more")
         arrays = {**memory.arrays(), "gradient": place.gradient.reshape(x0.shape)}
-        record.pause(arrays, memory={"order": list(memory.order), "length": memory.length})
+        record.pause(arrays, memory={"order": list(memory.order), "scale": memory.scale})
 
 
-def _search(products, record, place, direction, slope, trial, maxls):
+def _search(products, record, place, way, maxls):
     """Return the place that the line search reaches, or None."""
-    last = {}
+    box, last = products.box, {}
+
+    def longest():
+        if box.bounded and not record.iterations:  # as SciPy
+            return 1.0
+        return box.longest(place.x, way.direction)
 
     def phi(t):
         last.clear()  # two places at a time are enough
-        last[t] = products.evaluated(record, place, t, direction)
+        last[t] = products.evaluated(record, place, t, way)
         return last[t].value, last[t].slope
 
-    step, _ = strong_wolfe(phi, place.value, slope, trial, maxls)
+    step, _ = strong_wolfe(phi, place.value, way.slope, 1.0, maxls, longest)
     if step is not None and step not in last:
         phi(step)
     return last.get(step)

@@ -6,8 +6,8 @@ With φ(t) = fun(x + t·d), a step t is accepted when the value has fallen enoug
 
 The second makes s·y positive, so that L-BFGS always learns a curvature. The search is that of Moré
 & Thuente (ACM TOMS 20, 1994), with the constants of SciPy's L-BFGS-B, and makes the same trials.
-Two things differ: in an interval narrower than a tenth of its far end SciPy's search takes the best
-trial, this one goes on; and it has no longest step.
+One thing differs: in an interval narrower than a tenth of its far end SciPy's search takes the best
+trial, this one goes on.
 
 Beside the last trial p there are x, the best one, and y, the other end of an interval that holds
 such a t, once there is one. The next trial is read from the cubic through x and p (c), the parabola
@@ -44,12 +44,13 @@ class TrialStep(NamedTuple):
         return TrialStep(self.t, self.value - slope * self.t, self.slope - slope)
 
 
-def strong_wolfe(phi, value, slope, first, evaluations=20):
+def strong_wolfe(phi, value, slope, first, evaluations=20, longest=lambda: math.inf):
     """Return (step, settled): a step that meets both conditions, or the best that meets the first.
 
     phi(t) returns (φ(t), φ'(t)); `value` and `slope` are φ(0) and φ'(0) < 0; `first` is the first
-    trial, positive, and `evaluations` how often phi is called at most. The step is None if no trial
-    meets the first. `settled`: both conditions are met, and the step is the last trial.
+    trial, positive, `evaluations` how often phi is called at most, and `longest()`, which is asked
+    for when a trial is to be longer than `first`, the longest. The step is None if no trial meets
+    the first condition. `settled`: both conditions are met, and the step is the last trial.
     """
     x = y = TrialStep(0.0, value, slope)
     t, least, most, bracketed = first, 0.0, (1 + GROW[1]) * first, False
@@ -73,6 +74,9 @@ def strong_wolfe(phi, value, slope, first, evaluations=20):
             x = p
         if not bracketed:
             least, most = (t + times * (t - x.t) for times in GROW)
+            if p.t >= (far := longest()):
+                break
+            t = min(t, far)
             continue
         width, (least, most) = abs(y.t - x.t), sorted((x.t, y.t))
         if width >= SHRINK * widths[0] or not math.isfinite(t):

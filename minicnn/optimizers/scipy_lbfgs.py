@@ -12,7 +12,8 @@ it forgets its memory after a failed line search, the trial is z - dφ/dz. So
 
 Unless given as first_step, s = |fun(x0)| / ‖dfun/dx‖, where the tangent at x0 meets 0 (Polyak's
 step for a least value of 0). Then c·fun(x0) = 1 as well. It follows the scale of fun and of x; no
-grey level needs to be known. Both s and c are rounded to powers of two, so scaling loses no digit.
+grey level needs to be known. Both s and c are rounded to powers of two, so scaling loses no digit;
+within bounds s alone, and ‖dfun/dx‖ is that of the pixels that can move.
 """
 
 import math
@@ -21,6 +22,8 @@ import numpy as np
 
 from minicnn.backend import array_module, host_buffer
 from minicnn.errors import MinicnnError
+from minicnn.optimizers.bounds import Box
+from minicnn.optimizers.lbfgs_products import Place
 from minicnn.optimizers.record import (
     FLAT_START,
     NOTHING_LOWER,
@@ -32,6 +35,7 @@ from minicnn.optimizers.record import (
     power_of_two,
     stop_if_settled,
 )
+from minicnn.optimizers.vectors import dot
 
 
 def lbfgs(
@@ -73,8 +77,10 @@ def lbfgs(
     if not state:
         value, gradient = record.evaluate(x0)
         record.accept(x0, value)
+        free = Place(x0, gradient, Box(bounds, array_module(x0))).free
+        unit, factor = _scales(value, free, first_step)
+        factor = factor if bounds else power_of_two(factor)
         gradient = crossing.vector(gradient)
-        unit, factor = _scales(value, gradient, first_step)
         gradient *= factor * unit
         last = {"x": x0, "value": value}
 
@@ -138,11 +144,11 @@ def _by_minimize(fun, z, bounds, next_iteration, options):
 
 
 def _scales(value, gradient, first_step):
-    norm = math.sqrt(float(gradient @ gradient))
+    norm = math.sqrt(dot(gradient, gradient))
     if norm == 0:
         raise Stop("converged", FLAT_START)
     unit = power_of_two(first_length(value, norm, gradient.size, first_step))
-    return unit, power_of_two(1 / (unit * norm))
+    return unit, 1 / (unit * norm)
 
 
 class _Crossing:

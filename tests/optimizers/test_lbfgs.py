@@ -26,7 +26,9 @@ from minicnn.optimizers import (
     setulb,
     vectors,
 )
-from minicnn.optimizers.lbfgs_products import Box, PairProducts, Place
+from minicnn.optimizers.bounds import Box, cauchy_point
+from minicnn.optimizers.lbfgs_model import QuadraticModel, Way, descent
+from minicnn.optimizers.lbfgs_products import PairProducts, Place
 from minicnn.optimizers.line_search import C1, C2, cubic_minimum, strong_wolfe
 from minicnn.optimizers.vectors import (
     HOST_STRIP,
@@ -90,21 +92,26 @@ def dense_inverse(memory):
 
 
 class Walk:
-    """Steps that are given, over Σ x·Ax / 2, as an L-BFGS remembers them."""
+    """Steps that are given, over x·Ax / 2 - b·x, as an L-BFGS remembers them."""
 
-    def __init__(self, A, x, most, bounds=None):
-        self.A, self.memory, self.box = A, Memory(), Box(bounds, np)
+    def __init__(self, A, x, most, bounds=None, b=0.0):
+        self.A, self.b, self.memory, self.box = A, b, Memory(), Box(bounds, np)
         self.memory.make_room(x, most)
-        self.place = Place(x, A @ x, self.box)
+        self.place = Place(x, A @ x - b, self.box)
         self.products = PairProducts(self.memory, self.box, self.place)
 
     def evaluate(self, x, finite):
-        assert finite(self.A @ x)
+        assert finite(self.A @ x - self.b)
         return 0.0, None
 
     def step(self, direction):
-        self.place = self.products.evaluated(self, self.place, 1.0, direction)
+        way = Way(direction, None, self.box.clip(self.place.x + direction))
+        self.place = self.products.evaluated(self, self.place, 1.0, way)
         self.products.learn()
+
+    def model(self):
+        """B, of what the walk has learnt, as a matrix."""
+        return np.linalg.inv(dense_inverse(self.memory))
 
 
 @pytest.mark.parametrize("most", [1, 3, 8])
@@ -117,31 +124,101 @@ def test_the_direction_is_that_of_the_inverse_that_bfgs_builds(rng, most, again)
         step, before = rng.standard_normal(n), walk.place
         walk.step(step)
         assert walk.place.slope == pytest.approx(walk.place.gradient @ step)
-        assert walk.memory.length == pytest.approx(np.linalg.norm(step))
+        assert walk.products.length == pytest.approx(np.linalg.norm(step))
         np.testing.assert_allclose(walk.place.x, before.x + step)
     assert len(walk.memory.order) == min(most, 5)
     found = PairProducts(walk.memory, walk.box, walk.place) if again else walk.products
-    direction, slope = found.descent(walk.place)
+    way = descent(found, walk.place)
     np.testing.assert_allclose(
-        direction, -dense_inverse(walk.memory) @ walk.place.gradient, rtol=1e-9
+        way.direction, -dense_inverse(walk.memory) @ walk.place.gradient, rtol=1e-9
     )
-    assert slope == pytest.approx(walk.place.gradient @ direction)
+    np.testing.assert_allclose(way.end, walk.place.x + way.direction)
+    assert way.slope == pytest.approx(walk.place.gradient @ way.direction)
     assert found.norm == pytest.approx(np.linalg.norm(walk.place.gradient))
 
 
-def test_pixels_that_their_bounds_hold_stand_still_and_the_inverse_sees_the_rest(rng):
-    A = np.diag([1.0, 2.0, 3.0, 4.0]) + 0.2
-    walk = Walk(A, np.array([1.0, 0.3, -0.8, 0.4]), 3, (np.full(4, 0.25), np.full(4, 2.0)))
-    walk.step(np.array([0.1, -0.4, 0.3, 0.0]))
-    x, gradient = walk.place.x, walk.place.gradient
-    np.testing.assert_allclose(x, [1.1, 0.25, 0.25, 0.4])
-    assert (gradient > 0).all()
-    free = gradient * [1, 0, 0, 1]
-    direction, slope = walk.products.descent(walk.place)
-    expected = -dense_inverse(walk.memory) @ free
-    np.testing.assert_allclose(direction, expected * [1, 0, 0, 1], rtol=1e-12)
-    assert walk.products.norm == pytest.approx(np.linalg.norm(free))
-    assert slope == pytest.approx(gradient @ direction)
+def steepest_descent(walk):
+    """t where the model has its first minimum along clip(x - t g), by its slope between the t_i."""
+    B, box, (x, g) = walk.model(), walk.box, (walk.place.x, walk.place.gradient)
+    corners = [0.0, *np.unique(walk.place.meeting[walk.place.meeting > 0])]
+    for start, end in zip(corners, [*corners[1:], np.inf], strict=True):
+        z, d = box.clip(x - start * g) - x, -g * (walk.place.meeting > start)
+        t = start - (g @ d + d @ B @ z) / (d @ B @ d or np.inf)
+        if t < end:
+            return max(t, start)
+
+
+def walked(rng, n, low=-0.5, high=0.4):
+    """A walk of six random steps within bounds, over a bowl that is steep in some directions."""
+    axes = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    A = axes * np.geomspace(0.05, rng.choice([0.1, 2, 1000]), n) @ axes.T
+    start, bounds = rng.uniform(low, high, n), (np.full(n, low), np.full(n, high))
+    walk = Walk(A, start, 4, bounds, b=rng.standard_normal(n))
+    for _ in range(6):
+        walk.step(rng.standard_normal(n) * rng.choice([0.05, 0.3]))
+    return walk
+
+
+def test_the_cauchy_point_is_the_first_minimum_of_the_model_along_the_gradient(rng, monkeypatch):
+    monkeypatch.setattr("minicnn.optimizers.bounds.MANY", 3)
+    passed = set()
+    for _ in range(200):
+        walk = walked(rng, 12)
+        place, model = walk.place, QuadraticModel(walk.memory, walk.products.pairs)
+        wg = model.of_rows(walk.products.g)
+        t, p, q = cauchy_point(place.meeting, place.gradient, model, -wg, walk.products.norm**2)
+        expected = walk.box.clip(place.x - steepest_descent(walk) * place.gradient)
+        cauchy = walk.box.clip(place.x - t * place.gradient)
+        np.testing.assert_allclose(cauchy, expected, rtol=1e-6)
+        c = model.columns(np.arange(12)) @ (cauchy - place.x)
+        np.testing.assert_allclose(t * p - q, c, rtol=1e-6, atol=1e-6 * np.abs(c).max())
+        passed.add(int(((place.meeting > 0) & (place.meeting < t)).sum()))
+    assert passed >= set(range(6))
+
+
+def test_the_way_within_bounds_is_that_of_lbfgsb(rng):
+    clipped = shortened = 0
+    for n in [2, 3, 12] * 200:
+        walk = walked(rng, n)
+        if not walk.products.norm:  # all stand still
+            continue
+        x, g, B = walk.place.x, walk.place.gradient, walk.model()
+        t = steepest_descent(walk)
+        cauchy, moves = walk.box.clip(x - t * g), walk.place.meeting > t
+        inner = np.ix_(moves, moves)
+        rest = np.zeros_like(x)
+        rest[moves] = -np.linalg.solve(B[inner], (g + B @ (cauchy - x))[moves])
+        end = walk.box.clip(cauchy + rest)
+        clipped += (end != cauchy + rest).any()
+        if g @ (end - x) > 0:
+            shortened += 1
+            end = cauchy + min(1, walk.box.longest(cauchy, rest)) * rest
+        way = descent(walk.products, walk.place)
+        np.testing.assert_allclose(way.end, end, rtol=1e-6, atol=1e-6)
+        assert {*way.end[~moves]} <= {-0.5, 0.4}
+        assert way.slope == pytest.approx(g @ (end - x), rel=1e-4)
+        assert way.slope < 0
+    assert clipped > 100
+    assert shortened
+
+
+def test_where_pixels_meet_their_bounds():
+    low, high = np.array([0.0, 0, 0, 0, 0, -np.inf, -np.inf]), np.array([4.0] * 6 + [np.inf])
+    x, g = np.array([1.0, 1, 0, 1, 0, 1, 1]), np.array([2.0, -2, 1, 0, -1, 3, -1])
+    box = Box((low, high), np)
+    np.testing.assert_array_equal(box.meeting(x, g), [0.5, 1.5, 0, np.inf, 4, np.inf, np.inf])
+    assert box.longest(x, -g * [1, 1, 0, 1, 1, 1, 1]) == 0.5
+    assert box.longest(x, 0 * g) == np.inf
+    assert np.isnan(box.meeting(x, 0 * g)[2])
+
+
+def test_a_model_that_rounding_has_spoilt_gives_no_way(rng):
+    walk = Walk(np.eye(3), rng.standard_normal(3), 2)
+    walk.step(np.ones(3))
+    for broken in (0.0, np.nan, np.inf):
+        walk.products.pairs[...] = broken
+        with np.errstate(all="ignore"):
+            assert not descent(walk.products, walk.place).slope < 0
 
 
 def test_a_pair_without_curvature_is_not_remembered():
@@ -253,6 +330,16 @@ def test_the_trials_are_those_of_scipys_search(rng):
     assert searched > 500
 
 
+@pytest.mark.parametrize("longest", [1.5, 4.0])
+def test_a_search_goes_no_farther_than_its_longest_step(longest):
+    asked, (phi, first) = [], (CURVES["far"], 1.0)
+    step, settled = strong_wolfe(
+        lambda t: asked.append(t) or phi(t), *phi(0.0), first, longest=lambda: longest
+    )
+    assert step == asked[-1] == longest
+    assert not settled
+
+
 def test_slopes_too_small_to_be_told_apart_end_a_search():
     trials = iter([(-0.001, 0.001), (1e-310, -5e-324), (-5e-324, 1.0), (0.0, 1.0)])
     assert strong_wolfe(lambda t: next(trials), 0.0, -5e-324, 0.5, 4) == (0.5, False)
@@ -308,7 +395,7 @@ def test_a_run_that_is_cut_in_two_takes_the_same_steps_to_the_bit(bounds):
     assert len(memory.order) == 10
 
 
-def both_ways(fun, start, iterations):
+def both_ways(fun, start, iterations, bounds=None):
     """Return for each of the two L-BFGS the x after every iteration, and the evaluations so far."""
     found = []
     for name in ("lbfgs", "lbfgs-device"):
@@ -318,25 +405,27 @@ def both_ways(fun, start, iterations):
             way.append(x.copy())
             counts.append(info["evaluations"])
 
-        minimize(name, fun, start, iterations=iterations, callback=note)
+        minimize(name, fun, start, iterations=iterations, bounds=bounds, callback=note)
         found.append((np.array(way), counts))
     return found
 
 
 @pytest.mark.parametrize("case", [*range(4), "valley"])
-def test_the_steps_are_those_of_scipys_lbfgsb(case):
+@pytest.mark.parametrize("bounds", [None, (-100, 90), (-60, 70), (-20, np.inf), (-5, 5)])
+def test_the_steps_are_those_of_scipys_lbfgsb(case, bounds):
     fun, start = rosenbrock, 30 * np.random.default_rng(5).standard_normal(20)
     if case != "valley":
         fun, start = small_style(case, dtype="float64")
-    (theirs, counts), (ours, own_counts) = both_ways(fun, start, 50)
+    (theirs, counts), (ours, own_counts) = both_ways(fun, start, 50, bounds)
     assert own_counts == counts
-    assert len(ours) == 50
+    assert len(ours) == 50 or bounds
     assert np.abs(ours - theirs).max() < 1e-6 * np.abs(theirs - start).max()
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_in_float32_too_until_rounding_shows(seed):
-    (theirs, counts), (ours, own_counts) = both_ways(*small_style(seed), 10)
+@pytest.mark.parametrize("bounds", [None, (-60, 70)], ids=["free", "bounds"])
+def test_in_float32_too_until_rounding_shows(seed, bounds):
+    (theirs, counts), (ours, own_counts) = both_ways(*small_style(seed), 10, bounds)
     assert own_counts == counts
     assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
 
@@ -396,7 +485,7 @@ def test_an_optimizer_goes_the_same_way_on_a_device(gpus, name, bounds):
     result = minimize(name, on_device(gpus, fun), to_device(start, "cuda"), **options)
     expected = minimize(name, fun, start, **options)
     assert isinstance(result.x, gpus.ndarray)
-    copied = {shape for shape in gpus.COPIES if len(shape) > 1}
+    copied = {shape for shape in gpus.COPIES if len(shape) == 4}
     assert copied == ({start.shape} if name == "lbfgs" else set()), "a picture went to the host"
     np.testing.assert_allclose(to_host(result.x), expected.x, rtol=1e-3, atol=1e-2)
 

@@ -1,0 +1,164 @@
+"""The quadratic model of L-BFGS, and the direction to its minimum, with and without bounds.
+
+    m(x + z) = g·z + z·B z / 2        B = θ I - W M Wᵀ        θ = y·y / s·y    of the newest pair
+
+is what the last k pairs (s, y) tell by the updates of BFGS, in the compact form of Byrd, Nocedal &
+Schnabel (Mathematical Programming 63, 1994, section 3). S and Y are matrices of k columns, the
+oldest pair first, D is the diagonal of SᵀY, L what lies below it, R the rest with the diagonal:
+
+    W = (θ S, Y)        M⁻¹ = | θ SᵀS   L |        N = M⁻¹ - WᵀW / θ = -|  0       R        |
+                              |   Lᵀ   -D |                             |  Rᵀ  D + YᵀY / θ  |
+
+Without bounds the minimum is at z = -B⁻¹ g, by the formula of Woodbury
+
+    z = -g / θ - W v / θ²        N v = Wᵀ g
+
+which is what the two loops of L-BFGS compute (Nocedal & Wright, Numerical Optimization, algorithm
+7.4). W is only multiplied with g and with z in it; the rest are numbers.
+
+Within bounds it is L-BFGS-B's (`bounds`, and the paper's section 5.1, the direct primal method).
+The generalised Cauchy point, at Wᵀz = c = t p - q, tells which pixels stay at their bounds, the set
+A. The others go on to the minimum of m, with W_A the rows of W that are in A:
+
+    x - g / θ + W (M c / θ - v / θ²)
+    (N + W_Aᵀ W_A / θ) v = (θ t - 1) p - (WᵀW - W_Aᵀ W_A) M c
+
+What of that leaves the bounds is clipped; where it would then go upwards, the way from the Cauchy
+point ends at the first bound instead (Morales & Nocedal, ACM TOMS 38, 2011).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.backend import array_module, to_host
+from minicnn.optimizers.bounds import cauchy_point
+from minicnn.optimizers.vectors import combined, dot, step_to
+
+MANY = 1 << 19  # numbers of W at a time: 4 MB
+
+
+class Way(NamedTuple):
+    """A direction, the slope along it, and where it ends: within the bounds to the bit."""
+
+    direction: Any
+    slope: float
+    end: Any
+
+    @classmethod
+    def to(cls, end, place):
+        """Return the way from a place to such pixels."""
+        direction = end - place.x
+        return cls(direction, dot(place.gradient, direction), end)
+
+
+def descent(products, place):
+    """Return the way from a place to the minimum of the model.
+
+    Parameters
+    ----------
+    products : PairProducts
+        With the place's gradient.
+    place : Place
+
+    Returns
+    -------
+    Way
+        With a slope that is not below 0, or NaN, where rounding has spoilt the model.
+    """
+    memory, box = products.memory, products.box
+    factors, t = np.zeros(len(memory.rows) + 1), 0.0
+    if not memory.order:
+        factors[-1] = -memory.scale
+    else:
+        model = QuadraticModel(memory, products.pairs)
+        wg = model.of_rows(products.g)
+        if box.bounded:
+            t, v = model.minimum_within(place, -wg, products.norm**2)
+        else:
+            v = model.minimum(wg)
+        factors[model.slots], factors[-1] = v, -1 / model.theta
+    step = combined(factors, memory.rows, place.gradient)
+    if box.bounded:
+        return _within(box, place, t, step)
+    slope = factors[:-1] @ products.g.reshape(-1) + factors[-1] * products.norm * products.norm
+    return Way(step, float(slope), step_to(place.x, 1.0, step))
+
+
+def _within(box, place, t, step):
+    """Return the way of a step where pixels stop that meet a bound by t."""
+    x, g, held = place.x, place.gradient, place.held(t)
+    bound, whole = box.ends(g, held), step_to(x, 1.0, step)
+    end = box.clip(whole)
+    end[held] = bound
+    way = Way.to(end, place)
+    if way.slope <= 0:
+        return way
+    cauchy = step_to(x, -t, g)
+    cauchy[held] = whole[held] = bound
+    rest = whole - cauchy
+    end = step_to(cauchy, min(1.0, box.longest(cauchy, rest)), rest)
+    return Way.to(box.clip(end), place)
+
+
+class QuadraticModel:
+    """B as a memory shows it: `theta`, and what is multiplied with W and M.
+
+    `slots` are the rows of the memory that W is made of.
+    """
+
+    def __init__(self, memory, pairs):
+        order, room = memory.order, memory.pairs.shape[1]
+        self._rows, self.slots = memory.rows, np.array([*order, *(room + i for i in order)])
+        gram = pairs.reshape(2 * room, 2 * room)[np.ix_(self.slots, self.slots)]
+        k = len(order)
+        sy, yy = gram[:k, k:], gram[k:, k:]
+        self.theta = float(yy[-1, -1] / sy[-1, -1])
+        self._scale = np.repeat([self.theta, 1.0], k)
+        right, corner = np.triu(sy), np.diag(np.diag(sy)) + yy / self.theta
+        self._inner = -np.block([[np.zeros((k, k)), right], [right.T, corner]])
+        self._gram = gram * self._scale * self._scale[:, None]
+
+    def of_rows(self, products):
+        """Return the products of a vector with the columns of W, from those with all rows."""
+        return products.reshape(-1)[self.slots] * self._scale
+
+    def columns(self, pixels):
+        """Return the rows of W of some pixels, each as a column (2k, pixels), where they are."""
+        xp = array_module(pixels)
+        slots, scale = (xp.asarray(a)[:, None] for a in (self.slots, self._scale))
+        return self._rows[slots, pixels] * scale
+
+    def times_m(self, w):
+        """Return M w; known within bounds alone."""
+        return _solution(self._inner + self._gram / self.theta, w)
+
+    def minimum(self, wg):
+        """Return the factors of the rows in -B⁻¹ g."""
+        return -self._scale * _solution(self._inner, wg) / self.theta**2
+
+    def minimum_within(self, place, p, square):
+        """Return t of the Cauchy point, and the factors of the rows in the step to the minimum."""
+        theta = self.theta
+        t, p, q = cauchy_point(place.meeting, place.gradient, self, p, square)
+        of_held = self._gram_of(place.held(t))
+        mc = self.times_m(t * p - q)
+        wr = (theta * t - 1) * p - (self._gram - of_held) @ mc
+        v = _solution(self._inner + of_held / theta, wr)
+        return t, self._scale * (mc - v / theta) / theta
+
+    def _gram_of(self, pixels):
+        """Return W_Aᵀ W_A over some pixels."""
+        found, size = np.zeros_like(self._gram), MANY // len(self.slots)
+        for i in range(0, pixels.size, size):
+            w = self.columns(pixels[i : i + size])
+            found += to_host(w @ w.T)
+        return found
+
+
+def _solution(matrix, right):
+    """Return the solution of linear equations, NaN where rounding has made them singular."""
+    try:
+        return np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        return np.full_like(right, np.nan)
