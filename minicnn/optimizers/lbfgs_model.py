@@ -67,35 +67,36 @@ def descent(products, place):
         With a slope that is not below 0, or NaN, where rounding has spoilt the model.
     """
     memory, box = products.memory, products.box
-    factors, t = np.zeros(len(memory.rows) + 1), 0.0
+    factors, t, still = np.zeros(len(memory.rows) + 1), 0.0, box.bounded and place.held
     if not memory.order:
         factors[-1] = -memory.scale
     else:
-        model = QuadraticModel(memory, products.pairs)
+        model = QuadraticModel(memory)
         wg = model.of_rows(products.g)
         if box.bounded:
-            t, v = model.minimum_within(place, -wg, products.norm**2)
+            t, still, v = model.minimum_within(place, wg, products.norm**2)
         else:
             v = model.minimum(wg)
         factors[model.slots], factors[-1] = v, -1 / model.theta
     step = combined(factors, memory.rows, place.gradient)
     if box.bounded:
-        return _within(box, place, t, step)
+        return _within(box, place, t, still, step)
     slope = factors[:-1] @ products.g.reshape(-1) + factors[-1] * products.norm * products.norm
     return Way(step, float(slope), step_to(place.x, 1.0, step))
 
 
-def _within(box, place, t, step):
-    """Return the way of a step where pixels stop that meet a bound by t."""
-    x, g, held = place.x, place.gradient, place.held(t)
-    bound, whole = box.ends(g, held), step_to(x, 1.0, step)
+def _within(box, place, t, still, step):
+    """Return the way of a step, but for pixels that stand still at their bounds from t on."""
+    x, g = place.x, place.gradient
+    bound, whole = box.ends(g, still), step
+    whole += x
     end = box.clip(whole)
-    end[held] = bound
+    end[still] = bound
     way = Way.to(end, place)
     if way.slope <= 0:
         return way
     cauchy = step_to(x, -t, g)
-    cauchy[held] = whole[held] = bound
+    cauchy[still] = whole[still] = bound
     rest = whole - cauchy
     end = step_to(cauchy, min(1.0, box.longest(cauchy, rest)), rest)
     return Way.to(box.clip(end), place)
@@ -107,10 +108,10 @@ class QuadraticModel:
     `slots` are the rows of the memory that W is made of.
     """
 
-    def __init__(self, memory, pairs):
+    def __init__(self, memory):
         order, room = memory.order, memory.pairs.shape[1]
         self._rows, self.slots = memory.rows, np.array([*order, *(room + i for i in order)])
-        gram = pairs.reshape(2 * room, 2 * room)[np.ix_(self.slots, self.slots)]
+        gram = memory.products.reshape(2 * room, 2 * room)[np.ix_(self.slots, self.slots)]
         k = len(order)
         sy, yy = gram[:k, k:], gram[k:, k:]
         self.theta = float(yy[-1, -1] / sy[-1, -1])
@@ -137,23 +138,30 @@ class QuadraticModel:
         """Return the factors of the rows in -B⁻¹ g."""
         return -self._scale * _solution(self._inner, wg) / self.theta**2
 
-    def minimum_within(self, place, p, square):
-        """Return t of the Cauchy point, and the factors of the rows in the step to the minimum."""
-        theta = self.theta
-        t, p, q = cauchy_point(place.meeting, place.gradient, self, p, square)
-        of_held = self._gram_of(place.held(t))
-        mc = self.times_m(t * p - q)
-        wr = (theta * t - 1) * p - (self._gram - of_held) @ mc
-        v = _solution(self._inner + of_held / theta, wr)
-        return t, self._scale * (mc - v / theta) / theta
+    def minimum_within(self, place, wg, square):
+        """Return t of the Cauchy point, A, and the factors of the rows in the step to the minimum.
 
-    def _gram_of(self, pixels):
-        """Return W_Aᵀ W_A over some pixels."""
-        found, size = np.zeros_like(self._gram), MANY // len(self.slots)
-        for i in range(0, pixels.size, size):
-            w = self.columns(pixels[i : i + size])
-            found += to_host(w @ w.T)
-        return found
+        `square` is that of the free gradient.
+        """
+        theta, meeting, g = self.theta, place.meeting, place.gradient
+        xp = array_module(g)
+        of_still, wg_held = self._over(place.held, g)
+        t, p, q = cauchy_point(meeting, g, self, wg_held - wg, square)
+        met = xp.flatnonzero((meeting > 0) & (meeting <= t))
+        of_still += self._over(met, g)[0]
+        mc = self.times_m(t * p - q)
+        wr = (theta * t - 1) * p - (self._gram - of_still) @ mc
+        v = _solution(self._inner + of_still / theta, wr)
+        return t, xp.concatenate([place.held, met]), self._scale * (mc - v / theta) / theta
+
+    def _over(self, pixels, g):
+        """Return W_AᵀW_A and W_Aᵀ g over some pixels."""
+        size, k = MANY // len(self.slots), len(self.slots)
+        found = np.zeros((k, k + 1))
+        for part in (pixels[i : i + size] for i in range(0, pixels.size, size)):
+            w = self.columns(part)
+            found += to_host(w @ array_module(w).concatenate([w.T, g[part][:, None]], axis=1))
+        return found[:, :k], found[:, k]
 
 
 def _solution(matrix, right):

@@ -25,11 +25,13 @@ class Memory:
     """What L-BFGS has learnt; a run that is given it goes on as if it had never ended.
 
     `pairs` (2, m + 1, n) has s and y in m slots and in a spare one, `order` the slots of the pairs
-    that are remembered, oldest first. Without any the next step is `scale` times the gradient, as
-    the first one was.
+    that are remembered, oldest first. `products` (2, m + 1, 2, m + 1) are those of every s and y
+    with every s and y; a run without bounds has those of s with y that is not older and of y with
+    y. Without any pair the next step is `scale` times the gradient, as the first one was.
     """
 
     pairs: Any = field(default=None, repr=False)
+    products: Any = field(default=None, repr=False)
     order: list = field(default_factory=list)
     scale: float | None = None
 
@@ -37,9 +39,11 @@ class Memory:
         """Have slots for `most` pairs of vectors like x; the newest stay."""
         before, kept = self.pairs, self.order[-most:]
         if before is None or before.shape[1] != most + 1:
+            known, self.products = self.products, np.full(2 * (2, most + 1), np.nan)
             self.pairs = array_module(x).zeros((2, most + 1, x.size), x.dtype)
             for slot, old in enumerate(kept):
                 self.pairs[:, slot] = before[:, old]
+                self.products[:, slot, :, : len(kept)] = known[:, old][:, :, kept]
             self.order = list(range(len(kept)))
         self.pairs[:, self.spare] = 0  # it may hold what overflowed
 
@@ -61,7 +65,8 @@ class Memory:
 
     def arrays(self) -> dict:
         """Return what is remembered as {name: array}."""
-        return {f"{k}{i}": self.pairs[j, i] for j, k in enumerate("sy") for i in self.order}
+        pairs = {f"{k}{i}": self.pairs[j, i] for j, k in enumerate("sy") for i in self.order}
+        return {**pairs, "products": self.products}
 
     def restore(self, arrays, order, scale) -> None:
         """Remember such arrays."""
@@ -74,8 +79,8 @@ class Memory:
 class Place:
     """A picture with its gradient.
 
-    Within bounds `meeting` is where its pixels meet theirs on the way along -g, and `free` the
-    gradient with 0 where this is at once; without bounds it is the gradient.
+    Within bounds `meeting` is where its pixels meet theirs on the way along -g, `held` which ones
+    do at once, and `free` the gradient with 0 for these; without bounds it is the gradient.
     """
 
     def __init__(self, picture, gradient, box, value=None):
@@ -83,28 +88,22 @@ class Place:
         self.gradient = self.free = own(gradient, picture).reshape(-1)
         if box.bounded:
             self.meeting = box.meeting(self.x, self.gradient)
-            self.free = self.gradient * (self.meeting > 0)  # faster than xp.where
+            self.held = array_module(self.x).flatnonzero(~(self.meeting > 0))
+            self.free = self.gradient.copy()
+            self.free[self.held] = 0
         self.value, self.slope = value, None
-
-    def held(self, t):
-        """Return which pixels stand still at their bounds from this t on, or sooner."""
-        return array_module(self.meeting).flatnonzero(~(self.meeting > t))
 
 
 class PairProducts:
     """The products of what is remembered with one another, and with the gradient at a place.
 
-    By slots: `pairs` (2, m + 1, 2, m + 1) has those of every s and y with every s and y; without
-    bounds of s only those with y that is not older. `g` (2, m + 1) has those of the free gradient
-    with every s and y. `norm` is the free gradient's, `length` that of the last step.
+    `g` (2, m + 1) has those of the gradient with every s and y. `norm` is the free gradient's,
+    `length` that of the last step.
     """
 
     def __init__(self, memory, box, place):
         self.memory, self.box = memory, box
-        self.pairs = np.zeros(2 * memory.pairs.shape[:2])
-        for slot in memory.order:
-            self._keep(slot, self._of(self._learnt(slot))[0])
-        (self.g,), (square,) = self._of([place.free], [(place.free, place.free)])
+        (self.g,), (square,) = self._of([place.gradient], [(place.free, place.free)])
         self.norm = math.sqrt(square)
 
     def evaluated(self, record, place, t, way):
@@ -121,38 +120,33 @@ class PairProducts:
         return places[0]
 
     def learn(self):
-        """Remember the step to the place that was evaluated last."""
-        slot = self.memory.spare
-        (*learnt, self.g), (_, *squares) = self._found
+        """Remember the step to the place that was evaluated last.
+
+        The products of y with older vectors are differences of those of the gradients.
+        """
+        (with_g, *with_s), (_, *squares, sy, yy) = self._found
         self.norm, self.length = map(math.sqrt, squares)
-        sy, yy = learnt[0][:, slot]
         if sy > CURVATURE * self.length * math.sqrt(yy):
-            self._keep(slot, learnt)
+            slot, with_y, known = self.memory.spare, with_g - self.g, self.memory.products
+            with_y[:, slot] = sy, yy
+            for vector, found in ((1, with_y), *((0, found) for found in with_s)):
+                known[vector, slot] = known[:, :, vector, slot] = found
             self.memory.remember_spare()
+        self.g = with_g
 
     def _measure(self, before, after, direction):
         """Take all products of the step between two places; return whether they are finite."""
-        slot = self.memory.spare
-        s, y = self.memory.pairs[:, slot]
-        xp = array_module(s)
+        s, y = self.memory.pairs[:, self.memory.spare]
+        xp, g = array_module(s), after.gradient
         xp.subtract(after.x, before.x, out=s)
-        xp.subtract(after.gradient, before.gradient, out=y)
-        pairs = [(after.gradient, direction), (after.free, after.free), (s, s)]
-        self._found = self._of([*self._learnt(slot), after.free], pairs)
+        xp.subtract(g, before.gradient, out=y)
+        vectors = [g, s] if self.box.bounded else [g]
+        pairs = [(g, direction), (after.free, after.free), (s, s), (s, y), (y, y)]
+        self._found = self._of(vectors, pairs)
         after.slope = float(self._found[1][0])
         return all(np.isfinite(found).all() for found in self._found)
 
-    def _learnt(self, slot):
-        """Return the vectors of a slot of which all products are taken: y, with bounds s too."""
-        s, y = self.memory.pairs[:, slot]
-        return [y, s] if self.box.bounded else [y]
-
-    def _keep(self, slot, learnt):
-        """Keep the products of the vectors of a slot with every s and y."""
-        for vector, found in zip((1, 0), learnt, strict=False):
-            self.pairs[vector, slot] = self.pairs[:, :, vector, slot] = found
-
-    def _of(self, vectors, pairs=()):
+    def _of(self, vectors, pairs):
         """Return the products of vectors with all rows (vectors, 2, m + 1), and those of pairs."""
         found, single = products(self.memory.rows, vectors, pairs)
         return found.reshape(len(vectors), 2, -1), single

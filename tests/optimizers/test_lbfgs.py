@@ -164,9 +164,9 @@ def test_the_cauchy_point_is_the_first_minimum_of_the_model_along_the_gradient(r
     passed = set()
     for _ in range(200):
         walk = walked(rng, 12)
-        place, model = walk.place, QuadraticModel(walk.memory, walk.products.pairs)
-        wg = model.of_rows(walk.products.g)
-        t, p, q = cauchy_point(place.meeting, place.gradient, model, -wg, walk.products.norm**2)
+        place, model = walk.place, QuadraticModel(walk.memory)
+        p = -model.columns(np.arange(12)) @ place.free
+        t, p, q = cauchy_point(place.meeting, place.gradient, model, p, walk.products.norm**2)
         expected = walk.box.clip(place.x - steepest_descent(walk) * place.gradient)
         cauchy = walk.box.clip(place.x - t * place.gradient)
         np.testing.assert_allclose(cauchy, expected, rtol=1e-6)
@@ -216,9 +216,34 @@ def test_a_model_that_rounding_has_spoilt_gives_no_way(rng):
     walk = Walk(np.eye(3), rng.standard_normal(3), 2)
     walk.step(np.ones(3))
     for broken in (0.0, np.nan, np.inf):
-        walk.products.pairs[...] = broken
+        walk.memory.products[...] = broken
         with np.errstate(all="ignore"):
             assert not descent(walk.products, walk.place).slope < 0
+
+
+@pytest.mark.parametrize("bounds", [None, (np.full(6, -9.0), np.full(6, 9.0))])
+def test_the_products_are_those_of_the_vectors(rng, bounds):
+    walk = Walk(np.diag(np.arange(1.0, 7)), rng.standard_normal(6), 3, bounds)
+    for _ in range(7):
+        walk.step(rng.standard_normal(6))
+    s, y = walk.memory.pairs[:, walk.memory.order]
+    known = walk.memory.products[:, walk.memory.order][:, :, :, walk.memory.order]
+    np.testing.assert_allclose(known[1, :, 1], y @ y.T, rtol=1e-12)
+    np.testing.assert_allclose(np.triu(known[0, :, 1]), np.triu(s @ y.T), atol=1e-12)
+    if bounds:
+        np.testing.assert_allclose(known[0, :, 0], s @ s.T, rtol=1e-12)
+        np.testing.assert_allclose(known[0, :, 1], s @ y.T, atol=1e-12)
+        np.testing.assert_array_equal(known[1, :, 0], known[0, :, 1].T)
+
+
+def test_a_memory_without_the_products_that_bounds_need_is_begun_again():
+    fun, start = small_style()
+    memory = Memory()
+    free = minimize("lbfgs-device", fun, start, iterations=6, memory=memory, keep="last")
+    start = np.clip(free.x, -60, 70)
+    found = minimize("lbfgs-device", fun, start, iterations=9, memory=memory, bounds=(-60, 70))
+    assert found.iterations == 9
+    assert found.value < 0.9 * fun(start)[0]
 
 
 def test_a_pair_without_curvature_is_not_remembered():
