@@ -3,7 +3,7 @@
 The generalised Cauchy point of L-BFGS-B (Byrd, Lu, Nocedal & Zhu, SIAM J. Sci. Comput. 16, 1995,
 algorithm CP). The path x(t) = clip(x - t g) is followed to the first minimum of the model
 
-    m(x + z) = g·z + z·B z / 2        B = θ I - W M Wᵀ        (see `lbfgs`)
+    m(x + z) = g·z + z·B z / 2        B = θ (I - W M Wᵀ)        (`lbfgs_model`)
 
 Pixel i meets its bound, and stands still, from its own t on:
 
@@ -16,9 +16,9 @@ Between two of these the path is straight. With w_i, row i of W,
 
 it is at Wᵀz = t p - q, and the slope of m along it
 
-    -a + t (θ a - p·M p) + p·M q        is 0 at        t = (a - p·M q) / (θ a - p·M p)
+    -a + θ t (a - p·M p) + θ p·M q        is 0 at        t = (a / θ - p·M q) / (a - p·M p)
 
-The paper goes from one t_i to the next; here many are passed at once, by cumulated sums.
+The paper goes from one t_i to the next; here many are passed at once, by running sums.
 """
 
 import math
@@ -27,7 +27,7 @@ import numpy as np
 
 from minicnn.backend import array_module, to_host
 
-MANY = 1 << 15  # pixels that are passed at once
+AT_ONCE = 1 << 15  # pixels
 EPS = np.finfo(float).eps
 
 
@@ -42,9 +42,11 @@ class Box:
         """Return x moved into the bounds."""
         return self._xp.clip(x, self.low, self.high) if self.bounded else x
 
-    def ends(self, g, pixels):
-        """Return the bounds of some pixels towards which -g leads."""
-        return self._xp.where(g[pixels] > 0, self.low[pixels], self.high[pixels])
+    def ends(self, x, g, pixels):
+        """Return the bounds of some pixels towards which -g leads; where g is 0 their x."""
+        g = g[pixels]
+        rest = self._xp.where(g < 0, self.high[pixels], x[pixels])
+        return self._xp.where(g > 0, self.low[pixels], rest)
 
     def meeting(self, x, g):
         """Return the t at which each pixel of x - t g meets its bound.
@@ -83,37 +85,38 @@ def cauchy_point(meeting, g, model, p, square):
     Returns
     -------
     t : float
+    met : array of int
+        The pixels that have met their bounds on the way.
     p, q : arrays (2k,), float64
         At t.
     """
-    xp = array_module(g)
-    a, q, passed = square, np.zeros_like(p), 0.0
-    least, farthest = EPS * model.theta * square, float(np.finfo(g.dtype).max)
+    xp, infinite = array_module(g), float(np.finfo(g.dtype).max)
+    least = max(EPS * square, np.finfo(float).tiny)
+    a, q, passed, met = square, np.zeros_like(p), 0.0, []
 
     def lowest(a, p, q):
-        of_p = np.sum(p * model.times_m(p), axis=0)
-        of_q = np.sum(p * model.times_m(q), axis=0)
-        return (a - of_q) / np.maximum(model.theta * a - of_p, least)
+        of_p, of_q = (np.sum(p * model.times_m(other), axis=0) for other in (p, q))
+        return (a / model.theta - of_q) / np.maximum(a - of_p, least)
 
     while True:
-        reach = min(2 * max(passed, float(lowest(a, p, q))), farthest)  # passed if it is NaN
+        reach = min(2 * max(passed, float(lowest(a, p, q))), infinite)  # passed if it is NaN
         near = xp.flatnonzero((meeting > passed) & (meeting <= reach))
-        if near.size > MANY:
-            reach = float(xp.partition(meeting[near], MANY)[MANY])
-            near = near[meeting[near] <= reach]
         near = near[xp.argsort(meeting[near])]
-        t, of_g = (to_host(array[near]).astype(np.float64) for array in (meeting, g))
-        gw = of_g * to_host(model.columns(near))
-        at = np.append(passed, t)
-        a = _running([a], -(of_g**2))
-        p, q = _running(p[:, None], gw), _running(q[:, None], t * gw)
-        best = lowest(a, p, q)
-        stops = best < np.append(t, reach)
-        stops[-1] |= not near.size
-        i = int(stops.argmax()) if stops.any() else -1
-        a, p, q, passed = a[i], p[:, i], q[:, i], at[i]
-        if stops.any():
-            return max(float(passed), float(best[i])), p, q
+        for start in range(0, max(near.size, 1), AT_ONCE):
+            part, rest = near[start : start + AT_ONCE], near[start + AT_ONCE :][:1]
+            t, of_g = (to_host(array[part]).astype(np.float64) for array in (meeting, g))
+            gw = of_g * to_host(model.columns(part))
+            a = _running([a], -(of_g**2))
+            p, q = _running(p[:, None], gw), _running(q[:, None], t * gw)
+            at, until = np.append(passed, t), float(meeting[rest][0]) if rest.size else reach
+            best = np.maximum(lowest(a, p, q), at)
+            stops = best < np.append(t, until)
+            stops[-1] |= not near.size
+            i = int(stops.argmax()) if stops.any() else -1
+            a, p, q, passed = a[i], p[:, i], q[:, i], float(at[i])
+            met.append(part[:i] if stops.any() else part)
+            if stops.any():
+                return float(best[i]), xp.concatenate(met), p, q
 
 
 def _running(start, steps):

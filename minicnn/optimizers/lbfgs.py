@@ -12,8 +12,8 @@ tangent meets 0 (see `scipy_lbfgs`, which starts as long).
 The steps are those of SciPy's L-BFGS-B, up to rounding, as long as every line search ends with both
 conditions met; with `first_step` up to the rounding of that length.
 
-There are (2m + 7) vectors of float32, with bounds 4 more, in the place of (2m + 5) of float64 or
-so, a tenth of the arithmetic, and a `Memory` that another run can go on from.
+There are (2m + 7) vectors of float32, within bounds 4 to 7 more, in the place of (2m + 5) of
+float64 or so, a tenth of the arithmetic, and a `Memory` that another run can go on from.
 """
 
 from minicnn.backend import array_module
@@ -77,11 +77,14 @@ def lbfgs_device(
     while True:
         if not products.norm:
             raise Stop("converged", "the gradient is 0" if record.iterations else FLAT_START)
-        if memory.scale is None:
+        first = memory.scale is None
+        if first:
             length = first_length(place.value, products.norm, place.x.size, first_step)
             memory.scale = max(length / products.norm, SHORTEST)
         way = descent(products, place)
-        reached = _search(products, record, place, way, maxls) if way.slope < 0 else None
+        reached = None
+        if way.slope < 0:
+            reached = _search(products, record, place, way, maxls, first)
         if reached is None and not memory.order:
             raise Stop("stalled", NOTHING_LOWER)
         if reached is None:
@@ -98,14 +101,12 @@ def lbfgs_device(
         record.pause(arrays, memory={"order": list(memory.order), "scale": memory.scale})
 
 
-def _search(products, record, place, way, maxls):
+def _search(products, record, place, way, maxls, first):
     """Return the place that the line search reaches, or None."""
     box, last = products.box, {}
 
     def longest():
-        if box.bounded and not record.iterations:  # as SciPy
-            return 1.0
-        return box.longest(place.x, way.direction)
+        return 1.0 if first and box.bounded else box.longest(place.x, way.direction)  # as SciPy
 
     def phi(t):
         last.clear()  # two places at a time are enough

@@ -1,17 +1,18 @@
 """The quadratic model of L-BFGS, and the direction to its minimum, with and without bounds.
 
-    m(x + z) = g·z + z·B z / 2        B = θ I - W M Wᵀ        θ = y·y / s·y    of the newest pair
+    m(x + z) = g·z + z·B z / 2        B = θ (I - W M Wᵀ)        θ = y·y / s·y    of the newest pair
 
 is what the last k pairs (s, y) tell by the updates of BFGS, in the compact form of Byrd, Nocedal &
 Schnabel (Mathematical Programming 63, 1994, section 3). S and Y are matrices of k columns, the
-oldest pair first, D is the diagonal of SᵀY, L what lies below it, R the rest with the diagonal:
+oldest pair first; Y is over θ, so that all have the units of x². D is the diagonal of SᵀY, L what
+lies below it, R the rest with the diagonal:
 
-    W = (θ S, Y)        M⁻¹ = | θ SᵀS   L |        N = M⁻¹ - WᵀW / θ = -|  0       R        |
-                              |   Lᵀ   -D |                             |  Rᵀ  D + YᵀY / θ  |
+    W = (S, Y)        M⁻¹ = | SᵀS   L |        N = M⁻¹ - WᵀW = - | 0      R     |
+                            | Lᵀ   -D |                          | Rᵀ  D + YᵀY  |
 
 Without bounds the minimum is at z = -B⁻¹ g, by the formula of Woodbury
 
-    z = -g / θ - W v / θ²        N v = Wᵀ g
+    z = -g / θ - W v        N v = Wᵀ g / θ
 
 which is what the two loops of L-BFGS compute (Nocedal & Wright, Numerical Optimization, algorithm
 7.4). W is only multiplied with g and with z in it; the rest are numbers.
@@ -20,8 +21,7 @@ Within bounds it is L-BFGS-B's (`bounds`, and the paper's section 5.1, the direc
 The generalised Cauchy point, at Wᵀz = c = t p - q, tells which pixels stay at their bounds, the set
 A. The others go on to the minimum of m, with W_A the rows of W that are in A:
 
-    x - g / θ + W (M c / θ - v / θ²)
-    (N + W_Aᵀ W_A / θ) v = (θ t - 1) p - (WᵀW - W_Aᵀ W_A) M c
+    x - g / θ + W (M c - v)        (N + W_AᵀW_A) v = (t - 1 / θ) p - (WᵀW - W_AᵀW_A) M c
 
 What of that leaves the bounds is clipped; where it would then go upwards, the way from the Cauchy
 point ends at the first bound instead (Morales & Nocedal, ACM TOMS 38, 2011).
@@ -35,7 +35,7 @@ from minicnn.backend import array_module, to_host
 from minicnn.optimizers.bounds import cauchy_point
 from minicnn.optimizers.vectors import combined, dot, step_to
 
-MANY = 1 << 19  # numbers of W at a time: 4 MB
+STRIP = 1 << 19  # numbers of W at a time: 4 MB
 
 
 class Way(NamedTuple):
@@ -74,7 +74,7 @@ def descent(products, place):
         model = QuadraticModel(memory)
         wg = model.of_rows(products.g)
         if box.bounded:
-            t, still, v = model.minimum_within(place, wg, products.norm**2)
+            t, still, v = model.minimum_within(place, wg, products.norm * products.norm)
         else:
             v = model.minimum(wg)
         factors[model.slots], factors[-1] = v, -1 / model.theta
@@ -88,7 +88,7 @@ def descent(products, place):
 def _within(box, place, t, still, step):
     """Return the way of a step, but for pixels that stand still at their bounds from t on."""
     x, g = place.x, place.gradient
-    bound, whole = box.ends(g, still), step
+    bound, whole = box.ends(x, g, still), step
     whole += x
     end = box.clip(whole)
     end[still] = bound
@@ -113,12 +113,13 @@ class QuadraticModel:
         self._rows, self.slots = memory.rows, np.array([*order, *(room + i for i in order)])
         gram = memory.products.reshape(2 * room, 2 * room)[np.ix_(self.slots, self.slots)]
         k = len(order)
-        sy, yy = gram[:k, k:], gram[k:, k:]
-        self.theta = float(yy[-1, -1] / sy[-1, -1])
-        self._scale = np.repeat([self.theta, 1.0], k)
-        right, corner = np.triu(sy), np.diag(np.diag(sy)) + yy / self.theta
-        self._inner = -np.block([[np.zeros((k, k)), right], [right.T, corner]])
-        self._gram = gram * self._scale * self._scale[:, None]
+        self.theta = float(gram[-1, -1] / gram[k - 1, -1])
+        self._scale = np.repeat([1.0, 1 / self.theta], k)
+        self._gram = gram = gram * self._scale * self._scale[:, None]  # WᵀW
+        ss, sy, yy = gram[:k, :k], gram[:k, k:], gram[k:, k:]
+        left, right, diagonal = np.tril(sy, -1), np.triu(sy), np.diag(np.diag(sy))
+        self._of_m = np.block([[ss, left], [left.T, -diagonal]])  # M⁻¹
+        self._inner = -np.block([[0 * right, right], [right.T, diagonal + yy]])  # N
 
     def of_rows(self, products):
         """Return the products of a vector with the columns of W, from those with all rows."""
@@ -132,31 +133,30 @@ class QuadraticModel:
 
     def times_m(self, w):
         """Return M w; known within bounds alone."""
-        return _solution(self._inner + self._gram / self.theta, w)
+        return _solution(self._of_m, w)
 
     def minimum(self, wg):
         """Return the factors of the rows in -B⁻¹ g."""
-        return -self._scale * _solution(self._inner, wg) / self.theta**2
+        return -self._scale * _solution(self._inner, wg / self.theta)
 
     def minimum_within(self, place, wg, square):
         """Return t of the Cauchy point, A, and the factors of the rows in the step to the minimum.
 
         `square` is that of the free gradient.
         """
-        theta, meeting, g = self.theta, place.meeting, place.gradient
-        xp = array_module(g)
+        g = place.gradient
         of_still, wg_held = self._over(place.held, g)
-        t, p, q = cauchy_point(meeting, g, self, wg_held - wg, square)
-        met = xp.flatnonzero((meeting > 0) & (meeting <= t))
+        t, met, p, q = cauchy_point(place.meeting, g, self, wg_held - wg, square)
         of_still += self._over(met, g)[0]
         mc = self.times_m(t * p - q)
-        wr = (theta * t - 1) * p - (self._gram - of_still) @ mc
-        v = _solution(self._inner + of_still / theta, wr)
-        return t, xp.concatenate([place.held, met]), self._scale * (mc - v / theta) / theta
+        right = (t - 1 / self.theta) * p - (self._gram - of_still) @ mc
+        v = _solution(self._inner + of_still, right)
+        still = array_module(g).concatenate([place.held, met])
+        return t, still, self._scale * (mc - v)
 
     def _over(self, pixels, g):
         """Return W_AᵀW_A and W_Aᵀ g over some pixels."""
-        size, k = MANY // len(self.slots), len(self.slots)
+        size, k = STRIP // len(self.slots), len(self.slots)
         found = np.zeros((k, k + 1))
         for part in (pixels[i : i + size] for i in range(0, pixels.size, size)):
             w = self.columns(part)

@@ -126,9 +126,11 @@ class PairProducts:
         """
         (with_g, *with_s), (_, *squares, sy, yy) = self._found
         self.norm, self.length = map(math.sqrt, squares)
-        if sy > CURVATURE * self.length * math.sqrt(yy):
+        theta = yy / sy if sy > CURVATURE * self.length * math.sqrt(yy) else 0
+        if 0 < theta < math.inf:  # not lost to underflow or overflow
             slot, with_y, known = self.memory.spare, with_g - self.g, self.memory.products
             with_y[:, slot] = sy, yy
+            known[0, slot] = known[:, :, 0, slot] = np.nan  # of the pair that was here
             for vector, found in ((1, with_y), *((0, found) for found in with_s)):
                 known[vector, slot] = known[:, :, vector, slot] = found
             self.memory.remember_spare()

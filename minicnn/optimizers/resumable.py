@@ -18,7 +18,7 @@ from minicnn.optimizers.scipy_lbfgs import check_resumable
 from minicnn.storage.atomic import check_output
 from minicnn.storage.npz import load_large, save_large
 
-FORMAT, SUFFIX = 1, ".checkpoint"
+FORMAT, SUFFIX = 2, ".checkpoint"
 PAUSE = 20  # times as long as the last writing took, at least, until the next
 
 

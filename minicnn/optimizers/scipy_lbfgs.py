@@ -77,8 +77,9 @@ def lbfgs(
     if not state:
         value, gradient = record.evaluate(x0)
         record.accept(x0, value)
-        free = Place(x0, gradient, Box(bounds, array_module(x0))).free
-        unit, factor = _scales(value, free, first_step)
+        place = Place(x0, gradient, Box(bounds, array_module(x0)))
+        unit, factor = _scales(value, place.free, first_step)
+        del place
         factor = factor if bounds else power_of_two(factor)
         gradient = crossing.vector(gradient)
         gradient *= factor * unit

@@ -12,7 +12,7 @@ import numpy as np
 from minicnn.backend import array_module, to_host
 from minicnn.kernels import launch
 
-# BLAS uses threads, and then another order of summation, for more than 10,000 numbers
+# `minimize` holds BLAS to one thread, so that sums have one order
 HOST_STRIP, DEVICE_STRIP = 8192, 1 << 22
 MANY = 22 << 14  # numbers of many vectors at a time: 3 MB as float64
 

@@ -1,4 +1,4 @@
-"""Our L-BFGS: the product with H, the line search, restarts to the bit, the device."""
+"""Our L-BFGS: the model and its minimum, the line search, restarts to the bit, the device."""
 
 import subprocess
 import sys
@@ -76,7 +76,7 @@ def test_a_small_term_beside_a_large_one_is_not_lost():
     assert dot(large, np.ones(3, np.float32)) == 1.0
 
 
-# the two loops
+# the model, and the way to its minimum
 
 
 def dense_inverse(memory):
@@ -160,26 +160,38 @@ def walked(rng, n, low=-0.5, high=0.4):
 
 
 def test_the_cauchy_point_is_the_first_minimum_of_the_model_along_the_gradient(rng, monkeypatch):
-    monkeypatch.setattr("minicnn.optimizers.bounds.MANY", 3)
+    monkeypatch.setattr("minicnn.optimizers.bounds.AT_ONCE", 3)
     passed = set()
     for _ in range(200):
         walk = walked(rng, 12)
         place, model = walk.place, QuadraticModel(walk.memory)
         p = -model.columns(np.arange(12)) @ place.free
-        t, p, q = cauchy_point(place.meeting, place.gradient, model, p, walk.products.norm**2)
+        t, met, p, q = cauchy_point(place.meeting, place.gradient, model, p, walk.products.norm**2)
         expected = walk.box.clip(place.x - steepest_descent(walk) * place.gradient)
         cauchy = walk.box.clip(place.x - t * place.gradient)
         np.testing.assert_allclose(cauchy, expected, rtol=1e-6)
         c = model.columns(np.arange(12)) @ (cauchy - place.x)
         np.testing.assert_allclose(t * p - q, c, rtol=1e-6, atol=1e-6 * np.abs(c).max())
-        passed.add(int(((place.meeting > 0) & (place.meeting < t)).sum()))
+        between = np.flatnonzero((place.meeting > 0) & (place.meeting <= t))
+        np.testing.assert_array_equal(np.sort(met), between)
+        passed.add(met.size)
     assert passed >= set(range(6))
 
 
-def test_the_way_within_bounds_is_that_of_lbfgsb(rng):
+def tied(rng, walk):
+    """The walk at a place from which many pixels meet their bounds together."""
+    n = walk.place.x.size
+    x, g = rng.choice([-0.25, 0, 0.25], n), rng.choice([-1.0, -0.5, 0.5, 1], n)
+    walk.place = Place(x, g, walk.box, 0.0)
+    walk.products = PairProducts(walk.memory, walk.box, walk.place)
+    return walk
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_way_within_bounds_is_that_of_lbfgsb(rng, ties):
     clipped = shortened = 0
     for n in [2, 3, 12] * 200:
-        walk = walked(rng, n)
+        walk = tied(rng, walked(rng, n)) if ties else walked(rng, n)
         if not walk.products.norm:  # all stand still
             continue
         x, g, B = walk.place.x, walk.place.gradient, walk.model()
@@ -187,7 +199,8 @@ def test_the_way_within_bounds_is_that_of_lbfgsb(rng):
         cauchy, moves = walk.box.clip(x - t * g), walk.place.meeting > t
         inner = np.ix_(moves, moves)
         rest = np.zeros_like(x)
-        rest[moves] = -np.linalg.solve(B[inner], (g + B @ (cauchy - x))[moves])
+        if moves.any():
+            rest[moves] = -np.linalg.solve(B[inner], (g + B @ (cauchy - x))[moves])
         end = walk.box.clip(cauchy + rest)
         clipped += (end != cauchy + rest).any()
         if g @ (end - x) > 0:
@@ -198,8 +211,42 @@ def test_the_way_within_bounds_is_that_of_lbfgsb(rng):
         assert {*way.end[~moves]} <= {-0.5, 0.4}
         assert way.slope == pytest.approx(g @ (end - x), rel=1e-4)
         assert way.slope < 0
-    assert clipped > 100
-    assert shortened
+    assert clipped > 50
+    assert shortened or ties
+
+
+@pytest.mark.parametrize("at", [0.0, 1.0])
+def test_a_pixel_at_its_bound_that_nothing_moves_stays(at):
+    fun = lambda x: (float(np.sum((x - 0.5)[1:] ** 2)), 2 * (x - 0.5) * [0, 1, 1])  # noqa: E731
+    start = np.array([at, 0.9, 0.2])
+    for name in ("lbfgs", "lbfgs-device"):
+        result = minimize(name, fun, start, iterations=20, bounds=(0, 1))
+        np.testing.assert_allclose(result.x, [at, 0.5, 0.5], atol=1e-6)
+
+
+@pytest.mark.parametrize("bounds", [None, (-0.5, 1.5)], ids=["free", "bounds"])
+@pytest.mark.parametrize(
+    ("curvature", "size"),
+    [
+        (1e160, 1e-12),
+        (1e155, 1e-5),
+        (1e-165, 1e10),
+        (1e-100, 1e-50),
+        (1e120, 1e30),
+        (1e-300, 1e150),
+    ],
+)
+def test_any_curvature_that_numbers_can_hold(curvature, size, bounds):
+    d, least = np.array([1.0, 3, 10]) * curvature, np.array([1.0, 2, -1]) * size
+
+    def fun(x):
+        return float((d * (x - least) ** 2).sum() / 2), d * (x - least)
+
+    box = bounds and tuple(end * size for end in bounds)
+    start = np.array([0.3, 0.1, 0.2]) * size
+    found = minimize("lbfgs-device", fun, start, iterations=40, bounds=box)
+    expected = np.clip(least, *box) if box else least
+    np.testing.assert_allclose(found.x, expected, rtol=1e-3)
 
 
 def test_where_pixels_meet_their_bounds():
@@ -234,6 +281,8 @@ def test_the_products_are_those_of_the_vectors(rng, bounds):
         np.testing.assert_allclose(known[0, :, 0], s @ s.T, rtol=1e-12)
         np.testing.assert_allclose(known[0, :, 1], s @ y.T, atol=1e-12)
         np.testing.assert_array_equal(known[1, :, 0], known[0, :, 1].T)
+    else:
+        assert np.isnan(known[0, :, 0]).all()
 
 
 def test_a_memory_without_the_products_that_bounds_need_is_begun_again():
