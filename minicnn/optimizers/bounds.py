@@ -109,13 +109,12 @@ def cauchy_point(meeting, g, model, p, square):
             a = _running([a], -(of_g**2))
             p, q = _running(p[:, None], gw), _running(q[:, None], t * gw)
             at, until = np.append(passed, t), float(meeting[rest][0]) if rest.size else reach
-            best = np.maximum(lowest(a, p, q), at)
-            stops = best < np.append(t, until)
-            stops[-1] |= not near.size
-            i = int(stops.argmax()) if stops.any() else -1
+            best = np.fmax(lowest(a, p, q), at)
+            stops = np.flatnonzero(best < np.append(t, until))
+            i = int(stops[0]) if stops.size else t.size
             a, p, q, passed = a[i], p[:, i], q[:, i], float(at[i])
-            met.append(part[:i] if stops.any() else part)
-            if stops.any():
+            met.append(part[:i])
+            if stops.size or not near.size:
                 return float(best[i]), xp.concatenate(met), p, q
 
 
