@@ -469,6 +469,24 @@ def test_a_run_that_is_cut_in_two_takes_the_same_steps_to_the_bit(bounds):
     assert len(memory.order) == 10
 
 
+def test_a_run_that_goes_on_has_no_shorter_longest_step():
+    rng = np.random.default_rng(1)
+    w, A = rng.uniform(0.5, 3, 12), rng.standard_normal((12, 12))
+    A = A @ A.T / 12
+
+    def fun(x):
+        return float(np.sin(w * x).sum() + x @ A @ x / 20 + 9), w * np.cos(w * x) + A @ x / 10
+
+    how = {"bounds": (-4.0, 4.0), "keep": "last", "maxcor": 4}
+    start = rng.uniform(-3, 3, 12)
+    whole = minimize("lbfgs-device", fun, start, iterations=9, **how)
+    for cut in range(1, 9):
+        memory = Memory()
+        part = minimize("lbfgs-device", fun, start, iterations=cut, memory=memory, **how)
+        rest = minimize("lbfgs-device", fun, part.x, iterations=9 - cut, memory=memory, **how)
+        np.testing.assert_array_equal(rest.x, whole.x)
+
+
 def both_ways(fun, start, iterations, bounds=None):
     """Return for each of the two L-BFGS the x after every iteration, and the evaluations so far."""
     found = []
