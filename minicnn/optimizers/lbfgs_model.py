@@ -39,7 +39,7 @@ STRIP = 1 << 19  # numbers of W at a time: 4 MB
 
 
 class Way(NamedTuple):
-    """A direction, the slope along it, and where it ends: within the bounds to the bit."""
+    """A direction (n,), the slope along it, and its end (n,): within the bounds to the bit."""
 
     direction: Any
     slope: float
@@ -67,7 +67,7 @@ def descent(products, place):
         With a slope that is not below 0, or NaN, where rounding has spoilt the model.
     """
     memory, box = products.memory, products.box
-    factors, t, still = np.zeros(len(memory.rows) + 1), 0.0, box.bounded and place.held
+    factors, t, still = np.zeros(len(memory.rows) + 1), 0.0, place.held
     if not memory.order:
         factors[-1] = -memory.scale
     else:

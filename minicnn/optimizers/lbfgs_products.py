@@ -77,15 +77,16 @@ class Memory:
 
 
 class Place:
-    """A picture with its gradient.
+    """A picture with its gradient; `x`, `gradient` and `free` are vectors (n,).
 
-    Within bounds `meeting` is where its pixels meet theirs on the way along -g, `held` which ones
-    do at once, and `free` the gradient with 0 for these; without bounds it is the gradient.
+    Within bounds `meeting` (n,) is where its pixels meet theirs on the way along -g, `held` which
+    ones do at once, and `free` the gradient with 0 for these; without bounds it is the gradient.
     """
 
     def __init__(self, picture, gradient, box, value=None):
         self.picture, self.x = picture, picture.reshape(-1)
         self.gradient = self.free = own(gradient, picture).reshape(-1)
+        self.meeting = self.held = None
         if box.bounded:
             self.meeting = box.meeting(self.x, self.gradient)
             self.held = array_module(self.x).flatnonzero(~(self.meeting > 0))

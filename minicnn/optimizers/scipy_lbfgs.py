@@ -77,9 +77,8 @@ def lbfgs(
     if not state:
         value, gradient = record.evaluate(x0)
         record.accept(x0, value)
-        place = Place(x0, gradient, Box(bounds, array_module(x0)))
-        unit, factor = _scales(value, place.free, first_step)
-        del place
+        box = Box(bounds, array_module(x0))
+        unit, factor = _scales(value, Place(x0, gradient, box).free, first_step)
         factor = factor if bounds else power_of_two(factor)
         gradient = crossing.vector(gradient)
         gradient *= factor * unit
