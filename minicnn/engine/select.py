@@ -32,8 +32,8 @@ class Evaluation:
     engine : {"auto", "explicit", "fast", "low-memory"}
         explicit is `Network` itself, fast is `cpu.evaluator` on the CPU, `gpu.evaluator` on the GPU
         (see `device_function` too); auto takes the fast one where it can. low-memory is the fast
-        one that keeps less (see `cpu.recomputed`), and does all tiles; on the GPU it is the fast
-        one.
+        one that keeps no filters twice for small pictures, and does all tiles; on the GPU it is
+        the fast one.
     threads : int, optional
         As `cpu.threads.thread_count` says by default.
     tile : int, optional

@@ -276,8 +276,7 @@ class Settings(Declared):
             (
                 "--low-memory",
                 "low-memory",
-                "keep less on the CPU: what the first layer of VGG or minivgg makes is computed "
-                "again where it is needed",
+                "keep less on the CPU: the large filters of VGG in one copy for small pictures too",
             ),
         ),
     )

@@ -6,7 +6,7 @@ from plan_testing import agree, cut, relative
 
 import minicnn
 from minicnn import cli
-from minicnn.engine.cpu import columns
+from minicnn.engine.cpu import columns, winograd
 from minicnn.engine.cpu.convolution_units import RecomputedConvolution
 from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.engine.cpu.recomputed import Recomputed
@@ -42,7 +42,7 @@ def test_style_is_that_of_the_explicit_network(name, threads, strip, rng, monkey
         minicnn.style_objective(
             net, content, style, **layers, **WEIGHTS, engine=engine, threads=threads
         )
-        for engine in ("low-memory", "explicit")
+        for engine in ("fast", "explicit")
     )
     for x in (xs[0], 0.5 * xs[0], xs[0]):
         (value, dx), (wanted, dy) = ours(x), theirs(x)
@@ -64,12 +64,12 @@ def test_random_first_layers_that_are_no_taps(seed):
     shape = (int(rng.integers(1, 4)), 3, *(int(n) for n in rng.integers(20, 40, 2)))
     net = Network(table, {}, shape[1:])
     net.params = build.random_params(net.param_shapes(), seed, "float64")
-    replay = agree(net, net.layers[-1:], shape, rng, low_memory=True)
+    replay = agree(net, net.layers[-1:], shape, rng)
     assert any(isinstance(unit, RecomputedConvolution) for unit in replay.plan.units)
 
 
 def replayed(net, x, taps, only_grams=()):
-    replay = FastEvaluator(net, 2, low_memory=True).replay(only_grams)
+    replay = FastEvaluator(net, 2).replay(only_grams)
     return replay, replay.forward(x, taps)
 
 
@@ -118,13 +118,38 @@ def test_the_activation_has_no_memory(rng):
     assert max(written) < largest, "it, or its gradient, was in the arena"
 
 
+def test_what_is_no_tap_is_read_once(rng, monkeypatch):
+    """On the way back its bits will do."""
+    net = minicnn.build("minivgg")
+    replay, acts = replayed(net, rng.standard_normal((1, 3, 64, 64)), ["relu2_1"])
+    monkeypatch.delattr(Recomputed, "read")
+    replay.backward(acts)
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("shared_out", [False, True])  # the products, by frequency
+@pytest.mark.parametrize("size", [(9, 8), (37, 31), (40, 20)])
+def test_each_row_goes_into_the_gram_matrix_once(size, shared_out, padding, rng, monkeypatch):
+    if shared_out:
+        monkeypatch.setattr(winograd, "LARGE_BYTES", 0)
+    table = [("one", Conv2d(8, 3)), ("relu", ReLU()), ("two", Conv2d(8, 3, padding=padding))]
+    net = Network(table, {}, (3, *size))
+    net.params = build.random_params(net.param_shapes(), 0, "float64")
+    x = rng.standard_normal((2, 3, *size))
+    replay, acts = replayed(net, x, ["relu", "two"], ["relu"])
+    assert isinstance(acts["relu"], Recomputed)
+    wanted = net.forward(x, ["relu", "two"])
+    assert relative(acts["two"], wanted["two"]) < 1e-12
+    assert relative(replay.mean_gram(acts["relu"]), mean_gram(wanted["relu"])) < 1e-12
+
+
 def test_texture(rng):
     net = minicnn.build("minivgg", dtype="float64", pool="average")
     source, x = rng.standard_normal((1, 3, 40, 32)), rng.standard_normal((1, 3, 32, 24))
     how = {"layers": ["relu1_1", "relu2_1"], "tv_weight": 0.1}
     (value, dx), (wanted, dy) = (
         texture_objective(net, source, **how, engine=engine)(x)
-        for engine in ("low-memory", "explicit")
+        for engine in ("fast", "explicit")
     )
     assert value == pytest.approx(wanted, rel=1e-10)
     assert relative(dx, dy) < 1e-10
@@ -148,7 +173,7 @@ def test_whatever_else_reads_the_first_layer(options, rng):
     how = {"content_layers": ["relu2_1"], "style_layers": ["relu1_1", "relu2_1"], **WEIGHTS}
     (value, dx), (wanted, dy) = (
         minicnn.style_objective(net, content, style, **(how | options | masks), engine=engine)(x)
-        for engine in ("low-memory", "explicit")
+        for engine in ("fast", "explicit")
     )
     assert value == pytest.approx(wanted, rel=1e-10)
     assert relative(dx, dy) < 1e-10
@@ -159,7 +184,7 @@ def test_the_number_of_threads_does_not_change_a_bit(rng):
     content, style, x = (rng.standard_normal((1, 3, 70, 90)).astype("f4") for _ in range(3))
     how = {"content_layers": ["relu2_1"], "style_layers": ["relu1_1", "relu2_1"], **WEIGHTS}
     found = [
-        minicnn.style_objective(net, content, style, **how, engine="low-memory", threads=n)(x)
+        minicnn.style_objective(net, content, style, **how, threads=n)(x)
         for n in (1, 2, 3)
     ]
     assert all(value == found[0][0] for value, _ in found)
@@ -168,7 +193,7 @@ def test_the_number_of_threads_does_not_change_a_bit(rng):
 
 def test_other_sizes_and_other_readers_follow_each_other(rng):
     net, taps = minicnn.build("minivgg", dtype="float64"), ["relu1_1", "relu2_1"]
-    evaluator = FastEvaluator(net, 2, low_memory=True)
+    evaluator = FastEvaluator(net, 2)
     replays = [(evaluator.replay(only_grams), only_grams) for only_grams in ({"relu1_1"}, set())]
     for size, (replay, only_grams) in (
         ((30, 20), replays[0]),

@@ -18,9 +18,9 @@ def relative(ours, theirs):
     return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
 
 
-def agree(net, taps, shape, rng, *, threads=2, rounds=2, tolerance=1e-10, low_memory=False):
+def agree(net, taps, shape, rng, *, threads=2, rounds=2, tolerance=1e-10):
     """Compare a replay with the network, several times on the same buffers; return it."""
-    replay = FastEvaluator(net, threads, low_memory).replay()
+    replay = FastEvaluator(net, threads).replay()
     for _ in range(rounds):
         x = rng.standard_normal(shape).astype(net.dtype)
         acts = net.forward(x, taps)

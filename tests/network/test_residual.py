@@ -76,9 +76,8 @@ def test_parameter_gradients_come_from_every_branch(rng):
     assert found == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-6)
 
 
-@pytest.mark.parametrize("low_memory", [False, True])
-def test_the_fast_engine_is_the_network(rng, low_memory):
-    agree(residual(), TAPS, SHAPE, rng, low_memory=low_memory)
+def test_the_fast_engine_is_the_network(rng):
+    agree(residual(), TAPS, SHAPE, rng)
 
 
 def test_in_tiles_and_on_a_torus(rng):

@@ -27,7 +27,7 @@ class Unit:
         self.plan, self.name, self.inputs = plan, name, inputs
 
     def activation(self, calls, pictures, rows):
-        """Return a part (n, rows, W, C) of what a tap has made; None if it was not kept."""
+        """Return a part (n, rows, W, C) of what a tap has made; None if that was not kept."""
         held = self.plan.held.get(self.name)
         return None if held is None else held[pictures, rows]
 
@@ -84,8 +84,12 @@ class Convolution(Unit):
         def make(scratches):
             how = {"target": target, "then": then}
             if self.suits:
-                U = filters.winograd(self.w, *self.shape[2:]).forward
-                rows = x if isinstance(x, Recomputed) else winograd.Rows(x)
+                U, rows = filters.winograd(self.w, *self.shape[2:]).forward, x
+                if isinstance(x, Recomputed):
+                    how["reading"] = x.reading
+                    x.forget_grams()
+                else:
+                    rows = winograd.Rows(x)
                 there = winograd.TileCorrelation(rows, U, self.b, self.padding, **how)
                 return there.program(scratches)
             return self.by_columns(x, **how).program(scratches)
@@ -104,9 +108,13 @@ class Convolution(Unit):
         # NumPy is up to four times as fast with an array of zeros as with one zero
         calls.add(np.maximum, part, self.plan.zeros(part.shape[2:]), out=part)
         if self.bits is not None:
-            positive = calls.buffer("positive", part.shape, bool)
-            calls.add(np.greater, part, part.dtype.type(0), out=positive)
-            calls.add(bits.pack, positive, self.bits[pictures, rows])
+            self.note_bits(calls, part, pictures, rows)
+
+    def note_bits(self, calls, part, pictures, rows):
+        """Note the bits of a part that is rectified."""
+        positive = calls.buffer("positive", part.shape, bool)
+        calls.add(np.greater, part, part.dtype.type(0), out=positive)
+        calls.add(bits.pack, positive, self.bits[pictures, rows])
 
     def backward(self, g):
         """Hand down the gradient of the picture or activation below."""
@@ -210,7 +218,11 @@ class RecomputedConvolution(Convolution):
 
     def __init__(self, plan, node, relu, pool, params):
         super().__init__(plan, node, relu, pool, params)
-        self.recomputed, self.bits = Recomputed(self.shape, self.w.dtype, self.rectified), None
+        self.recomputed = Recomputed(self.shape, self.w.dtype, self.rectified)
+        if self.name in plan.taps:
+            self.recomputed.reading = self.recomputed.note_gram
+        elif self.bits is not None:
+            self.recomputed.reading = self.note_bits
 
     def forward(self, xs):
         """Put the picture where it can be read; return what stands for the activation."""

@@ -14,13 +14,11 @@ class FastEvaluator:
     The weights of `net` are transformed once, at the first use of each layer, and kept so. It is
     not changed; a caller that lets go of it gives up the memory of weights that are not needed any
     more. `threads` is as in `threads.thread_count`. With `low_memory` no large filters are kept
-    twice, and no activation that can be `recomputed`, where there is no `Network.backward`: in
-    `replay`, `mean_grams` and a forward pass with keep=False.
+    twice.
     """
 
     def __init__(self, net, threads=None, low_memory=False):
         self._frozen, self._crew = FrozenNetwork(net, low_memory), Crew(threads)
-        self.low_memory = low_memory
         self._passed = None  # (taps, shape) of the last pass of the network itself
 
     @property
@@ -43,8 +41,7 @@ class FastEvaluator:
             self._frozen.transform(taps, x.shape[1:])
             if options == {"keep": False}:
                 net.forget()
-                how = {"keep": False, "recompute": () if self.low_memory else None}
-                plan = Plan(net, convolution, x.shape, taps, **how)
+                plan = Plan(net, convolution, x.shape, taps, keep=False)
                 acts = plan.forward(x)
                 plan.dissolve()
                 return acts
@@ -55,7 +52,7 @@ class FastEvaluator:
         """Return {layer: mean Gram matrix (N, C, C)} of pictures x, in little memory."""
         with self._crew.at_work():
             self._frozen.transform(layers, x.shape[1:])
-            how = {"keep": False, "recompute": layers}
+            how = {"keep": False, "only_grams": layers}
             plan = Plan(self._frozen.net, self._frozen.convolution, x.shape, layers, **how)
             grams = {name: gram.mean_gram(f) for name, f in plan.forward(x).items()}
             plan.dissolve()
@@ -83,24 +80,23 @@ class FastEvaluator:
 
     def replay(self, only_grams=()):
         """Return a `Replay` that shares the transformed weights and the threads."""
-        return Replay(self._frozen, self._crew, self.low_memory, only_grams)
+        return Replay(self._frozen, self._crew, only_grams)
 
 
 class Replay:
     """Forward and gradient again and again for pictures of one size: a compiled `plan`.
 
     It has no rules but the gradient. The activations that it returns are its own, valid until its
-    next forward pass. Of the taps `only_grams` nothing is read but `mean_gram`; with `low_memory`,
-    what such a tap returns may be a `recomputed.Recomputed`. The `column_peaks` of the taps `peaks`
-    can be asked for.
+    next forward pass. Of the taps `only_grams` nothing is read but `mean_gram`: what such a tap
+    returns may be a `recomputed.Recomputed`. The `column_peaks` of the taps `peaks` can be asked
+    for.
     """
 
-    def __init__(self, frozen, crew, low_memory=False, only_grams=(), peaks=()):
+    def __init__(self, frozen, crew, only_grams=(), peaks=()):
         self.plan = self._key = None
         self._own = True  # else others may use the plan too
         self._frozen, self._crew = frozen, crew
-        self._recompute = frozenset(only_grams) if low_memory else None
-        self._peaks = tuple(peaks)
+        self._only_grams, self._peaks = frozenset(only_grams), tuple(peaks)
 
     def forward(self, x, taps, keep=True):
         """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
@@ -118,10 +114,10 @@ class Replay:
         def make():
             with self._crew.at_work():
                 self._frozen.transform(key[1], key[0][1:], backward=key[2])
-            how = {"keep": key[2], "recompute": self._recompute, "peaks": self._peaks}
+            how = {"keep": key[2], "only_grams": self._only_grams, "peaks": self._peaks}
             return Plan(self._frozen.net, self._frozen.convolution, *key[:2], **how)
 
-        whose = ("plan", self._frozen, self._crew, self._recompute, self._peaks, *key)
+        whose = ("plan", self._frozen, self._crew, self._only_grams, self._peaks, *key)
         return kept.once(lambda: whose, make, lambda plan: plan.bytes, Plan.dissolve)
 
     def backward(self, dys):

@@ -2,7 +2,8 @@
 
     G / M = 1/M Σ_bands F_b F_bᵀ
 
-The M positions are cut into bands, which do not depend on the number of threads.
+The M positions are cut into bands, which do not depend on the number of threads. Of an activation
+that is not kept the parts were multiplied as they were read (`recomputed`).
 """
 
 import numpy as np
@@ -21,20 +22,15 @@ def mean_gram(f):
     The channels are to be last in memory, else f is copied; or it is a `Recomputed`.
     """
     N, C, H, W = f.shape
-    count = max(count for count in BANDS if count == 1 or POSITIONS * C * count <= H * W)
     if isinstance(f, Recomputed):
-        count = min(count, H)
-        edges = [H * i // count for i in range(count + 1)]
+        return f.gram() / (H * W)
+    count = max(count for count in BANDS if count == 1 or POSITIONS * C * count <= H * W)
+    F = f.transpose(0, 2, 3, 1).reshape(N, H * W, C)
+    edges = [H * W * i // count for i in range(count + 1)]
 
-        def band(i):
-            return f.gram(edges[i], edges[i + 1])
-    else:
-        F = f.transpose(0, 2, 3, 1).reshape(N, H * W, C)
-        edges = [H * W * i // count for i in range(count + 1)]
-
-        def band(i):
-            mine = F[:, edges[i] : edges[i + 1]]
-            return np.matmul(mine.transpose(0, 2, 1), mine)
+    def band(i):
+        mine = F[:, edges[i] : edges[i + 1]]
+        return np.matmul(mine.transpose(0, 2, 1), mine)
 
     mapping = parallel_map if worth(N * H * W * C * C) > 1 else map
     first, *others = mapping(band, range(count))

@@ -39,17 +39,18 @@ class Plan:
     """Forward and backward pass for pictures of one shape (N, C, H, W), and one tuple of taps.
 
     The parameters of `net` must not change any more; `convolution` is a frozen `FastConvolution`,
-    which plans may share. `keep` says whether `backward` will be called. If `recompute` is given,
-    the first convolution's activation is not kept where none but a 3x3 convolution reads it. As a
-    tap it must be one of these, and comes as a `recomputed.Recomputed`. The `column_peaks` of the
-    taps `peaks` are taken on the way where convolutions alone write them.
+    which plans may share. `keep` says whether `backward` will be called. Of the taps `only_grams`
+    nothing is read but their Gram matrices. The first convolution's activation is not kept where
+    none but a 3x3 convolution reads it and it is none of the other taps: as a tap it comes as a
+    `recomputed.Recomputed`. The `column_peaks` of the taps `peaks` are taken on the way where
+    convolutions alone write them.
     """
 
-    def __init__(self, net, convolution, shape, taps, *, keep=True, recompute=None, peaks=()):
+    def __init__(self, net, convolution, shape, taps, *, keep=True, only_grams=(), peaks=()):
         nodes = _without_dropout(net.nodes_until(taps), taps)
         self.taps, self.keep, self.convolution = frozenset(taps), keep, convolution
         self.dtype = net.dtype
-        self.recompute = recompute if recompute is None else frozenset(recompute)
+        self.only_grams = frozenset(only_grams)
         self.shapes = {INPUT: shape}
         for name, (C, H, W) in net.shapes(shape[1:], taps).items():
             self.shapes[name] = (shape[0], C, H, W)
@@ -324,7 +325,7 @@ class Plan:
     def _finish(self, calls, unit, part, pictures, rows):
         """Note that a part (n, rows, W, C) of a gradient gets that of the tap, then the bits."""
         f, tap = None, self.dys.get(unit.name)
-        if unit.masks or isinstance(tap, ChannelProduct):
+        if isinstance(tap, ChannelProduct) or (unit.masks and unit.bits is None):
             f = unit.activation(calls, pictures, rows)
         if isinstance(tap, ChannelProduct):
             flat = f.reshape(len(f), -1, f.shape[-1])

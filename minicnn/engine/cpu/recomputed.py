@@ -1,34 +1,34 @@
 """An activation that is not kept: whoever reads some of its rows has them computed again.
 
     rows p of f      f[p,q] = max(Σ_rs x[p u + r, q v + s] w[r,s] + b, 0)
-    gram             F Fᵀ = Σ_rows f fᵀ
+    gram             F Fᵀ = Σ_parts f fᵀ
 
 The first convolution makes the largest activation of all from the smallest input: VGG's relu1_1
-has 64 channels, the picture 3. To compute it once costs a fiftieth of an evaluation. So where
-memory counts (`--low-memory`) the picture alone is kept, and the rows are computed in scratch
-memory for each that reads them: the next convolution, the Gram matrix, and the way back.
+has 64 channels, the picture 3. To compute it takes a fiftieth of an evaluation, about as long as to
+fetch it from memory. So the picture alone is kept, and the rows are computed in scratch memory,
+for the next convolution and on the way back. What the next convolution has read goes into the Gram
+matrix while it is in the cache.
 """
 
 import numpy as np
-
-from minicnn.engine.cpu import columns
-from minicnn.engine.cpu.recorded_calls import Calls
 
 
 class Recomputed:
     """An activation (N, C, H, W) that has no memory, for `winograd.TileCorrelation` and for a plan.
 
     `rectified`: there is a ReLU behind the convolution. What computes it, of the last picture, is
-    `correlation`, a `columns.ColumnCorrelation`.
+    `correlation`, a `columns.ColumnCorrelation`. `reading` is that of `TileCorrelation`, for the
+    convolution behind it.
     """
 
     ndim = 4
-    correlation = None
+    correlation = reading = None
 
     def __init__(self, shape, dtype, rectified):
         self.shape, self.dtype = shape, dtype
         _, C, _, W = shape
         self._zeros = np.zeros((W, C), dtype) if rectified else None
+        self._grams = []  # (pictures, first row, F Fᵀ) of the parts
 
     def read(self, calls, pictures, first, last):
         """Note that some rows are computed, and return them, (n, last - first, W, C)."""
@@ -40,16 +40,21 @@ class Recomputed:
             calls.add(np.maximum, part, self._zeros, out=part)
         return part
 
-    def gram(self, first, last):
-        """Return what the rows from `first` to before `last` give to F Fᵀ, (N, C, C)."""
-        N, C, _, W = self.shape
+    def note_gram(self, calls, part, pictures, rows):
+        """Note what a part (n, rows, W, C) gives to F Fᵀ."""
+        F = part.reshape(len(part), -1, part.shape[-1])
+        product = np.empty((len(F), F.shape[2], F.shape[2]), self.dtype)
+        self._grams.append((pictures, rows.start, product))
+        calls.add(np.matmul, F.transpose(0, 2, 1), F, out=product)
+
+    def forget_grams(self):
+        """Forget the parts, for others will be noted."""
+        self._grams = []
+
+    def gram(self):
+        """Return F Fᵀ (N, C, C) of the last forward pass, the parts added from top to bottom."""
+        N, C, _, _ = self.shape
         total = np.zeros((N, C, C), self.dtype)
-        step = max(1, columns.STRIP_BYTES // (W * C * self.dtype.itemsize))
-        for n in range(N):
-            for row in range(first, last, step):
-                calls = Calls()
-                part = self.read(calls, slice(n, n + 1), row, min(row + step, last))
-                calls()
-                F = part.reshape(-1, C)
-                total[n] += F.T @ F
+        for pictures, _, product in sorted(self._grams, key=lambda part: part[1]):
+            total[pictures] += product
         return total

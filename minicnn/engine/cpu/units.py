@@ -157,7 +157,7 @@ class Concatenation(Unit):
 
 def _can_be_recomputed(plan, node, last, net):
     """Return whether a convolution, up to `last`, need not be kept: all read it row by row."""
-    if plan.recompute is None or last.name in plan.taps - plan.recompute:
+    if last.name in plan.taps - plan.only_grams:
         return False
     behind = plan.consumers.get(last.name, [])
     if node.inputs != (INPUT,) or fits_winograd(node, net) or len(behind) != 1:

@@ -108,6 +108,8 @@ class TileCorrelation:
     """What `correlate` computes, part by part, as a program of `recorded_calls`.
 
     x is a `Rows`, or what has its attributes and `read`, which may note calls that make the rows.
+    reading(calls, part, pictures, rows) notes what is to be done with rows of x (n, rows, W, C)
+    while they are in the cache; it is called for each row once.
     target(calls, pictures, rows) returns where a part of y goes, (n, rows, Q, K), contiguous, for a
     slice of pictures and one of rows; then(calls, part, pictures, rows) notes what is to be done
     with it while it is in the cache, `then_work` multiplications in all. `size` is bytes of a chunk
@@ -115,11 +117,13 @@ class TileCorrelation:
     """
 
     def __init__(
-        self, x, U, b, padding, *, flipped=False, target, then=None, size=CHUNK_BYTES, then_work=0
-    ):
+        self, x, U, b, padding, *, flipped=False, target, then=None, reading=None,
+        size=CHUNK_BYTES, then_work=0,
+    ):  # fmt: skip
         N, C, H, W = x.shape
         self.x, self.U, self.b, self.padding = x, U, b, padding
-        self.target, self.then, self.size, self.then_work = target, then, size, then_work
+        self.target, self.then, self.reading = target, then, reading
+        self.size, self.then_work = size, then_work
         self.m, self.C, self.K = round(len(U) ** 0.5) - 2, C, U[0].size // C
         self.AT, self.BT = (M.astype(x.dtype) for M in data_matrices(self.m, flipped))
         self.P = H + 2 * padding[0] - 2
@@ -198,9 +202,18 @@ class TileCorrelation:
 
     def _transform(self, calls, where, V, seen):
         """Note V = Bᵀ d B, (column frequency, row frequency, tiles, C)."""
+        if self.reading:
+            self._note_reading(calls, where, *seen)
         V = V.reshape(*V.shape[:2], *self._shape(where), self.C)
         first = (self.m * where[1][0] - self.padding[0], self.padding[1])
         winograd_tiles.transform(calls, self.BT, *seen, self.x.shape[2], first, self.m, V)
+
+    def _note_reading(self, calls, where, read, low):
+        """Note `reading` of the rows that no part before this one has had."""
+        pictures, (first, last) = where
+        top = max(0, self.m * first - self.padding[0])
+        end = self.x.shape[2] if last == self.counts[0] else self.m * last - self.padding[0]
+        self.reading(calls, read[:, top - low : end - low], pictures, slice(top, end))
 
     def _multiply(self, calls, V, Z, columns):
         """Note Z = Aᵀ (V U), (column frequency, row of the tile, tiles, K), of some columns."""
