@@ -9,6 +9,13 @@ def empty(shape):
     return np.empty((N, H, -(-W * C // 8)), np.uint8)
 
 
+def note(calls, part, bits):
+    """Note `pack` of which numbers of a part (n, rows, W, C) are positive."""
+    positive = calls.buffer("positive", part.shape, bool)
+    calls.add(np.greater, part, part.dtype.type(0), out=positive)
+    calls.add(pack, positive, bits)
+
+
 def pack(positive, bits):
     """Write bool (n, rows, W, C) as bits (n, rows, bytes)."""
     bits[...] = np.packbits(positive.reshape(*bits.shape[:2], -1), -1)

@@ -87,7 +87,7 @@ class Convolution(Unit):
                 U, rows = filters.winograd(self.w, *self.shape[2:]).forward, x
                 if isinstance(x, Recomputed):
                     how["reading"] = x.reading
-                    x.forget_grams()
+                    x.begin()
                 else:
                     rows = winograd.Rows(x)
                 there = winograd.TileCorrelation(rows, U, self.b, self.padding, **how)
@@ -108,13 +108,7 @@ class Convolution(Unit):
         # NumPy is up to four times as fast with an array of zeros as with one zero
         calls.add(np.maximum, part, self.plan.zeros(part.shape[2:]), out=part)
         if self.bits is not None:
-            self.note_bits(calls, part, pictures, rows)
-
-    def note_bits(self, calls, part, pictures, rows):
-        """Note the bits of a part that is rectified."""
-        positive = calls.buffer("positive", part.shape, bool)
-        calls.add(np.greater, part, part.dtype.type(0), out=positive)
-        calls.add(bits.pack, positive, self.bits[pictures, rows])
+            bits.note(calls, part, self.bits[pictures, rows])
 
     def backward(self, g):
         """Hand down the gradient of the picture or activation below."""
@@ -218,11 +212,8 @@ class RecomputedConvolution(Convolution):
 
     def __init__(self, plan, node, relu, pool, params):
         super().__init__(plan, node, relu, pool, params)
-        self.recomputed = Recomputed(self.shape, self.w.dtype, self.rectified)
-        if self.name in plan.taps:
-            self.recomputed.reading = self.recomputed.note_gram
-        elif self.bits is not None:
-            self.recomputed.reading = self.note_bits
+        made = {"bits": self.bits, "has_gram": self.name in plan.taps}
+        self.recomputed = Recomputed(self.shape, self.w.dtype, rectified=self.rectified, **made)
 
     def forward(self, xs):
         """Put the picture where it can be read; return what stands for the activation."""

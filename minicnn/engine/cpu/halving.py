@@ -46,12 +46,13 @@ class Halving:
             calls.add(np.multiply, out, self.per_count[mine], out=out)
         if self.bits is None:
             return
-        wanted = calls.buffer("wanted", x.shape, bool)
+        there = self.bits[pictures, 2 * mine.start : 2 * mine.stop]
         if self.largest:
+            wanted = calls.buffer("wanted", x.shape, bool)
             _winners(calls, left, right, pairs, out, wanted)
+            calls.add(bits.pack, wanted, there)
         else:
-            calls.add(np.greater, x, x.dtype.type(0), out=wanted)
-        calls.add(bits.pack, wanted, self.bits[pictures, 2 * mine.start : 2 * mine.stop])
+            bits.note(calls, x, there)
 
 
 def _winners(calls, left, right, pairs, y, found):

@@ -12,20 +12,22 @@ matrix while it is in the cache.
 
 import numpy as np
 
+from minicnn.engine.cpu import bits
+
 
 class Recomputed:
     """An activation (N, C, H, W) that has no memory, for `winograd.TileCorrelation` and for a plan.
 
-    `rectified`: there is a ReLU behind the convolution. What computes it, of the last picture, is
-    `correlation`, a `columns.ColumnCorrelation`. `reading` is that of `TileCorrelation`, for the
-    convolution behind it.
+    `rectified`: there is a ReLU behind the convolution; `bits`, if it has any, and its Gram matrix,
+    if it `has_gram`, are made of what the convolution behind it reads. What computes it, of the
+    last picture, is `correlation`, a `columns.ColumnCorrelation`.
     """
 
     ndim = 4
-    correlation = reading = None
+    correlation = None
 
-    def __init__(self, shape, dtype, rectified):
-        self.shape, self.dtype = shape, dtype
+    def __init__(self, shape, dtype, *, rectified, bits=None, has_gram=False):
+        self.shape, self.dtype, self._bits, self._has_gram = shape, dtype, bits, has_gram
         _, C, _, W = shape
         self._zeros = np.zeros((W, C), dtype) if rectified else None
         self._grams = []  # (pictures, first row, F Fᵀ) of the parts
@@ -40,15 +42,18 @@ class Recomputed:
             calls.add(np.maximum, part, self._zeros, out=part)
         return part
 
-    def note_gram(self, calls, part, pictures, rows):
-        """Note what a part (n, rows, W, C) gives to F Fᵀ."""
-        F = part.reshape(len(part), -1, part.shape[-1])
-        product = np.empty((len(F), F.shape[2], F.shape[2]), self.dtype)
-        self._grams.append((pictures, rows.start, product))
-        calls.add(np.matmul, F.transpose(0, 2, 1), F, out=product)
+    def reading(self, calls, part, pictures, rows):
+        """Note what is made of a part (n, rows, W, C), see `winograd.TileCorrelation`."""
+        if self._bits is not None:
+            bits.note(calls, part, self._bits[pictures, rows])
+        if self._has_gram:
+            F = part.reshape(len(part), -1, part.shape[-1])
+            product = np.empty((len(F), F.shape[2], F.shape[2]), self.dtype)
+            self._grams.append((pictures, rows.start, product))
+            calls.add(np.matmul, F.transpose(0, 2, 1), F, out=product)
 
-    def forget_grams(self):
-        """Forget the parts, for others will be noted."""
+    def begin(self):
+        """Forget which parts have been noted: all will be noted anew."""
         self._grams = []
 
     def gram(self):
