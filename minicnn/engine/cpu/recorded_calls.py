@@ -5,6 +5,7 @@ which the other threads wait. So what is evaluated often is noted first, with al
 program: a list of `ProgramStage`s.
 """
 
+import math
 from functools import partial
 from itertools import pairwise, zip_longest
 
@@ -15,15 +16,32 @@ from minicnn.engine.cpu.threads import at_hand
 WORKERS = 4  # up to so many are to have like shares
 SHARE_WORK = 10_000_000  # multiplications, about a fifth of a millisecond
 BY_PLACE = np.matmul, np.add, np.multiply  # NumPy reads their `out` faster by place than by name
+LINE = 64  # bytes, of the cache
 PASS_WORK = 50  # what a pass over the numbers of an array counts, for each of them
 
 
 class Calls:
-    """Calls one after the other, with the `Scratch` they use; by default that of this thread."""
+    """Calls one after the other, with the `Scratch` they use; by default that of this thread.
 
-    def __init__(self, scratch=None):
-        self.buffer = (scratch or at_hand().scratches[0]).buffer
-        self._noted = []
+    Their arrays lie where those of other calls lie, but behind those of `room` if it is given.
+    """
+
+    def __init__(self, scratch=None, room=None):
+        self._scratch = scratch or at_hand().scratches[0]
+        self._end = 0 if room is None else room._end
+        self._held, self._noted = {}, []
+
+    def buffer(self, name, shape, dtype):
+        """Return an uninitialised array, in the memory of all arrays of that name.
+
+        Where a larger array is wanted than before, those made before keep their own memory.
+        """
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        held = self._held.get(name)
+        if held is None or held.size < size:
+            held = self._held[name] = self._scratch.part(self._end, size)
+            self._end += -(-size // LINE) * LINE
+        return held[:size].view(dtype).reshape(shape)
 
     def add(self, function, *args, **kwargs):
         """Note a call."""
@@ -71,15 +89,15 @@ def cut(N, P, wanted):
     return [(slice(n, n + 1), rows) for n in range(N) for rows in pairwise(edges)]
 
 
-def share(scratches, items, note, work):
+def share(scratches, items, note, work, room=None):
     """Return a `ProgramStage` of `work`; its parts each have a scratch and some neighbouring items.
 
-    note(calls, item) notes the calls of an item.
+    note(calls, item) notes the calls of an item. The arrays of `room` in the first scratch stay.
     """
     count = max(1, min(len(scratches), len(items)))
     edges, parts = [len(items) * i // count for i in range(count + 1)], []
     for scratch, (first, last) in zip(scratches, pairwise(edges), strict=False):
-        parts.append(Calls(scratch))
+        parts.append(Calls(scratch, None if parts else room))
         for item in items[first:last]:
             note(parts[-1], item)
     return ProgramStage(parts, work)

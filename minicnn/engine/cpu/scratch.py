@@ -1,27 +1,22 @@
-"""Scratch memory that is reused from call to call."""
-
-import math
+"""Scratch memory: what is in it is used once."""
 
 import numpy as np
 
-# bytes of a name; the system gives memory only to the pages that are written, but to pages of 2 MB
-# each from 4 MB on, where NumPy asks for such
-LEAST = 3 << 20
+# bytes at first; the system gives memory only to what is written
+BLOCK = 32 << 20
 
 
 class Scratch:
-    """Memory by name: what comes later under a name overwrites what came before.
-
-    Where a larger array is wanted than before, those made before keep their own memory.
-    """
+    """A block of memory for calls that are made one after another, see `recorded_calls.Calls`."""
 
     def __init__(self):
-        self._held = {}
+        self._block = None
 
-    def buffer(self, name, shape, dtype):
-        """Return an uninitialised array, in the memory of all arrays of that name."""
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        held = self._held.get(name)
-        if held is None or held.size < size:
-            held = self._held[name] = np.empty(max(size, LEAST), np.uint8)
-        return held[:size].view(dtype).reshape(shape)
+    def part(self, first, size):
+        """Return the bytes from `first` on, uninitialised.
+
+        Where the block is too small there is a larger one; parts of the old one keep that.
+        """
+        if self._block is None or first + size > len(self._block):
+            self._block = np.empty(max(BLOCK, 2 * (first + size)), np.uint8)
+        return self._block[first : first + size]

@@ -172,9 +172,9 @@ class TileCorrelation:
 
         So a worker reads a share of the filters, not all of them for a share of the tiles.
         """
-        n, buffer, work = self.m + 2, scratches[0].buffer, count * self.U.size
-        V = buffer("all V", (n, n, count, self.C), self.x.dtype)
-        Z = buffer("all Z", (n, self.m, count, self.K), self.x.dtype)
+        n, room, work = self.m + 2, Calls(scratches[0]), count * self.U.size
+        V = room.buffer("V", (n, n, count, self.C), self.x.dtype)
+        Z = room.buffer("Z", (n, self.m, count, self.K), self.x.dtype)
         parts = [
             (slice(i, i + 1), (t, t + 1)) for i in range(self.N) for t in range(self.counts[0])
         ]
@@ -195,9 +195,9 @@ class TileCorrelation:
             self._place(calls, where, Z[:, :, span(where)])
 
         return [
-            share(scratches, parts, before, work),
-            share(scratches, range(n), between, work),
-            share(scratches, parts, after, work),
+            share(scratches, parts, before, work, room),
+            share(scratches, range(n), between, work, room),
+            share(scratches, parts, after, work, room),
         ]
 
     def _transform(self, calls, where, V, seen):
