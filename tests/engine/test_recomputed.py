@@ -10,6 +10,7 @@ from minicnn.engine.cpu import columns, winograd
 from minicnn.engine.cpu.convolution_units import RecomputedConvolution
 from minicnn.engine.cpu.evaluator import FastEvaluator
 from minicnn.engine.cpu.recomputed import Recomputed
+from minicnn.engine.cpu.threads import Crew
 from minicnn.errors import MinicnnError
 from minicnn.methods.texture.loss import texture_objective
 from minicnn.network import build
@@ -189,6 +190,30 @@ def test_the_number_of_threads_does_not_change_a_bit(rng):
     ]
     assert all(value == found[0][0] for value, _ in found)
     assert all(np.array_equal(dx, found[0][1]) for _, dx in found)
+
+
+def test_nor_with_groups(rng):
+    table = [("one", Conv2d(24, 3, groups=3, padding=1)), ("two", Conv2d(8, 3, padding=1))]
+    net = Network(table, {}, (3, 97, 203))
+    net.params = build.random_params(net.param_shapes(), 0, "float32")
+    x = rng.standard_normal((1, 3, 97, 203)).astype("f4")
+    found = [FastEvaluator(net, n).replay().forward(x, ["two"])["two"] for n in (1, 2, 3, 5)]
+    assert all(np.array_equal(y, found[0]) for y in found)
+
+
+def test_the_picture_of_another_crew(rng):
+    """What computes the rows stays, for programs of both crews read its copy of the picture."""
+    net, taps = minicnn.build("minivgg", dtype="float64"), ["relu1_1", "relu2_1"]
+    replay, crews = FastEvaluator(net, 1).replay({"relu1_1"}), [Crew(1), Crew(2)]
+    for i, crew in enumerate([*crews, crews[0]]):
+        replay._crew = crew
+        x = rng.standard_normal((1, 3, 20, 20))
+        acts, wanted = replay.forward(x, taps), net.forward(x, taps)
+        gram = mean_gram(wanted["relu1_1"])
+        if i != 1:
+            ours, theirs = (ChannelProduct(gram, a["relu1_1"]) for a in (acts, wanted))
+            dx = net.backward({"relu1_1": theirs.dense()})
+            assert relative(replay.backward({"relu1_1": ours}), dx) < 1e-10
 
 
 def test_other_sizes_and_other_readers_follow_each_other(rng):

@@ -106,8 +106,9 @@ class ColumnCorrelation:
         else:
             for g in range(G):
                 X = column_matrices.columns(calls, x, g, G, self.geometry, rows, self.size[1])
-                own = calls.buffer("group", (1, len(X), Kg), part.dtype)
-                products.by(calls, X[None], self.W[g : g + 1], own)
+                X = X.reshape(-1, length, X.shape[1])
+                own = calls.buffer("group", (*X.shape[:2], Kg), part.dtype)
+                products.by(calls, X, self.W[g : g + 1], own)
                 wanted = part[..., g * Kg : (g + 1) * Kg]
                 calls.add(np.copyto, wanted, own.reshape(wanted.shape))
         if self.b is not None:

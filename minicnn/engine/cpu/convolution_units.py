@@ -219,11 +219,9 @@ class RecomputedConvolution(Convolution):
         """Put the picture where it can be read; return what stands for the activation."""
         x = self.plan.steady(INPUT, xs[0])
 
-        def make(scratches):
+        if self.recomputed.correlation is None:  # for x always lies there
             self.recomputed.correlation = self.by_columns(x)
-            return self.recomputed.correlation.pad(scratches)
-
-        self.plan.play((self.name, "forward"), (x,), make)
+        self.plan.play((self.name, "forward"), (x,), self.recomputed.correlation.pad)
         return self.recomputed
 
     def activation(self, calls, pictures, rows):

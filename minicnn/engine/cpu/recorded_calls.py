@@ -11,12 +11,12 @@ from itertools import pairwise, zip_longest
 
 import numpy as np
 
+from minicnn.engine.cpu.scratch import LINE
 from minicnn.engine.cpu.threads import at_hand
 
 WORKERS = 4  # up to so many are to have like shares
 SHARE_WORK = 10_000_000  # multiplications, about a fifth of a millisecond
 BY_PLACE = np.matmul, np.add, np.multiply  # NumPy reads their `out` faster by place than by name
-LINE = 64  # bytes, of the cache
 PASS_WORK = 50  # what a pass over the numbers of an array counts, for each of them
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 # bytes at first; the system gives memory only to what is written
 BLOCK = 32 << 20
+LINE = 64  # bytes of the cache: a block begins with one
 
 
 class Scratch:
@@ -18,5 +19,6 @@ class Scratch:
         Where the block is too small there is a larger one; parts of the old one keep that.
         """
         if self._block is None or first + size > len(self._block):
-            self._block = np.empty(max(BLOCK, 2 * (first + size)), np.uint8)
+            block = np.empty(max(BLOCK, 2 * (first + size)) + LINE, np.uint8)
+            self._block = block[-block.ctypes.data % LINE :]
         return self._block[first : first + size]

@@ -109,7 +109,7 @@ class TileCorrelation:
 
     x is a `Rows`, or what has its attributes and `read`, which may note calls that make the rows.
     reading(calls, part, pictures, rows) notes what is to be done with rows of x (n, rows, W, C)
-    while they are in the cache; it is called for each row once.
+    while they are in the cache; it is called for each row once, if the padding is at most 2.
     target(calls, pictures, rows) returns where a part of y goes, (n, rows, Q, K), contiguous, for a
     slice of pictures and one of rows; then(calls, part, pictures, rows) notes what is to be done
     with it while it is in the cache, `then_work` multiplications in all. `size` is bytes of a chunk
