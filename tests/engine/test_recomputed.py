@@ -149,8 +149,7 @@ def test_texture(rng):
     source, x = rng.standard_normal((1, 3, 40, 32)), rng.standard_normal((1, 3, 32, 24))
     how = {"layers": ["relu1_1", "relu2_1"], "tv_weight": 0.1}
     (value, dx), (wanted, dy) = (
-        texture_objective(net, source, **how, engine=engine)(x)
-        for engine in ("fast", "explicit")
+        texture_objective(net, source, **how, engine=engine)(x) for engine in ("fast", "explicit")
     )
     assert value == pytest.approx(wanted, rel=1e-10)
     assert relative(dx, dy) < 1e-10
@@ -184,10 +183,7 @@ def test_the_number_of_threads_does_not_change_a_bit(rng):
     net = minicnn.build("minivgg", pool="average")
     content, style, x = (rng.standard_normal((1, 3, 70, 90)).astype("f4") for _ in range(3))
     how = {"content_layers": ["relu2_1"], "style_layers": ["relu1_1", "relu2_1"], **WEIGHTS}
-    found = [
-        minicnn.style_objective(net, content, style, **how, threads=n)(x)
-        for n in (1, 2, 3)
-    ]
+    found = [minicnn.style_objective(net, content, style, **how, threads=n)(x) for n in (1, 2, 3)]
     assert all(value == found[0][0] for value, _ in found)
     assert all(np.array_equal(dx, found[0][1]) for _, dx in found)
 

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from minicnn.engine.cpu import aligned
+
 
 class Arena:
     """Buffers of numbers of one dtype, each of `size` numbers: as many as the largest array has.
@@ -26,7 +28,7 @@ class Arena:
         else:
             held = max(self._free, key=lambda held: held[1], default=None)
         if held is None:
-            held = [np.empty(self.size, self.dtype), 0]
+            held = [aligned.empty((self.size,), self.dtype), 0]
             self._held.append(held)
         else:
             self._free = [other for other in self._free if other is not held]

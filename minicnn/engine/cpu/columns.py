@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from minicnn.engine.cpu import column_matrices, products
+from minicnn.engine.cpu import aligned, column_matrices, products
 from minicnn.engine.cpu.recorded_calls import PASS_WORK, Calls, ProgramStage, share
 from minicnn.engine.cpu.threads import at_hand
 from minicnn.ops.shapes import pair
@@ -28,12 +28,12 @@ def filter_matrices(w, groups, dtype):
     """Return filters (K, C/G, R, S) as (G, R S C/G, K/G)."""
     K = w.shape[0]
     matrices = w.reshape(groups, K // groups, *w.shape[1:]).transpose(0, 3, 4, 2, 1)
-    return np.ascontiguousarray(matrices, dtype).reshape(groups, -1, K // groups)
+    return aligned.copy(matrices, dtype).reshape(groups, -1, K // groups)
 
 
 def correlate(x, W, b, kernel, size, *, stride, padding, dilation):
     """Return y (N, K, P, Q); `W` is from `filter_matrices`, `size` is (P, Q)."""
-    y = np.empty((len(x), *size, W.shape[0] * W.shape[2]), x.dtype)
+    y = aligned.empty((len(x), *size, W.shape[0] * W.shape[2]), x.dtype)
     how = {"stride": stride, "padding": padding, "dilation": dilation}
     crew = at_hand()
     there = ColumnCorrelation(x, W, b, kernel, size, **how, target=lambda calls, *where: y[where])
@@ -51,14 +51,16 @@ class ColumnCorrelation:
         self, x, W, b, kernel, size, *, stride, padding, dilation, target, then=None, then_work=0
     ):
         self.x, self.W, self.b = x.transpose(0, 2, 3, 1), W, b
-        self.row_of_b = b if b is None else np.tile(b, (size[1], 1))  # added in long runs
+        # added in long runs
+        self.row_of_b = b if b is None else aligned.copy(np.tile(b, (size[1], 1)))
         self.geometry, self.padding = (kernel, pair(stride), pair(dilation)), pair(padding)
         self.size, self.target, self.then, self.then_work = size, target, then, then_work
         self._overlap = column_matrices.overlaps(self.W, self.geometry, size[1])
         (N, H, W, C), (ph, pw) = self.x.shape, self.padding
         self._x_pad = self.x
         if (ph, pw) != (0, 0) or not self.x.flags.c_contiguous:
-            self._x_pad = np.zeros((N, H + 2 * ph, W + 2 * pw, C), self.x.dtype)
+            padded = N, H + 2 * ph, W + 2 * pw, C
+            self._x_pad = aligned.empty(padded, self.x.dtype, np.zeros)
 
     def program(self, scratches):
         """Return the stages."""
@@ -137,7 +139,7 @@ class Adjoint:
         (N, C, H, width), (ph, pw) = x_shape, self.padding
         self.planes = C <= FEW_CHANNELS
         size = (N, H + 2 * ph, width + 2 * pw, C)
-        self._dx = np.empty([size[i] for i in self._order], W.dtype)
+        self._dx = aligned.empty([size[i] for i in self._order], W.dtype)
         self._strips = []
 
     @property
@@ -169,7 +171,7 @@ class Adjoint:
         (n, p, Q, _), (R, S) = dy.shape, self.kernel
         Cg, width = self.x_shape[1] // G, self.x_shape[3] + 2 * self.padding[1]
         size = (n, (p - 1) * u + (R - 1) * d + 1, width, G * Cg)
-        mine = np.empty([size[i] for i in self._order], dy.dtype)
+        mine = aligned.empty([size[i] for i in self._order], dy.dtype)
         self._strips.append((pictures, first * u, mine))
         calls.add(mine.fill, 0)
         mine = mine.transpose(np.argsort(self._order))

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from minicnn.engine.cpu import columns, products, winograd
+from minicnn.engine.cpu import aligned, columns, products, winograd
 
 SMALL = 256 * 256  # C K of filters that are kept twice where products are cut up
 SMALLER = 128 * 128  # elsewhere; and of one that may be F(6x6), which takes 1.8 times the memory
@@ -37,7 +37,7 @@ class Bank:
         if self.forward.ndim == 4:
             return products.exchanged(self.forward)
         view = self.forward.transpose(0, 2, 1)
-        return view.copy("C") if self.twice else view
+        return aligned.copy(view) if self.twice else view
 
     def plain(self):
         """Return U."""

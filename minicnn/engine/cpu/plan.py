@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.engine.cpu import pooling, products, units
+from minicnn.engine.cpu import aligned, pooling, products, units
 from minicnn.engine.cpu.arena import Arena
 from minicnn.engine.cpu.column_peaks import ColumnPeaks
 from minicnn.engine.cpu.columns import FEW_CHANNELS
@@ -75,7 +75,8 @@ class Plan:
         self.programs, self.copies = {}, {}  # see `play`, `_copied`
         self.passes, self.played = {}, []  # see `_pass`
         self.last_alone = None  # see `_beside`
-        self.zeros = cache(partial(np.zeros, dtype=net.dtype))  # of a shape, not to be written to
+        # of a shape, not to be written to
+        self.zeros = cache(partial(aligned.empty, dtype=net.dtype, make=np.zeros))
 
     def forward(self, x):
         """Return {tap: activation (N, C, H, W)}, valid until the next call.
@@ -352,17 +353,17 @@ class Plan:
     def _copy_of(self, name, array):
         """Return where a copy of an array goes."""
         if name not in self.copies:
-            self.copies[name] = np.empty(array.shape, self.arena.dtype)
+            self.copies[name] = aligned.empty(array.shape, self.arena.dtype)
         return self.copies[name]
 
     def _is_own(self, array):
-        owner = array if array.base is None else array.base
-        own = (*self.arena.buffers, *self.held.values(), *self.copies.values())
-        return any(owner is mine for mine in own)
+        held = (kept for kept in self.held.values() if not isinstance(kept, Recomputed))
+        own = (*self.arena.buffers, *held, *self.copies.values())
+        return any(aligned.owner(array) is aligned.owner(mine) for mine in own)
 
     def _empty(self, name):
         N, C, H, W = self.shapes[name]
-        return np.empty((N, H, W, C), self.arena.dtype)
+        return aligned.empty((N, H, W, C), self.arena.dtype)
 
 
 def _address(array):

@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 
+from minicnn.engine.cpu import aligned
 from minicnn.engine.cpu.threads import blas_libraries
 
 SMALL = 1_000_000  # rows, columns, depth
@@ -40,20 +41,20 @@ def wants_panels(shape):
 
 def panels(U):
     """Return matrices U (..., C, K) as (..., K / 64, C, 64), contiguous, for `by`."""
-    return np.ascontiguousarray(_in_panels(U))
+    return aligned.copy(_in_panels(U))
 
 
 def joined(U):
     """Return the matrices (F, C, K) of their `panels`."""
     F, count, C, _ = U.shape
-    return np.ascontiguousarray(U.transpose(0, 2, 1, 3)).reshape(F, C, count * PANEL)
+    return aligned.copy(U.transpose(0, 2, 1, 3)).reshape(F, C, count * PANEL)
 
 
 def exchanged(U):
     """Return the `panels` of the matrices of panels U (F, K / 64, C, 64), rows for columns."""
     F, count, C, _ = U.shape
     blocks = U.reshape(F, count, C // PANEL, PANEL, PANEL).transpose(0, 2, 1, 4, 3)
-    return np.ascontiguousarray(blocks).reshape(F, C // PANEL, count * PANEL, PANEL)
+    return aligned.copy(blocks).reshape(F, C // PANEL, count * PANEL, PANEL)
 
 
 def together(N):

@@ -12,7 +12,7 @@ matrix while it is in the cache.
 
 import numpy as np
 
-from minicnn.engine.cpu import bits
+from minicnn.engine.cpu import aligned, bits
 
 
 class Recomputed:
@@ -29,7 +29,7 @@ class Recomputed:
     def __init__(self, shape, dtype, *, rectified, bits=None, has_gram=False):
         self.shape, self.dtype, self._bits, self._has_gram = shape, dtype, bits, has_gram
         _, C, _, W = shape
-        self._zeros = np.zeros((W, C), dtype) if rectified else None
+        self._zeros = aligned.empty((W, C), dtype, np.zeros) if rectified else None
         self._grams = []  # (pictures, first row, F Fᵀ) of the parts
 
     def read(self, calls, pictures, first, last):

@@ -11,7 +11,7 @@ from itertools import pairwise, zip_longest
 
 import numpy as np
 
-from minicnn.engine.cpu.scratch import LINE
+from minicnn.engine.cpu.aligned import LINE
 from minicnn.engine.cpu.threads import at_hand
 
 WORKERS = 4  # up to so many are to have like shares

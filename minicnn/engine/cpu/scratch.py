@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from minicnn.engine.cpu import aligned
+
 # bytes at first; the system gives memory only to what is written
 BLOCK = 32 << 20
-LINE = 64  # bytes of the cache: a block begins with one
 
 
 class Scratch:
@@ -19,6 +20,5 @@ class Scratch:
         Where the block is too small there is a larger one; parts of the old one keep that.
         """
         if self._block is None or first + size > len(self._block):
-            block = np.empty(max(BLOCK, 2 * (first + size)) + LINE, np.uint8)
-            self._block = block[-block.ctypes.data % LINE :]
+            self._block = aligned.empty((max(BLOCK, 2 * (first + size)),), np.uint8)
         return self._block[first : first + size]

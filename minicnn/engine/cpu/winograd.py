@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from minicnn.engine.cpu import products, winograd_tiles
+from minicnn.engine.cpu import aligned, products, winograd_tiles
 from minicnn.engine.cpu.recorded_calls import PASS_WORK, Calls, cut, share
 from minicnn.engine.cpu.threads import at_hand
 from minicnn.engine.cpu.transforms import data_matrices, matrices
@@ -70,7 +70,7 @@ def transform_filters(w, m, dtype, in_panels=False):
     """
     G, taps = matrices(m)[1], w.transpose(3, 2, 1, 0).astype(dtype, copy=False)
     taps = products.panels(taps) if in_panels else np.ascontiguousarray(taps)
-    U, calls = np.empty(((m + 2) ** 2, w.size // 9), dtype), Calls()
+    U, calls = aligned.empty(((m + 2) ** 2, w.size // 9), dtype), Calls()
     products.of_small(calls, np.kron(G, G).astype(dtype), taps.reshape(9, -1), U)
     calls()
     return U.reshape(-1, *taps.shape[2:])
@@ -85,7 +85,7 @@ def correlate(x, U, b, padding, *, flipped=False):
     """
     N, C, H, W = x.shape
     K, P, Q = U[0].size // C, H + 2 * padding[0] - 2, W + 2 * padding[1] - 2
-    y = np.empty((N, P, Q, K), x.dtype)
+    y = aligned.empty((N, P, Q, K), x.dtype)
     crew = at_hand()
     how = {"flipped": flipped, "target": lambda calls, *where: y[where], "size": ONCE_BYTES}
     crew.play(TileCorrelation(Rows(x), U, b, padding, **how).program(crew.scratches))
