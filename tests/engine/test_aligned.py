@@ -19,7 +19,7 @@ def test_an_array(shape, dtype):
     assert (array.shape, array.dtype) == (shape, dtype)
     assert array.flags.c_contiguous
     assert begins_with_a_line(array)
-    assert not aligned.empty(shape, dtype, np.zeros).any()
+    assert not aligned.zeros(shape, dtype).any()
 
 
 def test_a_copy_is_contiguous():

@@ -10,12 +10,14 @@ import numpy as np
 LINE = 64  # bytes
 
 
-def empty(shape, dtype, make=np.empty):
-    """Return an uninitialised array, or one that `make` fills, as `np.zeros`."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    block = make(size + LINE, np.uint8)
-    first = -block.ctypes.data % LINE
-    return block[first : first + size].view(dtype).reshape(shape)
+def empty(shape, dtype):
+    """Return an uninitialised array."""
+    return _within(np.empty, shape, dtype)
+
+
+def zeros(shape, dtype):
+    """Return an array of zeros."""
+    return _within(np.zeros, shape, dtype)
 
 
 def copy(x, dtype=None):
@@ -28,3 +30,11 @@ def copy(x, dtype=None):
 def owner(array):
     """Return the array whose memory this one is a part of."""
     return array if array.base is None else array.base
+
+
+def _within(make, shape, dtype):
+    """Return an array in a block of bytes that is a line longer."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    block = make(size + LINE, np.uint8)
+    first = -block.ctypes.data % LINE
+    return block[first : first + size].view(dtype).reshape(shape)

@@ -60,7 +60,7 @@ class ColumnCorrelation:
         self._x_pad = self.x
         if (ph, pw) != (0, 0) or not self.x.flags.c_contiguous:
             padded = N, H + 2 * ph, W + 2 * pw, C
-            self._x_pad = aligned.empty(padded, self.x.dtype, np.zeros)
+            self._x_pad = aligned.zeros(padded, self.x.dtype)
 
     def program(self, scratches):
         """Return the stages."""

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from minicnn.engine.cpu import bits, columns, halving, pooling, winograd
+from minicnn.engine.cpu import aligned, bits, columns, halving, pooling, winograd
 from minicnn.engine.cpu.recomputed import Recomputed
 from minicnn.network.layers import MaxPool2d
 from minicnn.network.network import INPUT
@@ -84,12 +84,8 @@ class Convolution(Unit):
         def make(scratches):
             how = {"target": target, "then": then}
             if self.suits:
-                U, rows = filters.winograd(self.w, *self.shape[2:]).forward, x
-                if isinstance(x, Recomputed):
-                    how["reading"] = x.reading
-                    x.begin()
-                else:
-                    rows = winograd.Rows(x)
+                U = filters.winograd(self.w, *self.shape[2:]).forward
+                rows = x.anew() if isinstance(x, Recomputed) else winograd.Rows(x)
                 there = winograd.TileCorrelation(rows, U, self.b, self.padding, **how)
                 return there.program(scratches)
             return self.by_columns(x, **how).program(scratches)
@@ -164,7 +160,7 @@ class Convolution(Unit):
             U = filters.winograd(self.w, *self.shape[2:]).backward
             border = tuple(2 - p for p in self.padding)
             return winograd.TileCorrelation(self.rows(g), U, None, border, flipped=True, **how)
-        W = np.ascontiguousarray(filters.matrices(self.w, 1).transpose(0, 2, 1))
+        W = aligned.copy(filters.matrices(self.w, 1).transpose(0, 2, 1))
         how |= {"stride": 1, "padding": 0, "dilation": 1}
         return columns.ColumnCorrelation(g, W, None, (1, 1), self.shape[2:], **how)
 

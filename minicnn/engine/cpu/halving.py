@@ -75,6 +75,8 @@ def _winners(calls, left, right, pairs, y, found):
 class Unpooled:
     """The gradient of what a `Halving` reads, made row by row when wanted; dy: channels last."""
 
+    reading = None
+
     def __init__(self, dy, halving):
         self.dy, self.halving = dy.transpose(0, 2, 3, 1), halving
         self.shape, self.dtype = halving.x_shape, dy.dtype

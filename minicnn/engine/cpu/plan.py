@@ -76,7 +76,7 @@ class Plan:
         self.passes, self.played = {}, []  # see `_pass`
         self.last_alone = None  # see `_beside`
         # of a shape, not to be written to
-        self.zeros = cache(partial(aligned.empty, dtype=net.dtype, make=np.zeros))
+        self.zeros = cache(partial(aligned.zeros, dtype=net.dtype))
 
     def forward(self, x):
         """Return {tap: activation (N, C, H, W)}, valid until the next call.

@@ -29,7 +29,7 @@ class Recomputed:
     def __init__(self, shape, dtype, *, rectified, bits=None, has_gram=False):
         self.shape, self.dtype, self._bits, self._has_gram = shape, dtype, bits, has_gram
         _, C, _, W = shape
-        self._zeros = aligned.empty((W, C), dtype, np.zeros) if rectified else None
+        self._zeros = aligned.zeros((W, C), dtype) if rectified else None
         self._grams = []  # (pictures, first row, F Fᵀ) of the parts
 
     def read(self, calls, pictures, first, last):
@@ -52,9 +52,10 @@ class Recomputed:
             self._grams.append((pictures, rows.start, product))
             calls.add(np.matmul, F.transpose(0, 2, 1), F, out=product)
 
-    def begin(self):
-        """Forget which parts have been noted: all will be noted anew."""
+    def anew(self):
+        """Return this, without the parts that have been noted: all will be noted again."""
         self._grams = []
+        return self
 
     def gram(self):
         """Return F Fᵀ (N, C, C) of the last forward pass, the parts added from top to bottom."""

@@ -95,6 +95,8 @@ def correlate(x, U, b, padding, *, flipped=False):
 class Rows:
     """The rows of an array x (N, C, H, W), for `TileCorrelation`."""
 
+    reading = None
+
     def __init__(self, x):
         self.array = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
         self.shape, self.dtype = x.shape, x.dtype
@@ -108,8 +110,9 @@ class TileCorrelation:
     """What `correlate` computes, part by part, as a program of `recorded_calls`.
 
     x is a `Rows`, or what has its attributes and `read`, which may note calls that make the rows.
-    reading(calls, part, pictures, rows) notes what is to be done with rows of x (n, rows, W, C)
-    while they are in the cache; it is called for each row once, if the padding is at most 2.
+    Its `reading`, if not None, notes what is to be done with rows of x while they are in the cache:
+    reading(calls, part, pictures, rows) for parts (n, rows, W, C), with each row once if the
+    padding is at most 2.
     target(calls, pictures, rows) returns where a part of y goes, (n, rows, Q, K), contiguous, for a
     slice of pictures and one of rows; then(calls, part, pictures, rows) notes what is to be done
     with it while it is in the cache, `then_work` multiplications in all. `size` is bytes of a chunk
@@ -117,13 +120,11 @@ class TileCorrelation:
     """
 
     def __init__(
-        self, x, U, b, padding, *, flipped=False, target, then=None, reading=None,
-        size=CHUNK_BYTES, then_work=0,
-    ):  # fmt: skip
+        self, x, U, b, padding, *, flipped=False, target, then=None, size=CHUNK_BYTES, then_work=0
+    ):
         N, C, H, W = x.shape
         self.x, self.U, self.b, self.padding = x, U, b, padding
-        self.target, self.then, self.reading = target, then, reading
-        self.size, self.then_work = size, then_work
+        self.target, self.then, self.size, self.then_work = target, then, size, then_work
         self.m, self.C, self.K = round(len(U) ** 0.5) - 2, C, U[0].size // C
         self.AT, self.BT = (M.astype(x.dtype) for M in data_matrices(self.m, flipped))
         self.P = H + 2 * padding[0] - 2
@@ -202,7 +203,7 @@ class TileCorrelation:
 
     def _transform(self, calls, where, V, seen):
         """Note V = Bᵀ d B, (column frequency, row frequency, tiles, C)."""
-        if self.reading:
+        if self.x.reading:
             self._note_reading(calls, where, *seen)
         V = V.reshape(*V.shape[:2], *self._shape(where), self.C)
         first = (self.m * where[1][0] - self.padding[0], self.padding[1])
@@ -213,7 +214,7 @@ class TileCorrelation:
         pictures, (first, last) = where
         top = max(0, self.m * first - self.padding[0])
         end = self.x.shape[2] if last == self.counts[0] else self.m * last - self.padding[0]
-        self.reading(calls, read[:, top - low : end - low], pictures, slice(top, end))
+        self.x.reading(calls, read[:, top - low : end - low], pictures, slice(top, end))
 
     def _multiply(self, calls, V, Z, columns):
         """Note Z = Aᵀ (V U), (column frequency, row of the tile, tiles, K), of some columns."""
