@@ -102,13 +102,31 @@ def _evaluator_of(net, how, torus):
     return ENGINES[name](net, how.threads)
 
 
-def activations(evaluator, x, layers):
-    """Return {layer: activation (1, C, H, W)} of a picture x, to be read alone."""
+def activations(evaluator, x, layers, make=None):
+    """Return {layer: activation (1, C, H, W)} of a picture x, to be read alone; maybe by make()."""
     return kept.once(
         lambda: ("activations", evaluator, kept.digest(x), tuple(layers)),
-        lambda: evaluator.forward(x, layers, keep=False),
+        make or (lambda: evaluator.forward(x, layers, keep=False)),
         kept.host_bytes,
     )
+
+
+def activations_ahead(evaluator, x, layers, others):
+    """Return `activations`, and the evaluator for a `WeightedSum` on `layers` and on `others`.
+
+    `others` is what else the sum has, {name: (weight, objective)}. Where the first picture of the
+    sum is x, as in a style transfer that starts from the content, its forward pass is this one.
+    """
+    if not isinstance(evaluator, FastEvaluator):
+        return activations(evaluator, x, layers), evaluator
+    read = [name for _, objective in others.values() for name in objective.layers]
+    replay = evaluator.replay(gram_layers(others) - set(layers))
+
+    def make():
+        acts = replay.ahead(x, list(dict.fromkeys([*layers, *read])))
+        return {name: acts[name].copy(order="K") for name in layers}
+
+    return activations(evaluator, x, layers, make), replay
 
 
 def device_function(objective, net, x, how):
@@ -143,7 +161,7 @@ def image_function(objective, evaluator, threads=None):
     if isinstance(evaluator, TiledEvaluator):
         fun = TiledFunction(objective, evaluator)
     else:
-        evaluator = replaying(evaluator, gram_layers(objective))
+        evaluator = replaying(evaluator, gram_layers(objective.objectives))
         if isinstance(evaluator, Replay):
             objective = DeferredSum(objective, evaluator.mean_gram)
         fun = ImageFunction(objective, evaluator.forward, evaluator.backward)

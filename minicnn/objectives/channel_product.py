@@ -66,10 +66,10 @@ class DeferredSum(WeightedSum):
         return objective(acts, weight, report, term)
 
 
-def gram_layers(total):
-    """Return the layers of which a `WeightedSum` reads nothing but Gram matrices, a frozenset."""
+def gram_layers(objectives):
+    """Return the layers of which {name: (weight, objective)} read Gram matrices alone."""
     grams, others = set(), set()
-    for _, objective in total.objectives.values():
+    for _, objective in objectives.values():
         (grams if reads_only_grams(objective) else others).update(objective.layers)
     return frozenset(grams - others)
 

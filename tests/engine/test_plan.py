@@ -14,6 +14,7 @@ from minicnn.engine.cpu.arena import Arena
 from minicnn.engine.cpu.column_peaks import column_peaks
 from minicnn.engine.cpu.evaluator import FastEvaluator, Replay
 from minicnn.engine.cpu.frozen import FrozenNetwork
+from minicnn.engine.cpu.plan import Plan
 from minicnn.engine.cpu.threads import Crew
 from minicnn.engine.select import Evaluation, evaluator_of, image_function
 from minicnn.errors import MinicnnError
@@ -215,6 +216,42 @@ def test_other_sizes_and_taps_follow_each_other(rng):
         found = replay.forward(x, taps)
         assert all(relative(found[name], wanted[name]) < 1e-10 for name in taps)
         assert relative(replay.backward(found), net.backward(wanted)) < 1e-10
+
+
+def test_a_pass_ahead_stands_for_the_next_one_of_the_same_picture(rng, monkeypatch):
+    passes, forward = [], Plan.forward
+    monkeypatch.setattr(Plan, "forward", lambda *args: passes.append(args) or forward(*args))
+    net, taps = build.build("minivgg", seed=1), ["relu1_1", "relu2_1"]
+    replay = FastEvaluator(net, threads=2).replay(only_grams=["relu1_1"])
+    x, other = rng.standard_normal((2, 1, 3, 32, 40), dtype=np.float32)
+
+    def evaluated(x):
+        """Return copies of what is computed of x, and whether it walked forward for it."""
+        before, acts = len(passes), replay.forward(x, taps)
+        gradient = replay.backward({name: ChannelProduct(matrix(f), f) for name, f in acts.items()})
+        found = [*(replay.mean_gram(f).copy() for f in acts.values()), gradient.copy()]
+        return found, len(passes) > before
+
+    def matrix(f):
+        return np.eye(f.shape[1], dtype=f.dtype)[None]
+
+    right, walked = evaluated(x)
+    assert walked
+    replay.ahead(x, taps)
+    for walks in (False, True):  # it stands for one pass alone
+        found, walked = evaluated(x)
+        assert walked == walks
+        assert all(np.array_equal(a, b) for a, b in zip(found, right, strict=True))
+    replay.ahead(other, taps)
+    assert evaluated(x)[1]
+    assert evaluated(other)[1]
+    replay.ahead(x, taps)
+    x += 1  # in place
+    found, walked = evaluated(x)
+    assert walked
+    assert not np.array_equal(found[-1], right[-1])
+    replay.ahead(x, taps)
+    assert list(replay.forward(x, taps[:1])) == taps[:1]
 
 
 def test_a_product_of_channels_is_the_gradient_it_stands_for(rng):

@@ -104,14 +104,16 @@ def style_objective(
     evaluator = select.evaluator_of(net, how)
 
     objectives = {}  # name -> (weight, objective)
-    if content_weight:
-        weights = select.layer_weights(content_layers)  # {l: λ_l}
-        P = select.activations(evaluator, content, list(weights))
-        objectives["content"] = (content_weight, ContentLoss(P, weights, content_loss))
     if style_weight:
         masks = (content_masks, style_masks)
         loss = style_loss(net, evaluator, content, styles, style_layers, gram, blend, masks)
         objectives["style"] = (style_weight, loss)
+    if content_weight:
+        weights = select.layer_weights(content_layers)  # {l: λ_l}
+        # last: if x starts as the content picture, this is the forward pass of the first x, too
+        P, evaluator = select.activations_ahead(evaluator, content, list(weights), objectives)
+        loss = ContentLoss(P, weights, content_loss)
+        objectives = {"content": (content_weight, loss)} | objectives
     J = WeightedSum(objectives, {"tv": (tv_weight, TV[tv](grey_level(net, content)))})
 
     compiled = select.device_function(J, net, content, how)  # J compiled for a GPU, or None

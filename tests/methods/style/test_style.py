@@ -6,6 +6,7 @@ from PIL import Image
 
 import minicnn
 from minicnn.engine.cpu import filters
+from minicnn.engine.cpu.plan import Plan
 from minicnn.errors import MinicnnError
 from minicnn.gradcheck.checks import check_vjp
 from minicnn.methods import network_defaults
@@ -105,6 +106,23 @@ def test_the_value_is_0_at_the_content_without_style_and_tv(rng):
     fun = loss.style_objective(net, content, painted, **LAYERS, **weights)
     value, gradient = fun(content)
     assert (value, np.abs(gradient).max()) == (0, 0)
+
+
+@pytest.mark.parametrize(("start", "walks"), [("content", 2), ("x", 3)])
+def test_the_content_picture_is_walked_once(rng, monkeypatch, start, walks):
+    """Its activations are those of the first x: style, content, and x unless that is it."""
+    passes, forward = [], Plan.forward
+    monkeypatch.setattr(Plan, "forward", lambda *args: passes.append(args) or forward(*args))
+    content, painted, x = pictures(rng)
+    fun = loss.style_objective(tiny(), content, painted, **LAYERS, **WEIGHTS)
+    explicit = loss.style_objective(
+        tiny(), content, painted, **LAYERS, **WEIGHTS, engine="explicit"
+    )
+    for n, picture in enumerate([content if start == "content" else x, x + 1, content]):
+        (value, dx), (wanted, dy) = fun(picture), explicit(picture)
+        assert value == pytest.approx(wanted, rel=1e-12)
+        assert np.allclose(dx, dy, rtol=1e-10, atol=1e-12)
+        assert len(passes) == walks + n
 
 
 def test_float32_and_inputs_unchanged(rng):
