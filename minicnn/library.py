@@ -12,6 +12,7 @@ from minicnn.cli.register import rerunnable, verb_of
 from minicnn.engine import heap
 from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.errors import MinicnnError
+from minicnn.runs.settings import from_text
 
 
 def run(method: str, callback: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
@@ -24,8 +25,9 @@ def run(method: str, callback: Callable[..., Any] | None = None, /, **settings: 
         style, texture, invert, class-model: callback(iteration, x, value, info), which stops by
         returning True, see `optimizers.minimize`. The others: callback(parts of the work done).
     **settings
-        Those of the method's `settings.py`, named as its options. A picture is a file, or an array
-        uint8 (H, W, 3) in RGB.
+        Those of the method's `settings.py`, named as its options, as values or written as on the
+        command line; layers may be a list of names, too. A picture is a file, or an array uint8
+        (H, W, 3) in RGB.
 
     Returns
     -------
@@ -47,9 +49,11 @@ def run(method: str, callback: Callable[..., Any] | None = None, /, **settings: 
     if method not in rerunnable():
         raise MinicnnError(f"no method {method!r}; use {', '.join(rerunnable())}")
     verb = verb_of(method)
-    if unknown := settings.keys() - verb.settings.by_name().keys():
-        known = ", ".join(verb.settings.by_name())
+    declared = verb.settings.by_name()
+    if unknown := settings.keys() - declared.keys():
+        known = ", ".join(declared)
         raise MinicnnError(f"{method} has no setting {min(unknown)!r}; it has {known}")
+    settings = {name: from_text(value, declared[name]) for name, value in settings.items()}
     arrays: dict[str, Any] = {}
 
     def named(setting, value):

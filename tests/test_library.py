@@ -14,6 +14,7 @@ from minicnn.ops import conv2d
 from minicnn.runs.look_run import Look
 
 SMALL = {"engine": "fast", "threads": 1}
+FILES = {"content": "a.png", "style": "b.png"}
 CALLS = {
     "style": {"content": 0, "style": [1], "size": 48, "scales": 1, "iterations": 2},
     "texture": {"sources": [0], "width": 32, "height": 32, "source_size": 48, "iterations": 2},
@@ -72,6 +73,23 @@ def test_an_array_is_what_its_file_is(pictures, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("method", "written", "value"),
+    [
+        ("style", {"style_layers": "relu1_1,relu2_1=0.5"}, {"relu1_1": 1.0, "relu2_1": 0.5}),
+        ("style", {"content_layers": ["relu2_1"]}, {"relu2_1": 1.0}),
+        ("style", {"iterations": "2"}, 2),
+        ("style", {"style_weight": "1e3"}, 1000.0),
+        ("invert", {"layers": "relu2_2"}, ["relu2_2"]),
+    ],
+)
+def test_a_value_may_be_written_as_on_the_command_line(pictures, method, written, value):
+    settings = with_pictures(CALLS[method], pictures) | SMALL | {"network": "minivgg"}
+    meant = dict.fromkeys(written, value)
+    found = [minicnn.run(method, **{**settings, **more}) for more in (written, meant)]
+    np.testing.assert_array_equal(found[0].picture, found[1].picture)
+
+
+@pytest.mark.parametrize(
     ("method", "settings", "said"),
     [
         ("painting", {}, "no method 'painting'; use style"),
@@ -80,6 +98,10 @@ def test_an_array_is_what_its_file_is(pictures, tmp_path):
         ("saliency", {"image": np.zeros((4, 4, 3))}, "a picture is uint8"),
         ("saliency", {"image": np.zeros((4, 4), np.uint8)}, "a picture is uint8"),
         ("saliency", {"image": "none.png"}, "none.png"),
+        ("style", {**FILES, "style_layers": "relu1_1=x"}, "style_layers = relu1_1=x; use layers"),
+        ("style", {**FILES, "style_layers": ["relu1_1"] * 2}, "use layers, each once"),
+        ("style", {**FILES, "size": "large"}, "size = large; use a whole number"),
+        ("saliency", {"image": "a.png", "dark": "no"}, "dark = no; use true or false"),
     ],
 )
 def test_what_cannot_be_is_one_line(method, settings, said):
