@@ -12,7 +12,7 @@ from minicnn.cli.register import rerunnable, verb_of
 from minicnn.engine import heap
 from minicnn.engine.cpu.threads import one_blas_thread
 from minicnn.errors import MinicnnError
-from minicnn.runs.settings import from_text
+from minicnn.runs.by_name import as_value
 
 
 def run(method: str, callback: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
@@ -53,7 +53,7 @@ def run(method: str, callback: Callable[..., Any] | None = None, /, **settings: 
     if unknown := settings.keys() - declared.keys():
         known = ", ".join(declared)
         raise MinicnnError(f"{method} has no setting {min(unknown)!r}; it has {known}")
-    settings = {name: from_text(value, declared[name]) for name, value in settings.items()}
+    settings = {name: as_value(name, declared[name], given) for name, given in settings.items()}
     arrays: dict[str, Any] = {}
 
     def named(setting, value):

@@ -98,9 +98,9 @@ def test_a_value_may_be_written_as_on_the_command_line(pictures, method, written
         ("saliency", {"image": np.zeros((4, 4, 3))}, "a picture is uint8"),
         ("saliency", {"image": np.zeros((4, 4), np.uint8)}, "a picture is uint8"),
         ("saliency", {"image": "none.png"}, "none.png"),
-        ("style", {**FILES, "style_layers": "relu1_1=x"}, "style_layers = relu1_1=x; use layers"),
+        ("style", {**FILES, "style_layers": "relu1_1=x"}, "style_layers = 'relu1_1=x'; use layers"),
         ("style", {**FILES, "style_layers": ["relu1_1"] * 2}, "use layers, each once"),
-        ("style", {**FILES, "size": "large"}, "size = large; use a whole number"),
+        ("style", {**FILES, "size": "large"}, "size = 'large'; use a whole number"),
         ("saliency", {"image": "a.png", "dark": "no"}, "dark = no; use true or false"),
     ],
 )

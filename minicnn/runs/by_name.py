@@ -65,6 +65,20 @@ def value_of(name, field, declared, given):
     return [_read(name, kind, one) for one in given]
 
 
+def as_value(name, declared, given):
+    """Return the value of a setting in a program: as it is, or read if written as for `value_of`.
+
+    Raises
+    ------
+    MinicnnError
+        If it is written, and none that the setting may have.
+    """
+    kind, single = declared.kind, not (declared.several or declared.repeated or declared.pair)
+    if not isinstance(given, str | list) or not single or kind is FLAG or kind.fits(given):
+        return given
+    return _read(name, kind, given)
+
+
 def _read(name, kind, given):
     try:
         value = kind.read(_written(given))

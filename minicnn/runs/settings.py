@@ -214,22 +214,6 @@ def allowed(value, declared):
     return kind.fits((value, value) if declared.pair else value)
 
 
-def from_text(value, declared):
-    """Return what the command line reads where a value is written as there, else the value.
-
-    A list of layers is one of names, as there. What cannot be read is for `check` to refuse.
-    """
-    kind, single = declared.kind, not (declared.several or declared.repeated or declared.pair)
-    if kind is LAYERS and isinstance(value, list | tuple):
-        value = ",".join(map(str, value))
-    if not isinstance(value, str) or not single or kind is FLAG or kind.fits(value):
-        return value
-    try:
-        return kind.read(value)
-    except ValueError:
-        return value
-
-
 def refusal(name, value, kind):
     """Return the line that refuses a value."""
     if kind.choices:
