@@ -83,13 +83,16 @@ def test_there_is_one_set_of_each_layout(rng, net):
     assert there() is bank(evaluator)
 
 
-def test_the_way_back_has_a_copy_when_it_is_asked_for(rng, net):
+def test_the_way_back_has_a_copy_as_long_as_it_is_wanted(rng, net):
     x = rng.standard_normal((1, 3, *SMALL)).astype("float32")
     evaluator = FastEvaluator(net, 1)
     evaluator.replay().forward(x, [TAP], keep=False)
     assert "backward" not in vars(bank(evaluator))
-    evaluator.replay().forward(x, [TAP])
+    replay = evaluator.replay()
+    replay.forward(x, [TAP])
     assert "backward" in vars(bank(evaluator))
+    del replay  # the next size may want none
+    assert "backward" not in vars(bank(evaluator))
 
 
 def test_with_low_memory_they_are_kept_once(rng, net):

@@ -141,6 +141,7 @@ class Replay:
         """Let go of the plan: what it has returned stays, a next forward pass makes another."""
         if self.plan and self._own:
             self.plan.dissolve()
+            self._frozen.let_go()
         self._key = self.plan = self._ahead = None
 
     def __del__(self):

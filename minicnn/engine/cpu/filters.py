@@ -39,6 +39,10 @@ class Bank:
         view = self.forward.transpose(0, 2, 1)
         return aligned.copy(view) if self.twice else view
 
+    def let_go(self):
+        """Let go of `backward`, which is made again when it is asked for."""
+        vars(self).pop("backward", None)
+
     def plain(self):
         """Return U."""
         return self.forward if self.forward.ndim == 3 else products.joined(self.forward)

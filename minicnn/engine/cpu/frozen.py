@@ -46,3 +46,9 @@ class FrozenNetwork:
                     _ = banks.winograd(params[name], *outputs).backward  # made once, and kept
 
         parallel_map(one, [n for n in self.net.nodes_until(taps) if type(n.layer) is Conv2d])
+
+    def let_go(self):
+        """Let go of the copies of large filters for gradients: the next size may want none."""
+        for bank in (getattr(w, "bank", None) for w in self.net.params.values()):
+            if bank:
+                bank.let_go()
