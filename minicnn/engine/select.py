@@ -103,7 +103,10 @@ def _evaluator_of(net, how, torus):
 
 
 def activations(evaluator, x, layers, make=None):
-    """Return {layer: activation (1, C, H, W)} of a picture x, to be read alone; maybe by make()."""
+    """Return {layer: activation (1, C, H, W)} of a picture x, to be read alone.
+
+    They are what make() returns, a forward pass by default.
+    """
     return kept.once(
         lambda: ("activations", evaluator, kept.digest(x), tuple(layers)),
         make or (lambda: evaluator.forward(x, layers, keep=False)),
@@ -123,8 +126,8 @@ def activations_ahead(evaluator, x, layers, others):
     replay = evaluator.replay(gram_layers(others) - set(layers))
 
     def make():
-        acts = replay.ahead(x, list(dict.fromkeys([*layers, *read])))
-        return {name: acts[name].copy(order="K") for name in layers}
+        acts = replay.ahead(x, [*layers, *read])
+        return {name: f.copy(order="K") for name, f in acts.items() if name in layers}
 
     return activations(evaluator, x, layers, make), replay
 

@@ -102,7 +102,7 @@ class Replay:
 
     def forward(self, x, taps, keep=True):
         """Return {tap: activation (N, C, H, W)} for pictures x (N, C, H, W)."""
-        key, ahead = (x.shape, tuple(taps), keep), self._ahead
+        key, ahead = (x.shape, tuple(sorted(set(taps))), keep), self._ahead
         self._ahead = None
         if ahead and key == self._key and np.array_equal(x, ahead[0]):
             return ahead[1]

@@ -108,6 +108,18 @@ def test_the_value_is_0_at_the_content_without_style_and_tv(rng):
     assert (value, np.abs(gradient).max()) == (0, 0)
 
 
+def test_terms_come_in_the_order_of_the_network(rng, monkeypatch):
+    passes, forward = [], Plan.forward
+    monkeypatch.setattr(Plan, "forward", lambda *args: passes.append(args) or forward(*args))
+    content, painted, _ = pictures(rng)
+    how = {**LAYERS, **WEIGHTS, "content_layers": ["relu2", "relu1"]}
+    for engine in ("explicit", "fast"):
+        fun = loss.style_objective(tiny(), content, painted, **how, engine=engine)
+        fun(content)
+        assert list(fun.terms)[:3] == ["content", "content.relu1", "content.relu2"]
+    assert len(passes) == 2  # style and content
+
+
 @pytest.mark.parametrize(("start", "walks"), [("content", 2), ("x", 3)])
 def test_the_content_picture_is_walked_once(rng, monkeypatch, start, walks):
     """Its activations are those of the first x: style, content, and x unless that is it."""
